@@ -1,0 +1,25 @@
+"""What the generative model and the classifiers are both made of: neuron, surrogates, norm, attention, layer."""
+
+from .layers import SpikingLayer
+from .lif import FSVAE_LIF, LIF, TCJA_LIF, TCJA_TET_LIF, TCJA_TRIANGLE_LIF, LIFParams, lif, lif_step
+from .norm import TDBatchNorm
+from .surrogate import SURROGATES, Surrogate
+from .tcja import TCJA, tcja, tcja_gate
+
+__all__ = [
+    "FSVAE_LIF",
+    "LIF",
+    "SURROGATES",
+    "TCJA",
+    "TCJA_LIF",
+    "TCJA_TET_LIF",
+    "TCJA_TRIANGLE_LIF",
+    "LIFParams",
+    "SpikingLayer",
+    "Surrogate",
+    "TDBatchNorm",
+    "lif",
+    "lif_step",
+    "tcja",
+    "tcja_gate",
+]

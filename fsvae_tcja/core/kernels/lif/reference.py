@@ -1,0 +1,41 @@
+"""The specification of the LIF neuron, written to be read. Every fused kernel agrees with this file."""
+
+import torch
+from torch import Tensor
+
+from ...surrogate import Surrogate
+
+
+class Fire(torch.autograd.Function):
+    """Step function of the membrane with a surrogate derivative."""
+
+    @staticmethod
+    def forward(ctx, u: Tensor, v_th: float, strict: bool, surrogate: Surrogate) -> Tensor:
+        ctx.save_for_backward(u)
+        ctx.centre = v_th if surrogate.centre is None else surrogate.centre
+        ctx.surrogate = surrogate
+        return (u > v_th if strict else u >= v_th).to(u.dtype)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        (u,) = ctx.saved_tensors
+        derivative = ctx.surrogate.rule.derivative(u - ctx.centre, ctx.surrogate.width)
+        return grad * derivative, None, None, None
+
+
+def lif_step(x: Tensor, v: Tensor, params) -> tuple[Tensor, Tensor]:
+    """One step: current x and membrane v of one shape -> spikes s_t and post-reset membrane v_t."""
+    u = params.decay * v + params.gain * x  # u_t = decay v_{t-1} + gain x_t
+    s = Fire.apply(u, params.v_th, params.strict, params.surrogate)  # s_t = [u_t > v_th]
+    r = s.detach() if params.detach_reset else s
+    v = u * (1 - r) if params.hard_reset else u - params.v_th * r
+    return s, v
+
+
+def lif(x: Tensor, v: Tensor, params) -> tuple[Tensor, Tensor]:
+    """x [T, ...], v [...] -> spikes [T, ...], v_T [...]."""
+    spikes = []
+    for x_t in x:
+        s, v = lif_step(x_t, v, params)
+        spikes.append(s)
+    return torch.stack(spikes), v

@@ -1,0 +1,126 @@
+"""Leaky integrate-and-fire neuron with explicit state. Equations: core/README.md, section 1."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from . import backend as backends
+from .kernels.lif import reference
+from .surrogate import Surrogate
+
+
+@dataclass(frozen=True)
+class LIFParams:
+    """The constants of one LIF family.
+
+        u_t = decay v_{t-1} + gain x_t
+        s_t = [u_t > v_th]  (strict)  or  [u_t >= v_th]
+        v_t = u_t (1 - s_t)  (hard reset)  or  u_t - v_th s_t  (soft reset)
+
+    Args:
+        decay: membrane kept from one step to the next, in [0, 1].
+        gain: factor on the input current.
+        v_th: firing threshold, > 0, in the units of u.
+        strict: fire when u > v_th (True) or when u >= v_th (False).
+        hard_reset: reset to 0 (True) or subtract v_th (False).
+        detach_reset: stop the gradient through the s_t inside v_t.
+        surrogate: stands for ds/du in the backward pass.
+    """
+
+    decay: float = 0.5
+    gain: float = 0.5
+    v_th: float = 1.0
+    strict: bool = False
+    hard_reset: bool = True
+    detach_reset: bool = True
+    surrogate: Surrogate = field(default_factory=Surrogate)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay <= 1:
+            raise ValueError(f"decay must lie in [0, 1], found {self.decay}")
+        if not self.v_th > 0:
+            raise ValueError(f"v_th must be > 0, found {self.v_th}")
+
+
+FSVAE_LIF = LIFParams(0.25, 1.0, 0.2, True, True, False, Surrogate("rectangle", 1.0, centre=0.0))
+"""FSVAE 2022. The surrogate's window is centred on 0, not on the threshold."""
+
+TCJA_LIF = LIFParams(0.5, 0.5, 1.0, False, True, True, Surrogate("atan", 2.0))
+"""TCJA networks trained with SMSE: tau = 2, decayed input."""
+
+TCJA_TRIANGLE_LIF = LIFParams(0.5, 0.5, 1.0, False, True, True, Surrogate("triangle", 1.0))
+"""TCJA CIFAR10-DVS network trained with SMSE."""
+
+TCJA_TET_LIF = LIFParams(0.5, 1.0, 1.0, True, True, False, Surrogate("triangle", 1.0))
+"""TCJA networks trained with TET."""
+
+
+def _initial(v: Tensor | None, like: Tensor) -> Tensor:
+    """The state to start from: zeros of the shape of one step, or `v`, checked."""
+    if v is None:
+        return torch.zeros_like(like)
+    if v.shape != like.shape:
+        raise ValueError(
+            f"the membrane has shape {list(v.shape)}, one step of the input {list(like.shape)}; "
+            "pass the state that the same batch left, or None to start from rest"
+        )
+    return v
+
+
+def _check_current(x: Tensor) -> None:
+    if not x.is_floating_point():
+        raise ValueError(
+            f"the input current must be floating point, found {x.dtype}; convert it with x.float()"
+        )
+
+
+def lif(
+    x: Tensor, v: Tensor | None = None, *, params: LIFParams = FSVAE_LIF, backend: str = "auto"
+) -> tuple[Tensor, Tensor]:
+    """Run LIF neurons over a sequence.
+
+    Args:
+        x: input current [T, ...], floating point, T >= 1.
+        v: membrane left by the step before, [...]; None starts from rest (zeros).
+        params: the constants of the neuron.
+        backend: "auto", or a name of `backend.BACKENDS`, which never falls back to another one.
+
+    Returns:
+        spikes [T, ...] in {0, 1} and the membrane [...] after the last step. Feeding that membrane to the next call
+        continues the sequence: splitting the time axis is an identity.
+
+    Raises:
+        ValueError: x has no time axis or no step, is not floating point, or v has another shape.
+    """
+    if x.dim() < 1 or x.shape[0] < 1:
+        raise ValueError(f"x must be [T, ...] with T >= 1, found shape {list(x.shape)}")
+    _check_current(x)
+    v = _initial(v, x[0])
+    return backends.select("lif", x, backend)(x, v, params)
+
+
+def lif_step(x: Tensor, v: Tensor | None = None, *, params: LIFParams = FSVAE_LIF) -> tuple[Tensor, Tensor]:
+    """One step: current x [...] and membrane v [...] -> spikes [...], membrane [...]. Errors as `lif`."""
+    _check_current(x)
+    return reference.lif_step(x, _initial(v, x), params)
+
+
+class LIF(nn.Module):
+    """LIF neurons as a layer. Holds constants only: the state goes in and comes out of `forward` and `step`."""
+
+    def __init__(self, params: LIFParams = FSVAE_LIF, backend: str = "auto") -> None:
+        super().__init__()
+        self.params = params
+        self.backend = backend
+
+    def forward(self, x: Tensor, v: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """x [T, ...], v [...] or None -> spikes [T, ...], v [...]."""
+        return lif(x, v, params=self.params, backend=self.backend)
+
+    def step(self, x: Tensor, v: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """x [...], v [...] or None -> spikes [...], v [...]."""
+        return lif_step(x, v, params=self.params)
+
+    def extra_repr(self) -> str:
+        return str(self.params)
