@@ -70,9 +70,7 @@ def _initial(v: Tensor | None, like: Tensor) -> Tensor:
 
 def _check_current(x: Tensor) -> None:
     if not x.is_floating_point():
-        raise ValueError(
-            f"the input current must be floating point, found {x.dtype}; convert it with x.float()"
-        )
+        raise ValueError(f"the input current must be floating point, found {x.dtype}; convert it with x.float()")
 
 
 def lif(

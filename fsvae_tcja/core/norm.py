@@ -45,9 +45,7 @@ class TDBatchNorm(nn.Module):
             batch_statistics = self.training
         weight = self.weight * self.scale
         if not batch_statistics:
-            return F.batch_norm(
-                x, self.running_mean, self.running_var, weight, self.bias, False, 0.0, self.eps
-            )
+            return F.batch_norm(x, self.running_mean, self.running_var, weight, self.bias, False, 0.0, self.eps)
         count = x.numel() // x.shape[1]
         if count * repeats < 2:
             raise ValueError(

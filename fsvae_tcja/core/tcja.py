@@ -20,9 +20,7 @@ def _convolve(z: Tensor, weight: Tensor) -> Tensor:
     return F.conv1d(F.pad(z, ((k - 1) // 2, k // 2)), weight)
 
 
-def tcja_gate(
-    z: Tensor, cla_weight: Tensor | None, tla_weight: Tensor | None, fusion: Fusion = "joint"
-) -> Tensor:
+def tcja_gate(z: Tensor, cla_weight: Tensor | None, tla_weight: Tensor | None, fusion: Fusion = "joint") -> Tensor:
     """The gate F of a squeezed input.
 
     Args:
