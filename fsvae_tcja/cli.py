@@ -1,0 +1,241 @@
+"""The program fsvae-tcja. Options are generated from the typed configuration."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+
+from . import doctor
+from .runtime import checkpoint, seeding
+from .runtime.data import batches, load_images, to_float
+from .runtime.device import resolve
+from .runtime.export import save_images
+from .runtime.loop import fit
+from .runtime.pictures import save_pairs
+from .runtime.run import RunFolder
+from .vae import load
+from .vae.checkpoint import find
+from .vae.config import from_dict, to_dict
+from .vae.presets import PRESETS, preset
+from .vae.sample import stream
+from .vae.train import FSVAETask, TrainConfig
+
+PROGRAM = "fsvae-tcja"
+FLAT = tyro.conf.arg(name="")
+
+
+def _parse(command: Callable, name: str, args: list[str], about: str | None = None) -> Any:
+    """Call `command`, or build the dataclass, with the options in `args`."""
+    return tyro.cli(command, prog=f"{PROGRAM} {name}", args=args, description=about)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where a run reads and writes, and on what it runs. Not part of the configuration."""
+
+    out: Path | None = None
+    """Run folder; by default runs/PRESET."""
+    data_root: Path | None = None
+    """Folder of the data sets; by default $FSVAE_TCJA_DATA, else ./data."""
+    download: bool = False
+    """Fetch missing data."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    dry_run: bool = False
+    """Print the whole configuration and stop."""
+    resume: Path | None = None
+    """Go on with this run; its own configuration is used if no preset is named."""
+
+
+def train(args: list[str]) -> int:
+    """Train an FSVAE: `train PRESET [options]`, or `train --resume RUN`."""
+    if not args or args[0] in ("-h", "--help"):
+        print(f"usage: {PROGRAM} train PRESET [options]\n       {PROGRAM} train --resume RUN\n\npresets:")
+        print("\n".join(f"  {name:15}{p.about}" for name, p in PRESETS.items()))
+        print(f"\n{PROGRAM} train PRESET --help shows every option with the value that the preset gives it.")
+        return 0
+    resumes = "--resume" in args and args[0] not in PRESETS
+    config, options = _parse_resume(args) if resumes else _parse_train(args[0], args[1:])
+    if options.dry_run:
+        print(json.dumps({"configuration": to_dict(config), "run": _plain(options)}, indent=2))
+        return 0
+    return _train(config, options)
+
+
+def _parse_train(name: str, args: list[str]) -> tuple[TrainConfig, RunOptions]:
+    default = preset(name).config
+
+    def parsed(
+        config: Annotated[TrainConfig, FLAT] = default,
+        options: Annotated[RunOptions, FLAT] = RunOptions(),  # noqa: B008
+    ) -> tuple[TrainConfig, RunOptions]:
+        return config, replace(options, out=options.out or options.resume or Path("runs") / name)
+
+    return _parse(parsed, f"train {name}", args, PRESETS[name].about)
+
+
+def _parse_resume(args: list[str]) -> tuple[TrainConfig, RunOptions]:
+    options = _parse(RunOptions, "train", args)
+    if options.out is not None:
+        raise ValueError("--resume goes on in its own folder; leave --out away")
+    run = RunFolder(options.resume, resume=True)
+    _, story = checkpoint.read(run.checkpoint, prefix="none")
+    return from_dict(TrainConfig, story["training"]), replace(options, out=options.resume)
+
+
+def _plain(options: RunOptions) -> dict[str, str | bool | None]:
+    return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
+
+
+def _train(config: TrainConfig, options: RunOptions) -> int:
+    device = resolve(options.device)
+    where = {"size": config.model.image_size, "root": options.data_root, "download": options.download}
+    task = FSVAETask(config, load_images(config.data, "train", **where), load_images(config.data, "test", **where))
+    resume = options.resume is not None
+    run = RunFolder(options.out, resume=resume)
+    outcome = fit(task, config, to_dict(config), run, device=device, resume=resume)
+    if not outcome.finished:
+        print(f"stopped after step {outcome.step}; go on with: {PROGRAM} train --resume {run.path}")
+        return 130
+    print(f"trained {outcome.step} steps in {outcome.seconds:.0f} s; model: {run.model}, pictures: {run.pictures}")
+    return 0
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """Draw images from a checkpoint."""
+
+    checkpoint: tyro.conf.Positional[Path]
+    """A .safetensors checkpoint or a run folder."""
+    out: Path = Path("samples.png")
+    """A .png: one grid. A .npz: uint8 images [n, H, W, C] under the key "images". Else a folder: one PNG per image."""
+    n: int = 64
+    """How many images."""
+    seed: int = 0
+    """Image i depends on (seed, i) alone."""
+    batch_size: int = 64
+    """Images per pass; changes memory and speed only."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+
+
+def sample(args: list[str]) -> int:
+    """Draw images from a checkpoint: one grid, an .npz, or a folder of PNG files."""
+    options = _parse(SampleOptions, "sample", args)
+    model = load(options.checkpoint, resolve(options.device))
+    drawn = stream(model, options.n, options.seed, batch_size=options.batch_size)
+    save_images(drawn, options.out)
+    print(f"drew {options.n} images (seed {options.seed}): {options.out}")
+    return 0
+
+
+@dataclass(frozen=True)
+class ReconstructOptions:
+    """Reconstruct images through the latent."""
+
+    checkpoint: tyro.conf.Positional[Path]
+    """A .safetensors checkpoint or a run folder."""
+    data: str | None = None
+    """Data set by name or a folder of images; by default the one that the model was trained on."""
+    split: str = "test"
+    """Split of the data set."""
+    out: Path = Path("reconstructions.png")
+    """The picture: rows of originals above their reconstructions."""
+    n: int = 32
+    """How many images, the first of the split."""
+    seed: int = 0
+    """Owner of the latent draws."""
+    data_root: Path | None = None
+    """Folder of the data sets; by default $FSVAE_TCJA_DATA, else ./data."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+
+
+def reconstruct(args: list[str]) -> int:
+    """Reconstruct images of a data set or folder, and print the mean squared error."""
+    options = _parse(ReconstructOptions, "reconstruct", args)
+    device = resolve(options.device)
+    model = load(options.checkpoint, device)
+    data = options.data or checkpoint.read(find(options.checkpoint), prefix="none")[1].get("data")
+    if data is None:
+        raise ValueError(f"{options.checkpoint} does not say what it was trained on; name a data set with --data")
+    images = load_images(data, options.split, size=model.config.image_size, root=options.data_root)
+    if options.n > len(images):
+        raise ValueError(f"{data} has {len(images)} images in its {options.split} split, found n={options.n}")
+    pixels = next(batches(images, options.n))[0]
+    x = to_float(pixels).to(device)
+    generator = seeding.generator(options.seed, seeding.Purpose.EVALUATION)
+    with torch.no_grad():
+        recon = model(x, generator=generator).recon
+    save_pairs(x.cpu(), recon.cpu(), options.out)
+    mse = torch.nn.functional.mse_loss(recon, x).item()
+    print(f"reconstruction MSE {mse:.4f} (range [-1, 1], first {options.n} of {data} {options.split}): {options.out}")
+    return 0
+
+
+def info(args: list[str]) -> int:
+    """What is in a checkpoint: configuration, parameters, training."""
+
+    def show(path: tyro.conf.Positional[Path]) -> None:
+        """Print what is in a checkpoint.
+
+        Args:
+            path: a .safetensors checkpoint or a run folder.
+        """
+        tensors, story = checkpoint.read(find(path), prefix="model.")
+        learnt = sum(t.numel() for n, t in tensors.items() if t.is_floating_point() and ".running_" not in n)
+        print(json.dumps(story | {"parameters": learnt, "file": str(find(path))}, indent=2))
+
+    _parse(show, "info", args)
+    return 0
+
+
+def show_doctor(args: list[str]) -> int:
+    """Versions, devices, backends and why, data found."""
+
+    def show(data_root: Path | None = None) -> None:
+        """Print versions, devices, backends and why, and which data sets are there.
+
+        Args:
+            data_root: folder of the data sets; by default $FSVAE_TCJA_DATA, else ./data.
+        """
+        print(doctor.report(data_root))
+
+    _parse(show, "doctor", args)
+    return 0
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "train": train,
+    "sample": sample,
+    "reconstruct": reconstruct,
+    "info": info,
+    "doctor": show_doctor,
+}
+
+
+def usage() -> str:
+    """The list of commands."""
+    lines = [f"  {name:14}{(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+    return "\n".join([f"usage: {PROGRAM} COMMAND [options]", "", *lines, "", f"{PROGRAM} COMMAND --help says more."])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program; returns its exit status: 0, 2 for a wrong input, 130 for an interrupted run."""
+    args = sys.argv[1:] if argv is None else argv
+    if not args or args[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if args[0] not in COMMANDS:
+        print(f"error: unknown command {args[0]!r}\n\n{usage()}", file=sys.stderr)
+        return 2
+    try:
+        return COMMANDS[args[0]](args[1:])
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2

@@ -1,0 +1,27 @@
+"""Files that are either whole or not there."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | Path, suffix: str = "") -> Iterator[Path]:
+    """Yield a temporary path beside `path`, which takes its place if the block ends well and is deleted if it raises.
+
+    Missing parent folders are made.
+
+    Raises:
+        ValueError: `path` does not end in `suffix`, the kind of file that is about to be written.
+    """
+    path = Path(path)
+    if not path.name.lower().endswith(suffix):
+        raise ValueError(f"cannot write {path}: its name must end in {suffix}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

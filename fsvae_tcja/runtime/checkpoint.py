@@ -1,0 +1,79 @@
+"""Checkpoints: tensors and their story in one safetensors file. Nothing is ever unpickled."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from .atomic import replacing
+
+KEY = "fsvae-tcja"
+
+
+def write(path: str | Path, tensors: Mapping[str, Tensor], story: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON-able story in one step: the file is whole or absent."""
+    flat = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    with replacing(path, ".safetensors") as temporary:
+        save_file(flat, temporary, metadata={KEY: json.dumps(story)})
+
+
+def _explain(path: Path, error: Exception) -> ValueError:
+    with open(path, "rb") as file:
+        head = file.read(4)
+    if head[:2] == b"PK" or head[:1] == b"\x80":
+        return ValueError(
+            f"{path} is a pickled PyTorch file, which could run code when it is read; expected .safetensors. "
+            "A checkpoint of the FSVAE 2022 program is read by fsvae_tcja.vae.interop.import_fsvae2022"
+        )
+    return ValueError(f"{path} is truncated or not a safetensors file ({error}); fetch or save it anew")
+
+
+def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu") -> tuple[dict[str, Tensor], dict]:
+    """Read what `write` wrote: the tensors whose names start with `prefix` (cut off), and the story.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is truncated, pickled, or not written by this package.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    try:
+        with safe_open(path, "pt", device=str(device)) as file:
+            story = (file.metadata() or {}).get(KEY)
+            tensors = {n.removeprefix(prefix): file.get_tensor(n) for n in file.keys() if n.startswith(prefix)}  # noqa: SIM118
+    except SafetensorError as error:
+        raise _explain(path, error) from error
+    if story is None:
+        raise ValueError(
+            f"{path} has no {KEY} metadata: it was not written by this package; expected one of its checkpoints"
+        )
+    return tensors, json.loads(story)
+
+
+def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
+    """Fill a model with exactly these tensors.
+
+    Raises:
+        ValueError: a tensor is missing, unknown or of another shape; the first three are named.
+    """
+    expected = model.state_dict()
+    wrong = [f"{n} is missing" for n in expected if n not in tensors]
+    wrong += [f"{n} is unknown to the model" for n in tensors if n not in expected]
+    wrong += [
+        f"{n} has shape {list(tensors[n].shape)}, the model {list(t.shape)}"
+        for n, t in expected.items()
+        if n in tensors and tensors[n].shape != t.shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ValueError(
+            f"{path} does not fit the model of its configuration: {'; '.join(wrong[:3])}{more}. "
+            "T and the sizes are part of the weights: build the model with the values it was trained with"
+        )
+    model.load_state_dict(dict(tensors))

@@ -1,0 +1,95 @@
+"""Curves of a run's metrics."""
+
+from collections.abc import Iterable, Mapping
+from math import ceil, isfinite
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from .atomic import replacing
+
+COLUMNS = 3  # at most
+PANEL = (4.4, 3.0)  # inches
+DENSE = 200  # points: a longer curve is drawn faintly under its running mean
+LOG_SPAN = 10  # a positive quantity whose largest value is at least that many times its smallest gets a log axis
+AXES = {"step": "iterations", "epoch": "epochs", "seconds": "s"}  # what grows with time: never drawn as a curve
+UNITS = {
+    "loss": "MSE + divergence",
+    "mse": "MSE, images in [-1, 1]",
+    "mmd": "squared difference of traces",
+    "kld": "nats",
+}
+
+
+def save_curves(metrics: Iterable[Mapping[str, object]], path: str | Path, x: str = "step") -> None:
+    """Draw every quantity of `metrics` against `x` in a panel of its own, as a PNG.
+
+    A quantity measured on the test split ("test_mse") shares the panel of its name ("mse").
+
+    Args:
+        metrics: rows {quantity: number}; a quantity need not be in every row, what is no finite number is passed over.
+        path: of the PNG file; missing folders are made.
+        x: the quantity along the horizontal axis.
+
+    Raises:
+        ValueError: no row holds `x` and another number, or the path does not end in .png.
+    """
+    panels = _panels(metrics, x)
+    if not panels:
+        raise ValueError(f"nothing to draw: no row of the metrics holds {x!r} and another number")
+    rows = ceil(len(panels) / COLUMNS)
+    columns = ceil(len(panels) / rows)
+    # A Figure without pyplot draws with Agg and leaves the backend that the user chose as it is.
+    figure = Figure((PANEL[0] * columns, PANEL[1] * rows), dpi=120, layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis, (quantity, curves) in zip(axes, panels.items(), strict=False):
+        _draw(axis, quantity, curves, x)
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    with replacing(path, ".png") as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _panels(metrics: Iterable[Mapping[str, object]], x: str) -> dict[str, dict[str, np.ndarray]]:
+    """{quantity: {name of the curve: points [n, 2]}}, in the order of their first appearance."""
+    panels: dict[str, dict[str, list]] = {}
+    for row in metrics:
+        numbers = {key: value for key, value in row.items() if isinstance(value, int | float) and isfinite(value)}
+        for name, value in numbers.items():
+            if x in numbers and name != x and name not in AXES:
+                panel = panels.setdefault(name.removeprefix("test_"), {})
+                panel.setdefault(name, []).append((numbers[x], value))
+    return {key: {name: np.array(points, float) for name, points in panel.items()} for key, panel in panels.items()}
+
+
+def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str) -> None:
+    for name, points in curves.items():
+        steps, values = points.T
+        if len(points) > DENSE:
+            (line,) = axis.plot(steps, values, linewidth=0.5, alpha=0.3)
+            axis.plot(*_running_mean(points, len(points) // 50).T, color=line.get_color(), label=name)
+        else:
+            axis.plot(steps, values, marker="." if len(points) < 30 else None, label=name)
+    values = np.concatenate([points[:, 1] for points in curves.values()])
+    span = values.max() / values.min() if values.min() > 0 else 1
+    if span >= LOG_SPAN:
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 1000 else (1,)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.set_title(quantity, loc="left", fontsize="medium", fontweight="bold")
+    axis.set_xlabel(f"{x} ({AXES[x]})" if x in AXES else x)
+    axis.set_ylabel(UNITS.get(quantity, quantity))
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    if len(curves) > 1:
+        axis.legend(frameon=False)
+
+
+def _running_mean(points: np.ndarray, window: int) -> np.ndarray:
+    """Means over `window` successive points: [n, 2] -> [n - window + 1, 2]."""
+    sums = np.cumsum(np.vstack([np.zeros(2), points]), axis=0)
+    return (sums[window:] - sums[:-window]) / window

@@ -1,0 +1,23 @@
+"""Choosing the device."""
+
+import torch
+
+
+def resolve(device: str = "auto") -> torch.device:
+    """ "auto" takes CUDA, then MPS, then the CPU; a device asked for by name must be there.
+
+    Raises:
+        ValueError: the device is unknown or absent.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return torch.device(next(name for name, here in present.items() if here))
+    kind = device.split(":")[0]
+    if kind not in present:
+        raise ValueError(f"unknown device {device!r}: choose auto, cpu, cuda or mps")
+    if not present[kind]:
+        here = [name for name, ok in present.items() if ok]
+        raise ValueError(
+            f"device {device!r} was asked for and is not there (here: {', '.join(here)}); use --device auto"
+        )
+    return torch.device(device)

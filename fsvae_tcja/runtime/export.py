@@ -1,0 +1,49 @@
+"""Images on disk for other programs: a folder of PNG files, or one .npz."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .atomic import replacing
+from .data import to_uint8
+from .pictures import save_grid, save_png
+
+
+def save_array(images: Tensor, path: str | Path) -> None:
+    """Write float images [N, C, H, W] in [-1, 1] as uint8 [N, H, W, C], key "images", in a .npz."""
+    pixels = to_uint8(images).permute(0, 2, 3, 1).contiguous().numpy()
+    with replacing(path, ".npz") as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, images=pixels)
+
+
+def save_folder(batches: Iterable[Tensor], folder: str | Path) -> int:
+    """Write every image of the batches [B, C, H, W] as folder/000000.png and on; return their number.
+
+    Raises:
+        ValueError: the folder already holds something, which must not be mixed with new images.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty; choose a new folder for the images")
+    number = 0
+    for images in batches:
+        for image in images:
+            save_png(image, folder / f"{number:06d}.png")
+            number += 1
+    return number
+
+
+def save_images(batches: Iterable[Tensor], out: str | Path) -> None:
+    """Write images where `out` says: .png one grid, .npz one array, no suffix a folder of PNG files."""
+    out = Path(out)
+    if out.suffix == ".png":
+        save_grid(torch.cat(list(batches)), out)
+    elif out.suffix == ".npz":
+        save_array(torch.cat(list(batches)), out)
+    elif out.suffix == "":
+        save_folder(batches, out)
+    else:
+        raise ValueError(f"cannot write {out}: end it in .png (one grid) or .npz (an array), or name a folder")

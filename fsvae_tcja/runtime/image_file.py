@@ -1,0 +1,51 @@
+"""One image file: is it grey, and its pixels at a given size."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+GREY_MODES = frozenset({"1", "L", "LA"})
+
+
+def is_grey(path: Path) -> bool:
+    """Whether the file stores one channel (and perhaps transparency). Reads the header only."""
+    with _opened(path) as image:
+        return image.mode in GREY_MODES
+
+
+def read_image(path: Path, channels: int, size: int, crop: int | None = None) -> Tensor:
+    """Decode an image to uint8 [channels, size, size].
+
+    The centre of `crop` x `crop` pixels is cut out first (None: everything), then the shorter side brought to `size`
+    (PIL bilinear) and the longer one cut at both ends. EXIF orientation is obeyed, transparency dropped.
+
+    Raises:
+        ValueError: the file cannot be read or decoded; the message names it.
+    """
+    with _opened(path) as image:
+        pixels = ImageOps.exif_transpose(image)
+        if "transparency" in pixels.info:  # a transparent palette cannot be converted to RGB at once
+            pixels = pixels.convert("RGBA")
+        pixels = pixels.convert("L" if channels == 1 else "RGB")
+    if crop is not None:
+        left, top = (round((side - crop) / 2) for side in pixels.size)
+        pixels = pixels.crop((left, top, left + crop, top + crop))
+    pixels = ImageOps.fit(pixels, (size, size), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(pixels)).view(size, size, channels).permute(2, 0, 1)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path) as image:
+            if image.mode[0] in "IF":
+                raise ValueError(f"its pixels have mode {image.mode}, expected 8 bits per channel")
+            yield image
+    except Exception as error:  # PIL's decoders raise OSError, SyntaxError, struct.error, ...
+        raise ValueError(f"cannot read the image {path}: {error}; repair or remove it") from error

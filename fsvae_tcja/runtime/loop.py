@@ -1,0 +1,241 @@
+"""The training loop that every model shares: order, steps, logs, checkpoints, interruption and exact resumption."""
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from . import checkpoint, seeding
+from .data import batches
+from .run import RunFolder
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """What every training run has."""
+
+    data: str = "mnist"
+    """Data set by name (digits, mnist, fashion-mnist, cifar10, celeba), or a folder of images."""
+    epochs: int = 150
+    """Passes over the training split."""
+    batch_size: int = 250
+    """Images per step; a last smaller batch is left out."""
+    lr: float = 1e-3
+    """Learning rate of AdamW."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of AdamW's two moments."""
+    weight_decay: float = 1e-3
+    """Decoupled weight decay of AdamW."""
+    seed: int = 0
+    """Owner of all randomness of the run."""
+    log_every: int = 10
+    """Steps per row of metrics; a row is their mean."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be >= 1, found {getattr(self, name)}")
+        if not self.lr > 0:
+            raise ValueError(f"lr must be > 0, found {self.lr}")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must be >= 0, found {self.weight_decay}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be >= 0, found {self.seed}")
+
+
+class Task(Protocol):
+    """What the loop needs to know of a model."""
+
+    model: nn.Module
+    data: Dataset
+
+    def losses(self, images: Tensor, labels: Tensor, epoch: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """images uint8 [B, C, H, W] -> scalars; "loss" is minimised."""
+
+    def end_of_epoch(self, epoch: int, run: RunFolder) -> dict[str, float]:
+        """Evaluate and draw; what it returns is logged."""
+
+    def story(self) -> dict[str, Any]:
+        """What a checkpoint says of the model: kind and configuration."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: steps done, whether all of them, and seconds spent."""
+
+    step: int
+    finished: bool
+    seconds: float
+
+
+@contextmanager
+def stop_signal() -> Iterator[list[int]]:
+    """A list that is no longer empty after Ctrl-C or SIGTERM; a second Ctrl-C interrupts at once."""
+    received: list[int] = []
+
+    def receive(number: int, frame: Any) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    try:
+        before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # signals reach the main thread only
+        yield received
+        return
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _save(task: Task, optimizer: torch.optim.Optimizer, config: dict, run: RunFolder, step: int) -> None:
+    weights = task.model.state_dict()
+    story = task.story() | {"step": step, "training": config}
+    tensors = {f"model.{n}": t for n, t in weights.items()}
+    for i, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": t for name, t in state.items()}
+    checkpoint.write(run.checkpoint, tensors, story)
+    checkpoint.write(run.model, {f"model.{n}": t for n, t in weights.items()}, story)
+
+
+def _restore(task: Task, optimizer: torch.optim.Optimizer, config: dict, run: RunFolder) -> int:
+    """Fill model and optimizer from the checkpoint; return the number of steps done."""
+    tensors, story = checkpoint.read(run.checkpoint)
+    trained = story["training"]
+    different = sorted(k for k in trained.keys() | config.keys() if trained.get(k) != config.get(k))
+    if different:
+        pairs = ", ".join(f"{k}: {trained.get(k)} there, {config.get(k)} here" for k in different)
+        raise ValueError(f"{run.path} was trained with another configuration ({pairs}); resume it without changes")
+    checkpoint.load_into(task.model, _under("model.", tensors), run.checkpoint)
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in _under("optimizer.", tensors).items():
+        i, key = name.split(".")
+        state.setdefault(int(i), {})[key] = tensor
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    return story["step"]
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+class _Means:
+    """Running means of the losses between two rows of metrics, kept on the device."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach()
+        self.count += 1
+
+    def take(self) -> dict[str, float]:
+        means = {name: float(total) / self.count for name, total in self.sums.items()}
+        self.sums, self.count = {}, 0
+        return means
+
+
+def fit(
+    task: Task,
+    config: LoopConfig,
+    description: dict[str, Any],
+    run: RunFolder,
+    *,
+    device: torch.device | str = "cpu",
+    resume: bool = False,
+) -> Outcome:
+    """Train a task.
+
+    An interrupted run (Ctrl-C, SIGTERM) finishes its step, writes a checkpoint and returns; resumed, it gives bit for
+    bit the weights of an uninterrupted run (CPU, one process).
+
+    Args:
+        task: model, data and losses.
+        config: the loop's settings.
+        description: the whole configuration as plain data, kept in the run folder and in the checkpoints.
+        run: where everything goes.
+        device: where the model is trained.
+        resume: go on from the checkpoint in `run`.
+
+    Raises:
+        ValueError: fewer images than one batch, a checkpoint of another configuration, or a loss that is not finite.
+    """
+    steps_per_epoch = len(task.data) // config.batch_size
+    if steps_per_epoch == 0:
+        raise ValueError(
+            f"{config.data} has {len(task.data)} training images, fewer than one batch of {config.batch_size}; "
+            "use a smaller batch_size"
+        )
+    began = time.monotonic()
+    task.model.to(device)
+    optimizer = torch.optim.AdamW(
+        task.model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
+    )
+    step = _restore(task, optimizer, description, run) if resume else 0
+    total = config.epochs * steps_per_epoch
+    run.start(description, step)
+    with stop_signal() as stop, _bar(total, step) as bar:
+        for epoch in range(step // steps_per_epoch, config.epochs):
+            task.model.train()
+            means = _Means()
+            for images, labels in _epoch(task.data, config, epoch, done=step - epoch * steps_per_epoch):
+                generator = seeding.generator(config.seed, seeding.Purpose.STEP, step)
+                losses = task.losses(images.to(device), labels.to(device), epoch, generator)
+                optimizer.zero_grad(set_to_none=True)
+                losses["loss"].backward()
+                optimizer.step()
+                step += 1
+                means.add(losses)
+                bar.update()
+                if step % config.log_every == 0 or step % steps_per_epoch == 0:
+                    row = means.take()
+                    _check_finite(row, step, run)
+                    run.log(step, epoch + 1, row)
+                    bar.set_postfix({k: f"{v:.4f}" for k, v in row.items()})
+                if stop:
+                    break
+            if stop:
+                break
+            task.model.eval()
+            run.log(step, epoch + 1, task.end_of_epoch(epoch + 1, run))
+            _save(task, optimizer, description, run, step)
+            if stop:
+                break
+    if stop:
+        _save(task, optimizer, description, run, step)
+    run.close()
+    return Outcome(step, step == total, time.monotonic() - began)
+
+
+def _bar(total: int, done: int) -> tqdm:
+    terminal = sys.stderr.isatty()
+    return tqdm(total=total, initial=done, desc="train", unit="step", mininterval=0.5 if terminal else 15)
+
+
+def _epoch(data: Dataset, config: LoopConfig, epoch: int, done: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of one epoch that are still to be done."""
+    shuffle = seeding.generator(config.seed, seeding.Purpose.ORDER, epoch)
+    order = torch.randperm(len(data), generator=shuffle)
+    whole = len(data) // config.batch_size * config.batch_size
+    return batches(data, config.batch_size, order=order[done * config.batch_size : whole])
+
+
+def _check_finite(row: dict[str, float], step: int, run: RunFolder) -> None:
+    bad = [name for name, value in row.items() if not math.isfinite(value)]
+    if bad:
+        raise ValueError(
+            f"{bad[0]} is not finite at step {step}; the last checkpoint in {run.path} is sound. "
+            "Lower the learning rate and start again"
+        )

@@ -1,0 +1,70 @@
+"""The run folder: configuration, metrics, pictures, TensorBoard logs and checkpoints of one training run.
+
+config.json  metrics.jsonl  checkpoint.safetensors  model.safetensors  tensorboard/  pictures/
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+
+class RunFolder:
+    """One training run on disk.
+
+    Args:
+        path: the folder; made if absent.
+        resume: go on in a folder that holds a run. Without it such a folder is refused, so that nothing is overwritten.
+
+    Raises:
+        ValueError: the folder holds a run and `resume` is off.
+        FileNotFoundError: `resume` is on and there is no checkpoint to go on from.
+    """
+
+    def __init__(self, path: str | Path, resume: bool = False) -> None:
+        self.path = Path(path)
+        self.checkpoint = self.path / "checkpoint.safetensors"
+        self.model = self.path / "model.safetensors"
+        self.config = self.path / "config.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.pictures = self.path / "pictures"
+        if resume and not self.checkpoint.is_file():
+            raise FileNotFoundError(f"cannot resume: no checkpoint at {self.checkpoint}")
+        if not resume and self.config.exists():
+            raise ValueError(
+                f"{self.path} already holds a run; go on with --resume {self.path}, or choose another --out"
+            )
+        self.pictures.mkdir(parents=True, exist_ok=True)
+        self._tensorboard: SummaryWriter | None = None
+
+    def start(self, config: dict[str, Any], step: int) -> None:
+        """Write the configuration and drop what was logged after `step`, which will be done again."""
+        self.config.write_text(json.dumps(config, indent=2) + "\n")
+        kept = [row for row in self.read_metrics() if row["step"] <= step]
+        self.metrics.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        self._tensorboard = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
+
+    def log(self, step: int, epoch: int, values: dict[str, float]) -> None:
+        """Append one row of metrics, to the JSON lines and to TensorBoard."""
+        with open(self.metrics, "a") as file:
+            file.write(json.dumps({"step": step, "epoch": epoch, **values}) + "\n")
+        if self._tensorboard is not None:
+            for name, value in values.items():
+                self._tensorboard.add_scalar(name, value, step)
+
+    def read_metrics(self) -> list[dict[str, float]]:
+        """The rows logged so far; a last line that was cut off is left out."""
+        rows = []
+        for line in self.metrics.read_text().splitlines() if self.metrics.exists() else ():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return rows
+
+    def close(self) -> None:
+        """Flush and close the TensorBoard log."""
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+            self._tensorboard = None

@@ -1,0 +1,121 @@
+"""The data sets known by name: digits, mnist, fashion-mnist, cifar10, celeba. torchvision downloads them."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .dataset import FileImages, ImageDataset, MemoryImages
+from .idx import read_idx
+
+DIGITS_TRAIN = 1500  # of 1797
+MNIST_PREFIXES = {"train": "train", "test": "t10k"}
+CIFAR10_FILES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]
+CELEBA_PARTITION = {"train": "0", "valid": "1", "test": "2"}
+CELEBA_CROP = 148
+
+
+def load_digits(split: str, size: int, root: Path, download: bool) -> MemoryImages:
+    """scikit-learn's 1,797 digits of 8x8, split by a fixed permutation. Needs no files.
+
+    A border of one black pixel is put around each digit, since most touch the edge; 10x10 is resized by PIL bicubic.
+    """
+    from sklearn import datasets
+
+    digits = datasets.load_digits()  # images float64 [1797, 8, 8] in 0..16
+    order = np.random.RandomState(0).permutation(len(digits.images))
+    order = order[:DIGITS_TRAIN] if split == "train" else order[DIGITS_TRAIN:]
+    pixels = np.round(digits.images[order] * (255 / 16)).astype(np.uint8)
+    pixels = np.pad(pixels, ((0, 0), (1, 1), (1, 1)))
+    images = _resize(pixels, size, Image.Resampling.BICUBIC)
+    return MemoryImages("digits", split, images, torch.from_numpy(digits.target[order]).long(), 10)
+
+
+def load_mnist(name: str, folder: str, split: str, size: int, root: Path, download: bool) -> MemoryImages:
+    """root/`folder`/raw/*.gz, or the same files unpacked, read in place. `folder` is torchvision's class."""
+    raw, prefix = root / folder / "raw", MNIST_PREFIXES[split]
+    paths = [raw / f"{prefix}-images-idx3-ubyte.gz", raw / f"{prefix}-labels-idx1-ubyte.gz"]
+    _require(name, paths, download, lambda: _torchvision(folder)(root, download=True))
+    images, labels = (
+        read_idx(path if path.exists() else path.with_suffix(""), axes)
+        for path, axes in zip(paths, (3, 1), strict=True)
+    )
+    if len(images) != len(labels):
+        raise ValueError(
+            f"{paths[0]} holds {len(images)} images, {paths[1].name} {len(labels)} labels; fetch both again"
+        )
+    return MemoryImages(name, split, _resize(images, size), torch.from_numpy(labels.astype(np.int64)), 10)
+
+
+def load_cifar10(split: str, size: int, root: Path, download: bool) -> MemoryImages:
+    """root/cifar-10-batches-py/, read by torchvision after its md5 check."""
+    cifar10 = _torchvision("CIFAR10")
+    folder = root / cifar10.base_folder
+    _require("cifar10", [folder / file for file in CIFAR10_FILES], download, lambda: cifar10(root, download=True))
+    try:
+        data = cifar10(root, train=split == "train")
+    except RuntimeError as error:
+        raise ValueError(
+            f"a file in {folder.absolute()} fails its md5 check; delete the folder and fetch it again"
+        ) from error
+    return MemoryImages("cifar10", split, _resize(data.data, size), torch.tensor(data.targets), 10)
+
+
+def load_celeba(split: str, size: int, root: Path, download: bool) -> FileImages:
+    """root/celeba/img_align_celeba/*.jpg, split by root/celeba/list_eval_partition.txt. No labels."""
+    folder = root / "celeba"
+    images, partition = folder / "img_align_celeba", folder / "list_eval_partition.txt"
+    _require("celeba", [images, partition], download, lambda: _torchvision("CelebA")(root, split="all", download=True))
+    rows = [line.split() for line in partition.read_text().splitlines()]  # file name, part
+    if any(len(row) != 2 for row in rows):
+        raise ValueError(
+            f"{partition.absolute()} is damaged: expected a file name and 0, 1 or 2 on each line; fetch it again"
+        )
+    paths = [images / name for name, part in rows if part == CELEBA_PARTITION[split]]
+    labels = torch.full((len(paths),), -1)
+    return FileImages("celeba", split, paths, labels, None, channels=3, size=size, crop=CELEBA_CROP)
+
+
+Loader = Callable[[str, int, Path, bool], ImageDataset]  # split, size, root, download
+
+SOURCES: dict[str, tuple[Loader, tuple[str, ...]]] = {  # name: how to load it, its splits
+    "digits": (load_digits, ("train", "test")),
+    "mnist": (partial(load_mnist, "mnist", "MNIST"), ("train", "test")),
+    "fashion-mnist": (partial(load_mnist, "fashion-mnist", "FashionMNIST"), ("train", "test")),
+    "cifar10": (load_cifar10, ("train", "test")),
+    "celeba": (load_celeba, ("train", "valid", "test")),
+}
+
+
+def _torchvision(name: str) -> type:
+    from torchvision import datasets
+
+    return getattr(datasets, name)
+
+
+def _require(name: str, paths: list[Path], download: bool, fetch: Callable[[], object]) -> None:
+    """Fetch the files if some are missing and that is allowed; fail with their names if some are missing still."""
+    if download and _missing(paths):
+        fetch()
+    if missing := _missing(paths):
+        files = "\n  ".join(str(path.absolute()) for path in missing)
+        raise FileNotFoundError(
+            f"{name}: missing\n  {files}\n"
+            "Put them there, point --data-root (root=) or $FSVAE_TCJA_DATA to the folder that has them, "
+            "or fetch them with --download (download=True)."
+        )
+
+
+def _missing(paths: list[Path]) -> list[Path]:
+    """The paths that do not exist; a .gz file may also be there unpacked."""
+    return [path for path in paths if not (path.exists() or (path.suffix == ".gz" and path.with_suffix("").exists()))]
+
+
+def _resize(images: np.ndarray, size: int, method: Image.Resampling = Image.Resampling.BILINEAR) -> Tensor:
+    """uint8 [N, H, W] or [N, H, W, 3] -> uint8 [N, C, size, size], each image by PIL."""
+    resized = [np.asarray(Image.fromarray(image).resize((size, size), method)) for image in images]
+    return torch.from_numpy(np.stack(resized)).view(len(images), size, size, -1).permute(0, 3, 1, 2).contiguous()

@@ -1,0 +1,37 @@
+"""Saving and loading a trained FSVAE: weights and configuration in one safetensors file."""
+
+from pathlib import Path
+
+import torch
+
+from ..runtime import checkpoint
+from .config import FSVAEConfig, from_dict, to_dict
+from .model import FSVAE
+
+
+def save(model: FSVAE, path: str | Path) -> None:
+    """Write weights and configuration to `path` (.safetensors), whole or not at all."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    checkpoint.write(path, tensors, {"kind": "fsvae", "config": to_dict(model.config)})
+
+
+def find(path: str | Path) -> Path:
+    """The checkpoint itself, where `path` may be a run folder."""
+    path = Path(path)
+    return path / "model.safetensors" if path.is_dir() else path
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> FSVAE:
+    """The model of a checkpoint or run folder, in eval mode, built from the configuration inside.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is truncated, pickled, of another kind, or its tensors do not fit its configuration.
+    """
+    path = find(path)
+    tensors, story = checkpoint.read(path, "model.")
+    if story.get("kind") != "fsvae":
+        raise ValueError(f"{path} holds a {story.get('kind')!r}, expected 'fsvae'")
+    model = FSVAE(from_dict(FSVAEConfig, story["config"]))
+    checkpoint.load_into(model, tensors, path)
+    return model.to(device).eval()

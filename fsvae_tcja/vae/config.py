@@ -1,0 +1,108 @@
+"""What a model is: sizes, attention, read-out. Saved inside every checkpoint."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from ..core.layers import Placement
+from ..core.tcja import Fusion
+
+Readout = Literal["membrane", "tcja", "mean"]
+Sampling = Literal["stream", "prefix"]
+
+
+def _choose(name: str, value: str, choices: Any) -> None:
+    if value not in get_args(choices):
+        raise ValueError(f"{name} must be one of {list(get_args(choices))}, found {value!r}")
+
+
+@dataclass(frozen=True)
+class TCJAConfig:
+    """Where temporal-channel joint attention sits in the FSVAE, and its form."""
+
+    encoder: tuple[int, ...] = ()
+    """Encoder blocks that have TCJA, counted from 0 at the image."""
+    decoder: tuple[int, ...] = ()
+    """Decoder blocks that have TCJA, counted from 0 at the latent."""
+    kernel_c: int = 4
+    """K_C, extent of the convolution that slides along channels."""
+    kernel_t: int = 4
+    """K_T, extent of the convolution that slides along time."""
+    placement: Placement = "current"
+    """Gate the current (all that travels between layers stays binary) or the spikes."""
+    fusion: Fusion = "joint"
+    """Join the two attentions by product (the paper's), by sum, or keep one of them."""
+
+    def __post_init__(self) -> None:
+        _choose("placement", self.placement, Placement)
+        _choose("fusion", self.fusion, Fusion)
+
+
+@dataclass(frozen=True)
+class FSVAEConfig:
+    """A fully-spiking VAE. The defaults are the 1x32x32 model of FSVAE 2022, without TCJA."""
+
+    image_size: int = 32
+    """Height and width of the image in pixels: 2 * 2^(number of encoder blocks)."""
+    in_channels: int = 1
+    """1 for grey, 3 for RGB."""
+    T: int = 16
+    """Time steps."""
+    latent: int = 128
+    """L, latent neurons."""
+    k: int = 20
+    """Spikes per latent and step, of which one is drawn."""
+    channels: tuple[int, ...] = (32, 64, 128, 256)
+    """Channels of the encoder blocks; the decoder mirrors them."""
+    tcja: TCJAConfig = field(default_factory=TCJAConfig)
+    """Attention."""
+    readout: Readout = "membrane"
+    """From the output sequence to the image: leaky sum (0.8 a step), TCJA gate and sum, or mean."""
+    sampling: Sampling = "stream"
+    """How training draws the latent: one step at a time by running statistics, O(T), or the authors' prefixes, O(T^2)."""
+
+    def __post_init__(self) -> None:
+        for name in ("image_size", "in_channels", "T", "latent", "k"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be >= 1, found {getattr(self, name)}")
+        if not self.channels or min(self.channels) < 1:
+            raise ValueError(f"channels must name at least one block of at least one channel, found {self.channels}")
+        size = 2 * 2 ** len(self.channels)
+        if self.image_size != size:
+            raise ValueError(
+                f"{len(self.channels)} encoder blocks make a model for {size}x{size} images, found "
+                f"image_size={self.image_size}; give one block per halving down to 2x2 "
+                "(32 pixels: 4 blocks, 64 pixels: 5)"
+            )
+        _choose("readout", self.readout, Readout)
+        _choose("sampling", self.sampling, Sampling)
+        for part in ("encoder", "decoder"):
+            blocks = getattr(self.tcja, part)
+            if any(not 0 <= block < len(self.channels) for block in blocks) or len(set(blocks)) < len(blocks):
+                raise ValueError(
+                    f"tcja.{part} must name different blocks among 0..{len(self.channels) - 1}, found {blocks}"
+                )
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A nested configuration as plain data for JSON."""
+    return asdict(config)
+
+
+def from_dict(cls: type, data: dict[str, Any]) -> Any:
+    """The configuration of class `cls` that `to_dict` (or JSON) gave.
+
+    Raises:
+        ValueError: an unknown key, or a value that the configuration refuses.
+    """
+    known = {f.name: f for f in fields(cls)}
+    unknown = sorted(set(data) - set(known))
+    if unknown:
+        raise ValueError(f"unknown key {unknown[0]!r} in {cls.__name__}: known are {sorted(known)}")
+    values = {}
+    for name, value in data.items():
+        if isinstance(value, dict):
+            value = from_dict(known[name].default_factory, value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        values[name] = value
+    return cls(**values)

@@ -1,0 +1,83 @@
+"""Importing the checkpoints of the published FSVAE program (AAAI 2022)."""
+
+import pickle
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .config import FSVAEConfig
+from .model import FSVAE
+
+# Their names -> ours, in order; `{last}` is the number of the last decoder block.
+_RENAME = [
+    (r"^encoder\.(\d+)\.", r"encoder.blocks.\1."),
+    (r"^before_latent_layer\.", "encoder.to_latent."),
+    (r"^decoder_input\.", "decoder.from_latent."),
+    (r"^decoder\.(\d+)\.", r"decoder.blocks.\1."),
+    (r"^final_layer\.0\.", "decoder.blocks.{last}."),
+    (r"^final_layer\.1\.", "decoder.readout.conv."),
+    (r"\.bn\.", ".norm."),
+    (r"^(?!decoder\.readout)(.*(?:\.\d+|_latent))\.(weight|bias)$", r"\1.transform.\2"),
+]
+_CONSTANT = ("prior.initial_input", "posterior.initial_input", "membrane_output_layer.coef")
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}; expected a state dict of the FSVAE 2022 program (.pth)")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} is not a plain PyTorch state dict, or is truncated: {str(error)[:200]}") from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"{path} holds no plain state dict (name -> tensor); expected one of the FSVAE 2022 program")
+    return state
+
+
+def _configure(state: dict[str, Tensor], path: Path) -> FSVAEConfig:
+    """Every size is read off the file."""
+    blocks = sorted(k for k in state if re.fullmatch(r"encoder\.\d+\.weight", k))
+    needed = ["before_latent_layer.weight", "prior.layers.2.weight", "membrane_output_layer.coef"]
+    missing = [k for k in needed if k not in state]
+    if not blocks or missing:
+        raise ValueError(f"{path} is not an FSVAE 2022 checkpoint: it lacks {missing or ['encoder.0.weight']}")
+    latent = state["before_latent_layer.weight"].shape[0]
+    return FSVAEConfig(
+        image_size=2 * 2 ** len(blocks),
+        in_channels=state[blocks[0]].shape[1],
+        T=state["membrane_output_layer.coef"].shape[-1],
+        latent=latent,
+        k=state["prior.layers.2.weight"].shape[0] // latent,
+        channels=tuple(state[k].shape[0] for k in blocks),
+        sampling="prefix",
+    )
+
+
+def _rename(name: str, last: int) -> str:
+    for pattern, ours in _RENAME:
+        name = re.sub(pattern, ours.replace("{last}", str(last)), name)
+    return name
+
+
+def import_fsvae2022(path: str | Path) -> FSVAE:
+    """Read an authors' checkpoint into our model; sizes and T are taken from the file.
+
+    The model comes in eval mode, with `sampling="prefix"`, the published way. Nothing is unpickled but tensors.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is no such checkpoint, or its tensors do not fit one another.
+    """
+    path = Path(path)
+    state = _read(path)
+    config = _configure(state, path)
+    model = FSVAE(config)
+    last = len(config.channels) - 1
+    ours = {_rename(k, last): v.squeeze(-1) if v.dim() == 5 else v for k, v in state.items() if k not in _CONSTANT}
+    try:
+        model.load_state_dict(ours)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit an FSVAE of {config}: {str(error)[:300]}") from error
+    return model.eval()

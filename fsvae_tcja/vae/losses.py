@@ -1,0 +1,48 @@
+"""Losses of the FSVAE: reconstruction, and the distance between posterior and prior."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Distance = Literal["mmd", "kld"]
+
+KLD_WEIGHT = 1e-4
+KLD_EPS = 1e-2
+
+
+def psp(x: Tensor, tau_s: float = 2.0) -> Tensor:
+    """Post-synaptic potential, s_t = s_{t-1} + (x_t - s_{t-1}) / tau_s with s_0 = 0. [T, ...] -> [T, ...].
+
+    Linear in x: s_t = sum over r <= t of (1/tau_s) (1 - 1/tau_s)^(t-r) x_r.
+    """
+    t = torch.arange(len(x), device=x.device)
+    lag = (t[:, None] - t[None, :]).to(x.dtype)  # [T, T]
+    kernel = torch.where(lag >= 0, (1 - 1 / tau_s) ** lag.clamp(min=0) / tau_s, 0.0)
+    return torch.tensordot(kernel, x, dims=1)
+
+
+def mmd(q: Tensor, p: Tensor) -> Tensor:
+    """Mean over T, N, L of (PSP(mean_k q) - PSP(mean_k p))^2; q, p are spikes [T, N, L, k]."""
+    return psp(q.mean(-1) - p.mean(-1)).square().mean()
+
+
+def kld(q: Tensor, p: Tensor) -> Tensor:
+    """Bernoulli KL divergence, summed over T and L, mean over N; q, p are spikes [T, N, L, k]."""
+    q, p = q.mean(-1), p.mean(-1)
+    eps = KLD_EPS
+    divergence = q * torch.log((q + eps) / (p + eps)) + (1 - q) * torch.log((1 - q + eps) / (1 - p + eps))
+    return divergence.sum(dim=(0, 2)).mean()
+
+
+def elbo(images: Tensor, recon: Tensor, q: Tensor, p: Tensor, distance: Distance = "mmd") -> dict[str, Tensor]:
+    """The training loss and its parts: {"loss", "mse", and the name of the distance}."""
+    mse = F.mse_loss(recon, images)
+    if distance == "mmd":
+        divergence, weight = mmd(q, p), 1.0
+    elif distance == "kld":
+        divergence, weight = kld(q, p), KLD_WEIGHT
+    else:
+        raise ValueError(f"unknown distance {distance!r}: choose 'mmd' or 'kld'")
+    return {"loss": mse + weight * divergence, "mse": mse, distance: divergence}

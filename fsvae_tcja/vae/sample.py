@@ -1,0 +1,63 @@
+"""Drawing images from a trained model, one seed per image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .model import FSVAE
+
+
+def picks(model: FSVAE, seed: int, first: int, n: int) -> Tensor:
+    """The random picks [T, n, L] of images first..first+n-1: image i owns the Philox stream of key (seed, i)."""
+    c = model.config
+    streams = (np.random.Generator(np.random.Philox(key=[seed, i])) for i in range(first, first + n))
+    drawn = np.stack([stream.integers(c.k, size=(c.T, c.latent)) for stream in streams], axis=1)
+    return torch.from_numpy(drawn)
+
+
+def stream(
+    model: FSVAE, n: int, seed: int = 0, *, batch_size: int = 64, choice: Tensor | None = None, first: int = 0
+) -> Iterator[Tensor]:
+    """`sample` batch by batch: images [B, C, H, W] in [-1, 1] on the CPU, B <= batch_size."""
+    if n < 1 or batch_size < 1 or seed < 0:
+        raise ValueError(
+            f"n and batch_size must be >= 1 and seed >= 0, found n={n}, batch_size={batch_size}, seed={seed}"
+        )
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    try:
+        if choice is not None:
+            choice = model.check_choice(choice, n)
+        for start in range(0, n, batch_size):
+            b = min(batch_size, n - start)
+            drawn = picks(model, seed, first + start, b) if choice is None else choice[:, start : start + b]
+            with torch.no_grad():
+                yield model.decode(model.prior.sample(drawn.to(device))).cpu()
+    finally:
+        model.train(training)
+
+
+def sample(
+    model: FSVAE, n: int, seed: int = 0, *, batch_size: int = 64, choice: Tensor | None = None, first: int = 0
+) -> Tensor:
+    """Draw images from the prior, by stepping: O(T) work.
+
+    Args:
+        model: runs in eval mode, by its running statistics; its mode is restored afterwards.
+        n: how many images.
+        seed: owner of the randomness. Image i depends on (seed, i) alone, not on n or batch_size.
+        batch_size: images per pass; costs memory, changes nothing else.
+        choice: picks [T, n, L] in 0..k-1 that replay a run, instead of the seed's.
+        first: number of the first image.
+
+    Returns:
+        images [n, C, H, W] in [-1, 1], on the CPU.
+    """
+    return torch.cat(list(stream(model, n, seed, batch_size=batch_size, choice=choice, first=first)))

@@ -1,0 +1,96 @@
+"""Training the FSVAE."""
+
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..runtime import seeding
+from ..runtime.data import ImageDataset, batches, random_flip, to_float
+from ..runtime.loop import LoopConfig
+from ..runtime.pictures import save_grid, save_pairs
+from ..runtime.run import RunFolder
+from .config import FSVAEConfig, to_dict
+from .losses import Distance, elbo
+from .model import FSVAE
+from .sample import sample
+
+SCHEDULED_FIRST, SCHEDULED_LAST = 0.1, 0.3  # probability of scheduled sampling over the epochs
+TEST_IMAGES = 1000  # first images of the test split, for the reconstruction error of every epoch
+
+
+@dataclass(frozen=True)
+class TrainConfig(LoopConfig):
+    """A training run of the FSVAE. The defaults are the published recipe."""
+
+    model: FSVAEConfig = field(default_factory=FSVAEConfig)
+    """The model."""
+    distance: Distance = "mmd"
+    """Distance between posterior and prior in the loss."""
+    scheduled_sampling: bool = True
+    """Feed the prior its own predictions, with a probability that rises from 0.1 to 0.3 over the epochs."""
+    flip: bool = False
+    """Flip training images left to right, each with probability 0.5."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.distance not in get_args(Distance):
+            raise ValueError(f"distance must be one of {list(get_args(Distance))}, found {self.distance!r}")
+
+
+class FSVAETask:
+    """The FSVAE as the training loop sees it."""
+
+    def __init__(self, config: TrainConfig, train: ImageDataset, test: ImageDataset) -> None:
+        wanted = (config.model.in_channels, config.model.image_size)
+        if (train.channels, train.size) != wanted:
+            raise ValueError(
+                f"the model takes {wanted[0]} channel(s) of {wanted[1]} pixels, {train.name} gives {train.channels} of "
+                f"{train.size}; set --model.in-channels {train.channels} --model.image-size {train.size}"
+            )
+        self.config = config
+        self.data = train
+        self.test = test
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.model = FSVAE(config.model)
+
+    def losses(self, images: Tensor, labels: Tensor, epoch: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """images uint8 [B, C, H, W] -> {"loss", "mse", the distance}."""
+        if self.config.flip:
+            images = random_flip(images, generator)
+        x = to_float(images)
+        out = self.model(x, generator=generator, scheduled=self._scheduled(epoch))
+        return elbo(x, out.recon, out.q, out.p, self.config.distance)
+
+    def _scheduled(self, epoch: int) -> float:
+        if not self.config.scheduled_sampling:
+            return 0.0
+        return SCHEDULED_FIRST + (SCHEDULED_LAST - SCHEDULED_FIRST) * epoch / self.config.epochs
+
+    @torch.no_grad()
+    def end_of_epoch(self, epoch: int, run: RunFolder) -> dict[str, float]:
+        """Reconstruction error on the first test images; a grid of samples and one of reconstructions."""
+        mse, shown = self._reconstruct()
+        save_pairs(*shown, run.pictures / f"epoch-{epoch:03d}-reconstructions.png")
+        drawn = sample(self.model, 64, self.config.seed)
+        save_grid(drawn, run.pictures / f"epoch-{epoch:03d}-samples.png", columns=8)
+        return {"test_mse": mse}
+
+    def _reconstruct(self) -> tuple[float, tuple[Tensor, Tensor]]:
+        device = next(self.model.parameters()).device
+        generator = seeding.generator(self.config.seed, seeding.Purpose.EVALUATION)
+        n = min(TEST_IMAGES, len(self.test))
+        error, shown = 0.0, None
+        for images, _ in batches(self.test, min(n, 250), order=torch.arange(n)):
+            x = to_float(images.to(device))
+            recon = self.model(x, generator=generator).recon
+            error += F.mse_loss(recon, x, reduction="sum").item()
+            shown = shown or (x[:32].cpu(), recon[:32].cpu())
+        return error / (n * x[0].numel()), shown
+
+    def story(self) -> dict[str, Any]:
+        """Kind and configuration, for the checkpoint."""
+        return {"kind": "fsvae", "config": to_dict(self.config.model), "data": self.config.data}

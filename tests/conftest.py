@@ -1,0 +1,13 @@
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with MNIST/, FashionMNIST/ and fad-2022/."""
+    folder = os.environ.get("FSVAE_TCJA_DATA")
+    if not folder:
+        pytest.skip("set FSVAE_TCJA_DATA to the folder that holds MNIST/, FashionMNIST/ and fad-2022/")
+    return Path(folder)
