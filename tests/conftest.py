@@ -11,3 +11,12 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("set FSVAE_TCJA_DATA to the folder that holds MNIST/, FashionMNIST/ and fad-2022/")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder with fsvae.npz and fsvae_authors_state_dict.pt, too large for the repository."""
+    folder = os.environ.get("FSVAE_TCJA_GOLDEN")
+    if not folder:
+        pytest.skip("set FSVAE_TCJA_GOLDEN to the folder that holds fsvae.npz and fsvae_authors_state_dict.pt")
+    return Path(folder)

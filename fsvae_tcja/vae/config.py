@@ -58,7 +58,7 @@ class FSVAEConfig:
     readout: Readout = "membrane"
     """From the output sequence to the image: leaky sum (0.8 a step), TCJA gate and sum, or mean."""
     sampling: Sampling = "stream"
-    """How training draws the latent: one step at a time by running statistics, O(T), or the authors' prefixes, O(T^2)."""
+    """How training draws the latent: step by step by running statistics, O(T), or the authors' prefixes, O(T^2)."""
 
     def __post_init__(self) -> None:
         for name in ("image_size", "in_channels", "T", "latent", "k"):

@@ -1,12 +1,11 @@
 """Importing the checkpoints of the published FSVAE program (AAAI 2022)."""
 
-import pickle
 import re
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
+from ..runtime.checkpoint import read_state_dict
 from .config import FSVAEConfig
 from .model import FSVAE
 
@@ -22,18 +21,6 @@ _RENAME = [
     (r"^(?!decoder\.readout)(.*(?:\.\d+|_latent))\.(weight|bias)$", r"\1.transform.\2"),
 ]
 _CONSTANT = ("prior.initial_input", "posterior.initial_input", "membrane_output_layer.coef")
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}; expected a state dict of the FSVAE 2022 program (.pth)")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} is not a plain PyTorch state dict, or is truncated: {str(error)[:200]}") from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f"{path} holds no plain state dict (name -> tensor); expected one of the FSVAE 2022 program")
-    return state
 
 
 def _configure(state: dict[str, Tensor], path: Path) -> FSVAEConfig:
@@ -71,7 +58,7 @@ def import_fsvae2022(path: str | Path) -> FSVAE:
         ValueError: the file is no such checkpoint, or its tensors do not fit one another.
     """
     path = Path(path)
-    state = _read(path)
+    state = read_state_dict(path)
     config = _configure(state, path)
     model = FSVAE(config)
     last = len(config.channels) - 1

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 if TYPE_CHECKING:
     from .model import FSVAE
+
+# A pass is padded to whole blocks of images: for one or two images the libraries sum in another order, one ulp moves a
+# membrane over its threshold, and the image would depend on the batch size.
+BLOCK = 16
 
 
 def picks(model: FSVAE, seed: int, first: int, n: int) -> Tensor:
@@ -38,8 +43,9 @@ def stream(
         for start in range(0, n, batch_size):
             b = min(batch_size, n - start)
             drawn = picks(model, seed, first + start, b) if choice is None else choice[:, start : start + b]
+            drawn = F.pad(drawn, (0, 0, 0, -b % BLOCK))
             with torch.no_grad():
-                yield model.decode(model.prior.sample(drawn.to(device))).cpu()
+                yield model.decode(model.prior.sample(drawn.to(device)))[:b].cpu()
     finally:
         model.train(training)
 

@@ -1,0 +1,89 @@
+import pickle
+
+import pytest
+import torch
+
+from fsvae_tcja import FSVAE, FSVAEConfig
+from fsvae_tcja.vae.interop import _CONSTANT, _rename, import_fsvae2022
+
+from .conftest import LARGE
+
+
+def authors_state_dict(model: FSVAE) -> dict[str, torch.Tensor]:
+    """The same weights under the authors' names and shapes."""
+    last = len(model.config.channels) - 1
+    ours = model.state_dict()
+    names = [f"encoder.{i}" for i in range(last + 1)] + [f"decoder.{i}" for i in range(last)]
+    names += ["before_latent_layer", "decoder_input", "final_layer.0"]
+    names += [f"{network}.layers.{i}" for network in ("prior", "posterior") for i in range(3)]
+    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    keys = [f"{n}.{p}" for n in names for p in ("weight", "bias")] + [f"{n}.bn.{p}" for n in names for p in norm]
+    state = {key: ours[_rename(key, last)] for key in [*keys, "final_layer.1.weight", "final_layer.1.bias"]}
+    state = {key: value[..., None] if value.dim() == 4 else value for key, value in state.items()}
+    constants = {name: torch.zeros(1, model.config.latent, 1) for name in _CONSTANT[:2]}
+    return state | constants | {_CONSTANT[2]: torch.ones(1, 1, 1, 1, model.config.T)}
+
+
+@pytest.mark.parametrize("config", [FSVAEConfig(T=5, latent=7, k=3), LARGE])
+def test_round_trip_through_the_authors_names(tmp_path, config):
+    model = FSVAE(config)
+    for buffer in model.buffers():
+        if buffer.is_floating_point():
+            buffer.uniform_(0.5, 1)
+    torch.save(authors_state_dict(model), tmp_path / "theirs.pth")
+    imported = import_fsvae2022(tmp_path / "theirs.pth")
+    assert imported.config.channels == config.channels
+    assert imported.config.T == config.T
+    assert not imported.training
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(imported.state_dict()[name], tensor), name
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint at"):
+        import_fsvae2022(tmp_path / "nothing.pth")
+
+
+def test_truncated_file(tmp_path):
+    whole = tmp_path / "whole.pth"
+    torch.save(authors_state_dict(FSVAE(LARGE)), whole)
+    cut = tmp_path / "cut.pth"
+    cut.write_bytes(whole.read_bytes()[:5000])
+    with pytest.raises(ValueError, match="is truncated, or no plain PyTorch state dict"):
+        import_fsvae2022(cut)
+
+
+class Payload:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_a_malicious_file_is_refused_and_never_run(tmp_path):
+    evil, proof = tmp_path / "evil.pth", tmp_path / "proof"
+    torch.save({"encoder.0.weight": Payload(proof)}, evil)
+    with pytest.raises(ValueError, match="no plain PyTorch state dict"):
+        import_fsvae2022(evil)
+    evil.write_bytes(pickle.dumps(Payload(proof)))
+    with pytest.raises(ValueError, match="no plain PyTorch state dict"):
+        import_fsvae2022(evil)
+    assert not proof.exists()
+
+
+def test_another_network(tmp_path):
+    torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="not an FSVAE 2022 checkpoint: it lacks"):
+        import_fsvae2022(tmp_path / "other.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(ValueError, match="is no plain PyTorch state dict: expected names and tensors"):
+        import_fsvae2022(tmp_path / "list.pth")
+
+
+def test_tensors_that_do_not_fit(tmp_path):
+    state = authors_state_dict(FSVAE(LARGE))
+    state["decoder_input.weight"] = torch.zeros(8, 7)
+    torch.save(state, tmp_path / "odd.pth")
+    with pytest.raises(ValueError, match=r"does not fit an FSVAE of FSVAEConfig\(image_size=64"):
+        import_fsvae2022(tmp_path / "odd.pth")

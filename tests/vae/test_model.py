@@ -1,0 +1,188 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fsvae_tcja import FSVAE, TCJAConfig
+from fsvae_tcja.core import FSVAE_LIF
+from fsvae_tcja.vae.model import Readout
+
+from .conftest import LARGE, SMALL, awake
+
+
+def test_published_size():
+    assert sum(p.numel() for p in FSVAE().parameters()) == 4_053_601
+
+
+def test_tcja_parameters():
+    """K_C T^2 + K_T C^2 for every block that has one."""
+    plain = FSVAE(replace(SMALL, tcja=TCJAConfig()))
+    attended = FSVAE(replace(SMALL, tcja=TCJAConfig(encoder=(2,), decoder=(1, 3), kernel_c=2, kernel_t=3)))
+    more = sum(p.numel() for p in attended.parameters()) - sum(p.numel() for p in plain.parameters())
+    assert more == sum(2 * 7**2 + 3 * c**2 for c in (5, 4, 3))  # channels behind encoder 2, decoder 1 and 3
+
+
+@pytest.mark.parametrize("config", [SMALL, replace(SMALL, in_channels=3), LARGE, replace(LARGE, in_channels=1)])
+@pytest.mark.parametrize("readout", ["membrane", "tcja", "mean"])
+def test_shapes(config, readout):
+    config = replace(config, readout=readout)
+    model = FSVAE(config).eval()
+    images = torch.rand(3, config.in_channels, config.image_size, config.image_size) * 2 - 1
+    out = model(images)
+    assert out.recon.shape == images.shape
+    assert out.recon.abs().max() <= 1
+    assert out.q.shape == out.p.shape == (config.T, 3, config.latent, config.k)
+    assert out.z.shape == (config.T, 3, config.latent)
+    assert model.sample(2).shape == (2, *images.shape[1:])
+    assert model.decode(model.encode(images)).shape == images.shape
+
+
+@pytest.mark.parametrize("sampling", ["stream", "prefix"])
+@pytest.mark.parametrize("placement", ["spikes", "current"])
+def test_every_parameter_learns(images, sampling, placement):
+    config = replace(SMALL, sampling=sampling, tcja=replace(SMALL.tcja, placement=placement))
+    model = awake(config).train()
+    out = model(images, scheduled=0.5)
+    (out.recon.square().sum() + out.q.sum() + out.p.sum()).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        if "transform.bias" not in name:  # in front of a batch norm: no effect
+            assert parameter.grad.abs().sum() > 0, name
+
+
+def test_what_travels_between_layers_is_binary_with_tcja_on_the_current(images):
+    model = awake(replace(SMALL, tcja=TCJAConfig((0, 1, 2, 3), (0, 1, 2, 3), placement="current")))
+    seen = []
+    blocks = [*model.encoder.blocks, model.encoder.to_latent, model.decoder.from_latent, *model.decoder.blocks]
+    for block in blocks:
+        block.register_forward_hook(lambda module, args, out: seen.append(out))
+    model.encoder.blocks[0].forward_static(images, SMALL.T)
+    model(images)
+    assert all(((s == 0) | (s == 1)).all() for s in seen)
+    assert all(0 < s.mean() < 1 for s in seen), "each layer must fire and be silent"
+
+
+def test_the_static_first_layer_is_the_repeated_image(images):
+    """forward_static equals T equal inputs: spikes, gradients and running statistics."""
+    results = []
+    for static in (True, False):
+        block = awake(SMALL).train().encoder.blocks[0]
+        x = images.clone().requires_grad_()
+        spikes = block.forward_static(x, SMALL.T) if static else block(x.expand(SMALL.T, *x.shape))
+        (spikes * torch.linspace(0, 1, spikes.numel()).view_as(spikes)).sum().backward()
+        assert 0.05 < spikes.mean() < 0.95
+        results.append((spikes, x.grad, block.transform.weight.grad, block.norm.running_mean, block.norm.running_var))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("readout", ["membrane", "mean"])
+def test_summing_before_the_last_convolution_is_exact(readout):
+    config = replace(SMALL, readout=readout)
+    layer = Readout(config).double()
+    x = (torch.rand(config.T, 2, 3, 32, 32) < 0.3).double()
+    y = torch.stack([layer.conv(x_t) for x_t in x])
+    if readout == "membrane":
+        total = torch.zeros_like(y[0])
+        for y_t in y:  # a LIF that never fires
+            total = 0.8 * total + y_t
+    else:
+        total = y.mean(0)
+    torch.testing.assert_close(layer(x), torch.tanh(total))
+
+
+def test_tcja_readout_gates_then_sums():
+    config = replace(SMALL, readout="tcja", in_channels=3)
+    layer = Readout(config)
+    x = (torch.rand(config.T, 2, 3, 32, 32) < 0.3).float()
+    y = torch.stack([layer.conv(x_t) for x_t in x])
+    gate = layer.attention.gate(y)
+    torch.testing.assert_close(layer(x), torch.tanh((gate[..., None, None] * y).sum(0)))
+    assert layer.attention.tla.weight.shape == (3, 3, 4)
+    assert layer.attention.cla.weight.shape == (7, 7, 1)
+
+
+@pytest.mark.parametrize("config", [SMALL, replace(SMALL, channels=(16, 32, 64, 128), tcja=TCJAConfig((2, 3), (2, 3)))])
+def test_image_i_does_not_depend_on_the_batch_size(config):
+    model = awake(config)
+    whole = model.sample(41, seed=3, batch_size=41)
+    assert whole.std() > 0.01
+    assert len({image.sum().item() for image in whole}) > 20, "different images are drawn"
+    for batch_size in (1, 2, 5, 17, 64):
+        assert torch.equal(model.sample(41, seed=3, batch_size=batch_size), whole)
+    assert torch.equal(model.sample(4, seed=3), whole[:4])
+    assert not torch.equal(model.sample(41, seed=4), whole)
+
+
+def test_sample_restores_the_mode_and_leaves_random_state_and_statistics_alone(small):
+    small.train()
+    before, state = torch.get_rng_state(), {k: v.clone() for k, v in small.state_dict().items()}
+    small.sample(3)
+    assert small.training
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(torch.equal(v, state[k]) for k, v in small.state_dict().items())
+
+
+def test_picks_replay_a_run(small, images):
+    choice = torch.randint(SMALL.k, (SMALL.T, 5, SMALL.latent))
+    with torch.no_grad():
+        a, b = small(images, choice=choice), small(images, choice=choice.int())
+        c = small(images, generator=torch.Generator().manual_seed(1))
+        d = small(images, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(a.recon, b.recon)
+    assert torch.equal(c.recon, d.recon)
+    assert not torch.equal(a.z, c.z)
+
+
+def test_scheduled_sampling_is_for_training_only(small, images):
+    choice = torch.randint(SMALL.k, (SMALL.T, 5, SMALL.latent))
+    with torch.no_grad():
+        assert torch.equal(small(images, choice=choice, scheduled=1.0).p, small(images, choice=choice).p)
+
+
+def test_thresholds_and_scales():
+    model = FSVAE(SMALL)
+    assert {m.scale for m in model.posterior.modules() if hasattr(m, "scale")} == {2 * FSVAE_LIF.v_th}
+    assert {m.scale for m in model.encoder.modules() if hasattr(m, "scale")} == {FSVAE_LIF.v_th}
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda x: x[:, :, :16], r"images must be \[N, 1, 32, 32\] with N >= 1, found \[5, 1, 16, 32\]"),
+        (lambda x: x[0], r"found \[1, 32, 32\]"),
+        (lambda x: x[:0], "with N >= 1"),
+        (lambda x: x * 2, r"images must lie in \[-1, 1\], found -2 to 1\.999"),
+        (lambda x: (x + 1) * 127.5, "from 0..255 take x / 127.5 - 1"),
+        (lambda x: x / 0 * 0, "found nan to nan"),
+        (lambda x: x.to(torch.uint8), "images must be floating point in .* found torch.uint8"),
+    ],
+)
+def test_bad_images(small, images, bad, message):
+    with pytest.raises(ValueError, match=message):
+        small(bad(images))
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (torch.zeros(7, 5, 5, dtype=torch.long), r"choice must be \[T, N, L\] = \[7, 5, 6\], found \[7, 5, 5\]"),
+        (torch.full((7, 5, 6), 3), r"whole numbers in 0\.\.2"),
+        (torch.full((7, 5, 6), -1), r"whole numbers in 0\.\.2"),
+        (torch.zeros(7, 5, 6), "found torch.float32"),
+    ],
+)
+def test_bad_picks(small, images, choice, message):
+    with pytest.raises(ValueError, match=message):
+        small(images, choice=choice)
+    with pytest.raises(ValueError, match=message):
+        small.sample(5, choice=choice)
+
+
+def test_bad_latent_and_bad_requests(small):
+    with pytest.raises(ValueError, match=r"z must be \[T=7, N, L=6\], found \[16, 2, 6\]"):
+        small.decode(torch.zeros(16, 2, 6))
+    for arguments in ({"n": 0}, {"n": 1, "seed": -1}, {"n": 1, "batch_size": 0}):
+        with pytest.raises(ValueError, match="must be >= 1 and seed >= 0"):
+            small.sample(**arguments)
