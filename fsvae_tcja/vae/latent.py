@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ..core import FSVAE_LIF, LIF, SpikingLayer, TDBatchNorm
+from ..core import FSVAE_LIF, LIF, Linear, SpikingLayer, TDBatchNorm
 
 SCHEDULED_FROM = 5  # scheduled sampling leaves the first steps alone
 PREDICTION_NOISE = 1e-3  # breaks the ties of the prior's own prediction
@@ -45,7 +45,7 @@ class LatentNetwork(nn.Module):
         self.k = k
         widths = [features, 2 * latent, 4 * latent, k * latent]
         self.layers = nn.ModuleList(
-            SpikingLayer(nn.Linear(a, b), TDBatchNorm(b, FSVAE_LIF.v_th, alpha=2), LIF(FSVAE_LIF))
+            SpikingLayer(Linear(a, b), TDBatchNorm(b, FSVAE_LIF.v_th, alpha=2), LIF(FSVAE_LIF))
             for a, b in pairwise(widths)
         )
 

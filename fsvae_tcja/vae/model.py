@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..core import FSVAE_LIF, LIF, TCJA, SpikingLayer, TDBatchNorm
+from ..core import FSVAE_LIF, LIF, TCJA, Linear, SpikingLayer, TDBatchNorm
 from .config import FSVAEConfig
 from .latent import SCHEDULED_FROM, Posterior, Prior
 from .sample import sample
@@ -40,7 +40,7 @@ class Encoder(nn.Module):
             _layer(nn.Conv2d(widths[i], widths[i + 1], 3, 2, 1), widths[i + 1], config, i in config.tcja.encoder)
             for i in range(len(config.channels))
         )
-        self.to_latent = _layer(nn.Linear(4 * widths[-1], config.latent), config.latent, config, False)
+        self.to_latent = _layer(Linear(4 * widths[-1], config.latent), config.latent, config, False)
 
     def forward(self, images: Tensor) -> Tensor:
         """images [N, C, H, W] -> spikes [T, N, L]."""
@@ -75,7 +75,7 @@ class Readout(nn.Module):
         if self.attention is not None:
             y = self.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2])
             return torch.tanh(self.attention(y).sum(0))
-        summed = torch.tensordot(self.coefficients.to(x.dtype), x, dims=1)  # [N, C, H, W]
+        summed = torch.tensordot(self.coefficients.to(x.dtype), x.movedim(2, -1), dims=1).movedim(-1, 1)  # [N, C, H, W]
         y = nn.functional.conv_transpose2d(summed, self.conv.weight, padding=1)
         return torch.tanh(y + self.conv.bias[:, None, None] * self.coefficients.sum())
 
@@ -86,7 +86,7 @@ class Decoder(nn.Module):
     def __init__(self, config: FSVAEConfig) -> None:
         super().__init__()
         widths = (*reversed(config.channels), config.channels[0])
-        self.from_latent = _layer(nn.Linear(config.latent, 4 * widths[0]), 4 * widths[0], config, False)
+        self.from_latent = _layer(Linear(config.latent, 4 * widths[0]), 4 * widths[0], config, False)
         self.blocks = nn.ModuleList(
             _layer(
                 nn.ConvTranspose2d(widths[i], widths[i + 1], 3, 2, 1, output_padding=1),
