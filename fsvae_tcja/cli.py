@@ -59,8 +59,10 @@ def train(args: list[str]) -> int:
         print("\n".join(f"  {name:15}{p.about}" for name, p in PRESETS.items()))
         print(f"\n{PROGRAM} train PRESET --help shows every option with the value that the preset gives it.")
         return 0
-    resumes = "--resume" in args and args[0] not in PRESETS
+    resumes = args[0].startswith("-") and any(arg.partition("=")[0] == "--resume" for arg in args)
     config, options = _parse_resume(args) if resumes else _parse_train(args[0], args[1:])
+    if options.resume not in (None, options.out):
+        raise ValueError(f"--resume goes on in its own folder {options.resume}; leave --out away")
     if options.dry_run:
         print(json.dumps({"configuration": to_dict(config), "run": _plain(options)}, indent=2))
         return 0
@@ -72,7 +74,7 @@ def _parse_train(name: str, args: list[str]) -> tuple[TrainConfig, RunOptions]:
 
     def parsed(
         config: Annotated[TrainConfig, FLAT] = default,
-        options: Annotated[RunOptions, FLAT] = RunOptions(),  # noqa: B008
+        options: Annotated[RunOptions, FLAT] = RunOptions(),
     ) -> tuple[TrainConfig, RunOptions]:
         return config, replace(options, out=options.out or options.resume or Path("runs") / name)
 
@@ -81,11 +83,11 @@ def _parse_train(name: str, args: list[str]) -> tuple[TrainConfig, RunOptions]:
 
 def _parse_resume(args: list[str]) -> tuple[TrainConfig, RunOptions]:
     options = _parse(RunOptions, "train", args)
-    if options.out is not None:
-        raise ValueError("--resume goes on in its own folder; leave --out away")
     run = RunFolder(options.resume, resume=True)
     _, story = checkpoint.read(run.checkpoint, prefix="none")
-    return from_dict(TrainConfig, story["training"]), replace(options, out=options.resume)
+    if "training" not in story:
+        raise ValueError(f"{run.checkpoint} holds a model and no training run; start one with a preset")
+    return from_dict(TrainConfig, story["training"]), replace(options, out=options.out or options.resume)
 
 
 def _plain(options: RunOptions) -> dict[str, str | bool | None]:
@@ -165,8 +167,8 @@ def reconstruct(args: list[str]) -> int:
     if data is None:
         raise ValueError(f"{options.checkpoint} does not say what it was trained on; name a data set with --data")
     images = load_images(data, options.split, size=model.config.image_size, root=options.data_root)
-    if options.n > len(images):
-        raise ValueError(f"{data} has {len(images)} images in its {options.split} split, found n={options.n}")
+    if not 1 <= options.n <= len(images):
+        raise ValueError(f"n must be in 1..{len(images)}, the images of {data} {options.split}; found {options.n}")
     pixels = next(batches(images, options.n))[0]
     x = to_float(pixels).to(device)
     generator = seeding.generator(options.seed, seeding.Purpose.EVALUATION)
@@ -232,10 +234,13 @@ def main(argv: list[str] | None = None) -> int:
         print(usage())
         return 0
     if args[0] not in COMMANDS:
-        print(f"error: unknown command {args[0]!r}\n\n{usage()}", file=sys.stderr)
+        print(f"error: unknown command {args[0]!r}: choose one of {list(COMMANDS)}", file=sys.stderr)
         return 2
     try:
         return COMMANDS[args[0]](args[1:])
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130

@@ -2,6 +2,10 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+# Small tensors: threads of one process only wait for one another, and the suite runs in several processes.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,9 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], story: Mapping[str, A
 
 def _explain(path: Path, error: Exception) -> ValueError:
     with open(path, "rb") as file:
-        head = file.read(4)
-    if head[:2] == b"PK" or head[:1] == b"\x80":
+        head = file.read(9)
+    # A safetensors file is the size of its header, 8 bytes that may look like anything, and "{".
+    if head.startswith((b"PK\x03\x04", b"\x80")) and head[8:] not in (b"", b"{"):
         return ValueError(
             f"{path} is a pickled PyTorch file, which could run code when it is read; expected .safetensors. "
             "A checkpoint of the FSVAE 2022 program is read by fsvae_tcja.vae.interop.import_fsvae2022"
@@ -77,3 +78,22 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path)
             "T and the sizes are part of the weights: build the model with the values it was trained with"
         )
     model.load_state_dict(dict(tensors))
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Read a plain PyTorch state dict (.pth) of another program; nothing but tensors is unpickled.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is truncated, or holds anything but names and tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises OSError, RuntimeError, UnpicklingError, EOFError, ...
+        raise ValueError(f"{path} is truncated, or no plain PyTorch state dict; fetch it again") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{path} is no plain PyTorch state dict: expected names and tensors")
+    return state

@@ -20,4 +20,10 @@ def resolve(device: str = "auto") -> torch.device:
         raise ValueError(
             f"device {device!r} was asked for and is not there (here: {', '.join(here)}); use --device auto"
         )
-    return torch.device(device)
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {device!r}: choose auto, cpu, cuda or mps") from error
+    if kind == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device {device!r} was asked for; here are {torch.cuda.device_count()} CUDA devices")
+    return chosen

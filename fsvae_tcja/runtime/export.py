@@ -23,11 +23,11 @@ def save_folder(batches: Iterable[Tensor], folder: str | Path) -> int:
     """Write every image of the batches [B, C, H, W] as folder/000000.png and on; return their number.
 
     Raises:
-        ValueError: the folder already holds something, which must not be mixed with new images.
+        ValueError: the folder is a file, or already holds something, which must not be mixed with new images.
     """
     folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty; choose a new folder for the images")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is not an empty folder; choose a new one for the images")
     number = 0
     for images in batches:
         for image in images:

@@ -1,11 +1,11 @@
 """The training loop that every model shares: order, steps, logs, checkpoints, interruption and exact resumption."""
 
-import math
+import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,8 +48,8 @@ class LoopConfig:
             raise ValueError(f"lr must be > 0, found {self.lr}")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay must be >= 0, found {self.weight_decay}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be >= 0, found {self.seed}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be in 0..2^63 - 1, found {self.seed}")
 
 
 class Task(Protocol):
@@ -98,53 +98,73 @@ def stop_signal() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _save(task: Task, optimizer: torch.optim.Optimizer, config: dict, run: RunFolder, step: int) -> None:
-    weights = task.model.state_dict()
+class _Means:
+    """Means of the losses between two rows of metrics, summed on the device."""
+
+    def __init__(self, sums: Mapping[str, Tensor]) -> None:
+        self.sums = dict(sums)
+
+    def add(self, losses: Mapping[str, Tensor]) -> None:
+        values = {**losses, "steps": torch.ones(())}
+        self.sums = {name: self.sums.get(name, 0) + value.detach() for name, value in values.items()}
+
+    def take(self) -> dict[str, float]:
+        steps = self.sums.pop("steps")
+        means = {name: float(total / steps) for name, total in self.sums.items()}
+        self.sums = {}
+        return means
+
+
+def _save(
+    task: Task, optimizer: torch.optim.Optimizer, means: _Means, config: dict[str, Any], run: RunFolder, step: int
+) -> None:
+    model = {f"model.{name}": t for name, t in task.model.state_dict().items()}
+    _check_finite(model | means.sums, step, run)
     story = task.story() | {"step": step, "training": config}
-    tensors = {f"model.{n}": t for n, t in weights.items()}
-    for i, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{name}": t for name, t in state.items()}
-    checkpoint.write(run.checkpoint, tensors, story)
-    checkpoint.write(run.model, {f"model.{n}": t for n, t in weights.items()}, story)
+    moments = {
+        f"optimizer.{i}.{name}": t for i, state in optimizer.state_dict()["state"].items() for name, t in state.items()
+    }
+    sums = {f"sums.{name}": t for name, t in means.sums.items()}
+    # The checkpoint last: a run killed between the two does the missing steps again and rewrites the model.
+    checkpoint.write(run.model, model, story)
+    checkpoint.write(run.checkpoint, model | moments | sums, story)
 
 
-def _restore(task: Task, optimizer: torch.optim.Optimizer, config: dict, run: RunFolder) -> int:
-    """Fill model and optimizer from the checkpoint; return the number of steps done."""
+def _restore(
+    task: Task, optimizer: torch.optim.Optimizer, config: dict[str, Any], run: RunFolder
+) -> tuple[int, dict[str, Tensor]]:
+    """Fill model and optimizer from the checkpoint; return the number of steps done and the sums of the losses."""
     tensors, story = checkpoint.read(run.checkpoint)
-    trained = story["training"]
-    different = sorted(k for k in trained.keys() | config.keys() if trained.get(k) != config.get(k))
-    if different:
-        pairs = ", ".join(f"{k}: {trained.get(k)} there, {config.get(k)} here" for k in different)
-        raise ValueError(f"{run.path} was trained with another configuration ({pairs}); resume it without changes")
-    checkpoint.load_into(task.model, _under("model.", tensors), run.checkpoint)
-    state: dict[int, dict[str, Tensor]] = {}
+    moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _under("optimizer.", tensors).items():
         i, key = name.split(".")
-        state.setdefault(int(i), {})[key] = tensor
-    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-    return story["step"]
+        moments.setdefault(int(i), {})[key] = tensor
+    if not moments:
+        raise ValueError(f"{run.checkpoint} holds a model and no optimizer: it is not the checkpoint of a run")
+    _check_same(story["training"], config, run)
+    checkpoint.load_into(task.model, _under("model.", tensors), run.checkpoint)
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+    return story["step"], _under("sums.", tensors)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-class _Means:
-    """Running means of the losses between two rows of metrics, kept on the device."""
+def _check_same(trained: dict[str, Any], config: dict[str, Any], run: RunFolder) -> None:
+    there, here = _flat(trained), _flat(json.loads(json.dumps(config)))  # JSON has lists, no tuples
+    different = sorted(k for k in there.keys() | here.keys() if there.get(k) != here.get(k))
+    if different:
+        pairs = ", ".join(f"{k}: {there.get(k)} there, {here.get(k)} here" for k in different)
+        raise ValueError(f"{run.path} was trained with another configuration ({pairs}); resume it without changes")
 
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.count = 0
 
-    def add(self, losses: dict[str, Tensor]) -> None:
-        for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, 0) + value.detach()
-        self.count += 1
-
-    def take(self) -> dict[str, float]:
-        means = {name: float(total) / self.count for name, total in self.sums.items()}
-        self.sums, self.count = {}, 0
-        return means
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"model": {"T": 4}} -> {"model.T": 4}."""
+    flat = {}
+    for name, value in config.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
 
 
 def fit(
@@ -158,8 +178,8 @@ def fit(
 ) -> Outcome:
     """Train a task.
 
-    An interrupted run (Ctrl-C, SIGTERM) finishes its step, writes a checkpoint and returns; resumed, it gives bit for
-    bit the weights of an uninterrupted run (CPU, one process).
+    An interrupted run (Ctrl-C, SIGTERM) finishes its step, and the evaluation if that was the last of an epoch, writes
+    a checkpoint and returns; resumed, it gives bit for bit the weights of an uninterrupted run (CPU, one process).
 
     Args:
         task: model, data and losses.
@@ -183,14 +203,15 @@ def fit(
     optimizer = torch.optim.AdamW(
         task.model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
     )
-    step = _restore(task, optimizer, description, run) if resume else 0
+    step, sums = _restore(task, optimizer, description, run) if resume else (0, {})
+    means = _Means(sums)
     total = config.epochs * steps_per_epoch
     run.start(description, step)
-    with stop_signal() as stop, _bar(total, step) as bar:
-        for epoch in range(step // steps_per_epoch, config.epochs):
+    with closing(run), stop_signal() as stop, _bar(total, step) as bar:
+        while step < total:
+            epoch, done = divmod(step, steps_per_epoch)
             task.model.train()
-            means = _Means()
-            for images, labels in _epoch(task.data, config, epoch, done=step - epoch * steps_per_epoch):
+            for images, labels in _epoch(task.data, config, epoch, done):
                 generator = seeding.generator(config.seed, seeding.Purpose.STEP, step)
                 losses = task.losses(images.to(device), labels.to(device), epoch, generator)
                 optimizer.zero_grad(set_to_none=True)
@@ -200,22 +221,19 @@ def fit(
                 means.add(losses)
                 bar.update()
                 if step % config.log_every == 0 or step % steps_per_epoch == 0:
+                    _check_finite(means.sums, step, run)
                     row = means.take()
-                    _check_finite(row, step, run)
                     run.log(step, epoch + 1, row)
-                    bar.set_postfix({k: f"{v:.4f}" for k, v in row.items()})
+                    bar.set_postfix({k: f"{v:.4f}" for k, v in row.items()}, refresh=False)
                 if stop:
                     break
+            if step % steps_per_epoch == 0:
+                _check_finite(task.model.state_dict(), step, run)
+                task.model.eval()
+                run.log(step, epoch + 1, task.end_of_epoch(epoch + 1, run))
+            _save(task, optimizer, means, description, run, step)
             if stop:
                 break
-            task.model.eval()
-            run.log(step, epoch + 1, task.end_of_epoch(epoch + 1, run))
-            _save(task, optimizer, description, run, step)
-            if stop:
-                break
-    if stop:
-        _save(task, optimizer, description, run, step)
-    run.close()
     return Outcome(step, step == total, time.monotonic() - began)
 
 
@@ -232,10 +250,10 @@ def _epoch(data: Dataset, config: LoopConfig, epoch: int, done: int) -> Iterator
     return batches(data, config.batch_size, order=order[done * config.batch_size : whole])
 
 
-def _check_finite(row: dict[str, float], step: int, run: RunFolder) -> None:
-    bad = [name for name, value in row.items() if not math.isfinite(value)]
+def _check_finite(values: Mapping[str, Tensor], step: int, run: RunFolder) -> None:
+    bad = [name for name, value in values.items() if not value.isfinite().all()]
     if bad:
         raise ValueError(
-            f"{bad[0]} is not finite at step {step}; the last checkpoint in {run.path} is sound. "
+            f"{bad[0]} is not finite at step {step}; a checkpoint in {run.path} is from before that and sound. "
             "Lower the learning rate and start again"
         )

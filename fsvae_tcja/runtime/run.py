@@ -9,12 +9,14 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
+from .atomic import replacing
+
 
 class RunFolder:
     """One training run on disk.
 
     Args:
-        path: the folder; made if absent.
+        path: the folder; made by `start` if absent.
         resume: go on in a folder that holds a run. Without it such a folder is refused, so that nothing is overwritten.
 
     Raises:
@@ -30,19 +32,22 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.pictures = self.path / "pictures"
         if resume and not self.checkpoint.is_file():
-            raise FileNotFoundError(f"cannot resume: no checkpoint at {self.checkpoint}")
+            raise FileNotFoundError(
+                f"cannot resume: no checkpoint at {self.checkpoint}; a run that ended before its first starts anew, "
+                "in another folder"
+            )
         if not resume and self.config.exists():
             raise ValueError(
                 f"{self.path} already holds a run; go on with --resume {self.path}, or choose another --out"
             )
-        self.pictures.mkdir(parents=True, exist_ok=True)
         self._tensorboard: SummaryWriter | None = None
 
     def start(self, config: dict[str, Any], step: int) -> None:
         """Write the configuration and drop what was logged after `step`, which will be done again."""
-        self.config.write_text(json.dumps(config, indent=2) + "\n")
         kept = [row for row in self.read_metrics() if row["step"] <= step]
-        self.metrics.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        self.pictures.mkdir(parents=True, exist_ok=True)
+        _write(self.config, json.dumps(config, indent=2) + "\n")
+        _write(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
         self._tensorboard = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
 
     def log(self, step: int, epoch: int, values: dict[str, float]) -> None:
@@ -68,3 +73,8 @@ class RunFolder:
         if self._tensorboard is not None:
             self._tensorboard.close()
             self._tensorboard = None
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text)

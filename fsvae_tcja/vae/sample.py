@@ -30,9 +30,9 @@ def stream(
     model: FSVAE, n: int, seed: int = 0, *, batch_size: int = 64, choice: Tensor | None = None, first: int = 0
 ) -> Iterator[Tensor]:
     """`sample` batch by batch: images [B, C, H, W] in [-1, 1] on the CPU, B <= batch_size."""
-    if n < 1 or batch_size < 1 or seed < 0:
+    if n < 1 or batch_size < 1 or not 0 <= seed < 2**63:
         raise ValueError(
-            f"n and batch_size must be >= 1 and seed >= 0, found n={n}, batch_size={batch_size}, seed={seed}"
+            f"n and batch_size must be >= 1 and seed in 0..2^63 - 1, found n={n}, batch_size={batch_size}, seed={seed}"
         )
     device = next(model.parameters()).device
     training = model.training
@@ -45,7 +45,8 @@ def stream(
             drawn = picks(model, seed, first + start, b) if choice is None else choice[:, start : start + b]
             drawn = F.pad(drawn, (0, 0, 0, -b % BLOCK))
             with torch.no_grad():
-                yield model.decode(model.prior.sample(drawn.to(device)))[:b].cpu()
+                images = model.decode(model.prior.sample(drawn.to(device)))[:b].cpu()
+            yield images  # outside of no_grad, which would otherwise last until the next batch is asked for
     finally:
         model.train(training)
 

@@ -6,6 +6,7 @@ import torch
 from fsvae_tcja import FSVAE, TCJAConfig
 from fsvae_tcja.core import FSVAE_LIF
 from fsvae_tcja.vae.model import Readout
+from fsvae_tcja.vae.sample import stream
 
 from .conftest import LARGE, SMALL, awake
 
@@ -111,6 +112,7 @@ def test_image_i_does_not_depend_on_the_batch_size(config):
     assert len({image.sum().item() for image in whole}) > 20, "different images are drawn"
     for batch_size in (1, 2, 5, 17, 64):
         assert torch.equal(model.sample(41, seed=3, batch_size=batch_size), whole)
+    assert torch.equal(model.sample(300, seed=3, batch_size=300), model.sample(300, seed=3, batch_size=64))
     assert torch.equal(model.sample(4, seed=3), whole[:4])
     assert not torch.equal(model.sample(41, seed=4), whole)
 
@@ -122,6 +124,15 @@ def test_sample_restores_the_mode_and_leaves_random_state_and_statistics_alone(s
     assert small.training
     assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(v, state[k]) for k, v in small.state_dict().items())
+
+
+def test_a_stream_left_half_way_leaves_gradients_on_and_the_mode_as_it_was(small):
+    small.train()
+    batches = stream(small, 40, batch_size=16)
+    assert len(next(batches)) == 16
+    assert torch.is_grad_enabled()
+    batches.close()
+    assert small.training
 
 
 def test_picks_replay_a_run(small, images):
@@ -183,6 +194,6 @@ def test_bad_picks(small, images, choice, message):
 def test_bad_latent_and_bad_requests(small):
     with pytest.raises(ValueError, match=r"z must be \[T=7, N, L=6\], found \[16, 2, 6\]"):
         small.decode(torch.zeros(16, 2, 6))
-    for arguments in ({"n": 0}, {"n": 1, "seed": -1}, {"n": 1, "batch_size": 0}):
-        with pytest.raises(ValueError, match="must be >= 1 and seed >= 0"):
+    for arguments in ({"n": 0}, {"n": 1, "seed": -1}, {"n": 1, "seed": 2**63}, {"n": 1, "batch_size": 0}):
+        with pytest.raises(ValueError, match="must be >= 1 and seed in"):
             small.sample(**arguments)

@@ -1,0 +1,460 @@
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from importlib.metadata import entry_points
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fsvae_tcja import FSVAEConfig, TCJAConfig, load, save
+from fsvae_tcja.cli import COMMANDS, main
+from fsvae_tcja.runtime import checkpoint
+from fsvae_tcja.runtime.data import load_images
+from fsvae_tcja.vae.config import from_dict
+from fsvae_tcja.vae.model import FSVAE
+from fsvae_tcja.vae.presets import PRESETS
+from fsvae_tcja.vae.train import TrainConfig
+
+PROGRAM = [sys.executable, "-c", "import sys; from fsvae_tcja.cli import main; sys.exit(main())"]
+TINY = shlex.split("--model.T 4 --model.latent 8 --model.k 3 --model.channels 2 3 4 5 --device cpu")
+SHORT = shlex.split("--epochs 2 --batch-size 50 --log-every 1")  # 2 epochs of 30 steps
+
+
+def train(out, *options):
+    return main(["train", "digits", *TINY, "--out", str(out), *options])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """Reference kernels, since every process would compile the fused ones anew, and one thread in every process."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FSVAE_TCJA_BACKEND", "reference")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def run(quick, tmp_path_factory):
+    """The folder of a finished run."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    assert train(folder, *SHORT) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Defaults write below the working directory and read ./data."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FSVAE_TCJA_DATA", raising=False)
+
+
+@pytest.fixture
+def fails(capsys):
+    """Run the program; it must end with status 2 and one line on stderr, which is returned."""
+
+    def run(*args):
+        capsys.readouterr()
+        assert main([str(arg) for arg in args]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+        return err
+
+    return run
+
+
+@pytest.fixture
+def usage_fails(capsys):
+    """Run the program with options that do not parse; the message is returned on one line."""
+
+    def run(*args):
+        with pytest.raises(SystemExit) as stop:
+            main([str(arg) for arg in args])
+        assert stop.value.code == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "Traceback" not in err
+        return " ".join(err.replace("│", " ").split())
+
+    return run
+
+
+# the program
+
+
+def test_usage_names_every_command(capsys):
+    for args in ([], ["-h"], ["--help"]):
+        assert main(args) == 0
+        out = capsys.readouterr().out
+        assert all(f"\n  {name} " in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", ["sample", "reconstruct", "info", "doctor"])
+def test_help_of_each_command(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"usage: fsvae-tcja {command}" in capsys.readouterr().out
+
+
+def test_help_of_train(capsys):
+    assert main(["train"]) == main(["train", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"{name} " in out and preset.about in out for name, preset in PRESETS.items())
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "digits", "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert "--model.tcja.encoder" in out and "--resume" in out
+
+
+def test_unknown_command(fails):
+    assert "unknown command 'draw': choose one of ['train', 'sample'" in fails("draw")
+
+
+def test_the_installed_program_is_this_one():
+    (script,) = entry_points(group="console_scripts", name="fsvae-tcja")
+    assert script.load() is main
+
+
+# train
+
+
+def test_run_folder(run):
+    assert {p.name for p in run.iterdir()} == {
+        "config.json",
+        "metrics.jsonl",
+        "checkpoint.safetensors",
+        "model.safetensors",
+        "tensorboard",
+        "pictures",
+    }
+    config = from_dict(TrainConfig, json.loads((run / "config.json").read_text()))
+    model = FSVAEConfig(T=4, latent=8, k=3, channels=(2, 3, 4, 5), tcja=PRESETS["digits"].config.model.tcja)
+    assert config == replace(PRESETS["digits"].config, epochs=2, batch_size=50, log_every=1, model=model)
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    trained = [(step, (step + 29) // 30, False) for step in range(1, 61)]
+    assert [(row["step"], row["epoch"], "test_mse" in row) for row in rows] == [
+        *trained[:30],
+        (30, 1, True),
+        *trained[30:],
+        (60, 2, True),
+    ]
+    assert rows[0].keys() == {"step", "epoch", "loss", "mse", "mmd"}
+    assert len(list((run / "tensorboard").iterdir())) == 1
+    pictures = {"epoch-001-reconstructions", "epoch-001-samples", "epoch-002-reconstructions", "epoch-002-samples"}
+    assert {p.stem for p in (run / "pictures").iterdir()} == pictures
+    assert load(run).config == model
+
+
+def test_a_second_run_into_the_same_folder_is_refused(run, fails):
+    before = (run / "model.safetensors").read_bytes()
+    message = fails("train", "digits", *TINY, "--out", run)
+    assert f"{run} already holds a run; go on with --resume {run}, or choose another --out" in message
+    assert (run / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("form", [["--resume", "{run}"], ["--resume={run}"], ["--device", "cpu", "--resume", "{run}"]])
+def test_resuming_a_finished_run(run, form, capsys):
+    assert main(["train", *(part.format(run=run) for part in form)]) == 0
+    assert "trained 60 steps" in capsys.readouterr().out
+
+
+def test_resuming_with_another_configuration_names_the_keys(run, fails):
+    message = fails("train", "digits", *TINY, *SHORT, "--epochs", 3, "--resume", run)
+    assert "was trained with another configuration (epochs: 2 there, 3 here); resume it without changes" in message
+
+
+def test_resuming_elsewhere_is_refused(run, fails, tmp_path):
+    for args in (["digits", "--resume", run, "--out", "other"], ["--resume", run, "--out", "other"]):
+        assert "leave --out away" in fails("train", *args)
+    assert not (tmp_path / "other").exists()
+
+
+def test_resuming_what_is_no_run(fails):
+    assert "cannot resume: no checkpoint at none/checkpoint.safetensors" in fails("train", "--resume", "none")
+
+
+def test_resuming_a_model_is_refused(fails, tmp_path):
+    save(FSVAE(FSVAEConfig(T=4, latent=8, k=3, channels=(2, 3, 4, 5))), tmp_path / "checkpoint.safetensors")
+    assert "checkpoint.safetensors holds a model and no training run" in fails("train", "--resume", ".")
+
+
+def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, tmp_path):
+    for name, preset in PRESETS.items():
+        assert main(["train", name, "--dry-run"]) == 0
+        printed = json.loads(capsys.readouterr().out)
+        assert from_dict(TrainConfig, printed["configuration"]) == preset.config
+        assert printed["run"]["out"] == f"runs/{name}"
+    changes = "--lr 0.25 --betas 0.5 0.75 --no-scheduled-sampling --model.readout mean --model.tcja.decoder 0 1"
+    assert main(["train", "mnist", *changes.split(), "--out", "there", "--dry-run"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    base = PRESETS["mnist"].config
+    expected = replace(
+        base,
+        lr=0.25,
+        betas=(0.5, 0.75),
+        scheduled_sampling=False,
+        model=replace(base.model, readout="mean", tcja=TCJAConfig(encoder=(2, 3), decoder=(0, 1))),
+    )
+    assert from_dict(TrainConfig, printed["configuration"]) == expected
+    assert printed["run"]["out"] == "there"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["nope"], "unknown preset 'nope': choose one of ['digits', 'mnist', 'fashion-mnist', 'cifar10', 'celeba']"),
+        (["--epochs", "3"], "unknown preset '--epochs'"),
+        (["digits", "--epochs", "0"], "epochs must be >= 1, found 0"),
+        (["digits", "--batch-size", "2000"], "digits has 1500 training images, fewer than one batch of 2000"),
+        (["digits", "--model.in-channels", "3"], "the model takes 3 channel(s) of 32 pixels, digits gives 1 of 32"),
+        (["digits", "--data", "nope"], "unknown data set 'nope'"),
+        (["digits", "--device", "tpu"], "unknown device 'tpu'"),
+    ],
+)
+def test_wrong_settings_of_train(fails, args, message, tmp_path):
+    assert message in fails("train", *args)
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_data_names_the_files(capsys, tmp_path):
+    assert main(["train", "mnist"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: mnist: missing\n")
+    assert str(tmp_path / "data" / "MNIST" / "raw") in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["digits", "--nokey", "3"], "Unrecognized options: --nokey"),
+        (["digits", "--model.steps", "3"], "Unrecognized options: --model.steps"),
+        (["digits", "--epochs", "many"], "Error parsing --epochs"),
+        (["digits", "--model.readout", "sum"], "--model.readout"),
+        (["digits", "--distance", "l2"], "--distance"),
+        (["digits", "--model.T", "0"], "T must be >= 1, found 0"),
+        (["digits", "--model.channels", "8", "16"], "2 encoder blocks make a model for 8x8 images, found image_size"),
+        (["digits", "--model.tcja.encoder", "9"], "tcja.encoder must name different blocks among 0..3, found (9,)"),
+    ],
+)
+def test_options_of_train_that_do_not_parse(usage_fails, args, message):
+    assert message in usage_fails("train", *args)
+
+
+def rows_of(path):
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_ctrl_c_and_resume_give_the_uninterrupted_run(run, tmp_path):
+    command = [*PROGRAM, "train", "digits", *TINY, *SHORT, "--out", "run"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(rows_of(tmp_path / "run" / "metrics.jsonl")) < 3:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130, err
+    step = checkpoint.read("run/checkpoint.safetensors", "none")[1]["step"]
+    assert 3 <= step < 30
+    assert out == f"stopped after step {step}; go on with: fsvae-tcja train --resume run\n"
+    assert "Traceback" not in err
+
+    assert main(["train", "--resume", "run", "--device", "cpu"]) == 0
+    for file in ("checkpoint.safetensors", "model.safetensors", "metrics.jsonl", "config.json"):
+        assert (tmp_path / "run" / file).read_bytes() == (run / file).read_bytes()
+    assert len(rows_of(tmp_path / "run" / "metrics.jsonl")) == 62
+
+
+# sample
+
+
+def ungrid(path, n, columns, size=32, scale=3, gap=4):
+    """The images [n, size, size] of a grid."""
+    grid = np.asarray(Image.open(path))[gap::1, gap::1]
+    cell = size * scale + gap
+    tops = [(i // columns * cell, i % columns * cell) for i in range(n)]
+    return np.stack([grid[t : t + size * scale : scale, s : s + size * scale : scale] for t, s in tops])
+
+
+def test_three_forms_hold_the_same_pixels(run, tmp_path, capsys):
+    for out in ("grid.png", "array.npz", "folder"):
+        assert main(["sample", str(run), "--n", "9", "--seed", "3", "--out", out, "--device", "cpu"]) == 0
+        assert capsys.readouterr().out == f"drew 9 images (seed 3): {out}\n"
+    with np.load("array.npz") as file:
+        array = file["images"]
+    assert (array.dtype, array.shape) == (np.uint8, (9, 32, 32, 1))
+    assert array.min() < array.max()
+    files = sorted((tmp_path / "folder").iterdir())
+    assert [file.name for file in files] == [f"{i:06d}.png" for i in range(9)]
+    np.testing.assert_array_equal(np.stack([np.asarray(Image.open(file)) for file in files]), array[..., 0])
+    np.testing.assert_array_equal(ungrid("grid.png", 9, columns=3), array[..., 0])
+
+
+def drawn(run, *options):
+    assert main(["sample", str(run), "--out", "s.npz", "--device", "cpu", *options]) == 0
+    with np.load("s.npz") as file:
+        return file["images"]
+
+
+def test_images_belong_to_the_seed(run):
+    images = drawn(run, "--n", "9", "--seed", "3")
+    np.testing.assert_array_equal(drawn(run, "--n", "9", "--seed", "3"), images)
+    np.testing.assert_array_equal(drawn(run / "model.safetensors", "--n", "4", "--seed", "3"), images[:4])
+    # another batch size sums in another order: at most one grey level apart
+    apart = drawn(run, "--n", "9", "--seed", "3", "--batch-size", "2").astype(int) - images
+    assert np.abs(apart).max() <= 1
+    assert (drawn(run, "--n", "9", "--seed", "4") != images).any()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--out", "a.jpg"], "cannot write a.jpg: end it in .png (one grid) or .npz (an array), or name a folder"),
+        (["--n", "0"], "n and batch_size must be >= 1 and seed >= 0, found n=0"),
+        (["--seed", "-1"], "seed >= 0, found n=64, batch_size=64, seed=-1"),
+        (["--device", "cuda:x"], "device 'cuda:x'"),
+    ],
+)
+def test_wrong_settings_of_sample(run, fails, args, message, tmp_path):
+    assert message in fails("sample", run, *args)
+    assert not list(tmp_path.iterdir())
+
+
+def test_sample_needs_a_checkpoint(fails, usage_fails, tmp_path):
+    assert "Missing from fsvae-tcja sample: PATH" in usage_fails("sample")
+    assert "Error parsing --n" in usage_fails("sample", "x", "--n", "few")
+    assert "no checkpoint at none.safetensors" in fails("sample", "none.safetensors")
+    assert "no checkpoint at" in fails("sample", tmp_path)
+    torch.save({"w": torch.ones(1)}, tmp_path / "m.pth")
+    assert "is a pickled PyTorch file" in fails("sample", "m.pth")
+    (tmp_path / "m.safetensors").write_bytes(b"half")
+    assert "m.safetensors is truncated" in fails("sample", "m.safetensors")
+
+
+def test_a_folder_with_images_is_not_mixed(run, fails, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine.png").touch()
+    assert "folder is not an empty folder" in fails("sample", run, "--out", "folder")
+
+
+def test_a_place_that_cannot_be_written(run, fails, tmp_path):
+    (tmp_path / "file").touch()
+    assert "file" in fails("sample", run, "--n", "1", "--out", "file/a.png")
+
+
+# reconstruct
+
+
+def test_reconstruct_prints_the_error_and_draws_pairs(run, tmp_path, capsys):
+    assert main(["reconstruct", str(run), "--n", "4", "--device", "cpu"]) == 0
+    out = capsys.readouterr().out
+    assert "(range [-1, 1], first 4 of digits test): reconstructions.png" in out
+    assert 0 < float(out.split()[2]) < 4
+    picture = np.asarray(Image.open("reconstructions.png"))
+    first = load_images("digits", "test").images[0, 0].numpy()
+    np.testing.assert_array_equal(picture[4 : 4 + 96 : 3, 4 : 4 + 96 : 3], first)
+
+
+def test_reconstruct_takes_any_folder_of_images(run, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    for i in range(3):
+        Image.fromarray(np.full((32, 32), 80 * i, np.uint8)).save(tmp_path / "mine" / f"{i}.png")
+    assert main(["reconstruct", str(run), "--data", "./mine", "--split", "all", "--n", "3", "--out", "r.png"]) == 0
+    assert "first 3 of ./mine all): r.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--n", "298"], "n must be in 1..297, the images of digits test; found 298"),
+        (["--n", "0"], "n must be in 1..297"),
+        (["--split", "valid"], "unknown split 'valid': digits has the splits train, test"),
+        (["--out", "r.jpg"], "must end in .png"),
+        (["--data", "nope"], "unknown data set 'nope'"),
+    ],
+)
+def test_wrong_settings_of_reconstruct(run, fails, args, message, tmp_path):
+    assert message in fails("reconstruct", run, *args)
+    assert not list(tmp_path.iterdir())
+
+
+def test_reconstruct_of_a_bare_model_needs_data(fails, tmp_path):
+    save(FSVAE(FSVAEConfig(T=4, latent=8, k=3, channels=(2, 3, 4, 5))), tmp_path / "m.safetensors")
+    message = fails("reconstruct", "m.safetensors")
+    assert "m.safetensors does not say what it was trained on; name a data set with --data" in message
+
+
+# info
+
+
+def test_info(run, capsys):
+    assert main(["info", str(run)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    model = load(run)
+    assert told["kind"] == "fsvae"
+    assert from_dict(FSVAEConfig, told["config"]) == model.config
+    assert (told["data"], told["step"]) == ("digits", 60)
+    assert from_dict(TrainConfig, told["training"]).epochs == 2
+    assert told["parameters"] == sum(p.numel() for p in model.parameters())
+    assert told["file"] == str(run / "model.safetensors")
+
+
+def test_info_of_a_checkpoint_counts_the_model_alone(run, capsys):
+    main(["info", str(run)])
+    parameters = json.loads(capsys.readouterr().out)["parameters"]
+    main(["info", str(run / "checkpoint.safetensors")])
+    assert json.loads(capsys.readouterr().out)["parameters"] == parameters
+
+
+def test_info_of_nothing(fails, usage_fails):
+    assert "no checkpoint at none" in fails("info", "none")
+    assert "Missing from fsvae-tcja info" in usage_fails("info")
+
+
+# doctor
+
+
+def facts(text):
+    """{first word of a line: the line}"""
+    return {line.split()[0]: line for line in text.splitlines()}
+
+
+def test_doctor_without_data(capsys):
+    assert main(["doctor"]) == 0
+    told = facts(capsys.readouterr().out)
+    assert {"versions", "devices", "backends", "data"} <= told.keys()
+    assert told["torch"].split()[1] == torch.__version__.partition("+")[0]
+    assert "reference (forced by FSVAE_TCJA_BACKEND)" in told["cpu"]
+    assert "found" in told["digits"]
+    assert "not there" in told["mnist"] and "not there" in told["celeba"]
+
+
+@pytest.mark.parametrize("way", ["option", "environment"])
+def test_doctor_finds_data(capsys, tmp_path, monkeypatch, way):
+    (tmp_path / "here" / "MNIST" / "raw").mkdir(parents=True)
+    if way == "environment":
+        monkeypatch.setenv("FSVAE_TCJA_DATA", str(tmp_path / "here"))
+    assert main(["doctor", *(["--data-root", "here"] if way == "option" else [])]) == 0
+    told = facts(capsys.readouterr().out)
+    assert told["mnist"].endswith("  found")
+    assert "not there" in told["fashion-mnist"]
+
+
+def test_an_error_as_a_process():
+    done = subprocess.run([*PROGRAM, "train", "nope"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: unknown preset 'nope'")
+    assert done.stderr.count("\n") == 1
