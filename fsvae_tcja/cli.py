@@ -1,6 +1,7 @@
 """The program fsvae-tcja. Options are generated from the typed configuration."""
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -9,16 +10,19 @@ from typing import Annotated, Any
 
 import torch
 import tyro
+from tqdm import tqdm
 
 from . import doctor
+from .core.memory import keep_freed_memory
 from .runtime import checkpoint, seeding
 from .runtime.data import batches, load_images, to_float
+from .runtime.dataset import ImageDataset
 from .runtime.device import resolve
 from .runtime.export import save_images
 from .runtime.loop import fit
 from .runtime.pictures import save_pairs
 from .runtime.run import RunFolder
-from .vae import load
+from .vae import FSVAE, load
 from .vae.checkpoint import find
 from .vae.config import from_dict, to_dict
 from .vae.presets import PRESETS, preset
@@ -26,7 +30,9 @@ from .vae.sample import stream
 from .vae.train import FSVAETask, TrainConfig
 
 PROGRAM = "fsvae-tcja"
+SHOW_PROGRESS = 5  # passes from which drawing shows a bar
 FLAT = tyro.conf.arg(name="")
+SCORED = 1000  # images drawn for a score while training
 
 
 def _parse(command: Callable, name: str, args: list[str], about: str | None = None) -> Any:
@@ -50,6 +56,10 @@ class RunOptions:
     """Print the whole configuration and stop."""
     resume: Path | None = None
     """Go on with this run; its own configuration is used if no preset is named."""
+    score_every: int = 0
+    """Epochs between two FAD scores of the model (strict, 1,000 images of one seed, test split); 0: none."""
+    autoencoder: Path | None = None
+    """The autoencoder that --score-every looks through; `python -m eval train-fad` makes one."""
 
 
 def train(args: list[str]) -> int:
@@ -97,7 +107,9 @@ def _plain(options: RunOptions) -> dict[str, str | bool | None]:
 def _train(config: TrainConfig, options: RunOptions) -> int:
     device = resolve(options.device)
     where = {"size": config.model.image_size, "root": options.data_root, "download": options.download}
-    task = FSVAETask(config, load_images(config.data, "train", **where), load_images(config.data, "test", **where))
+    test = load_images(config.data, "test", **where)
+    score = _scorer(options, config, test, device) if options.score_every else None
+    task = FSVAETask(config, load_images(config.data, "train", **where), test, score)
     resume = options.resume is not None
     run = RunFolder(options.out, resume=resume)
     outcome = fit(task, config, to_dict(config), run, device=device, resume=resume)
@@ -106,6 +118,29 @@ def _train(config: TrainConfig, options: RunOptions) -> int:
         return 130
     print(f"trained {outcome.step} steps in {outcome.seconds:.0f} s; model: {run.model}, pictures: {run.pictures}")
     return 0
+
+
+def _scorer(
+    options: RunOptions, config: TrainConfig, test: ImageDataset, device: torch.device
+) -> Callable[[int, FSVAE], dict[str, float]]:
+    """FAD every so many epochs, on one seed; the training's randomness is not touched."""
+    from eval.fad import autoencoder_extractor, load_autoencoder, score_fad
+    from eval.protocols import STRICT
+    from eval.stats import make_reference
+
+    if options.autoencoder is None:
+        raise ValueError("--score-every needs --autoencoder; make one: python -m eval train-fad")
+    autoencoder, recipe = load_autoencoder(options.autoencoder), STRICT.recipe("FAD")
+    reference = make_reference(test, autoencoder_extractor(autoencoder, recipe, device), recipe)
+
+    def score(epoch: int, model: FSVAE) -> dict[str, float]:
+        if epoch % options.score_every:
+            return {}
+        drawn = stream(model, SCORED, config.seed)
+        fad = score_fad(drawn, autoencoder, reference, STRICT, n=SCORED, seed=config.seed, device=device)
+        return {f"FAD (strict, n = {SCORED})": fad.value}
+
+    return score
 
 
 @dataclass(frozen=True)
@@ -131,6 +166,8 @@ def sample(args: list[str]) -> int:
     options = _parse(SampleOptions, "sample", args)
     model = load(options.checkpoint, resolve(options.device))
     drawn = stream(model, options.n, options.seed, batch_size=options.batch_size)
+    passes = math.ceil(options.n / options.batch_size)
+    drawn = tqdm(drawn, "draw", passes, unit="pass", disable=passes < SHOW_PROGRESS)
     save_images(drawn, options.out)
     print(f"drew {options.n} images (seed {options.seed}): {options.out}")
     return 0
@@ -152,8 +189,12 @@ class ReconstructOptions:
     """How many images, the first of the split."""
     seed: int = 0
     """Owner of the latent draws."""
+    batch_size: int = 64
+    """Images per pass."""
     data_root: Path | None = None
     """Folder of the data sets; by default $FSVAE_TCJA_DATA, else ./data."""
+    download: bool = False
+    """Fetch missing data."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
 
@@ -166,18 +207,46 @@ def reconstruct(args: list[str]) -> int:
     data = options.data or checkpoint.read(find(options.checkpoint), prefix="none")[1].get("data")
     if data is None:
         raise ValueError(f"{options.checkpoint} does not say what it was trained on; name a data set with --data")
-    images = load_images(data, options.split, size=model.config.image_size, root=options.data_root)
+    images = load_images(
+        data, options.split, size=model.config.image_size, root=options.data_root, download=options.download
+    )
     if not 1 <= options.n <= len(images):
         raise ValueError(f"n must be in 1..{len(images)}, the images of {data} {options.split}; found {options.n}")
-    pixels = next(batches(images, options.n))[0]
-    x = to_float(pixels).to(device)
     generator = seeding.generator(options.seed, seeding.Purpose.EVALUATION)
-    with torch.no_grad():
-        recon = model(x, generator=generator).recon
-    save_pairs(x.cpu(), recon.cpu(), options.out)
+    originals, reconstructions = [], []
+    for pixels, _ in batches(images, options.batch_size, order=torch.arange(options.n)):
+        originals.append(to_float(pixels))
+        with torch.no_grad():
+            reconstructions.append(model(originals[-1].to(device), generator=generator).recon.cpu())
+    x, recon = torch.cat(originals), torch.cat(reconstructions)
+    save_pairs(x, recon, options.out)
     mse = torch.nn.functional.mse_loss(recon, x).item()
     print(f"reconstruction MSE {mse:.4f} (range [-1, 1], first {options.n} of {data} {options.split}): {options.out}")
     return 0
+
+
+def score(args: list[str]) -> int:
+    """Score a checkpoint, a folder, an array or a data set (what `python -m eval score` does, and checkpoints)."""
+    from eval.cli import ScoreCommand
+
+    command = _parse(ScoreCommand, "score", args, "Score a checkpoint, a folder, an array or a data set.")
+    path = find(command.images)
+    if path.suffix == ".safetensors":
+        command = replace(command, seed=command.seed or 0)
+        command.run(_drawing(path, command.seed, command.device))
+    else:
+        command.run()
+    return 0
+
+
+def _drawing(path: Path, seed: int, device: str) -> Any:
+    """A checkpoint as a source of images: image i depends on (seed, i) alone."""
+    from eval.generators import IndexedImages
+
+    model = load(path, resolve(device))
+    story = checkpoint.read(path, prefix="none")[1]
+    name = f"{story['kind']} on {story.get('data', 'unknown data')}, step {story.get('step', 'unknown')}"
+    return IndexedImages(name, None, lambda start, n: torch.cat(list(stream(model, n, seed, first=start))))
 
 
 def info(args: list[str]) -> int:
@@ -216,6 +285,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "sample": sample,
     "reconstruct": reconstruct,
+    "score": score,
     "info": info,
     "doctor": show_doctor,
 }
@@ -236,6 +306,7 @@ def main(argv: list[str] | None = None) -> int:
     if args[0] not in COMMANDS:
         print(f"error: unknown command {args[0]!r}: choose one of {list(COMMANDS)}", file=sys.stderr)
         return 2
+    keep_freed_memory()
     try:
         return COMMANDS[args[0]](args[1:])
     except (ValueError, OSError) as error:

@@ -14,6 +14,7 @@ import torch
 
 from eval.fad import DIGITS_TRAINING, score_fad, train_autoencoder
 from eval.protocols import STRICT
+from fsvae_tcja.core.memory import keep_freed_memory
 from fsvae_tcja.runtime.data import batches, load_images, to_float
 from fsvae_tcja.runtime.dataset import ImageDataset
 from fsvae_tcja.runtime.loop import fit
@@ -50,6 +51,7 @@ def reconstruct(model: FSVAE, test: ImageDataset, path: Path) -> float:
 
 def main() -> None:
     began = time.monotonic()
+    keep_freed_memory()
     train, test = load_images("digits", "train"), load_images("digits", "test")
     run = RunFolder(sys.argv[1] if len(sys.argv) > 1 else free_folder())
 

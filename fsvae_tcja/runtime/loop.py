@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from tqdm import tqdm
 from . import checkpoint, seeding
 from .data import batches
 from .run import RunFolder
+
+Precision = Literal["fp32", "bf16", "fp16"]
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,17 @@ class LoopConfig:
     """Owner of all randomness of the run."""
     log_every: int = 10
     """Steps per row of metrics; a row is their mean."""
+    precision: Precision = "fp32"
+    """Type of activations in training; weights, statistics and membranes stay in fp32."""
+    compile: bool = False
+    """Compile the model with torch.compile before training."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be >= 1, found {getattr(self, name)}")
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"precision must be one of {list(get_args(Precision))}, found {self.precision!r}")
         if not self.lr > 0:
             raise ValueError(f"lr must be > 0, found {self.lr}")
         if self.weight_decay < 0:
@@ -116,11 +125,17 @@ class _Means:
 
 
 def _save(
-    task: Task, optimizer: torch.optim.Optimizer, means: _Means, config: dict[str, Any], run: RunFolder, step: int
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    means: _Means,
+    config: dict[str, Any],
+    run: RunFolder,
+    step: int,
 ) -> None:
     model = {f"model.{name}": t for name, t in task.model.state_dict().items()}
     _check_finite(model | means.sums, step, run)
-    story = task.story() | {"step": step, "training": config}
+    story = task.story() | {"step": step, "training": config, "scaler": scaler.state_dict()}
     moments = {
         f"optimizer.{i}.{name}": t for i, state in optimizer.state_dict()["state"].items() for name, t in state.items()
     }
@@ -131,7 +146,11 @@ def _save(
 
 
 def _restore(
-    task: Task, optimizer: torch.optim.Optimizer, config: dict[str, Any], run: RunFolder
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    config: dict[str, Any],
+    run: RunFolder,
 ) -> tuple[int, dict[str, Tensor]]:
     """Fill model and optimizer from the checkpoint; return the number of steps done and the sums of the losses."""
     tensors, story = checkpoint.read(run.checkpoint)
@@ -144,6 +163,7 @@ def _restore(
     _check_same(story["training"], config, run)
     checkpoint.load_into(task.model, _under("model.", tensors), run.checkpoint)
     optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+    scaler.load_state_dict(story["scaler"])
     return story["step"], _under("sums.", tensors)
 
 
@@ -203,7 +223,10 @@ def fit(
     optimizer = torch.optim.AdamW(
         task.model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
     )
-    step, sums = _restore(task, optimizer, description, run) if resume else (0, {})
+    device = torch.device(device)
+    autocast = torch.autocast(device.type, _DTYPES[config.precision], enabled=config.precision != "fp32")
+    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+    step, sums = _restore(task, optimizer, scaler, description, run) if resume else (0, {})
     means = _Means(sums)
     total = config.epochs * steps_per_epoch
     run.start(description, step)
@@ -213,10 +236,12 @@ def fit(
             task.model.train()
             for images, labels in _epoch(task.data, config, epoch, done):
                 generator = seeding.generator(config.seed, seeding.Purpose.STEP, step)
-                losses = task.losses(images.to(device), labels.to(device), epoch, generator)
+                with autocast:
+                    losses = task.losses(images.to(device), labels.to(device), epoch, generator)
                 optimizer.zero_grad(set_to_none=True)
-                losses["loss"].backward()
-                optimizer.step()
+                scaler.scale(losses["loss"]).backward()
+                scaler.step(optimizer)
+                scaler.update()
                 step += 1
                 means.add(losses)
                 bar.update()
@@ -231,7 +256,7 @@ def fit(
                 _check_finite(task.model.state_dict(), step, run)
                 task.model.eval()
                 run.log(step, epoch + 1, task.end_of_epoch(epoch + 1, run))
-            _save(task, optimizer, means, description, run, step)
+            _save(task, optimizer, scaler, means, description, run, step)
             if stop:
                 break
     return Outcome(step, step == total, time.monotonic() - began)

@@ -23,14 +23,19 @@ def psp(x: Tensor, tau_s: float = 2.0) -> Tensor:
     return torch.tensordot(kernel, x, dims=1)
 
 
+def _rate(spikes: Tensor) -> Tensor:
+    """Mean over k, [T, N, L, k] -> [T, N, L], in float32 whatever the type of the spikes."""
+    return spikes.mean(-1, dtype=torch.float32)
+
+
 def mmd(q: Tensor, p: Tensor) -> Tensor:
     """Mean over T, N, L of (PSP(mean_k q) - PSP(mean_k p))^2; q, p are spikes [T, N, L, k]."""
-    return psp(q.mean(-1) - p.mean(-1)).square().mean()
+    return psp(_rate(q) - _rate(p)).square().mean()
 
 
 def kld(q: Tensor, p: Tensor) -> Tensor:
     """Bernoulli KL divergence, summed over T and L, mean over N; q, p are spikes [T, N, L, k]."""
-    q, p = q.mean(-1), p.mean(-1)
+    q, p = _rate(q), _rate(p)
     eps = KLD_EPS
     divergence = q * torch.log((q + eps) / (p + eps)) + (1 - q) * torch.log((1 - q + eps) / (1 - p + eps))
     return divergence.sum(dim=(0, 2)).mean()

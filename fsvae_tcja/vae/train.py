@@ -1,5 +1,6 @@
 """Training the FSVAE."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -41,9 +42,22 @@ class TrainConfig(LoopConfig):
 
 
 class FSVAETask:
-    """The FSVAE as the training loop sees it."""
+    """The FSVAE as the training loop sees it.
 
-    def __init__(self, config: TrainConfig, train: ImageDataset, test: ImageDataset) -> None:
+    Args:
+        config: the run.
+        train: training images.
+        test: images for the reconstruction error and its picture.
+        score: called after each epoch with its number, from 1, and the model; what it returns is logged.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        train: ImageDataset,
+        test: ImageDataset,
+        score: Callable[[int, FSVAE], dict[str, float]] | None = None,
+    ) -> None:
         wanted = (config.model.in_channels, config.model.image_size)
         if (train.channels, train.size) != wanted:
             raise ValueError(
@@ -53,9 +67,13 @@ class FSVAETask:
         self.config = config
         self.data = train
         self.test = test
+        self.score = score
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = FSVAE(config.model)
+        if config.compile:  # the latent steps through time by itself
+            self.model.encoder.compile()
+            self.model.decoder.compile()
 
     def losses(self, images: Tensor, labels: Tensor, epoch: int, generator: torch.Generator) -> dict[str, Tensor]:
         """images uint8 [B, C, H, W] -> {"loss", "mse", the distance}."""
@@ -63,7 +81,8 @@ class FSVAETask:
             images = random_flip(images, generator)
         x = to_float(images)
         out = self.model(x, generator=generator, scheduled=self._scheduled(epoch))
-        return elbo(x, out.recon, out.q, out.p, self.config.distance)
+        with torch.autocast(x.device.type, enabled=False):
+            return elbo(x, out.recon.float(), out.q, out.p, self.config.distance)
 
     def _scheduled(self, epoch: int) -> float:
         if not self.config.scheduled_sampling:
@@ -77,7 +96,7 @@ class FSVAETask:
         save_pairs(*shown, run.pictures / f"epoch-{epoch:03d}-reconstructions.png")
         drawn = sample(self.model, 64, self.config.seed)
         save_grid(drawn, run.pictures / f"epoch-{epoch:03d}-samples.png", columns=8)
-        return {"test_mse": mse}
+        return {"test_mse": mse} | (self.score(epoch, self.model) if self.score else {})
 
     def _reconstruct(self) -> tuple[float, tuple[Tensor, Tensor]]:
         device = next(self.model.parameters()).device

@@ -1,0 +1,270 @@
+"""python -m eval: score, reference, train-fad, train-classifier, protocols."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from fsvae_tcja.runtime.data import load_images
+from fsvae_tcja.runtime.device import resolve
+from fsvae_tcja.runtime.sources import SOURCES
+
+from .domain import CLASSIFIER_TRAINING, DIGITS_CLASSIFIER_TRAINING, Classifier, train_classifier
+from .evaluate import Networks, evaluate, holds_statistics, write_references
+from .fad import DIGITS_TRAINING, FULL_TRAINING, Autoencoder, train_autoencoder
+from .features import BATCH
+from .generators import Source, open_images
+from .images import ValueRange
+from .processes import launched_by_torchrun, rank
+from .protocols import PROTOCOLS, get_protocol
+from .result import Score, save_scores
+from .training import TrainingConfig
+
+ProtocolName = Literal["standard", "fsvae2022", "strict"]
+WIDTH = 160  # where there is no terminal
+
+
+@dataclass(frozen=True)
+class ScoreCommand:
+    """Score images: a folder, an .npz or .npy, or a data set and split such as mnist:train."""
+
+    images: Annotated[str, tyro.conf.Positional]
+    """What to score."""
+    reference: str | None = None
+    """What to compare with: images as above, statistics, or the folder that `reference` wrote."""
+    protocol: ProtocolName = "strict"
+    """What is fixed; see `protocols`."""
+    scores: tuple[str, ...] = ()
+    """Names of scores; none takes the protocol's default."""
+    networks: Networks = field(default_factory=Networks)
+    """Weights."""
+    n_images: int | None = None  # `--n` would be taken by torchrun
+    """Images to score; None takes what the protocol fixes, else all."""
+    seed: int | None = None
+    """Seed that the images were drawn with, for the record."""
+    value_range: ValueRange = "-1..1"
+    """Range of floating point pixels, on either side."""
+    size: int | None = None
+    """Size of data sets (None: 32) and folders (None: their own)."""
+    data_root: Path | None = None
+    """Where data sets lie; None: $FSVAE_TCJA_DATA, else ./data."""
+    batch: int = BATCH
+    """Images per batch where the protocol leaves it free."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    out: Path | None = None
+    """A .json file for the scores."""
+
+    def run(self, source: Source | None = None) -> None:
+        """Score what `images` names, or a source that the caller has opened."""
+        protocol = get_protocol(self.protocol)
+        with launched_by_torchrun(resolve(self.device)) as device, progress_bar("images") as advance:
+            if source is None:
+                source = open_images(self.images, value_range=self.value_range, size=self.size, root=self.data_root)
+            scores = evaluate(
+                source,
+                protocol,
+                self.scores,
+                reference=_reference(self.reference, self.protocol, self.value_range, self.size, self.data_root),
+                networks=self.networks,
+                n=self.n_images,
+                seed=self.seed,
+                batch=self.batch,
+                device=device,
+                progress=advance,
+            )
+            first = rank() == 0
+        if first:
+            show(scores)
+            if self.out:
+                save_scores(self.out, scores)
+                console().print(f"written to {self.out}")
+
+
+@dataclass(frozen=True)
+class ReferenceCommand:
+    """Make statistics of reference images, for the Frechet distances of a protocol."""
+
+    images: Annotated[str, tyro.conf.Positional]
+    """A data set, a folder, an .npz or .npy."""
+    out: Path
+    """Folder for the statistics, one file per score."""
+    protocol: ProtocolName = "strict"
+    """What is fixed."""
+    scores: tuple[str, ...] = ("FAD",)
+    """For which scores."""
+    networks: Networks = field(default_factory=Networks)
+    """Weights."""
+    value_range: ValueRange = "-1..1"
+    """Range of floating point pixels."""
+    size: int | None = None
+    """Size of data sets (None: 32) and folders (None: their own)."""
+    data_root: Path | None = None
+    """Where data sets lie; None: $FSVAE_TCJA_DATA, else ./data."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+
+    def run(self) -> None:
+        with launched_by_torchrun(resolve(self.device)) as device, progress_bar("images") as advance:
+            paths = write_references(
+                _reference(self.images, self.protocol, self.value_range, self.size, self.data_root),
+                get_protocol(self.protocol),
+                self.scores,
+                self.out,
+                networks=self.networks,
+                device=device,
+                progress=advance,
+            )
+            first = rank() == 0
+        for path in paths if first else ():
+            console().print(f"written to {path}")
+
+
+@dataclass(frozen=True)
+class _TrainCommand:
+    data: Annotated[str, tyro.conf.Positional]
+    """A data set or a folder of images."""
+    out: Path
+    """The .safetensors file to write."""
+    epochs: int | None = None
+    """Passes over the training split; None: what suits the data set."""
+    batch_size: int | None = None
+    """Images per step; None: what suits the data set."""
+    lr: float | None = None
+    """Learning rate of AdamW; None: 1e-3."""
+    latent: int | None = None
+    """Length of the feature vector; None: the network's own."""
+    seed: int = 0
+    """Owner of all randomness."""
+    size: int = 32
+    """32 or 64 pixels."""
+    data_root: Path | None = None
+    """Where data sets lie; None: $FSVAE_TCJA_DATA, else ./data."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+
+    def config(self, default: TrainingConfig) -> TrainingConfig:
+        names = ("epochs", "batch_size", "lr", "latent")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return replace(default, seed=self.seed, device=str(resolve(self.device)), **given)
+
+
+@dataclass(frozen=True)
+class TrainFADCommand(_TrainCommand):
+    """Train the autoencoder of the FAD."""
+
+    def run(self) -> None:
+        config = self.config(DIGITS_TRAINING if self.data == "digits" else FULL_TRAINING)
+        _train(self, train_autoencoder, config, "test_mse")
+
+
+@dataclass(frozen=True)
+class TrainClassifierCommand(_TrainCommand):
+    """Train the classifier of the domain scores."""
+
+    def run(self) -> None:
+        config = self.config(DIGITS_CLASSIFIER_TRAINING if self.data == "digits" else CLASSIFIER_TRAINING)
+        _train(self, train_classifier, config, "test_accuracy")
+
+
+@dataclass(frozen=True)
+class ProtocolsCommand:
+    """Show what each protocol fixes."""
+
+    def run(self) -> None:
+        for protocol in PROTOCOLS.values():
+            table = Table(title=f"{protocol.name}: {protocol.about}", title_justify="left")
+            table.add_column("")
+            for recipe in protocol.recipes:
+                table.add_column(recipe.score)
+            rows = [recipe.as_dict() for recipe in protocol.recipes]
+            for name in rows[0]:
+                if name not in ("protocol", "score"):
+                    table.add_row(
+                        name.replace("_", " "), *("-" if row[name] is None else str(row[name]) for row in rows)
+                    )
+            console().print(table)
+
+
+def console() -> Console:
+    """Standard output, wide enough for a table if it is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH, soft_wrap=True)
+
+
+def show(scores: Sequence[Score]) -> None:
+    """One table."""
+    table = Table()
+    for name in ("score", "value", "±", "protocol", "n", "images", "extractor", "reference"):
+        table.add_column(name)
+    for score in scores:
+        spread = "" if score.std is None else f"{score.std:.3g}"
+        extractor = f"{score.extractor_description}, {score.extractor[:8]}"
+        table.add_row(
+            *(score.name, f"{score.value:.5g}", spread, score.protocol, str(score.n), score.images),
+            *(extractor, score.reference_description),
+        )
+    console().print(table)
+    for note in dict.fromkeys(note for score in scores for note in score.notes):
+        console().print(f"note: {note}")
+
+
+@contextmanager
+def progress_bar(unit: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """A bar on the first process; yields a function (count) -> None."""
+    columns = (
+        TextColumn(unit),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=rank() != 0, transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda count, text="": bar.update(task, advance=count, description=text)
+
+
+def _reference(
+    what: str | None, protocol: str, value_range: ValueRange, size: int | None, root: Path | None
+) -> Source | str | None:
+    """Statistics stay paths, images are opened; a data set without a split takes the protocol's."""
+    if what is None or holds_statistics(what):
+        return what
+    if what in SOURCES:
+        what = f"{what}:{get_protocol(protocol).split_of(what)}"
+    return open_images(what, value_range=value_range, size=size, root=root)
+
+
+def _train(
+    command: _TrainCommand, train: Callable[..., Autoencoder | Classifier], config: TrainingConfig, figure: str
+) -> None:
+    train_set, test_set = (
+        load_images(command.data, split, size=command.size, root=command.data_root) for split in ("train", "test")
+    )
+    with progress_bar("epochs", config.epochs) as advance:
+        network = train(train_set, config, test=test_set, progress=lambda epoch, loss: advance(1, f"loss {loss:.4f}"))
+    network.save(command.out)
+    console().print(f"written to {command.out}: {figure.replace('_', ' ')} {network.provenance[figure]:.4f}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The program. Bad input is reported in one line and exits with 2."""
+    commands = {
+        "score": ScoreCommand,
+        "reference": ReferenceCommand,
+        "train-fad": TrainFADCommand,
+        "train-classifier": TrainClassifierCommand,
+        "protocols": ProtocolsCommand,
+    }
+    command = tyro.extras.subcommand_cli_from_dict(commands, prog="python -m eval", args=arguments)
+    try:
+        command.run()
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

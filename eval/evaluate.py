@@ -1,0 +1,195 @@
+"""Scores by name: finds the networks and the references that a protocol wants, then computes."""
+
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .domain import classifier_extractor, load_classifier
+from .fad import autoencoder_extractor, load_autoencoder
+from .features import BATCH, Extractor
+from .inception import imagenet_extractor
+from .processes import rank
+from .protocols import Protocol, Recipe
+from .result import Score
+from .scores import Task, compute
+from .stats import Reference, load_fsvae2022_reference, load_reference, make_references
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Where the networks that scores look through lie."""
+
+    autoencoder: Path | None = None
+    """Of the FAD: what `train-fad` wrote, or a .pth of the FSVAE authors."""
+    classifier: Path | None = None
+    """Of the domain scores: what `train-classifier` wrote."""
+    inception: Path | None = None
+    """Inception 2015-12-05; None: $FSVAE_TCJA_INCEPTION, else torch's cache."""
+    inception_torchvision: Path | None = None
+    """torchvision's Inception; None: $FSVAE_TCJA_INCEPTION_TORCHVISION, else torch's cache."""
+    vgg16: Path | None = None
+    """torchvision's VGG16; None: $FSVAE_TCJA_VGG16, else torch's cache."""
+    download: bool = False
+    """Fetch published weights that are nowhere."""
+
+
+def evaluate(
+    images: Any,
+    protocol: Protocol,
+    scores: Sequence[str] = (),
+    *,
+    reference: Any = None,
+    networks: Networks = Networks(),
+    n: int | None = None,
+    seed: int | None = None,
+    batch: int = BATCH,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> list[Score]:
+    """Score images under a protocol.
+
+    Args:
+        images: what `open_images` takes.
+        protocol: what is fixed.
+        scores: names; none takes the protocol's default.
+        reference: a `Reference`, a .safetensors of statistics or a folder that `write_references` made, an .npz with mu
+            and sigma (fsvae2022), or images. For an Inception Score None.
+        networks: where weights lie.
+        n, seed, batch, progress: see `compute`.
+        device: where to compute.
+
+    Raises:
+        FileNotFoundError: weights, images or a reference that are not there.
+        ValueError: anything that does not fit; the message says what was found and what is needed.
+    """
+    recipes = [protocol.recipe(name) for name in scores or protocol.default]
+    extractors = extractors_for(recipes, networks, device)
+    pairs = list(zip(extractors, recipes, strict=True))
+    compared = [pair for pair in pairs if pair[1].measure != "inception score"]
+    references = iter(_references(reference, compared, progress) if compared else [])
+    tasks = [
+        Task(recipe, extractor, None if recipe.measure == "inception score" else next(references))
+        for extractor, recipe in pairs
+    ]
+    return compute(images, tasks, n=n, seed=seed, batch=batch, progress=progress)
+
+
+def write_references(
+    images: Any,
+    protocol: Protocol,
+    scores: Sequence[str],
+    folder: str | Path,
+    *,
+    networks: Networks = Networks(),
+    device: torch.device | str = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> list[Path]:
+    """Statistics of reference images for the scores of a protocol that are Frechet distances, a file each.
+
+    Raises:
+        ValueError: a score that keeps no statistics, or images that do not fit.
+    """
+    recipes = [protocol.recipe(name) for name in scores]
+    for recipe in recipes:
+        if recipe.measure != "frechet":
+            raise ValueError(f"{recipe.score} keeps no statistics: give it the reference images themselves")
+    extractors = extractors_for(recipes, networks, device)
+    references = make_references(images, list(zip(extractors, recipes, strict=True)), progress=progress)
+    paths = [_statistics_file(Path(folder), recipe) for recipe in recipes]
+    for path, recipe, reference, extractor in zip(paths, recipes, references, extractors, strict=True):
+        reference.check(extractor, recipe)
+        if rank() == 0:
+            reference.save(path)
+    return paths
+
+
+def _statistics_file(folder: Path, recipe: Recipe) -> Path:
+    return folder / f"{recipe.protocol}-{recipe.score}.safetensors"
+
+
+def _references(
+    given: Any, wanted: list[tuple[Extractor, Recipe]], progress: Callable[[int], None] | None
+) -> list[Reference]:
+    """The references of the scores that compare."""
+    if given is None:
+        names = ", ".join(recipe.score for _, recipe in wanted)
+        raise ValueError(f"{names} compares images with others: give a reference (statistics or images)")
+    if isinstance(given, Reference):
+        return [given] * len(wanted)
+    if isinstance(given, (str, Path)) and holds_statistics(given):
+        return [_stored(Path(given).expanduser(), extractor, recipe) for extractor, recipe in wanted]
+    return make_references(given, wanted, progress=progress)
+
+
+def holds_statistics(path: str | Path) -> bool:
+    """Whether a path is statistics (a .safetensors, an .npz with mu and sigma, a folder of such) and not images."""
+    path = Path(path).expanduser()
+    if path.suffix == ".npz" and path.is_file():
+        return _has_moments(path)
+    return path.suffix == ".safetensors" or any(path.glob("*-*.safetensors"))
+
+
+def _has_moments(path: Path) -> bool:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return "mu" in file.files
+    except (ValueError, OSError, AttributeError, zipfile.BadZipFile):
+        return False  # reading it as images says what is wrong
+
+
+def _stored(path: Path, extractor: Extractor, recipe: Recipe) -> Reference:
+    if path.suffix != ".npz":
+        return load_reference(path if path.suffix == ".safetensors" else _statistics_file(path, recipe))
+    if recipe.protocol != "fsvae2022":
+        raise ValueError(
+            f"{path} says nothing about how it was made: only protocol fsvae2022 takes such statistics; "
+            "make others with `python -m eval reference`"
+        )
+    return load_fsvae2022_reference(path, extractor, recipe)
+
+
+def extractors_for(recipes: Sequence[Recipe], networks: Networks, device: torch.device | str) -> list[Extractor]:
+    """One extractor per recipe; recipes that differ in the layer only share theirs."""
+    layers: dict[str, set[str]] = {}
+    for recipe in recipes:
+        layers.setdefault(_network_key(recipe), set()).add(recipe.layer)
+    built: dict[str, Extractor] = {}
+    for recipe in recipes:
+        key = _network_key(recipe)
+        if key not in built:
+            built[key] = _build(recipe, layers[key], networks, device)
+    return [built[_network_key(recipe)] for recipe in recipes]
+
+
+def _network_key(recipe: Recipe) -> str:
+    return json.dumps({name: value for name, value in recipe.extraction().items() if name != "layer"})
+
+
+def _build(recipe: Recipe, layers: set[str], networks: Networks, device: torch.device | str) -> Extractor:
+    if recipe.precision == "float64" and torch.device(device).type == "mps":
+        raise ValueError(f"protocol {recipe.protocol} computes in float64, which MPS does not have; use the CPU")
+    if recipe.extractor == "autoencoder":
+        path = _required(networks.autoencoder, recipe, "an autoencoder", "train-fad")
+        return autoencoder_extractor(load_autoencoder(path), recipe, device)
+    if recipe.extractor == "classifier":
+        path = _required(networks.classifier, recipe, "a classifier", "train-classifier")
+        return classifier_extractor(load_classifier(path), recipe, device)
+    paths = {
+        "inception 2015-12-05": networks.inception,
+        "inception torchvision": networks.inception_torchvision,
+        "vgg16": networks.vgg16,
+    }
+    path = paths[recipe.extractor]
+    return imagenet_extractor(recipe, layers, weights=path, device=device, download=networks.download)
+
+
+def _required(path: Path | None, recipe: Recipe, what: str, command: str) -> Path:
+    if path is None:
+        raise ValueError(f"{recipe.score} looks through {what}: give its path, or make one: python -m eval {command}")
+    return path

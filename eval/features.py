@@ -1,0 +1,129 @@
+"""From images to what scores are made of, in one pass over the images."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .generators import Source
+from .images import check_images
+from .processes import gather
+
+BATCH = 256
+"""Images per batch where a score does not depend on it."""
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A network as a score sees it."""
+
+    name: str
+    """What it is, in words."""
+    sha256: str
+    """Hash of its weights."""
+    dims: dict[str, int]
+    """Its layers and the length of their features."""
+    channels: int | None
+    """Channels that it takes; None: grey is repeated to RGB."""
+    size: int | None
+    """Height and width that it takes; None: it resizes."""
+    device: torch.device
+    """Where it computes."""
+    features: Callable[[Tensor], dict[str, Tensor]]
+    """Canonical images [B, C, H, W] -> features [B, dim] by layer."""
+
+
+class Collector(Protocol):
+    """What grows while images go by."""
+
+    n: int
+
+    def update(self, features: Tensor, start: int) -> None:
+        """Take features [B, d] of the images start .. start + B - 1."""
+
+    def reduce(self) -> None:
+        """Join what all processes have seen."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One layer of an extractor for one collector, over the first n images (None: all)."""
+
+    extractor: Extractor
+    layer: str
+    collector: Collector
+    n: int | None
+
+
+class FeatureStore:
+    """All features, in order: for scores that need every pair. Memory O(n d)."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[int, Tensor]] = []
+
+    @property
+    def n(self) -> int:
+        return sum(len(part) for _, part in self.parts)
+
+    @property
+    def features(self) -> Tensor:
+        """[n, d]"""
+        return torch.cat([part for _, part in sorted(self.parts, key=lambda item: item[0])])
+
+    def update(self, features: Tensor, start: int) -> None:
+        self.parts.append((start, features.cpu()))
+
+    def reduce(self) -> None:
+        self.parts = [part for parts in gather(self.parts) for part in parts]
+
+
+def sum_device(device: torch.device) -> torch.device:
+    """Where float64 sums are kept: on the device, or on the CPU if it has no float64."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+@torch.inference_mode()
+def run(
+    source: Source, jobs: Sequence[Job], *, batch: int = BATCH, progress: Callable[[int], None] | None = None
+) -> None:
+    """Read a source once and fill the collectors of all jobs.
+
+    Args:
+        source: the images; only as many are drawn as the longest job needs.
+        jobs: what to compute from them.
+        batch: images per batch.
+        progress: called with the number of images of each batch done.
+
+    Raises:
+        ValueError: images that do not fit an extractor, fewer than a job needs, or none.
+    """
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1, found {batch}")
+    counts = [job.n for job in jobs]
+    longest = None if None in counts else max(counts)
+    found = False
+    for start, images in source.batches(batch, longest):
+        found = True
+        _feed(jobs, images, start)
+        if progress:
+            progress(len(images))
+    if not any(gather(found)):
+        raise ValueError(f"there are no images to score: {source.name} is empty")
+    for job in jobs:
+        job.collector.reduce()
+
+
+def _feed(jobs: Sequence[Job], images: Tensor, start: int) -> None:
+    """Hand one batch to all jobs; jobs with one extractor and as many images share its features."""
+    done: dict[tuple[int, int], dict[str, Tensor]] = {}
+    for job in jobs:
+        count = len(images) if job.n is None else min(len(images), max(job.n - start, 0))
+        if count == 0:
+            continue
+        key = (id(job.extractor), count)
+        if key not in done:
+            check_images(images, job.extractor.channels, job.extractor.size)
+            done[key] = job.extractor.features(images[:count].to(job.extractor.device))
+        job.collector.update(done[key][job.layer], start)

@@ -1,0 +1,183 @@
+"""Frechet distance between Gaussians, and the Gaussian of a stream of features. All of it in float64."""
+
+import numpy as np
+import torch
+from scipy.linalg.blas import dsyrk
+from scipy.linalg.lapack import dpstrf
+from torch import Tensor
+
+from .processes import total
+
+
+class GaussianStatistics:
+    """Mean and covariance of features seen batch by batch, in O(d^2) memory.
+
+    Two sets a, b with means m and scatters M = sum (x - m)(x - m)^T join as (Chan, Golub, LeVeque 1979)
+
+        n = n_a + n_b ;  delta = m_b - m_a
+        m = m_a + delta n_b / n ;  M = M_a + M_b + delta delta^T n_a n_b / n
+
+    so any batch size and any split over processes gives the same numbers up to rounding.
+    """
+
+    def __init__(self, dim: int, device: torch.device | str = "cpu") -> None:
+        if dim < 1:
+            raise ValueError(f"features need at least one dimension, found {dim}")
+        self.n = 0
+        self.mean = torch.zeros(dim, dtype=torch.float64, device=device)  # [d]
+        self.scatter = torch.zeros(dim, dim, dtype=torch.float64, device=device)  # [d, d]
+
+    @classmethod
+    def of(cls, features: Tensor) -> "GaussianStatistics":
+        """Statistics of features [N, d]."""
+        _check_features(features)
+        statistics = cls(features.shape[1], features.device)
+        statistics.update(features)
+        return statistics
+
+    @classmethod
+    def from_moments(cls, mean: Tensor, covariance: Tensor, n: int) -> "GaussianStatistics":
+        """Statistics known by their mean [d], covariance [d, d] (with n - 1) and number of samples.
+
+        Raises:
+            ValueError: other shapes, values that are not finite, or a covariance that is not symmetric.
+        """
+        dim = mean.numel()
+        if mean.dim() != 1 or covariance.shape != (dim, dim):
+            raise ValueError(
+                f"expected a mean [d] and a covariance [d, d], found {list(mean.shape)} and {list(covariance.shape)}"
+            )
+        if not (mean.isfinite().all() and covariance.isfinite().all()):
+            raise ValueError("the statistics hold NaN or infinite values")
+        if (covariance - covariance.T).abs().max() > 1e-6 * covariance.abs().max():
+            raise ValueError("the covariance is not symmetric: these are not the statistics of any features")
+        statistics = cls(dim, mean.device)
+        statistics.n = n
+        statistics.mean = mean.double()
+        statistics.scatter = covariance.double() * (n - 1)
+        return statistics
+
+    @property
+    def dim(self) -> int:
+        return len(self.mean)
+
+    @property
+    def covariance(self) -> Tensor:
+        """[d, d], with n - 1.
+
+        Raises:
+            ValueError: fewer than two samples.
+        """
+        if self.n < 2:
+            raise ValueError(f"a covariance needs at least 2 samples, found {self.n}; score more images")
+        return self.scatter / (self.n - 1)
+
+    def update(self, features: Tensor, start: int = 0) -> None:
+        """Add features [B, d] of any floating point type; moments do not depend on their position `start`.
+
+        Raises:
+            ValueError: another shape, or NaN or infinite features.
+        """
+        _check_features(features)
+        if features.shape[1] != self.dim:
+            raise ValueError(f"expected features of {self.dim} dimensions, found {features.shape[1]}")
+        features = features.to(self.mean.device).double()
+        mean = features.mean(0)
+        centred = features - mean
+        self._join(len(features), mean, centred.T @ centred)
+
+    def merge(self, other: "GaussianStatistics") -> None:
+        """Add the samples that `other` has seen."""
+        if other.dim != self.dim:
+            raise ValueError(f"expected statistics of {self.dim} dimensions, found {other.dim}")
+        self._join(other.n, other.mean.to(self.mean), other.scatter.to(self.mean))
+
+    def reduce(self) -> None:
+        """Join what all processes have seen, so that each holds the statistics of all."""
+        n = total(torch.tensor(float(self.n), dtype=torch.float64, device=self.mean.device))
+        mean = total(self.mean * self.n) / n
+        shift = self.mean - mean
+        self.scatter = total(self.scatter + self.n * torch.outer(shift, shift))
+        self.mean = mean
+        self.n = int(n)
+
+    def _join(self, n: int, mean: Tensor, scatter: Tensor) -> None:
+        if n == 0:
+            return
+        joined = self.n + n
+        delta = mean - self.mean
+        self.mean = self.mean + delta * (n / joined)
+        self.scatter = self.scatter + scatter + torch.outer(delta, delta) * (self.n * n / joined)
+        self.n = joined
+
+
+def _check_features(features: Tensor) -> None:
+    if features.dim() != 2 or len(features) == 0 or not features.is_floating_point():
+        raise ValueError(f"expected floating point features [N >= 1, d], found {features.dtype} {list(features.shape)}")
+    if not features.isfinite().all():
+        raise ValueError("the features hold NaN or infinite values: check the images and the extractor's weights")
+
+
+def frechet_distance(a: GaussianStatistics, b: GaussianStatistics) -> float:
+    """Squared Frechet (2-Wasserstein) distance between two Gaussians.
+
+        |mu_a - mu_b|^2 + tr(S_a) + tr(S_b) - 2 tr((S_a S_b)^(1/2))
+
+    With S = A A^T the last trace is the sum of the singular values of A_a^T A_b: the roots of the eigenvalues of one
+    symmetric matrix. Nothing becomes complex, and covariances of deficient rank need no special case.
+
+    Returns:
+        a finite float >= 0.
+
+    Raises:
+        ValueError: different dimensions, fewer than 2 samples, or a matrix with clearly negative eigenvalues, which is
+            no covariance.
+    """
+    if a.dim != b.dim:
+        raise ValueError(f"cannot compare features of {a.dim} dimensions with features of {b.dim}")
+    root_a, root_b = covariance_root(a.covariance), covariance_root(b.covariance).to(a.mean)
+    overlap = _singular_values(root_a.T @ root_b).sum()  # of [r_a, r_b]
+    shift = (a.mean - b.mean.to(a.mean)).square().sum()
+    distance = shift + root_a.square().sum() + root_b.square().sum() - 2 * overlap
+    # |A|^2 + |B|^2 >= 2 |A^T B|_nuclear: below zero there is rounding only.
+    return max(distance.item(), 0.0)
+
+
+def _singular_values(matrix: Tensor) -> Tensor:
+    """By the eigenvalues of the smaller Gram matrix, of which one triangle is enough."""
+    if matrix.shape[0] < matrix.shape[1]:
+        matrix = matrix.T
+    if matrix.device.type != "cpu":
+        squares = torch.linalg.eigvalsh(matrix.T @ matrix)
+    elif matrix.numel() == 0:
+        squares = matrix.new_zeros(0)
+    else:
+        squares = torch.from_numpy(np.linalg.eigvalsh(dsyrk(1.0, matrix.numpy().T, lower=1), "L"))
+    return squares.clamp_min(0).sqrt()
+
+
+def covariance_root(covariance: Tensor) -> Tensor:
+    """A [d, r] with A A^T = covariance [d, d], r its numerical rank: pivoted Cholesky on the CPU, else eigenvectors.
+
+    Raises:
+        ValueError: the matrix is not positive semi-definite.
+    """
+    root = _root_by_cholesky(covariance) if covariance.device.type == "cpu" else _root_by_eigenvectors(covariance)
+    missing = covariance.trace() - root.square().sum()
+    if missing.abs() > 1e-6 * covariance.trace().abs():
+        raise ValueError("the covariance has negative eigenvalues: these are not the statistics of any features")
+    return root
+
+
+def _root_by_cholesky(covariance: Tensor) -> Tensor:
+    # P^T S P = L L^T, which stops at pivots below d eps max(S)
+    factor, pivots, rank, _ = dpstrf(covariance.numpy().T, lower=1)
+    root = torch.zeros(len(covariance), rank, dtype=torch.float64)
+    root[torch.from_numpy(pivots).long() - 1] = torch.from_numpy(factor).tril()[:, :rank]
+    return root
+
+
+def _root_by_eigenvectors(covariance: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(covariance)
+    kept = values > values[-1] * len(values) * torch.finfo(torch.float64).eps
+    return vectors[:, kept] * values[kept].sqrt()

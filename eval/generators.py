@@ -1,0 +1,227 @@
+"""Where images come from: a tensor, an array file, a folder, a data set, a loader, or a callable that draws them.
+
+Every source hands out batches by position: batch g holds the images g B .. (g + 1) B - 1, whoever asks. Process r of R
+takes the batches r, r + R, ..., so any number of processes sees the same batches.
+"""
+
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fsvae_tcja.runtime.data import load_images
+from fsvae_tcja.runtime.dataset import ImageDataset
+from fsvae_tcja.runtime.folder import load_folder
+from fsvae_tcja.runtime.sources import SOURCES
+
+from .images import RANGES, ValueRange, canonical, regroup, too_few
+from .processes import rank, world
+
+Draw = Callable[[int, int], Tensor]
+"""(start, count) -> the images start .. start + count - 1 [count, C, H, W] of a seeded stream."""
+
+
+class Source(Protocol):
+    """Images with a name."""
+
+    name: str
+    n: int | None
+    """How many there are; None: unknown before they are read, or endless."""
+    split: str | None
+    """Which part of a data set they are, if of one."""
+
+    def batches(self, batch: int, n: int | None) -> Iterator[tuple[int, Tensor]]:
+        """(position of the first, images [B, C, H, W]) for this process, of the first n images (None: all)."""
+
+
+@dataclass(frozen=True)
+class IndexedImages:
+    """Images that can be had by position."""
+
+    name: str
+    n: int | None
+    draw: Draw
+    value_range: ValueRange = "-1..1"
+    split: str | None = None
+
+    def batches(self, batch: int, n: int | None) -> Iterator[tuple[int, Tensor]]:
+        if n is None and self.n is None:
+            raise ValueError(f"{self.name} draws as many images as one likes: say how many to score (n)")
+        n = self.n if n is None else n
+        if self.n is not None and self.n < n:
+            raise too_few(n, self.n)
+        for start in range(rank() * batch, n, world() * batch):
+            count = min(batch, n - start)
+            images = canonical(self.draw(start, count), self.value_range)
+            if len(images) != count:
+                raise ValueError(f"{self.name} was asked for {count} images and gave {len(images)}")
+            yield start, images
+
+
+@dataclass(frozen=True)
+class StreamedImages:
+    """Images that can only be read in order; every process reads them all and keeps its own."""
+
+    name: str
+    stream: Iterable[Any]
+    value_range: ValueRange = "-1..1"
+    n: None = None
+    split: None = None
+
+    def batches(self, batch: int, n: int | None) -> Iterator[tuple[int, Tensor]]:
+        images = (canonical(_first(item), self.value_range) for item in self.stream)
+        for index, group in enumerate(regroup(images, batch, n)):
+            if index % world() == rank():
+                yield index * batch, group
+
+
+def _first(item: Any) -> Tensor:
+    """The images of a loader's batch: the batch itself, or the first of (images, labels, ...)."""
+    return item[0] if isinstance(item, (tuple, list)) else item
+
+
+def open_images(
+    what: Any,
+    *,
+    value_range: ValueRange = "-1..1",
+    size: int | None = None,
+    root: str | Path | None = None,
+    name: str | None = None,
+) -> Source:
+    """Anything that holds or draws images, as a source.
+
+    Args:
+        what: a tensor or array; a callable (start, count) -> images; a path to a folder, .npy or .npz; the name of a
+            data set and a split, "mnist:test"; an `ImageDataset`; a DataLoader or any iterable of batches or of
+            (images, labels). Tensors and batches are [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
+        value_range: range of floating point pixels; 8-bit images are always 0..255.
+        size: height and width of data sets (32 if None) and folders (that of the images if None, which must agree).
+        root: where data sets lie, see `data_root`.
+        name: what to call it in reports.
+
+    Raises:
+        FileNotFoundError: a path that does not exist.
+        ValueError: anything else, an empty folder, or a file that holds no images.
+    """
+    if value_range not in RANGES:
+        raise ValueError(f"unknown value range {value_range!r}: choose one of {', '.join(RANGES)}")
+    if isinstance(what, (IndexedImages, StreamedImages)):
+        return what
+    if isinstance(what, (str, Path)):
+        return _open_path(what, value_range, size, root, name)
+    if isinstance(what, np.ndarray):
+        what = _tensor(what)
+    if isinstance(what, Tensor):
+        return IndexedImages(
+            name or "a tensor", len(what), lambda start, count: what[start : start + count], value_range
+        )
+    if isinstance(what, ImageDataset):
+        return _open_dataset(what, name)
+    if isinstance(what, Iterable):
+        return StreamedImages(name or "a loader", what, value_range)
+    if callable(what):
+        return IndexedImages(name or "a generator", None, what, value_range)
+    raise ValueError(
+        f"cannot take images from {type(what).__name__}: give a tensor, an array, a path, a data set, a loader or a "
+        "callable (start, count) -> images"
+    )
+
+
+def _open_path(
+    what: str | Path, value_range: ValueRange, size: int | None, root: str | Path | None, name: str | None
+) -> Source:
+    data, _, split = str(what).partition(":")
+    if data in SOURCES:
+        return _open_dataset(load_images(data, split or "test", size=size or 32, root=root), name)
+    path = Path(what).expanduser()
+    if path.suffix in (".npy", ".npz"):
+        images = _read_arrays(path)
+        return open_images(images, value_range=value_range, name=name or path.name)
+    if path.is_file() or (not path.exists() and path.suffix):
+        raise ValueError(f"cannot take images from {path}: give a folder, an .npy or .npz, or one of {list(SOURCES)}")
+    return _open_folder(path, size, name)
+
+
+def _open_dataset(dataset: ImageDataset, name: str | None) -> IndexedImages:
+    def draw(start: int, count: int) -> Tensor:
+        return dataset.__getitems__(list(range(start, start + count)))[0]
+
+    split = dataset.split if dataset.name in SOURCES else None
+    return IndexedImages(name or f"{dataset.name} {dataset.split}", len(dataset), draw, split=split)
+
+
+def _open_folder(folder: Path, size: int | None, name: str | None) -> IndexedImages:
+    """A folder at the size of its images, all of one size, unless another size is asked for."""
+    dataset = load_folder(folder, "all", size or 1)
+    if size is None:
+        dataset.size = _side(dataset.paths[0])
+
+    def draw(start: int, count: int) -> Tensor:
+        indices = range(start, start + count)
+        images = dataset.load(indices)
+        if size is None:
+            for path in (dataset.paths[i] for i in indices):
+                if _side(path) != dataset.size:
+                    raise ValueError(
+                        f"{path} is {_side(path)} pixels wide, other images {dataset.size}; "
+                        "say to which size they shall be brought (size)"
+                    )
+        return images
+
+    return IndexedImages(name or folder.absolute().name, len(dataset), draw)
+
+
+def _side(path: Path) -> int:
+    """Width of a square image file.
+
+    Raises:
+        ValueError: it cannot be read, or is not square.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+    except Exception as error:  # as in `read_image`
+        raise ValueError(f"cannot read the image {path}: {error}; repair or remove it") from error
+    if width != height:
+        raise ValueError(f"{path} is {width} x {height} pixels, not square; say to which size to bring it (size)")
+    return width
+
+
+def _read_arrays(path: Path) -> Tensor:
+    """The images in an .npy, or in an .npz as its only array or the one called "images".
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: damaged, pickled, or not images.
+    """
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return _tensor(content)
+        with content:
+            key = content.files[0] if len(content.files) == 1 else "images"
+            if key not in content.files:
+                raise ValueError(f"it holds the arrays {content.files}, none called images")
+            return _tensor(content[key])
+    except (ValueError, EOFError, IndexError, zipfile.BadZipFile) as error:
+        raise ValueError(f"cannot read images from {path}: {error}") from error
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """[N, H, W], [N, H, W, C] or [N, C, H, W] -> [N, C, H, W]."""
+    if array.dtype != np.uint8 and array.dtype.kind != "f":
+        raise ValueError(f"expected uint8 or floating point pixels, found {array.dtype}")
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if tensor.dim() == 3:
+        return tensor.unsqueeze(1)
+    if tensor.dim() == 4 and tensor.shape[1] in (1, 3):
+        return tensor
+    if tensor.dim() == 4 and tensor.shape[3] in (1, 3):
+        return tensor.permute(0, 3, 1, 2)
+    raise ValueError(f"expected images [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3, found {array.shape}")

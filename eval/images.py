@@ -1,0 +1,100 @@
+"""What an image is at the door of a score: uint8 in 0..255, or floating point in [-1, 1]."""
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fsvae_tcja.runtime.data import to_float, to_uint8
+
+ValueRange = Literal["-1..1", "0..1", "0..255"]
+RANGES: dict[str, tuple[float, float]] = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0), "0..255": (0.0, 255.0)}
+
+
+def canonical(images: Tensor, value_range: ValueRange = "-1..1") -> Tensor:
+    """Images [B, C, H, W] of a stated range -> the same, floating point brought to [-1, 1]; uint8 stays.
+
+    Raises:
+        ValueError: not images (see `check_images`), NaN or infinite pixels, or pixels outside the stated range.
+    """
+    check_images(images)
+    if images.dtype == torch.uint8:
+        return images
+    if not images.isfinite().all():
+        raise ValueError("the images hold NaN or infinite pixels: the generator diverged")
+    low, high = RANGES[value_range]
+    found = images.min().item(), images.max().item()
+    if found[0] < low or found[1] > high:
+        raise ValueError(
+            f"expected floating point pixels in {value_range}, found {found[0]:.4g} to {found[1]:.4g}; "
+            f"state their range (value_range, one of {', '.join(RANGES)}) or rescale them"
+        )
+    return images if (low, high) == (-1, 1) else (images - low) * (2 / (high - low)) - 1
+
+
+def check_images(images: Tensor, channels: int | None = None, size: int | None = None) -> None:
+    """Refuse what is not a batch of images [B, C, H, W], C 1 or 3, uint8 or floating point.
+
+    Args:
+        images: the batch.
+        channels: the C that is needed, None for either.
+        size: the height and width that are needed, None for any.
+
+    Raises:
+        ValueError: another shape or type.
+    """
+    if images.dim() != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(f"expected images [B, C, H, W] with C = 1 or 3, found shape {list(images.shape)}")
+    if channels is not None and images.shape[1] != channels:
+        raise ValueError(f"the extractor takes {channels}-channel images, found {images.shape[1]} channels")
+    if size is not None and images.shape[2:] != (size, size):
+        height, width = images.shape[2:]
+        raise ValueError(f"the extractor takes {size} x {size} images, found {height} x {width}; resize them first")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise ValueError(f"expected images of uint8 or floating point type, found {images.dtype}")
+
+
+def as_uint8(images: Tensor) -> Tensor:
+    """Canonical images -> uint8; floating point is rounded to the nearest of the 256 levels."""
+    return images if images.dtype == torch.uint8 else to_uint8(images)
+
+
+def as_float(images: Tensor) -> Tensor:
+    """Canonical images -> floating point in [-1, 1]; floating point is left as it is."""
+    return to_float(images) if images.dtype == torch.uint8 else images
+
+
+def as_rgb(images: Tensor) -> Tensor:
+    """[B, 1 or 3, H, W] -> [B, 3, H, W]: grey is repeated."""
+    return images.expand(-1, 3, -1, -1)
+
+
+def regroup(batches: Iterable[Tensor], batch: int, n: int | None = None) -> Iterator[Tensor]:
+    """The first n images of a stream (None: all), in order, `batch` at a time; the last batch may be smaller.
+
+    Raises:
+        ValueError: the stream ends before n images.
+    """
+    held: list[Tensor] = []
+    waiting = seen = 0
+    for images in batches:
+        images = images if n is None else images[: n - seen]
+        seen += len(images)
+        held.append(images)
+        waiting += len(images)
+        if waiting >= batch:
+            joined = torch.cat(held)
+            whole = waiting - waiting % batch
+            yield from joined[:whole].split(batch)
+            held, waiting = [joined[whole:]], waiting % batch
+        if seen == n:
+            break
+    if n is not None and seen < n:
+        raise too_few(n, seen)
+    if waiting:
+        yield torch.cat(held)
+
+
+def too_few(asked: int, found: int) -> ValueError:
+    return ValueError(f"{asked} images were asked for, only {found} were found; ask for fewer or supply more")

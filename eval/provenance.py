@@ -1,0 +1,63 @@
+"""Where a number comes from: hashes of tensors and of images, and versions."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from .processes import gather
+
+LIBRARIES = ("fsvae-tcja", "torch", "torchvision", "torch-fidelity", "numpy", "scipy", "pillow")
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Hex digest of names, types, shapes and bytes: the same for the same weights in any file format."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def json_sha256(value: Any) -> str:
+    """Hex digest of plain data."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class ImageDigest:
+    """Hash of a set of images: the exclusive or of SHA-256(position, pixels).
+
+    It depends on every pixel and position, not on the batch size or on how processes shared the images.
+    """
+
+    def __init__(self) -> None:
+        self.bits = 0
+
+    def update(self, images: Tensor, start: int) -> None:
+        """Take the images start .. start + B - 1."""
+        for position, image in enumerate(images.cpu().contiguous().numpy(), start):
+            digest = hashlib.sha256(f"{position} {image.dtype} {image.shape}\n".encode() + image.tobytes())
+            self.bits ^= int.from_bytes(digest.digest())
+
+    def hexdigest(self) -> str:
+        """Of the images that all processes have seen."""
+        bits = 0
+        for part in gather(self.bits):
+            bits ^= part
+        return f"{bits:064x}"
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that a score depends on."""
+    return {name: version(name) for name in LIBRARIES}

@@ -1,0 +1,126 @@
+"""A score never travels alone: value, protocol, n, seed, extractor and reference in one object."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from fsvae_tcja.runtime.atomic import replacing
+
+from .provenance import library_versions
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score with everything that it depends on.
+
+    Two scores are comparable if name, protocol, recipe, n, extractor and reference agree; `<` and `-` on others raise
+    ValueError.
+    """
+
+    name: str
+    """What it measures: FAD, FID, IS, ..."""
+    value: float
+    """The number."""
+    std: float | None
+    """Standard deviation over splits or subsets, where there are such."""
+    protocol: str
+    """Name of the protocol."""
+    n: int
+    """Images that were scored."""
+    seed: int | None
+    """Seed that the images were drawn with; None if they were not drawn here."""
+    images: str
+    """Where the images came from, in words."""
+    extractor: str
+    """SHA-256 of the extractor's weights."""
+    extractor_description: str
+    """The same in words."""
+    reference: str | None
+    """SHA-256 of what was compared with: statistics and their key; None where nothing was."""
+    reference_description: str
+    """The same in words."""
+    recipe: dict[str, Any]
+    """The protocol's recipe in full."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know, such as a rank-deficient covariance."""
+    versions: dict[str, str] = field(default_factory=library_versions)
+    """Library versions."""
+
+    def check_comparable(self, other: "Score") -> None:
+        """Raise ValueError, naming the differences, unless the two scores measure the same thing the same way."""
+        compared = ("name", "protocol", "recipe", "n", "extractor", "reference")
+        different = [name for name in compared if getattr(self, name) != getattr(other, name)]
+        if different:
+            pairs = "; ".join(f"{name}: {getattr(self, name)} and {getattr(other, name)}" for name in different)
+            raise ValueError(f"these scores cannot be compared; they differ in {pairs}")
+
+    def __lt__(self, other: "Score") -> bool:
+        self.check_comparable(other)
+        return self.value < other.value
+
+    def __sub__(self, other: "Score") -> float:
+        self.check_comparable(other)
+        return self.value - other.value
+
+    def __str__(self) -> str:
+        spread = "" if self.std is None else f" ± {self.std:.3g}"
+        return (
+            f"{self.name} {self.value:.4g}{spread} "
+            f"({self.protocol}, n = {self.n}, {self.extractor_description}, against {self.reference_description})"
+        )
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Score":
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError: no JSON, or not the fields of a score.
+        """
+        try:
+            content = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not a score: {error}") from error
+        return cls._from_dict(content)
+
+    @classmethod
+    def _from_dict(cls, content: Any) -> "Score":
+        names = {f.name for f in fields(cls)}
+        if not isinstance(content, dict) or content.keys() != names:
+            raise ValueError(f"not a score: expected a JSON object with the keys {', '.join(sorted(names))}")
+        return cls(**content | {"notes": tuple(content["notes"])})
+
+    def save(self, path: str | Path) -> None:
+        """Write the JSON in one step."""
+        with replacing(path, ".json") as temporary:
+            temporary.write_text(self.to_json() + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Score":
+        """Read what `save` wrote; errors as `from_json`."""
+        return cls.from_json(Path(path).read_text())
+
+
+def save_scores(path: str | Path, scores: Sequence[Score]) -> None:
+    """Write a JSON list of scores in one step."""
+    with replacing(path, ".json") as temporary:
+        temporary.write_text(json.dumps([asdict(score) for score in scores], indent=2) + "\n")
+
+
+def load_scores(path: str | Path) -> list[Score]:
+    """Read what `save_scores` wrote.
+
+    Raises:
+        ValueError: no JSON list of scores.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} holds no scores: {error}") from error
+    if not isinstance(content, list):
+        raise ValueError(f"{path} holds no list of scores")
+    return [Score._from_dict(item) for item in content]

@@ -1,0 +1,176 @@
+"""From images to scores."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
+from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
+
+from .features import BATCH, Collector, Extractor, Job, run, sum_device
+from .frechet import frechet_distance
+from .generators import open_images
+from .inception_score import InceptionScore, split_of_each
+from .protocols import Recipe
+from .randomness import isolated_randomness
+from .result import Score
+from .stats import Reference, collector_for, common_batch
+
+KID_SUBSET = 1000  # torch-fidelity's
+
+
+@dataclass(frozen=True)
+class Task:
+    """One score to compute."""
+
+    recipe: Recipe
+    """What the protocol fixes."""
+    extractor: Extractor
+    """Gives the features."""
+    reference: Reference | None = None
+    """What to compare with; an Inception Score compares with nothing."""
+
+
+def compute(
+    images: Any,
+    tasks: Sequence[Task],
+    *,
+    n: int | None = None,
+    seed: int | None = None,
+    batch: int = BATCH,
+    progress: Callable[[int], None] | None = None,
+) -> list[Score]:
+    """Scores of one set of images, in one pass over it. The global random state is left as it was.
+
+    Args:
+        images: a source, or what `open_images` takes.
+        tasks: which scores.
+        n: images to score; None takes what the protocol fixes, else all.
+        seed: recorded; the global random state has it while images are drawn.
+        batch: images per batch where no recipe fixes it.
+        progress: called with the number of images of each batch done.
+
+    Raises:
+        ValueError: images that do not fit, fewer than n, or a reference of another extractor or recipe.
+    """
+    source = open_images(images)
+    for task in tasks:
+        if task.reference is not None:
+            task.reference.check(task.extractor, task.recipe)
+        elif task.recipe.measure != "inception score":
+            raise ValueError(f"{task.recipe.score} compares images with others: give a reference")
+    counts = [_count(task.recipe, n, source.n, source.name) for task in tasks]
+    collectors = [_collector(task, count) for task, count in zip(tasks, counts, strict=True)]
+    jobs = [
+        Job(task.extractor, task.recipe.layer, collector, count)
+        for task, collector, count in zip(tasks, collectors, counts, strict=True)
+    ]
+    with isolated_randomness(seed):
+        run(source, jobs, batch=common_batch([task.recipe for task in tasks], batch), progress=progress)
+    return [
+        score
+        for task, collector in zip(tasks, collectors, strict=True)
+        for score in _scores(task, collector, seed, source.name)
+    ]
+
+
+def score(
+    images: Any,
+    extractor: Extractor,
+    recipe: Recipe,
+    reference: Reference | None = None,
+    *,
+    n: int | None = None,
+    seed: int | None = None,
+    batch: int = BATCH,
+) -> Score:
+    """`compute` for one score."""
+    return compute(images, [Task(recipe, extractor, reference)], n=n, seed=seed, batch=batch)[0]
+
+
+def _count(recipe: Recipe, asked: int | None, there: int | None, name: str) -> int | None:
+    """Images to score; None: all of a stream whose length is unknown."""
+    count = recipe.images(asked) or there
+    if asked is None and recipe.at_most is not None and count is not None:
+        count = min(count, recipe.at_most)
+    if count is None and recipe.measure == "inception score":
+        raise ValueError(f"{recipe.score} is split before it is computed: say how many images of {name} to score (n)")
+    return count
+
+
+def _collector(task: Task, count: int | None) -> Collector:
+    recipe, extractor = task.recipe, task.extractor
+    if recipe.measure != "inception score":
+        return collector_for(extractor, recipe)
+    split = split_of_each(count, recipe.splits, recipe.split_order == "shuffled")
+    return InceptionScore(split, extractor.dims[recipe.layer], sum_device(extractor.device))
+
+
+def _scores(task: Task, collector: Any, seed: int | None, images: str) -> list[Score]:
+    recipe, reference = task.recipe, task.reference
+    notes: tuple[str, ...] = ()
+    if recipe.measure == "inception score":
+        values = {recipe.score: collector.value()}
+    elif recipe.measure == "frechet":
+        values = {recipe.score: (frechet_distance(collector, reference.statistics), None)}
+        notes = _rank_notes(recipe.score, {"scored": collector.n, "reference": reference.statistics.n}, collector.dim)
+    elif recipe.measure == "kid":
+        values, notes = {recipe.score: _kid(collector, reference)}, _kid_notes(collector, reference)
+    else:
+        values = _precision_recall(collector, reference)
+    return [
+        Score(
+            name=name,
+            value=value,
+            std=std,
+            protocol=recipe.protocol,
+            n=collector.n,
+            seed=seed,
+            images=images,
+            extractor=task.extractor.sha256,
+            extractor_description=task.extractor.name,
+            reference=reference.sha256 if reference else None,
+            reference_description=reference.description if reference else "no reference",
+            recipe=recipe.as_dict(),
+            notes=notes,
+        )
+        for name, (value, std) in values.items()
+    ]
+
+
+def _rank_notes(name: str, counts: dict[str, int], dim: int) -> tuple[str, ...]:
+    notes = tuple(
+        f"{name}: {n} {which} images for {dim} features: their covariance has rank {n - 1} at most, "
+        "the distance is biased upwards"
+        for which, n in counts.items()
+        if n <= dim
+    )
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return notes
+
+
+def _kid_subset(collector: Any, reference: Reference) -> int:
+    return min(KID_SUBSET, collector.n, reference.statistics.n)
+
+
+def _kid_notes(collector: Any, reference: Reference) -> tuple[str, ...]:
+    subset = _kid_subset(collector, reference)
+    return () if subset == KID_SUBSET else (f"KID: subsets of {subset} images, there are fewer than {KID_SUBSET}",)
+
+
+def _kid(collector: Any, reference: Reference) -> tuple[float, float]:
+    """Mean and deviation over torch-fidelity's 100 random subsets."""
+    metric = kid_features_to_metric(
+        collector.features,
+        reference.statistics.features,
+        kid_subset_size=_kid_subset(collector, reference),
+        verbose=False,
+    )
+    return metric[KEY_METRIC_KID_MEAN], metric[KEY_METRIC_KID_STD]
+
+
+def _precision_recall(collector: Any, reference: Reference) -> dict[str, tuple[float, None]]:
+    metric = prc_features_to_metric(collector.features, reference.statistics.features, verbose=False)
+    return {"Precision": (metric[KEY_METRIC_PRECISION], None), "Recall": (metric[KEY_METRIC_RECALL], None)}

@@ -1,0 +1,181 @@
+"""What images are compared with: features of a reference set, stored with everything that went into them."""
+
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fsvae_tcja.runtime import checkpoint
+
+from .features import BATCH, Extractor, FeatureStore, Job, run, sum_device
+from .frechet import GaussianStatistics
+from .generators import Source, open_images
+from .protocols import Recipe
+from .provenance import ImageDigest, json_sha256, tensors_sha256
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Features of a reference set, or their statistics."""
+
+    statistics: GaussianStatistics | FeatureStore
+    """Moments where a Frechet distance is wanted, all features for KID, precision and recall."""
+    key: dict[str, Any]
+    """What went into them: "data" (name, split, n, hash of the pixels), "extractor" and "extraction"."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the key: the same however many processes or batches made the statistics."""
+        return json_sha256(self.key)
+
+    @property
+    def description(self) -> str:
+        return f"{self.key['data']['name']}, {self.statistics.n} images"
+
+    def check(self, extractor: Extractor, recipe: Recipe) -> None:
+        """Refuse what was made with another extractor, by another recipe or from another split.
+
+        Raises:
+            ValueError: naming what differs.
+        """
+        expected = _key(extractor, recipe)
+        different = [name for name, value in expected.items() if self.key.get(name) != value]
+        if different:
+            pairs = "; ".join(f"{name}: {self.key.get(name)} there, {expected[name]} needed" for name in different)
+            raise ValueError(f"the reference statistics do not belong to this score ({pairs}); make them anew")
+        data = self.key["data"]
+        split = recipe.split_of(data["name"].split()[0])
+        if data.get("split") not in (None, split):
+            raise ValueError(
+                f"{recipe.score} under protocol {recipe.protocol} compares with the split {split}, "
+                f"these statistics are of {data['name']}"
+            )
+
+    def save(self, path: str | Path) -> None:
+        """Write moments to a .safetensors file with the key in its metadata."""
+        checkpoint.write(
+            path, _moments(self.statistics), {"kind": "statistics", "n": self.statistics.n, "key": self.key}
+        )
+
+
+def _moments(statistics: GaussianStatistics) -> dict[str, Tensor]:
+    return {"mean": statistics.mean, "covariance": statistics.covariance}
+
+
+def _key(extractor: Extractor, recipe: Recipe) -> dict[str, Any]:
+    return {"extractor": extractor.sha256, "extraction": recipe.extraction()}
+
+
+@dataclass(frozen=True)
+class _Hashed:
+    """A source that hashes what it hands out."""
+
+    source: Source
+    digest: ImageDigest
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    def batches(self, batch: int, n: int | None) -> Iterator[tuple[int, Tensor]]:
+        for start, images in self.source.batches(batch, n):
+            self.digest.update(images, start)
+            yield start, images
+
+
+def make_references(
+    images: Any,
+    wanted: Sequence[tuple[Extractor, Recipe]],
+    *,
+    n: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Reference]:
+    """One reference for each pair of extractor and recipe, in one pass over the first n images (None: all).
+
+    Args:
+        images: a source, or what `open_images` takes.
+        wanted: for which scores.
+        n: images to use.
+        progress: called with the number of images of each batch done.
+
+    Raises:
+        ValueError: images that do not fit, or fewer than n.
+    """
+    source = open_images(images)
+    digest = ImageDigest()
+    collectors = [collector_for(extractor, recipe) for extractor, recipe in wanted]
+    jobs = [
+        Job(extractor, recipe.layer, collector, n)
+        for (extractor, recipe), collector in zip(wanted, collectors, strict=True)
+    ]
+    recipes = [recipe for _, recipe in wanted]
+    run(_Hashed(source, digest), jobs, batch=common_batch(recipes, BATCH), progress=progress)
+    data = {"name": source.name, "split": source.split, "n": collectors[0].n, "pixels": digest.hexdigest()}
+    return [
+        Reference(collector, {"data": data} | _key(extractor, recipe))
+        for (extractor, recipe), collector in zip(wanted, collectors, strict=True)
+    ]
+
+
+def common_batch(recipes: Sequence[Recipe], free: int) -> int:
+    """The batch size that one of the recipes fixes, else `free`."""
+    return next((recipe.batch for recipe in recipes if recipe.batch is not None), free)
+
+
+def make_reference(images: Any, extractor: Extractor, recipe: Recipe, n: int | None = None) -> Reference:
+    """`make_references` for one score."""
+    return make_references(images, [(extractor, recipe)], n=n)[0]
+
+
+def collector_for(extractor: Extractor, recipe: Recipe) -> GaussianStatistics | FeatureStore:
+    """What a score that compares needs of either side."""
+    if recipe.measure == "frechet":
+        return GaussianStatistics(extractor.dims[recipe.layer], sum_device(extractor.device))
+    return FeatureStore()
+
+
+def load_reference(path: str | Path) -> Reference:
+    """Read what `Reference.save` wrote.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: truncated, or not reference statistics.
+    """
+    tensors, story = checkpoint.read(path)
+    if story.get("kind") != "statistics":
+        raise ValueError(f"{path} holds {story.get('kind', 'a model')}, expected reference statistics")
+    return Reference(GaussianStatistics.from_moments(tensors["mean"], tensors["covariance"], story["n"]), story["key"])
+
+
+def load_fsvae2022_reference(path: str | Path, extractor: Extractor, recipe: Recipe, n: int = 10_000) -> Reference:
+    """Read statistics as the FSVAE authors publish them: an .npz with `mu` [d] and `sigma` [d, d].
+
+    Such a file does not say which extractor made it: the caller answers for that.
+
+    Args:
+        path: the file; never unpickled.
+        extractor: the network that it belongs to.
+        recipe: the recipe that it was made by.
+        n: images that went into it: all of a test split.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not such a file, or of another number of features.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            mean, covariance = (torch.from_numpy(file[name]) for name in ("mu", "sigma"))
+        statistics = GaussianStatistics.from_moments(mean, covariance, n)
+    except (ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not an .npz with mu [d] and sigma [d, d]: {error}") from error
+    dim = extractor.dims[recipe.layer]
+    if statistics.dim != dim:
+        raise ValueError(f"{path} has {statistics.dim} features, the {extractor.name} {dim}: it belongs to another")
+    data = {"name": path.stem, "split": None, "n": n, "moments": tensors_sha256(_moments(statistics))}
+    return Reference(statistics, {"data": data} | _key(extractor, recipe))

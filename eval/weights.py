@@ -1,0 +1,82 @@
+"""Published weights: which files, where they are looked for, and what is checked."""
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+from torchvision.models import Inception_V3_Weights, VGG16_Weights
+
+from .networks import read_pth
+from .provenance import file_sha256
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A published file of weights. Its name ends in the first eight digits of its SHA-256."""
+
+    url: str
+    """Where it is published."""
+    variable: str
+    """Environment variable that may hold its path."""
+
+    @property
+    def name(self) -> str:
+        return self.url.rsplit("/", 1)[1]
+
+    @property
+    def digest(self) -> str:
+        return self.name.rsplit("-", 1)[1].removesuffix(".pth")
+
+    @property
+    def cached(self) -> Path:
+        """Where torch-fidelity, torchvision and a download put it."""
+        return Path(torch.hub.get_dir()) / "checkpoints" / self.name
+
+
+WEIGHTS = {
+    "inception 2015-12-05": WeightsFile(URL_INCEPTION_V3, "FSVAE_TCJA_INCEPTION"),
+    "inception torchvision": WeightsFile(Inception_V3_Weights.IMAGENET1K_V1.url, "FSVAE_TCJA_INCEPTION_TORCHVISION"),
+    "vgg16": WeightsFile(VGG16_Weights.IMAGENET1K_V1.url, "FSVAE_TCJA_VGG16"),
+}
+
+
+def find_weights(extractor: str, path: str | Path | None = None, download: bool = False) -> tuple[Path, str]:
+    """The weights of an extractor and their SHA-256: `path`, else its environment variable, else torch's cache.
+
+    Args:
+        extractor: a key of WEIGHTS.
+        path: a file, overrides the rest. If it is not the published one, a warning says so.
+        download: fetch the file into torch's cache if it is nowhere.
+
+    Raises:
+        FileNotFoundError: nowhere; the message says which file, where from and where to put it.
+        ValueError: truncated, altered, or no weights.
+    """
+    weights = WEIGHTS[extractor]
+    named = path or os.environ.get(weights.variable)
+    file = Path(named).expanduser() if named else weights.cached
+    if not file.is_file() and download and not named:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(weights.url, str(file), hash_prefix=weights.digest)
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"the weights of the {extractor} network are not at {file.absolute()}. Fetch {weights.url} and put it "
+            f"there, or give its path (weights, ${weights.variable}), or allow the download (--download). "
+            "FAD and the domain scores work without it"
+        )
+    sha256 = file_sha256(file)
+    if not sha256.startswith(weights.digest):
+        if file.name == weights.name:
+            raise ValueError(
+                f"{file} is truncated or altered: its SHA-256 starts with {sha256[:8]}, expected {weights.digest}; "
+                f"fetch it again from {weights.url}"
+            )
+        warnings.warn(
+            f"{file} is not the published {weights.name}: its scores cannot be compared with published ones",
+            stacklevel=2,
+        )
+    read_pth(file)  # torch-fidelity unpickles freely; this refuses what is more than tensors
+    return file, sha256

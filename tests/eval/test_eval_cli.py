@@ -1,0 +1,101 @@
+"""python -m eval: training, references, scores, errors."""
+
+import json
+
+import numpy as np
+import pytest
+
+from eval.cli import main
+from eval.fad import load_autoencoder
+from eval.result import load_scores
+from fsvae_tcja.runtime.data import load_images
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A trained autoencoder and classifier, and statistics, all made by commands."""
+    folder = tmp_path_factory.mktemp("eval")
+    train = ["digits", "--epochs", "1", "--batch-size", "100", "--device", "cpu"]
+    main(["train-fad", *train, "--out", str(folder / "fad.safetensors")])
+    main(["train-classifier", *train, "--out", str(folder / "classifier.safetensors")])
+    network = ["--networks.autoencoder", str(folder / "fad.safetensors"), "--device", "cpu"]
+    main(["reference", "digits", *network, "--out", str(folder / "statistics")])
+    return folder
+
+
+def score(folder, images, *options) -> list:
+    main(
+        ["score", str(images), "--device", "cpu", "--networks.autoencoder", str(folder / "fad.safetensors")]
+        + ["--networks.classifier", str(folder / "classifier.safetensors"), "--out", str(folder / "scores.json")]
+        + [str(option) for option in options]
+    )
+    return load_scores(folder / "scores.json")
+
+
+def test_training_keeps_its_story(folder):
+    story = load_autoencoder(folder / "fad.safetensors").provenance
+    assert (story["data"], story["split"], story["epochs"], story["seed"]) == ("digits", "train", 1, 0)
+    assert 0 < story["test_mse"] < 1
+
+
+def test_scores_from_statistics_and_from_images_agree(folder, capsys):
+    (stored,) = score(folder, "digits:train", "--reference", folder / "statistics", "--n-images", 200)
+    table = capsys.readouterr().out
+    assert "FAD" in table and "strict" in table and "digits test, 297 images" in table
+    (direct,) = score(folder, "digits:train", "--reference", "digits", "--n-images", 200)
+    assert stored.value == direct.value and stored.n == 200
+    assert stored - direct == 0
+
+
+def test_files_of_images(folder):
+    images = load_images("digits", "train").images[:100].numpy()
+    np.savez(folder / "images.npz", images=images[:, 0])
+    np.save(folder / "images.npy", images / 255)
+    a, b = (
+        score(folder, folder / name, "--reference", folder / "statistics", "--value-range", "0..1")[0]
+        for name in ("images.npz", "images.npy")
+    )
+    assert a.value == b.value
+    (both,) = score(folder, folder / "images.npy", "--reference", folder / "images.npy", "--value-range", "0..1")
+    assert both.value == pytest.approx(0, abs=1e-9)
+
+
+def test_domain_scores(folder):
+    scores = score(folder, "digits:train", "--reference", "digits", "--scores", "Domain-IS", "Domain-Frechet")
+    assert [s.name for s in scores] == ["Domain-IS", "Domain-Frechet"]
+    assert json.loads((folder / "scores.json").read_text())[0]["recipe"]["splits"] == 10
+
+
+def test_notes_are_shown(folder, capsys):
+    with pytest.warns(UserWarning, match="rank"):
+        score(folder, "digits:train", "--reference", "digits", "--n-images", 30)
+    assert "note: FAD: 30 scored images for 64 features" in capsys.readouterr().out
+
+
+def test_protocols_are_shown(capsys):
+    main(["protocols"])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("standard", "fsvae2022", "strict", "Domain-IS", "5120", "float64"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("digits:train", "--reference", "absent"), "there is no folder of images"),
+        (("digits:train",), "FAD compares images with others: give a reference"),
+        (("digits:train", "--reference", "digits:train"), "strict compares with the split test"),
+        (("digits:train", "--reference", "digits", "--n-images", "5000"), "5000 images were asked for, only 1500"),
+        (("digits:train", "--reference", "digits", "--scores", "FID"), "protocol strict defines no FID"),
+        (("digits:train", "--reference", "digits", "--size", "64"), "takes 32 x 32 images, found 64 x 64"),
+        (("digits:train", "--protocol", "standard"), "the weights of the inception 2015-12-05 network are not at"),
+    ],
+)
+def test_errors_are_one_line(folder, options, message, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    before = (folder / "scores.json").read_bytes() if (folder / "scores.json").exists() else None
+    with pytest.raises(SystemExit) as exit:
+        score(folder, *options)
+    error = capsys.readouterr().err.strip()
+    assert exit.value.code == 2
+    assert error.splitlines()[-1].startswith("error: ") and message in error
+    assert before is None or (folder / "scores.json").read_bytes() == before

@@ -1,0 +1,293 @@
+"""The autoencoder and its score on small made-up images; the published figures on the real ones."""
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from eval.fad import (
+    DIGITS_TRAINING,
+    Autoencoder,
+    TrainingConfig,
+    autoencoder_extractor,
+    load_autoencoder,
+    reconstruction_mse,
+    score_fad,
+    train_autoencoder,
+)
+from eval.frechet import frechet_distance
+from eval.protocols import FSVAE2022, STRICT
+from eval.scores import score
+from eval.stats import load_fsvae2022_reference, load_reference, make_reference
+from fsvae_tcja.runtime.data import batches, load_images
+from fsvae_tcja.runtime.dataset import MemoryImages
+
+STRICT_FAD, FSVAE2022_FAD = STRICT.recipe("FAD"), FSVAE2022.recipe("FAD")
+SMALL_FSVAE2022 = dataclasses.replace(
+    FSVAE2022, recipes=(dataclasses.replace(FSVAE2022_FAD, n=None, batch=32),)
+)  # the same arithmetic on fewer images
+
+
+def blobs(n: int, seed: int, channels: int = 1) -> torch.Tensor:
+    """uint8 [n, channels, 32, 32]: a bright square at a random place on noise."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 64, (n, channels, 32, 32), generator=generator, dtype=torch.uint8)
+    for image, (y, x) in zip(images, torch.randint(0, 24, (n, 2), generator=generator).tolist(), strict=True):
+        image[:, y : y + 8, x : x + 8] = 230
+    return images
+
+
+@pytest.fixture(scope="module")
+def data() -> MemoryImages:
+    return MemoryImages("blobs", "train", blobs(200, 0), torch.zeros(200, dtype=torch.int64), None)
+
+
+@pytest.fixture(scope="module")
+def autoencoder(data) -> Autoencoder:
+    return train_autoencoder(data, TrainingConfig(epochs=2, batch_size=50))
+
+
+@pytest.mark.parametrize(("channels", "size", "latent"), [(1, 32, 64), (3, 32, 128), (1, 64, 64), (3, 64, 128)])
+def test_shapes(channels, size, latent):
+    autoencoder = Autoencoder(channels, size)
+    images = torch.rand(2, channels, size, size) * 2 - 1
+    assert autoencoder.encode(images).shape == (2, latent)
+    reconstruction = autoencoder(images)
+    assert reconstruction.shape == images.shape and reconstruction.abs().max() <= 1
+
+
+def test_sizes_that_do_not_exist_are_refused():
+    with pytest.raises(ValueError, match="1 or 3 channels of 32 or 64 pixels, found 1 of 28"):
+        Autoencoder(1, 28)
+
+
+def test_training_learns_and_depends_on_the_seed_alone(data, autoencoder):
+    losses = []
+    state = torch.get_rng_state()
+    config = TrainingConfig(epochs=2, batch_size=50)
+    again = train_autoencoder(data, config, test=data, progress=lambda epoch, loss: losses.append((epoch, loss)))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert again.sha256 == autoencoder.sha256
+    assert train_autoencoder(data, dataclasses.replace(config, epochs=1, seed=1)).sha256 != again.sha256
+    assert [epoch for epoch, _ in losses] == [1, 2] and losses[1][1] < losses[0][1]
+    assert again.provenance["test_mse"] == pytest.approx(reconstruction_mse(again, data))
+    assert again.provenance["data"] == "blobs" and again.provenance["images"] == 200
+
+
+@pytest.mark.parametrize("field", ["epochs", "batch_size", "lr"])
+def test_training_configuration_is_checked(field):
+    with pytest.raises(ValueError, match=f"{field} must be"):
+        TrainingConfig(**{field: 0})
+
+
+def test_saved_autoencoder_comes_back(autoencoder, tmp_path):
+    autoencoder.save(tmp_path / "fad.safetensors")
+    again = load_autoencoder(tmp_path / "fad.safetensors")
+    assert again.sha256 == autoencoder.sha256 and again.provenance == autoencoder.provenance
+    assert not again.training
+
+
+def test_authors_format_is_read_with_its_sizes(tmp_path):
+    autoencoder = Autoencoder(3, 64, 128)
+    torch.save(autoencoder.state_dict(), tmp_path / "authors.pth")
+    again = load_autoencoder(tmp_path / "authors.pth")
+    assert (again.channels, again.size, again.latent) == (3, 64, 128)
+    assert again.sha256 == autoencoder.sha256
+
+
+def test_bad_files(autoencoder, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no autoencoder .*absent.pth"):
+        load_autoencoder(tmp_path / "absent.pth")
+    whole = tmp_path / "whole.safetensors"
+    autoencoder.save(whole)
+    (tmp_path / "cut.safetensors").write_bytes(whole.read_bytes()[:5000])
+    with pytest.raises(ValueError, match="truncated"):
+        load_autoencoder(tmp_path / "cut.safetensors")
+    (tmp_path / "cut.pth").write_bytes(b"PK\3\4 nothing more")
+    with pytest.raises(ValueError, match="truncated or no plain PyTorch state dict"):
+        load_autoencoder(tmp_path / "cut.pth")
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="holds no weights of the autoencoder"):
+        load_autoencoder(tmp_path / "other.pth")
+    torch.save(autoencoder, tmp_path / "pickled.pth")
+    with pytest.raises(ValueError, match="no plain PyTorch state dict"):
+        load_autoencoder(tmp_path / "pickled.pth")
+
+
+def test_altered_weights_are_refused(autoencoder, tmp_path):
+    path = tmp_path / "fad.safetensors"
+    autoencoder.save(path)
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="altered after they were saved"):
+        load_autoencoder(path)
+
+
+def test_strict_score_of_the_reference_itself_is_zero(data, autoencoder):
+    result = score_fad(data.images, autoencoder, data.images)
+    assert 0 <= result.value < 1e-9
+    assert (result.name, result.protocol, result.n) == ("FAD", "strict", 200)
+
+
+def test_strict_score_is_a_straight_float64_computation(data, autoencoder):
+    result = score_fad(blobs(90, 1), autoencoder, data.images)
+    network = copy.deepcopy(autoencoder).double()
+    with torch.no_grad():
+        a, b = (network.encode(x.double() / 127.5 - 1) for x in (blobs(90, 1), data.images))
+    s1, s2 = torch.cov(a.T), torch.cov(b.T)
+    values, vectors = torch.linalg.eigh(s2)
+    root = vectors * values.sqrt() @ vectors.T
+    overlap = torch.linalg.eigvalsh(root @ s1 @ root).sqrt().sum()
+    expected = (a.mean(0) - b.mean(0)).square().sum() + s1.trace() + s2.trace() - 2 * overlap
+    assert result.value == pytest.approx(expected.item(), rel=1e-5)  # float32 x / 127.5 - 1
+
+
+def test_strict_score_knows_no_batch_size(data, autoencoder):
+    reference = make_reference(data, autoencoder_extractor(autoencoder, STRICT_FAD), STRICT_FAD)
+    images = blobs(90, 1)
+    scores = [score_fad(images.split(batch), autoencoder, reference, STRICT, n=80).value for batch in (90, 64, 7, 1)]
+    assert scores == pytest.approx([scores[0]] * 4, rel=1e-12)
+    extractor = autoencoder_extractor(autoencoder, STRICT_FAD)  # other batches inside the extractor as well
+    inside = [score(images, extractor, STRICT_FAD, reference, n=80, batch=batch).value for batch in (1, 7, 64)]
+    assert inside == pytest.approx([scores[0]] * 3, rel=1e-12)
+
+
+def test_strict_score_is_the_same_from_float_and_from_8_bits(data, autoencoder):
+    images = blobs(90, 1)
+    assert (
+        score_fad(images, autoencoder, data.images).value
+        == score_fad(images / 127.5 - 1, autoencoder, data.images).value
+    )
+
+
+def test_fsvae2022_score_depends_on_the_batches(data, autoencoder):
+    """Batch statistics: another grouping of the same images is another score."""
+    halves = dataclasses.replace(SMALL_FSVAE2022, recipes=(dataclasses.replace(SMALL_FSVAE2022.recipes[0], batch=16),))
+    images = blobs(96, 1)
+    one, two = (score_fad(images, autoencoder, data.images, protocol).value for protocol in (SMALL_FSVAE2022, halves))
+    assert abs(one - two) > 1e-3 * one
+    assert score_fad(images.split(7), autoencoder, data.images, SMALL_FSVAE2022).value == one  # regrouped
+
+
+def test_score_does_not_depend_on_the_memory_layout(data, autoencoder):
+    images = blobs(96, 1)
+    strided = torch.empty(96, 32, 32, 1, dtype=torch.uint8).permute(0, 3, 1, 2).copy_(images)
+    assert strided.stride() != images.stride()
+    for protocol in (STRICT, SMALL_FSVAE2022):
+        one, two = (score_fad(x, autoencoder, data.images, protocol).value for x in (images, strided))
+        assert one == two
+
+
+def test_fsvae2022_uses_batch_statistics_and_keeps_none(data, autoencoder):
+    before = autoencoder.sha256
+    recipe = SMALL_FSVAE2022.recipe("FAD")
+    extractor = autoencoder_extractor(autoencoder, recipe)
+    images = blobs(32, 1)
+    first, second = (extractor.features(images)["latent"] for _ in range(2))
+    training = copy.deepcopy(autoencoder).train()
+    torch.testing.assert_close(first, training.encode(images / 127.5 - 1), rtol=1e-5, atol=1e-5)
+    assert torch.equal(first, second)
+    assert autoencoder.sha256 == before and not autoencoder.training
+
+
+def test_fsvae2022_takes_its_own_number_of_images(data, autoencoder):
+    with pytest.raises(ValueError, match="takes exactly 5120 images, 100 were asked for"):
+        score_fad(data.images, autoencoder, data.images, FSVAE2022, n=100)
+    with pytest.raises(ValueError, match="5120 images were asked for, only 200 were found"):
+        score_fad(data.images, autoencoder, data.images, FSVAE2022)
+
+
+def test_bad_images(data, autoencoder):
+    good = data.images / 127.5 - 1
+    for images, message in [
+        (torch.full_like(good, float("nan")), "NaN or infinite pixels"),
+        (good * 2, "pixels in -1..1, found"),
+        (good.expand(-1, 3, -1, -1), "takes 1-channel images, found 3"),
+        (good[..., :28], "takes 32 x 32 images, found 32 x 28"),
+        (good[:1], "at least 2 samples, found 1"),
+        (good[:0], "no images to score"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            score_fad(images, autoencoder, good)
+    with pytest.raises(ValueError, match="at least 2 images, 1 were asked for"):
+        score_fad(good, autoencoder, good, n=1)
+    with pytest.raises(ValueError, match="201 images were asked for, only 200 were found"):
+        score_fad(good, autoencoder, good, n=201)
+
+
+def test_few_images_are_reported(data, autoencoder):
+    with pytest.warns(UserWarning, match="FAD: 50 scored images for 64 features: their covariance has rank 49 at most"):
+        result = score_fad(data.images, autoencoder, data.images, n=50)
+    assert "biased upwards" in result.notes[0]
+    assert score_fad(data.images, autoencoder, data.images).notes == ()
+
+
+def test_reference_is_stored_and_foreign_ones_are_refused(data, autoencoder, tmp_path):
+    extractor = autoencoder_extractor(autoencoder, STRICT_FAD)
+    reference = make_reference(data, extractor, STRICT_FAD)
+    reference.save(tmp_path / "reference.safetensors")
+    again = load_reference(tmp_path / "reference.safetensors")
+    assert again.sha256 == reference.sha256 and again.key == reference.key
+    images = blobs(90, 1)
+    assert score_fad(images, autoencoder, again).value == score_fad(images, autoencoder, reference).value
+    with pytest.raises(ValueError, match=r"do not belong to this score \(extractor: "):
+        score_fad(images, Autoencoder(), again)
+    with pytest.raises(ValueError, match=r"do not belong to this score \(extraction: "):
+        score_fad(images, autoencoder, again, SMALL_FSVAE2022)
+
+
+def test_reference_files_are_checked(data, autoencoder, tmp_path):
+    autoencoder.save(tmp_path / "fad.safetensors")
+    with pytest.raises(ValueError, match="holds autoencoder, expected reference statistics"):
+        load_reference(tmp_path / "fad.safetensors")
+    extractor = autoencoder_extractor(autoencoder, STRICT_FAD)
+    make_reference(data, extractor, STRICT_FAD).save(tmp_path / "reference.safetensors")
+    with pytest.raises(ValueError, match="holds statistics, expected autoencoder"):
+        load_autoencoder(tmp_path / "reference.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "reference.safetensors").read_bytes()[:1000])
+    with pytest.raises(ValueError, match="truncated"):
+        load_reference(tmp_path / "cut.safetensors")
+    save_file(load_file(tmp_path / "reference.safetensors"), tmp_path / "bare.safetensors")
+    with pytest.raises(ValueError, match="no fsvae-tcja metadata"):
+        load_reference(tmp_path / "bare.safetensors")
+    (tmp_path / "authors.npz").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"is not an .npz with mu \[d\] and sigma \[d, d\]"):
+        load_fsvae2022_reference(tmp_path / "authors.npz", extractor, FSVAE2022_FAD)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "train_fad"), [("mnist", "mnist", 4.587), ("fashion-mnist", "fashion", 0.870)]
+)
+def test_published_statistics_and_floors(real_data, name, stem, train_fad):
+    """Published autoencoder: test images in batches of 256, the last one of 16, reproduce the published statistics."""
+    autoencoder = load_autoencoder(real_data / "fad-2022" / f"{stem}_64.pth")
+    before = autoencoder.sha256
+    extractor = autoencoder_extractor(autoencoder, FSVAE2022_FAD)
+    published = load_fsvae2022_reference(real_data / "fad-2022" / f"{stem}_test_64.npz", extractor, FSVAE2022_FAD)
+    ours = make_reference(load_images(name, "test", root=real_data), extractor, FSVAE2022_FAD)
+    assert ours.statistics.n == 10_000
+    assert frechet_distance(ours.statistics, published.statistics) < 1e-6
+    torch.testing.assert_close(ours.statistics.covariance, published.statistics.covariance, rtol=0, atol=7e-7)
+    train = (images for images, _ in batches(load_images(name, "train", root=real_data), 256))
+    result = score_fad(train, autoencoder, published, FSVAE2022)
+    assert result.value == pytest.approx(train_fad, abs=1e-3)
+    assert result.n == 5120
+    assert autoencoder.sha256 == before
+
+
+def test_digits_can_be_told_from_noise_after_one_pass():
+    """An eighth of DIGITS_TRAINING."""
+    train, test = load_images("digits", "train"), load_images("digits", "test")
+    autoencoder = train_autoencoder(train, dataclasses.replace(DIGITS_TRAINING, epochs=1))
+    noise = torch.randint(0, 256, test.images.shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    digits, noise = (score_fad(images, autoencoder, train.images).value for images in (test.images, noise))
+    assert noise > 20 * digits
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_strict_score_on_the_gpu(data, autoencoder):
+    scores = [score_fad(blobs(90, 1), autoencoder, data.images, device=device).value for device in ("cpu", "cuda")]
+    assert scores[1] == pytest.approx(scores[0], rel=1e-9)

@@ -1,0 +1,150 @@
+"""Sources of images: every kind gives the same images, and says what is wrong with a bad one."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, TensorDataset
+
+from eval.generators import IndexedImages, open_images
+from fsvae_tcja.runtime.dataset import MemoryImages
+
+N = 11
+
+
+@pytest.fixture(scope="module", params=[1, 3])
+def images(request) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (N, request.param, 8, 8), generator=generator, dtype=torch.uint8)
+
+
+def write_folder(folder, images):
+    folder.mkdir()
+    for i, image in enumerate(images):
+        Image.fromarray(image.permute(1, 2, 0).squeeze(-1).numpy()).save(folder / f"{i:04d}.png")
+    return folder
+
+
+def collected(source, batch=4, n=None) -> torch.Tensor:
+    parts = list(source.batches(batch, n))
+    assert [start for start, _ in parts] == list(range(0, sum(len(part) for _, part in parts), batch))
+    return torch.cat([part for _, part in parts])
+
+
+def kinds(images, tmp_path) -> dict:
+    last = images.permute(0, 2, 3, 1).numpy()
+    np.save(tmp_path / "first.npy", images.numpy())
+    np.save(tmp_path / "last.npy", last if images.shape[1] == 3 else last[..., 0])
+    np.savez(tmp_path / "one.npz", anything=last)
+    np.savez(tmp_path / "two.npz", images=last, labels=np.zeros(N))
+    labels = torch.zeros(N, dtype=torch.int64)
+    return {
+        "tensor": images,
+        "array": last,
+        "first.npy": tmp_path / "first.npy",
+        "last.npy": str(tmp_path / "last.npy"),
+        "one.npz": tmp_path / "one.npz",
+        "two.npz": tmp_path / "two.npz",
+        "folder": write_folder(tmp_path / "folder", images),
+        "data set": MemoryImages("made", "train", images, labels, None),
+        "loader of pairs": DataLoader(TensorDataset(images, labels), batch_size=3),
+        "loader of images": DataLoader(images, batch_size=5),
+        "list of batches": list(images.split(2)),
+        "callable": lambda start, count: images[start : start + count],
+    }
+
+
+def test_every_kind_gives_the_same_images(images, tmp_path):
+    for kind, what in kinds(images, tmp_path).items():
+        source = open_images(what)
+        assert torch.equal(collected(source, n=N), images), kind
+        assert torch.equal(collected(open_images(what), batch=3, n=7), images[:7]), kind
+        assert source.name, kind
+
+
+@pytest.mark.parametrize("value_range", ["-1..1", "0..1", "0..255"])
+def test_floats_of_a_stated_range(value_range):
+    levels = torch.arange(64, dtype=torch.float64).view(1, 1, 8, 8) * 4
+    scaled = {"-1..1": levels / 127.5 - 1, "0..1": levels / 255, "0..255": levels}[value_range]
+    torch.testing.assert_close(collected(open_images(scaled, value_range=value_range)), levels / 127.5 - 1)
+
+
+def test_data_sets_by_name():
+    source = open_images("digits:test", size=16)
+    assert (source.name, source.split, source.n) == ("digits test", "test", 297)
+    assert collected(source, n=5).shape == (5, 1, 16, 16)
+    assert open_images("digits").split == "test"
+
+
+def test_folder_of_another_size_on_request(tmp_path, images):
+    folder = write_folder(tmp_path / "folder", images)
+    assert collected(open_images(folder, size=16)).shape[2:] == (16, 16)
+
+
+def test_a_callable_draws_only_what_is_asked():
+    asked = []
+
+    def draw(start, count):
+        asked.append((start, count))
+        return torch.zeros(count, 1, 8, 8)
+
+    collected(open_images(draw), batch=4, n=10)
+    assert asked == [(0, 4), (4, 4), (8, 2)]
+
+
+def test_bad_sources(tmp_path):
+    def check(what, message, error=ValueError, n=None, **options):
+        with pytest.raises(error, match=message):
+            collected(open_images(what, **options), n=n)
+
+    (tmp_path / "empty").mkdir()
+    check(tmp_path / "empty", "no image in")
+    check(tmp_path / "absent", "there is no folder of images", FileNotFoundError)
+    check(tmp_path / "absent.npy", "absent.npy", FileNotFoundError)
+    check("nonsense.txt", "cannot take images from nonsense.txt: give a folder")
+    check(object(), "cannot take images from object")
+    check(torch.zeros(2, 1, 8, 8), "unknown value range", value_range="0..2")
+    check(torch.zeros(2, 8, 8), r"expected images \[B, C, H, W\]")
+    check(torch.zeros(2, 1, 8, 8), "3 images were asked for, only 2 were found", n=3)
+    check([torch.zeros(2, 1, 8, 8)], "3 images were asked for, only 2 were found", n=3)
+    check(lambda start, count: torch.zeros(count, 1, 8, 8), "say how many to score")
+    check(lambda start, count: torch.zeros(1, 1, 8, 8), "was asked for 3 images and gave 1", n=3)
+    check(np.zeros((2, 8, 8), dtype=np.int64), "expected uint8 or floating point pixels, found int64")
+    check(np.zeros((2, 5, 8, 4), dtype=np.uint8), r"found \(2, 5, 8, 4\)")
+    np.savez(tmp_path / "many.npz", a=np.zeros(3), b=np.zeros(3))
+    check(tmp_path / "many.npz", r"holds the arrays \['a', 'b'\], none called images")
+    np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
+    check(tmp_path / "objects.npy", "cannot read images from .*objects.npy")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "many.npz").read_bytes()[:100])
+    check(tmp_path / "cut.npz", "cannot read images from .*cut.npz")
+
+
+def test_bad_image_files(tmp_path, images):
+    folder = write_folder(tmp_path / "folder", images)
+    Image.new("L", (9, 9)).save(folder / "0005.png")
+    with pytest.raises(ValueError, match=r"0005.png is 9 pixels wide, other images 8"):
+        collected(open_images(folder))
+    Image.new("L", (8, 9)).save(folder / "0005.png")
+    with pytest.raises(ValueError, match=r"0005.png is 8 x 9 pixels, not square"):
+        collected(open_images(folder))
+    (folder / "0005.png").write_bytes(b"\x89PNG\r\n\x1a\n, and no more")
+    with pytest.raises(ValueError, match=r"cannot read the image .*0005.png"):
+        collected(open_images(folder))
+
+
+def test_processes_share_the_batches(monkeypatch):
+    images = torch.arange(23.0).view(23, 1, 1, 1).expand(-1, 1, 2, 2) / 23
+    for what in (images, list(images.split(5))):
+        seen = []
+        for rank in range(3):
+            monkeypatch.setattr("eval.generators.rank", lambda rank=rank: rank)
+            monkeypatch.setattr("eval.generators.world", lambda: 3)
+            seen += list(open_images(what).batches(4, 21))
+        seen.sort(key=lambda item: item[0])
+        assert [start for start, _ in seen] == [0, 4, 8, 12, 16, 20]
+        assert torch.equal(torch.cat([part for _, part in seen]), images[:21])
+
+
+def test_a_source_is_taken_as_it_is():
+    source = IndexedImages("mine", 2, lambda start, count: torch.zeros(count, 1, 2, 2))
+    assert open_images(source) is source

@@ -1,0 +1,263 @@
+"""The ImageNet networks with seeded random weights: torch-fidelity's own numbers, and straight computations."""
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import torch_fidelity
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision.models import inception_v3
+
+from eval.evaluate import Networks, evaluate, extractors_for
+from eval.frechet import GaussianStatistics, frechet_distance
+from eval.inception import as_0_to_255, imagenet_extractor, pillow_bicubic
+from eval.protocols import FSVAE2022, STANDARD
+from eval.scores import Task, compute, score
+from eval.stats import make_reference
+from eval.weights import WEIGHTS, find_weights
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is not the published", "ignore:.*covariance has rank")
+N = 12
+TWO_SPLITS = dataclasses.replace(
+    STANDARD, recipes=(dataclasses.replace(STANDARD.recipe("IS"), splits=2), *STANDARD.recipes[1:])
+)  # 12 images make no ten splits
+
+
+@pytest.fixture(scope="module")
+def fidelity(photographs, inception_weights) -> dict[str, float]:
+    """torch-fidelity's numbers, FID in the 64-d layer, where 12 images are fewest short of full rank."""
+    return torch_fidelity.calculate_metrics(
+        input1=_Images(photographs[0]),
+        input2=_Images(photographs[1]),
+        isc=True,
+        fid=True,
+        kid=True,
+        isc_splits=2,
+        kid_subset_size=N,
+        feature_extractor="inception-v3-compat",
+        feature_layer_fid="64",
+        feature_extractor_weights_path=str(inception_weights),
+        cuda=False,
+        cache=False,
+        save_cpu_ram=True,
+        verbose=False,
+        batch_size=5,
+    )
+
+
+class _Images(torch.utils.data.Dataset):
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        return self.images[i]
+
+
+@pytest.fixture(scope="module")
+def networks(inception_weights, torchvision_weights) -> Networks:
+    return Networks(inception=inception_weights, inception_torchvision=torchvision_weights)
+
+
+def test_standard_agrees_with_torch_fidelity(photographs, networks, fidelity):
+    is_, fid, kid = evaluate(
+        photographs[0], TWO_SPLITS, ("IS", "FID-64", "KID"), reference=photographs[1], networks=networks, batch=7
+    )
+    assert is_.value == pytest.approx(fidelity["inception_score_mean"], rel=1e-6)
+    assert is_.std == pytest.approx(fidelity["inception_score_std"], rel=1e-4)
+    assert fid.value == pytest.approx(fidelity["frechet_inception_distance"], rel=1e-5)
+    assert kid.value == pytest.approx(fidelity["kernel_inception_distance_mean"], rel=1e-4)
+    assert (fid.name, fid.n, fid.recipe["layer"]) == ("FID-64", N, "64")
+    assert is_.value > 1.01 and fid.value > 0 and kid.value != 0
+    assert "biased upwards" in fid.notes[0] and "subsets of 12 images" in kid.notes[0]
+
+
+def test_every_kind_of_input_gives_torch_fidelitys_score(photographs, networks, fidelity, tmp_path):
+    images, reference = photographs
+    (tmp_path / "folder").mkdir()
+    for i, image in enumerate(images):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / "folder" / f"{i:03d}.png")
+    np.savez(tmp_path / "images.npz", images=images.permute(0, 2, 3, 1).numpy())
+    recipe = STANDARD.recipe("FID-64")
+    (extractor,) = extractors_for([recipe], networks, "cpu")
+    stored = make_reference(reference, extractor, recipe)
+    kinds = {
+        "float tensor": images / 127.5 - 1,
+        "folder": tmp_path / "folder",
+        "npz": tmp_path / "images.npz",
+        "loader": DataLoader(images, batch_size=5),
+        "callable": lambda start, count: images[start : start + count],
+    }
+    for kind, what in kinds.items():
+        value = score(what, extractor, recipe, stored, n=N).value
+        assert value == pytest.approx(fidelity["frechet_inception_distance"], rel=1e-5), kind
+
+
+def test_standard_knows_no_batch_size(photographs, networks):
+    """float32 convolutions of other batches round otherwise: 1e-5 relative."""
+    recipes = [TWO_SPLITS.recipe("IS"), TWO_SPLITS.recipe("FID-64")]
+    extractors = extractors_for(recipes, networks, "cpu")
+    reference = make_reference(photographs[1][:8], extractors[1], recipes[1])
+    tasks = [Task(recipes[0], extractors[0]), Task(recipes[1], extractors[1], reference)]
+    values = [[s.value for s in compute(photographs[0][:8], tasks, batch=batch)] for batch in (8, 3)]
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
+def test_grey_is_repeated_on_purpose(photographs, networks):
+    grey = photographs[0][:6, :1]
+    recipe = STANDARD.recipe("FID-64")
+    (extractor,) = extractors_for([recipe], networks, "cpu")
+    assert torch.equal(extractor.features(grey)["64"], extractor.features(grey.repeat(1, 3, 1, 1))["64"])
+    assert recipe.grey == "repeated to RGB"
+
+
+def test_fsvae2022_inception_score_is_its_definition_in_float64(photographs, torchvision_weights):
+    """0..255 unnormalised, bilinear to 299, torchvision's logits, each batch a split."""
+    images = photographs[1][:6, :1] / 127.5 - 1.003  # between the levels: nothing is rounded
+    images = images.clamp(-1, 1)
+    recipe = dataclasses.replace(FSVAE2022.recipe("IS"), n=None, splits=2, batch=3)
+    extractor = imagenet_extractor(recipe, {"logits"}, weights=torchvision_weights)
+    result = score(images, extractor, recipe)
+
+    network = inception_v3(weights=None, transform_input=False, init_weights=False).eval().double()
+    network.load_state_dict({k: v.double() for k, v in torch.load(torchvision_weights, weights_only=True).items()})
+    x = ((images.double() + 1) / 2 * 255).repeat(1, 3, 1, 1)
+    with torch.no_grad():
+        x = torch.nn.functional.interpolate(x, (299, 299), mode="bilinear", align_corners=False)
+        p = network(x).softmax(1).view(2, 3, -1)
+    expected = (p * (p.log() - p.mean(1, keepdim=True).log())).sum(2).mean(1).exp()
+    assert result.value == pytest.approx(expected.mean().item(), rel=1e-5)
+    assert result.std == pytest.approx(expected.std(correction=0).item(), rel=1e-3)
+    assert result.value > 1.001
+
+
+def test_fsvae2022_resize_is_pillows():
+    image = torch.randint(0, 256, (1, 1, 32, 32), generator=torch.Generator().manual_seed(3)).float()
+    pillow = np.asarray(Image.fromarray(image[0, 0].numpy(), "F").resize((299, 299), Image.Resampling.BICUBIC))
+    ours = pillow_bicubic(image, 299)[0, 0].numpy()
+    assert ours.min() == 0 and ours.max() == 255  # the overshoot is cut
+    np.testing.assert_allclose(ours, pillow.clip(0, 255), rtol=0, atol=1e-3)
+
+
+def test_fsvae2022_fid_is_its_definition(photographs, inception_weights):
+    """Pillow bicubic per image, without rounding, then the 2015-12-05 network on (x - 128) / 128."""
+    recipe = dataclasses.replace(FSVAE2022.recipe("FID"), n=None, batch=None)
+    extractor = imagenet_extractor(recipe, {"2048"}, weights=inception_weights)
+    images = photographs[0][:4] / 127.5 - 1 + 0.002
+    features = extractor.features(images)["2048"]
+
+    resized = np.stack(
+        [
+            [
+                np.asarray(Image.fromarray(c, "F").resize((299, 299), Image.Resampling.BICUBIC)).clip(0, 255)
+                for c in image
+            ]
+            for image in as_0_to_255(images).numpy()
+        ]
+    )
+    network = extractor_network(inception_weights)
+    with torch.no_grad():  # torch-fidelity's forward from behind its resize
+        expected = network((torch.from_numpy(resized) - 128) / 128)
+    torch.testing.assert_close(features, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
+
+
+def extractor_network(path):
+    """torch-fidelity's forward with its conversion to float and its resize taken out."""
+    from unittest import mock
+
+    from torch_fidelity import feature_extractor_inceptionv3 as module
+
+    network = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=path)
+
+    def forward(x):
+        with (
+            mock.patch.object(module, "vassert"),
+            mock.patch.object(module, "interpolate_bilinear_2d_like_tensorflow1x", lambda x, **_: x),
+        ):
+            return network(x * 128 + 128)[0]
+
+    return forward
+
+
+def test_layers_can_be_chosen(photographs, networks):
+    recipes = [STANDARD.recipe(name) for name in ("FID-64", "FID-192", "FID-768", "FID", "IS")]
+    extractors = extractors_for(recipes, networks, "cpu")
+    assert all(extractor is extractors[0] for extractor in extractors)  # one pass for all
+    features = extractors[0].features(photographs[0][:2])
+    assert {layer: x.shape[1] for layer, x in features.items()} == {
+        "64": 64, "192": 192, "768": 768, "2048": 2048, "logits_unbiased": 1008
+    }  # fmt: skip
+    pillow = dataclasses.replace(FSVAE2022.recipe("FID-192"))
+    assert extractors_for([pillow], networks, "cpu")[0].features(photographs[0][:2])["192"].shape == (2, 192)
+    with pytest.raises(ValueError, match="protocol standard defines no FID-100; it defines IS, FID, KID, PRC"):
+        STANDARD.recipe("FID-100")
+
+
+def test_layer_2048_agrees_with_torch_fidelity_on_the_same_features(photographs, networks):
+    """12 images for 2048 features: torch-fidelity's eigenvalues of the unsymmetric product are sound to 1e-3 here."""
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+    recipe = STANDARD.recipe("FID")
+    (extractor,) = extractors_for([recipe], networks, "cpu")
+    a, b = (extractor.features(x)["2048"] for x in photographs)
+    expected = fid_statistics_to_metric(*(fid_features_to_statistics(x) for x in (a, b)), verbose=False)
+    ours = frechet_distance(GaussianStatistics.of(a), GaussianStatistics.of(b))
+    assert ours == pytest.approx(expected["frechet_inception_distance"], rel=1e-3)
+
+
+def test_absent_weights_are_explained(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for extractor, weights in WEIGHTS.items():
+        monkeypatch.delenv(weights.variable, raising=False)
+        with pytest.raises(FileNotFoundError) as error:
+            find_weights(extractor)
+        for part in (weights.name, weights.url, str(tmp_path), weights.variable, "FAD and the domain scores work"):
+            assert part in str(error.value)
+    with pytest.raises(FileNotFoundError, match=r"not at .*mine.pth"):
+        find_weights("vgg16", tmp_path / "mine.pth")
+
+
+def test_weights_by_path_variable_and_cache(tmp_path, monkeypatch, inception_weights):
+    weights = WEIGHTS["inception 2015-12-05"]
+    with pytest.warns(UserWarning, match="is not the published weights-inception-2015-12-05-6726825d.pth"):
+        path, sha256 = find_weights("inception 2015-12-05", inception_weights)
+    monkeypatch.setenv(weights.variable, str(inception_weights))
+    assert find_weights("inception 2015-12-05") == (path, sha256)
+    monkeypatch.delenv(weights.variable)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    weights.cached.parent.mkdir(parents=True)
+    weights.cached.symlink_to(inception_weights)
+    with pytest.raises(ValueError, match=r"is truncated or altered: its SHA-256 starts with .*, expected 6726825d"):
+        find_weights("inception 2015-12-05")
+    monkeypatch.setattr("eval.weights.file_sha256", lambda path: "6726825d" + 56 * "0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert find_weights("inception 2015-12-05")[0] == weights.cached
+
+
+def test_wrong_and_truncated_weights(tmp_path, inception_weights, torchvision_weights):
+    for name in ("FID", "IS"):
+        recipe = FSVAE2022.recipe(name)
+        wrong = torchvision_weights if name == "FID" else inception_weights
+        with pytest.raises(ValueError, match=f"does not hold the weights of the {recipe.extractor} network"):
+            imagenet_extractor(recipe, {recipe.layer}, weights=wrong)
+        (tmp_path / "cut.pth").write_bytes(wrong.read_bytes()[:100_000])
+        with pytest.raises(ValueError, match="truncated or no plain PyTorch state dict"):
+            imagenet_extractor(recipe, {recipe.layer}, weights=tmp_path / "cut.pth")
+
+
+def test_pickled_weights_are_never_run(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "trapped"), "w"))
+
+    torch.save({"weight": Trap()}, tmp_path / "trap.pth")
+    for extractor in WEIGHTS:
+        with pytest.raises(ValueError, match="no plain PyTorch state dict"):
+            find_weights(extractor, tmp_path / "trap.pth")
+    assert not (tmp_path / "trapped").exists()

@@ -1,0 +1,87 @@
+"""Scores as objects: JSON, comparison, protocols."""
+
+import dataclasses
+
+import pytest
+
+from eval.protocols import PROTOCOLS, STRICT, get_protocol
+from eval.result import Score, load_scores, save_scores
+
+
+def score(**changes) -> Score:
+    recipe = STRICT.recipe("FAD")
+    content = {
+        "name": "FAD",
+        "value": 3.25,
+        "std": None,
+        "protocol": "strict",
+        "n": 5000,
+        "seed": 1,
+        "images": "a folder",
+        "extractor": "a" * 64,
+        "extractor_description": "autoencoder of mnist",
+        "reference": "b" * 64,
+        "reference_description": "mnist test, 10000 images",
+        "recipe": recipe.as_dict(),
+        "notes": ("a note",),
+    }
+    return Score(**content | changes)
+
+
+def test_json_in_and_out(tmp_path):
+    original = score()
+    assert Score.from_json(original.to_json()) == original
+    original.save(tmp_path / "score.json")
+    assert Score.load(tmp_path / "score.json") == original
+    assert original.versions["torch"]
+
+
+def test_lists_of_scores(tmp_path):
+    scores = [score(), score(name="FID", std=0.5)]
+    save_scores(tmp_path / "scores.json", scores)
+    assert load_scores(tmp_path / "scores.json") == scores
+    (tmp_path / "bad.json").write_text("3")
+    with pytest.raises(ValueError, match="holds no list of scores"):
+        load_scores(tmp_path / "bad.json")
+    (tmp_path / "bad.json").write_text("[")
+    with pytest.raises(ValueError, match="holds no scores"):
+        load_scores(tmp_path / "bad.json")
+
+
+def test_what_is_no_score_is_refused():
+    with pytest.raises(ValueError, match="not a score"):
+        Score.from_json("{")
+    with pytest.raises(ValueError, match="expected a JSON object with the keys"):
+        Score.from_json('{"value": 3}')
+
+
+def test_like_is_compared_with_like():
+    assert score(value=3.0, seed=7) < score(value=4.0)
+    assert score(value=3.0) - score(value=4.0) == -1.0
+
+
+@pytest.mark.parametrize("field", ["name", "protocol", "n", "extractor", "reference", "recipe"])
+def test_unlike_scores_refuse_to_be_compared(field):
+    other = score(**{field: {"other": 1} if field == "recipe" else "other"})
+    with pytest.raises(ValueError, match=f"cannot be compared; they differ in {field}: "):
+        assert score() < other
+    with pytest.raises(ValueError, match="cannot be compared"):
+        score() - other
+
+
+def test_a_score_says_everything():
+    assert str(score()) == "FAD 3.25 (strict, n = 5000, autoencoder of mnist, against mnist test, 10000 images)"
+    assert str(score(std=0.125)).startswith("FAD 3.25 ± 0.125 (")
+
+
+def test_protocols_are_data():
+    for name, protocol in PROTOCOLS.items():
+        assert get_protocol(name) is protocol and protocol.name == name
+        for recipe in protocol.recipes:
+            assert recipe.protocol == name
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                recipe.n = 3
+    with pytest.raises(ValueError, match="unknown protocol 'loose': choose one of"):
+        get_protocol("loose")
+    with pytest.raises(ValueError, match="protocol strict defines no FID; it defines"):
+        STRICT.recipe("FID")

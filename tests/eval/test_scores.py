@@ -1,0 +1,195 @@
+"""Scoring as a whole: several scores in one pass, KID, precision and recall, references, the random state."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_prc import prc_features_to_metric
+
+from eval.evaluate import Networks, evaluate, write_references
+from eval.fad import Autoencoder
+from eval.features import Extractor
+from eval.generators import IndexedImages
+from eval.protocols import FSVAE2022, STANDARD, STRICT
+from eval.scores import Task, compute, score
+from eval.stats import load_reference, make_reference
+from fsvae_tcja.runtime.data import load_images
+
+
+def pixel_extractor(calls: list | None = None) -> Extractor:
+    """Features are 16 pixels: a network that costs nothing."""
+
+    def features(images):
+        if calls is not None:
+            calls.append(len(images))
+        pixels = images.float().flatten(1)[:, :16] / 255
+        return {layer: pixels for layer in ("2048", "logits_unbiased", "fc2_relu", "latent")}
+
+    dims = {"2048": 16, "logits_unbiased": 16, "fc2_relu": 16, "latent": 16}
+    return Extractor("pixels", "0" * 64, dims, 1, 8, torch.device("cpu"), features)
+
+
+def images(n: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 200 + 20 * seed, (n, 1, 8, 8), generator=generator, dtype=torch.uint8)
+
+
+@pytest.fixture
+def autoencoder_path(tmp_path):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        Autoencoder().eval().save(tmp_path / "fad.safetensors")
+    return tmp_path / "fad.safetensors"
+
+
+def test_one_pass_over_images_and_network_for_all_scores():
+    calls, drawn = [], []
+    extractor = pixel_extractor(calls)
+    recipes = [STANDARD.recipe(name) for name in ("IS", "FID", "KID")]
+    references = [None, *(make_reference(images(300, 2), extractor, recipe) for recipe in recipes[1:])]
+    calls.clear()
+
+    def draw(start, count):
+        drawn.append(count)
+        return images(300, 1)[start : start + count]
+
+    tasks = [Task(recipe, extractor, reference) for recipe, reference in zip(recipes, references, strict=True)]
+    together = compute(draw, tasks, n=300, batch=128)
+    assert drawn == calls == [128, 128, 44]
+    alone = [compute(images(300, 1), [task])[0].value for task in tasks]
+    assert [s.value for s in together] == pytest.approx(alone, rel=1e-12)
+
+
+def test_kid_and_precision_recall_are_torch_fidelitys():
+    extractor = pixel_extractor()
+    x, y = images(200, 1), images(150, 2)
+    results = []
+    for name in ("KID", "PRC"):
+        recipe = STANDARD.recipe(name)
+        tasks = [Task(recipe, extractor, make_reference(y, extractor, recipe))]
+        results += compute(x, tasks, batch=64)
+    a, b = (extractor.features(z)["2048"] for z in (x, y))
+    kid = kid_features_to_metric(a, b, kid_subset_size=150, verbose=False)
+    prc = prc_features_to_metric(a, b, verbose=False)
+    assert {s.name: s.value for s in results} == {
+        "KID": kid["kernel_inception_distance_mean"],
+        "Precision": prc["precision"],
+        "Recall": prc["recall"],
+    }
+    assert results[0].std == kid["kernel_inception_distance_std"]
+    assert results[0].notes == ("KID: subsets of 150 images, there are fewer than 1000",)
+
+
+def test_scores_of_several_protocols_share_the_drawing_not_the_number():
+    """fsvae2022's FAD takes its 5,120 images; what a seeded callable draws is the same for any n."""
+    extractor = pixel_extractor()
+    recipe = FSVAE2022.recipe("FAD")
+    reference = make_reference(images(600, 2), extractor, recipe)
+    drawn = []
+
+    def draw(start, count):
+        drawn.append((start, count))
+        return images(5120, 1)[start : start + count]
+
+    result = score(draw, extractor, recipe, reference, batch=100)
+    assert result.n == 5120 and len(drawn) == 20 and set(count for _, count in drawn) == {256}
+
+
+def test_standard_takes_50000_of_a_larger_set():
+    """Unless the caller says; what is scored is written down."""
+    one = images(1, 1).expand(60_000, -1, -1, -1)
+    extractor, recipe = pixel_extractor(), STANDARD.recipe("IS")
+    assert [score(one, extractor, recipe, n=n, batch=10_000).n for n in (None, 60_000)] == [50_000, 60_000]
+    assert score(one[:100], extractor, recipe).n == 100
+
+
+def test_a_stream_without_a_length_cannot_be_split_blindly():
+    with pytest.raises(ValueError, match="IS is split before it is computed: say how many images"):
+        score([images(20, 1)], pixel_extractor(), STANDARD.recipe("IS"))
+
+
+def test_the_random_state_of_a_training_is_not_touched():
+    recipe = STRICT.recipe("FAD")
+    extractor = pixel_extractor()
+    reference = make_reference(images(64, 2), extractor, recipe)
+
+    def draw(start, count):  # a generator that uses the global random numbers
+        shift = random.random() + np.random.rand()
+        return (torch.rand(count, 1, 8, 8) + shift).clamp(0, 1)
+
+    before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    values = [score(draw, extractor, recipe, reference, n=64, seed=5).value for _ in range(2)]
+    assert values[0] == values[1]  # drawn on a fixed seed
+    assert values[0] != score(draw, extractor, recipe, reference, n=64, seed=6).value
+    assert random.getstate() == before[0]
+    assert np.array_equal(np.random.get_state()[1], before[1])
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_progress_hears_of_every_image():
+    heard = []
+    recipe, extractor = STRICT.recipe("FAD"), pixel_extractor()
+    reference = make_reference(images(64, 2), extractor, recipe)
+    compute(images(50, 1), [Task(recipe, extractor, reference)], n=45, batch=20, progress=heard.append)
+    assert heard == [20, 20, 5]
+
+
+def test_stored_references_are_found_used_and_checked(tmp_path, autoencoder_path):
+    data = load_images("digits", "test")
+    networks = Networks(autoencoder=autoencoder_path)
+    (path,) = write_references(data, STRICT, ("FAD",), tmp_path / "stats", networks=networks)
+    assert path.name == "strict-FAD.safetensors"
+    x = load_images("digits", "train").images[:100]
+    values = {
+        evaluate(x, STRICT, reference=reference, networks=networks)[0].value
+        for reference in (path, tmp_path / "stats", str(tmp_path / "stats"), load_reference(path))
+    }
+    assert values == {evaluate(x, STRICT, reference=data, networks=networks)[0].value}
+    Autoencoder().save(tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"do not belong to this score \(extractor"):
+        evaluate(x, STRICT, reference=path, networks=Networks(autoencoder=tmp_path / "other.safetensors"))
+
+
+def test_published_npz_is_for_its_protocol_only(tmp_path, autoencoder_path):
+    np.savez(tmp_path / "published.npz", mu=np.zeros(64, dtype=np.float32), sigma=np.eye(64))
+    networks = Networks(autoencoder=autoencoder_path)
+    x = load_images("digits", "train").images
+    with pytest.raises(ValueError, match="says nothing about how it was made: only protocol fsvae2022"):
+        evaluate(x, STRICT, reference=tmp_path / "published.npz", networks=networks)
+    draw = x.repeat(4, 1, 1, 1)
+    (result,) = evaluate(draw, FSVAE2022, reference=tmp_path / "published.npz", networks=networks)
+    assert result.reference_description == "published, 10000 images"
+    np.savez(tmp_path / "published.npz", mu=np.zeros(32), sigma=np.eye(32))
+    with pytest.raises(ValueError, match="has 32 features, the autoencoder untrained 64"):
+        evaluate(draw, FSVAE2022, reference=tmp_path / "published.npz", networks=networks)
+
+
+def test_what_is_missing_is_named(autoencoder_path, tmp_path):
+    x = images(20, 1)
+    networks = Networks(autoencoder=autoencoder_path)
+    with pytest.raises(ValueError, match="FAD compares images with others: give a reference"):
+        evaluate(x, STRICT, networks=networks)
+    with pytest.raises(ValueError, match="FAD looks through an autoencoder: give its path, or make one"):
+        evaluate(x, STRICT, reference=x)
+    with pytest.raises(ValueError, match="KID keeps no statistics"):
+        write_references(x, STANDARD, ("KID",), tmp_path)
+    with pytest.raises(ValueError, match="batch must be at least 1, found 0"):
+        score(x, pixel_extractor(), STANDARD.recipe("IS"), batch=0)
+    with pytest.raises(ValueError, match="FAD compares images with others"):
+        score(x, pixel_extractor(), STRICT.recipe("FAD"))
+
+
+def test_reference_hash_knows_the_images_not_the_batches():
+    extractor, recipe = pixel_extractor(), STRICT.recipe("FAD")
+    x = images(64, 1)
+    one, two, other = (
+        make_reference(
+            IndexedImages("x", len(x), lambda start, count, y=y: y[start : start + count]), extractor, recipe
+        )
+        for y in (x, x.clone(), x.flip(0))
+    )
+    assert one.sha256 == two.sha256 != other.sha256
+    streamed = make_reference(list(x.split(5)), extractor, recipe)
+    assert streamed.key["data"]["pixels"] == one.key["data"]["pixels"]

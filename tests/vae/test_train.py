@@ -1,0 +1,89 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fsvae_tcja import FSVAE
+from fsvae_tcja.runtime.data import load_images
+from fsvae_tcja.runtime.loop import fit
+from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.vae.config import to_dict
+from fsvae_tcja.vae.train import FSVAETask, TrainConfig
+
+from .conftest import SMALL, awake
+
+TINY = TrainConfig(data="digits", epochs=1, batch_size=64, lr=5e-3, model=replace(SMALL, T=3))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_images("digits", "train"), load_images("digits", "test")
+
+
+def train(config, digits, folder, score=None):
+    task = FSVAETask(config, *digits, score=score)
+    run = RunFolder(folder)
+    fit(task, config, to_dict(config), run)
+    return task.model, run.read_metrics()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("sampling", ["stream", "prefix"])
+def test_every_precision_learns_and_keeps_fp32_weights(digits, tmp_path, precision, sampling):
+    config = replace(TINY, precision=precision, model=replace(TINY.model, sampling=sampling))
+    model, rows = train(config, digits, tmp_path / "run")
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert losses[-1] < 0.8 * losses[0]
+    assert {t.dtype for t in model.state_dict().values() if t.is_floating_point()} == {torch.float32}
+
+
+def test_kld_and_flips_train(digits, tmp_path):
+    _, rows = train(replace(TINY, distance="kld", flip=True), digits, tmp_path / "run")
+    assert rows[0]["loss"] == pytest.approx(rows[0]["mse"] + 1e-4 * rows[0]["kld"], rel=1e-5)
+
+
+def test_scores_while_training_are_logged_and_change_nothing(digits, tmp_path):
+    calls = []
+
+    def score(epoch, model):
+        torch.rand(7)  # a score that does use the global random state
+        calls.append((epoch, model.training))
+        return {"score": 1.0}
+
+    plain, _ = train(TINY, digits, tmp_path / "plain")
+    scored, rows = train(TINY, digits, tmp_path / "scored", score)
+    assert calls == [(1, False)]
+    assert rows[-1]["score"] == 1.0
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), scored.parameters(), strict=True))
+
+
+def test_scheduled_sampling_rises_over_the_epochs(digits):
+    task = FSVAETask(replace(TINY, epochs=4), *digits)
+    assert [task._scheduled(epoch) for epoch in range(4)] == pytest.approx([0.1, 0.15, 0.2, 0.25])
+    assert FSVAETask(replace(TINY, scheduled_sampling=False), *digits)._scheduled(3) == 0
+
+
+def test_data_that_does_not_fit_the_model(digits):
+    with pytest.raises(ValueError, match=r"the model takes 3 channel\(s\) of 32 pixels, digits gives 1 of 32"):
+        FSVAETask(replace(TINY, model=replace(TINY.model, in_channels=3)), *digits)
+
+
+def test_unknown_precision():
+    with pytest.raises(ValueError, match="precision must be one of"):
+        TrainConfig(precision="fp8")
+
+
+def test_the_compiled_parts_are_whole_graphs_and_agree(images):
+    model = awake(SMALL)
+    compiled = FSVAE(SMALL).eval()
+    compiled.load_state_dict(model.state_dict())
+    for part in (compiled.encoder, compiled.decoder):
+        part.compile(backend="aot_eager", fullgraph=True)
+    choice = torch.randint(SMALL.k, (SMALL.T, len(images), SMALL.latent))
+    for network in (model, compiled):
+        network(images, choice=choice).recon.square().mean().backward()
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(images, choice=choice).recon, model(images, choice=choice).recon)
+    for (name, a), b in zip(model.named_parameters(), compiled.parameters(), strict=True):
+        if a.grad is not None:
+            torch.testing.assert_close(b.grad, a.grad, rtol=1e-4, atol=1e-6, msg=name)
