@@ -2,6 +2,7 @@
 
 from .layers import SpikingLayer
 from .lif import FSVAE_LIF, LIF, TCJA_LIF, TCJA_TET_LIF, TCJA_TRIANGLE_LIF, LIFParams, lif, lif_step
+from .linear import Linear
 from .norm import TDBatchNorm
 from .surrogate import SURROGATES, Surrogate
 from .tcja import TCJA, tcja, tcja_gate
@@ -15,6 +16,7 @@ __all__ = [
     "TCJA_TET_LIF",
     "TCJA_TRIANGLE_LIF",
     "LIFParams",
+    "Linear",
     "SpikingLayer",
     "Surrogate",
     "TDBatchNorm",

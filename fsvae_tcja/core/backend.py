@@ -1,42 +1,79 @@
-"""Which implementation of an operation runs, and why.
+"""Which implementation of the fused operations runs, and why.
 
 "auto" takes the fastest implementation that can run the tensor at hand and logs once why it fell back. A backend that
 is asked for by name never falls back: it raises and names the remedy. The environment variable FSVAE_TCJA_BACKEND
 replaces "auto" everywhere.
 """
 
+import logging
 import os
-from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
 
-from torch import Tensor
-
-from .kernels.lif import reference as lif_reference
+import torch
 
 ENVIRONMENT = "FSVAE_TCJA_BACKEND"
-BACKENDS = ("reference",)
+BACKENDS = ("reference", "cpu", "triton")
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
-_IMPLEMENTATIONS: dict[str, dict[str, Callable]] = {
-    "lif": {"reference": lif_reference.lif},
-}
+_DEVICES = {"cpu": "cpu", "triton": "cuda"}
+_PACKAGES = {"cpu": "numba", "triton": "triton"}
+_INSTALLED = {package for package in _PACKAGES.values() if find_spec(package) is not None}
+
+log = logging.getLogger(__name__)
 
 
-def select(operation: str, x: Tensor, backend: str = "auto") -> Callable:
-    """The implementation of `operation` for a tensor like `x`.
+def obstacle(backend: str, device: str, dtype: torch.dtype) -> str | None:
+    """Why `backend` cannot run such a tensor, and the remedy; None if it can."""
+    if backend == "reference":
+        return None
+    if device != _DEVICES[backend]:
+        return f"it runs on {_DEVICES[backend]} tensors, found one on {device}; move the model and the data there"
+    if _PACKAGES[backend] not in _INSTALLED:
+        return f"it needs the package {_PACKAGES[backend]}; pip install {_PACKAGES[backend]}"
+    if dtype not in DTYPES:
+        return f"it stores {', '.join(str(d)[6:] for d in DTYPES)}, found {str(dtype)[6:]}; convert the input"
+    return None
+
+
+@cache
+def _log_once(message: str) -> None:
+    log.warning(message)
+
+
+def choose(device: str, dtype: torch.dtype, backend: str = "auto") -> str:
+    """The backend for tensors of this kind: a name of `BACKENDS`.
 
     Raises:
-        ValueError: the backend is unknown.
+        ValueError: the backend is unknown, or asked for by name and cannot run.
     """
     if backend == "auto":
         backend = os.environ.get(ENVIRONMENT, "auto")
     if backend == "auto":
-        backend = "reference"
+        fused = "triton" if device == "cuda" else "cpu"
+        why = obstacle(fused, device, dtype)
+        if why is None:
+            return fused
+        if not torch.compiler.is_compiling():
+            _log_once(f"no fused kernel, the reference runs instead: {fused}: {why}")
+        return "reference"
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}: choose 'auto' or one of {list(BACKENDS)}")
-    return _IMPLEMENTATIONS[operation][backend]
+    why = obstacle(backend, device, dtype)
+    if why is not None:
+        raise ValueError(f"backend {backend!r} cannot run: {why}, or choose 'auto'")
+    return backend
 
 
 def report() -> dict[str, str]:
-    """Each operation with the backend that "auto" takes and the reason, for `fsvae-tcja doctor`."""
+    """Each device with the backend that "auto" takes for float32 and the reason, for `fsvae-tcja doctor`."""
     forced = os.environ.get(ENVIRONMENT)
-    why = f"forced by {ENVIRONMENT}" if forced else "the only backend"
-    return {operation: f"{forced or 'reference'} ({why})" for operation in _IMPLEMENTATIONS}
+    lines = {}
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        fused = forced or ("triton" if device == "cuda" else "cpu")
+        why = obstacle(fused, device, torch.float32) if fused in BACKENDS else "unknown backend"
+        if forced:
+            lines[device] = f"{forced} (forced by {ENVIRONMENT}{f'; cannot run: {why}' if why else ''})"
+        else:
+            lines[device] = f"reference ({fused}: {why})" if why else f"{fused} (fused kernels)"
+    return lines

@@ -1,9 +1,15 @@
 """The spiking layer: transform, norm, attention and neuron in a row."""
 
+from contextlib import nullcontext
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from . import backend as backends
+from .kernels.norm_lif import norm_lif
+from .kernels.transform import transform
 from .lif import LIF
 from .norm import TDBatchNorm
 from .tcja import TCJA
@@ -23,6 +29,7 @@ class SpikingLayer(nn.Module):
         neuron: the LIF neurons.
         attention: a TCJA, or None.
         placement: where the TCJA sits. On the spikes the output is graded; on the current it stays binary.
+        checkpoint: keep only the input for the backward pass and compute the layer again there: memory for time.
     """
 
     def __init__(
@@ -32,34 +39,61 @@ class SpikingLayer(nn.Module):
         neuron: LIF,
         attention: TCJA | None = None,
         placement: Placement = "spikes",
+        checkpoint: bool = False,
     ) -> None:
         super().__init__()
         if placement not in ("spikes", "current"):
             raise ValueError(f"unknown placement {placement!r}: choose 'spikes' or 'current'")
+        if isinstance(transform, nn.Conv2d | nn.ConvTranspose2d):
+            transform.to(memory_format=torch.channels_last)  # the layout of the fused kernels, and the faster one
         self.transform = transform
         self.norm = norm
         self.neuron = neuron
         self.attention = attention
         self.placement = placement
+        self.checkpoint = checkpoint
 
     def forward(self, x: Tensor, batch_statistics: bool | None = None) -> Tensor:
         """x [T, N, ...] -> spikes [T, N, ...]."""
-        steps = x.shape[0]
-        current = self.norm(self.transform(x.flatten(0, 1)), batch_statistics=batch_statistics)
-        return self._fire(current.unflatten(0, (steps, -1)))
+        return self._sequence(x, len(x), batch_statistics)
 
     def forward_static(self, x: Tensor, steps: int) -> Tensor:
         """The same x [N, ...] at each of T steps -> spikes [T, N, ...]; transform and norm are computed once."""
-        current = self.norm(self.transform(x), repeats=steps)
-        return self._fire(current.expand(steps, *current.shape))
+        return self._sequence(x.unsqueeze(0), steps, None)
 
-    def _fire(self, current: Tensor) -> Tensor:
-        if self.attention is not None and self.placement == "current":
-            current = self.attention(current)
-        spikes, _ = self.neuron(current)
-        if self.attention is not None and self.placement == "spikes":
-            spikes = self.attention(spikes)
-        return spikes
+    def _sequence(self, x: Tensor, steps: int, batch_statistics: bool | None) -> Tensor:
+        if not (self.checkpoint and torch.is_grad_enabled()):
+            return self._run(x, steps, batch_statistics)
+        contexts = lambda: (nullcontext(), self.norm.untracked())  # noqa: E731
+        return checkpoint(self._run, x, steps, batch_statistics, use_reentrant=False, context_fn=contexts)
+
+    def _run(self, x: Tensor, steps: int, batch_statistics: bool | None) -> Tensor:
+        spikes = (self._fused if self._is_fused(x) else self._naive)(x, steps, batch_statistics)
+        return spikes if self.attention is None or self._gated else self.attention(spikes)
+
+    def _is_fused(self, x: Tensor) -> bool:
+        return backends.choose(x.device.type, x.dtype, self.neuron.backend) != "reference"
+
+    @property
+    def _gated(self) -> bool:
+        return self.attention is not None and self.placement == "current"
+
+    def _naive(self, x: Tensor, steps: int, batch_statistics: bool | None) -> Tensor:
+        current = self.norm(self.transform(x.flatten(0, 1)), steps // len(x), batch_statistics)
+        current = current.unflatten(0, x.shape[:2])
+        current = current.expand(steps, *current.shape[1:])
+        return self.neuron(self.attention(current) if self._gated else current)[0]
+
+    def _fused(self, x: Tensor, steps: int, batch_statistics: bool | None) -> Tensor:
+        return norm_lif(
+            transform(self.transform, x),
+            self.norm,
+            self.neuron.params,
+            steps=steps,
+            bias=self.transform.bias,
+            gate=self.attention.gate if self._gated else None,
+            batch_statistics=batch_statistics,
+        )[0]
 
     def step(self, x: Tensor, v: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One step by the running statistics: x [N, ...], membrane v or None -> spikes, membrane.
@@ -69,4 +103,9 @@ class SpikingLayer(nn.Module):
         """
         if self.attention is not None:
             raise ValueError("a layer with TCJA cannot run one step at a time: its gate needs all T steps")
+        if self._is_fused(x):
+            y = transform(self.transform, x.unsqueeze(0))
+            norm, bias = self.norm, self.transform.bias
+            spikes, v = norm_lif(y, norm, self.neuron.params, bias=bias, v=v, batch_statistics=False)
+            return spikes[0], v
         return self.neuron.step(self.norm(self.transform(x), batch_statistics=False), v)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from . import backend as backends
-from .kernels.lif import reference
+from .kernels.lif import reference, register
+from .kernels.neuron import constants
 from .surrogate import Surrogate
 
 
@@ -41,6 +42,7 @@ class LIFParams:
             raise ValueError(f"decay must lie in [0, 1], found {self.decay}")
         if not self.v_th > 0:
             raise ValueError(f"v_th must be > 0, found {self.v_th}")
+        object.__setattr__(self, "constants", tuple(constants(self)))  # what the kernels take
 
 
 FSVAE_LIF = LIFParams(0.25, 1.0, 0.2, True, True, False, Surrogate("rectangle", 1.0, centre=0.0))
@@ -56,16 +58,18 @@ TCJA_TET_LIF = LIFParams(0.5, 1.0, 1.0, True, True, False, Surrogate("triangle",
 """TCJA networks trained with TET."""
 
 
-def _initial(v: Tensor | None, like: Tensor) -> Tensor:
-    """The state to start from: zeros of the shape of one step, or `v`, checked."""
-    if v is None:
-        return torch.zeros_like(like)
-    if v.shape != like.shape:
+def _check_state(v: Tensor | None, like: Tensor) -> None:
+    if v is not None and v.shape != like.shape:
         raise ValueError(
             f"the membrane has shape {list(v.shape)}, one step of the input {list(like.shape)}; "
             "pass the state that the same batch left, or None to start from rest"
         )
-    return v
+
+
+def _state(v: Tensor | None, x: Tensor) -> Tensor:
+    """The membrane to start from, float32 also where the current x is stored in half precision."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return torch.zeros_like(x, dtype=dtype) if v is None else v.to(dtype)
 
 
 def _check_current(x: Tensor) -> None:
@@ -85,8 +89,9 @@ def lif(
         backend: "auto", or a name of `backend.BACKENDS`, which never falls back to another one.
 
     Returns:
-        spikes [T, ...] in {0, 1} and the membrane [...] after the last step. Feeding that membrane to the next call
-        continues the sequence: splitting the time axis is an identity.
+        spikes [T, ...] in {0, 1}, in the type of x, and the membrane [...] after the last step, in float32 if x is
+        stored in half precision. Feeding that membrane to the next call continues the sequence: splitting the time
+        axis is an identity.
 
     Raises:
         ValueError: x has no time axis or no step, is not floating point, or v has another shape.
@@ -94,14 +99,17 @@ def lif(
     if x.dim() < 1 or x.shape[0] < 1:
         raise ValueError(f"x must be [T, ...] with T >= 1, found shape {list(x.shape)}")
     _check_current(x)
-    v = _initial(v, x[0])
-    return backends.select("lif", x, backend)(x, v, params)
+    _check_state(v, x[0])
+    if backends.choose(x.device.type, x.dtype, backend) == "reference":
+        return reference.lif(x, _state(v, x[0]), params)
+    return register.lif(x, None, None, None, v, len(x), params.constants, params.surrogate.kind)
 
 
 def lif_step(x: Tensor, v: Tensor | None = None, *, params: LIFParams = FSVAE_LIF) -> tuple[Tensor, Tensor]:
     """One step: current x [...] and membrane v [...] -> spikes [...], membrane [...]. Errors as `lif`."""
     _check_current(x)
-    return reference.lif_step(x, _initial(v, x), params)
+    _check_state(v, x)
+    return reference.lif_step(x, _state(v, x), params)
 
 
 class LIF(nn.Module):

@@ -1,5 +1,8 @@
 """Threshold-dependent batch normalisation (tdBN), arXiv 2011.05280."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,6 +30,7 @@ class TDBatchNorm(nn.Module):
         self.scale = alpha * v_th
         self.eps = eps
         self.momentum = momentum
+        self._tracks = True
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
@@ -41,29 +45,61 @@ class TDBatchNorm(nn.Module):
             repeats: how many equal copies of x the statistics stand for.
             batch_statistics: use (and track) the statistics of this batch; None means in training mode only.
         """
-        if batch_statistics is None:
-            batch_statistics = self.training
         weight = self.weight * self.scale
-        if not batch_statistics:
+        if not self.takes_batch(batch_statistics):
             return F.batch_norm(x, self.running_mean, self.running_var, weight, self.bias, False, 0.0, self.eps)
-        count = x.numel() // x.shape[1]
-        if count * repeats < 2:
-            raise ValueError(
-                f"training needs more than one value per channel to normalise, found an input of shape {list(x.shape)}; "
-                "use a larger batch, or eval mode"
-            )
-        self.num_batches_tracked += 1
-        if repeats == 1:
-            return F.batch_norm(
-                x, self.running_mean, self.running_var, weight, self.bias, True, self.momentum, self.eps
-            )
-        # T equal copies have the mean and the biased variance of one; only the unbiased variance knows their number.
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
-        y = F.batch_norm(x, mean, var, weight, self.bias, True, 1.0, self.eps)
-        var *= (1 - 1 / count) / (1 - 1 / (count * repeats))
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(var, self.momentum)
+        count = self.count(x, repeats)
+        y = F.batch_norm(x, mean, var, weight, self.bias, True, 1.0, self.eps)  # var: unbiased for one copy
+        self.track(mean, var * (1 - repeats / count), count)
         return y
+
+    def takes_batch(self, batch_statistics: bool | None) -> bool:
+        """Whether to normalise by the statistics of the batch."""
+        return self.training if batch_statistics is None else batch_statistics
+
+    def count(self, x: Tensor, repeats: int = 1) -> int:
+        """Values per channel of x [N, C, ...], `repeats` times over; a ValueError if they are fewer than two."""
+        count = x.numel() // x.shape[1] * repeats
+        if count < 2:
+            raise ValueError(
+                "training needs more than one value per channel to normalise, found an input of shape "
+                f"{list(x.shape)}; use a larger batch, or eval mode"
+            )
+        return count
+
+    @torch.no_grad()
+    def track(self, mean: Tensor, var: Tensor, count: int) -> None:
+        """Take the mean [C] and the biased variance [C] of `count` values into the running statistics."""
+        if not self._tracks:
+            return
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(var * (count / (count - 1)), self.momentum)  # T copies: count, not var, knows them
+
+    @contextmanager
+    def untracked(self) -> Iterator[None]:
+        """Inside, batches leave the running statistics as they are: a batch computed again counts once."""
+        self._tracks = False
+        try:
+            yield
+        finally:
+            self._tracks = True
+
+    def affine(
+        self, mean: Tensor | None = None, var: Tensor | None = None, bias: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The norm as y = scale x + shift.
+
+        Args:
+            mean, var: mean and biased variance [C] to normalise by; None takes the running ones.
+            bias: [C], already in x but without its gradient: the gradient goes through the shift instead. A batch that
+                is normalised by its own mean gives it exactly none.
+        """
+        silent = 0 if bias is None else bias - bias.detach()  # zero, with the gradient of the bias
+        mean, var = (self.running_mean, self.running_var) if mean is None else (mean + silent, var)
+        scale = self.weight * self.scale * torch.rsqrt(var + self.eps)
+        return scale, self.bias + scale * (silent - mean)
 
     def extra_repr(self) -> str:
         return f"{self.weight.numel()}, scale={self.scale}"

@@ -2,12 +2,14 @@
 
 A spike is a step function of the membrane, s = [u > v_th]; its derivative is replaced by a bump around a centre c:
 
-    ds/du := derivative(u - c, width)
+    ds/du := derivative(|u - c|, width)
 
-Each rule is plain arithmetic on `d = u - c` and `a = width`, without a library call or a global, so that PyTorch, Numba
-and Triton compile the very same function. `primitive` is the smooth step whose derivative it is; tests differentiate it.
+Each rule is plain arithmetic on r = |u - c| and two constants a, b that depend on the width w only, without a literal,
+a library call or a global, so that PyTorch, Numba (in float32) and Triton compile the very same function. `primitive`
+is the smooth step whose derivative it is; tests differentiate it.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,19 +17,19 @@ import torch
 from torch import Tensor
 
 
-def rectangle(d, a):
-    """1/a where |d| < a/2, else 0. FSVAE 2022, eq. for the surrogate of the LIF."""
-    return (abs(d) < 0.5 * a) * (1.0 / a)
+def rectangle(r, a, b):
+    """1/w where r < w/2, else 0. FSVAE 2022, eq. for the surrogate of the LIF. a = w/2, b = 1/w."""
+    return (r < a) * b
 
 
-def triangle(d, a):
-    """max(0, a - |d|) / a^2. TET, eq. (4); with a = 1 the triangle of the TCJA CIFAR10-DVS net."""
-    return (abs(d) < a) * (a - abs(d)) / (a * a)
+def triangle(r, a, b):
+    """max(0, w - r) / w^2. TET, eq. (4); with w = 1 the triangle of the TCJA CIFAR10-DVS net. a = w, b = 1/w^2."""
+    return (r < a) * (a - r) * b
 
 
-def atan(d, a):
-    """(a/2) / (1 + (pi/2 a d)^2). The ATan surrogate of the TCJA nets."""
-    return 0.5 * a / (1.0 + (1.5707963267948966 * a * d) * (1.5707963267948966 * a * d))
+def atan(r, a, b):
+    """(w/2) / (1 + (pi/2 w r)^2). The ATan surrogate of the TCJA nets. a = 2/(pi^2 w), b = (2/(pi w))^2."""
+    return a / (b + r * r)
 
 
 def rectangle_primitive(d: Tensor, a: float) -> Tensor:
@@ -45,15 +47,17 @@ def atan_primitive(d: Tensor, a: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Rule:
-    kernel_id: int
+    """derivative(|d|, *constants(width)) and the primitive(d, width) of it."""
+
     derivative: Callable
+    constants: Callable[[float], tuple[float, float]]
     primitive: Callable[[Tensor, float], Tensor]
 
 
 SURROGATES: dict[str, Rule] = {
-    "rectangle": Rule(0, rectangle, rectangle_primitive),
-    "triangle": Rule(1, triangle, triangle_primitive),
-    "atan": Rule(2, atan, atan_primitive),
+    "rectangle": Rule(rectangle, lambda w: (w / 2, 1 / w), rectangle_primitive),
+    "triangle": Rule(triangle, lambda w: (w, 1 / w**2), triangle_primitive),
+    "atan": Rule(atan, lambda w: (2 / (math.pi**2 * w), (2 / (math.pi * w)) ** 2), atan_primitive),
 }
 
 
@@ -79,5 +83,10 @@ class Surrogate:
             raise ValueError(f"surrogate width must be > 0, found {self.width}")
 
     @property
-    def rule(self) -> Rule:
-        return SURROGATES[self.kind]
+    def constants(self) -> tuple[float, float]:
+        """a, b of the rule for this width."""
+        return SURROGATES[self.kind].constants(self.width)
+
+    def derivative(self, d: Tensor) -> Tensor:
+        """ds/du at d = u - centre."""
+        return SURROGATES[self.kind].derivative(d.abs(), *self.constants)

@@ -19,17 +19,16 @@ class Fire(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor):
         (u,) = ctx.saved_tensors
-        derivative = ctx.surrogate.rule.derivative(u - ctx.centre, ctx.surrogate.width)
-        return grad * derivative, None, None, None
+        return grad * ctx.surrogate.derivative(u - ctx.centre), None, None, None
 
 
 def lif_step(x: Tensor, v: Tensor, params) -> tuple[Tensor, Tensor]:
-    """One step: current x and membrane v of one shape -> spikes s_t and post-reset membrane v_t."""
-    u = params.decay * v + params.gain * x  # u_t = decay v_{t-1} + gain x_t
+    """One step: current x and membrane v of one shape -> spikes s_t and post-reset membrane v_t, u in the type of v."""
+    u = params.decay * v + params.gain * x.to(v.dtype)  # u_t = decay v_{t-1} + gain x_t
     s = Fire.apply(u, params.v_th, params.strict, params.surrogate)  # s_t = [u_t > v_th]
     r = s.detach() if params.detach_reset else s
     v = u * (1 - r) if params.hard_reset else u - params.v_th * r
-    return s, v
+    return s.to(x.dtype), v
 
 
 def lif(x: Tensor, v: Tensor, params) -> tuple[Tensor, Tensor]:
@@ -39,3 +38,17 @@ def lif(x: Tensor, v: Tensor, params) -> tuple[Tensor, Tensor]:
         s, v = lif_step(x_t, v, params)
         spikes.append(s)
     return torch.stack(spikes), v
+
+
+def affine_lif(
+    y: Tensor, scale: Tensor | None, shift: Tensor | None, gate: Tensor | None, v: Tensor | None, steps: int, params
+) -> tuple[Tensor, Tensor]:
+    """LIF of the current gate (scale y + shift): y [T or 1, N, C, ...], scale and shift [C], gate [T, N, C]."""
+    space = (1,) * (y.dim() - 3)
+    x = y
+    if scale is not None:
+        x = scale.view(-1, *space) * y + shift.view(-1, *space)
+    if gate is not None:
+        x = gate.view(*gate.shape, *space) * x
+    x = x.expand(steps, *x.shape[1:])
+    return lif(x, torch.zeros_like(x[0]) if v is None else v, params)

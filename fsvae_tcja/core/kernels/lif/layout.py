@@ -1,0 +1,43 @@
+"""Memory layout of the kernels.
+
+A sequence is walked as [T, N, R], contiguous, R = P*C with the channel C innermost (channels-last: it is what the
+convolutions of oneDNN and cuDNN like best, and makes the channel of a value its index modulo C). A neuron without
+per-channel input (plain LIF) needs no channel: any dense order will do, N = C = 1.
+"""
+
+import math
+
+from torch import Tensor
+
+
+def order(y: Tensor, channels: bool) -> list[int]:
+    """The permutation of y [T, ...] under which it is (or will be made) contiguous."""
+    if channels:
+        return [0, 1, *range(3, y.dim()), 2]
+    return [0, *sorted(range(1, y.dim()), key=lambda i: -y.stride(i))]
+
+
+def inverse(permutation: list[int]) -> list[int]:
+    return sorted(range(len(permutation)), key=permutation.__getitem__)
+
+
+def dense(y: Tensor, permutation: list[int]) -> Tensor:
+    """y permuted, each step contiguous; all steps may be one and the same memory (stride 0). Copies where it must."""
+    y = y.permute(permutation)
+    steps_fit = y.shape[0] == 1 or y.stride(0) in (0, y[0].numel())
+    return y if steps_fit and y[0].is_contiguous() else y.contiguous()
+
+
+def new(like: Tensor, permutation: list[int], steps: int, **kind) -> Tensor:
+    """Uninitialised [steps, ...] of the shape of `like` [T, ...] whose memory is contiguous under the permutation."""
+    shape = [like.shape[i] for i in permutation]
+    return like.new_empty([steps, *shape[1:]], **kind).permute(inverse(permutation))
+
+
+def walk(y: Tensor, permutation: list[int], channels: bool) -> Tensor:
+    """y as the kernel walks it: [T, N, R]; T = 1 where all steps are the same memory."""
+    y = dense(y, permutation)
+    if y.stride(0) == 0:
+        y = y[:1]
+    n = y.shape[1] if channels else 1
+    return y.reshape(y.shape[0], n, math.prod(y.shape[1:]) // max(n, 1))

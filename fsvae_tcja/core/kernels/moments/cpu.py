@@ -1,0 +1,79 @@
+"""Moments of a channels-last input on the CPU: y is read once forward and once backward."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import threads
+from ..rows import accumulate, accumulate_squares, affine, fold, repeat, write
+from ..storage import array, compile
+from .layout import walk
+
+BLOCK = 1024  # values summed side by side: short rows of channels still fill the vector registers
+
+
+@compile
+def _forward(y, mean, squares, block, first, stop):
+    """y [S, P*C] -> mean over P and sum of squared distances to it, each [S, C]."""
+    length, channels = y.shape[1], mean.shape[1]
+    total, centre = np.empty(block, np.float32), np.empty(block, np.float32)
+    share = np.float32(channels / length)
+    for n in range(first, stop):
+        total[:] = 0
+        for lo in range(0, length, block):
+            accumulate(total, y[n, lo : lo + block])
+        fold(total, channels)
+        for c in range(channels):
+            mean[n, c] = total[c] * share
+        repeat(centre, mean[n])
+        total[:] = 0
+        for lo in range(0, length, block):
+            accumulate_squares(total, y[n, lo : lo + block], centre)
+        fold(total, channels)
+        squares[n] = total[:channels]
+
+
+@compile
+def _backward(grad, y, offset, slope, block, first, stop):
+    """grad += offset[s, c] + slope[c] y, in place."""
+    length = y.shape[1]
+    row, offsets = np.empty(block, np.float32), np.empty(block, np.float32)
+    for n in range(first, stop):
+        repeat(offsets, offset[n])
+        for lo in range(0, length, block):
+            hi = min(lo + block, length)
+            x = row[: hi - lo]
+            affine(x, y[n, lo:hi], slope, offsets)
+            accumulate(x, grad[n, lo:hi])
+            write(grad[n, lo:hi], x)
+
+
+def _block(channels: int, length: int) -> int:
+    return min(max(1, BLOCK // channels) * channels, length)
+
+
+def forward(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """As reference.moments. The variance is that of the samples about their means plus that of the means."""
+    walked, channels = walk(y).flatten(1), y.shape[1]
+    samples, length = walked.shape
+    mean, squares = y.new_empty(2, samples, channels, dtype=torch.float32)
+    args = array(walked), array(mean), array(squares), _block(channels, length)
+    threads.run(lambda _, lo, hi: _forward(*args, lo, hi), samples, threads.chunks(samples, walked.numel()))
+    wide = mean.double()
+    batch_mean = wide.mean(0)
+    within = squares.sum(0, dtype=torch.float64) / (samples * (length // channels))
+    variance = within + (wide - batch_mean).square().mean(0)
+    return mean.clone(), batch_mean.float(), variance.float()
+
+
+def backward(grad: Tensor, d_space: Tensor, d_mean: Tensor, d_variance: Tensor, y: Tensor, mean: Tensor) -> None:
+    """Adds the gradient of y through its moments to `grad`, channels-last, in place."""
+    walked, channels = walk(y).flatten(1), y.shape[1]
+    samples, length = walked.shape
+    count = samples * (length // channels)
+    slope = 2 * d_variance / count
+    offset = d_space * (channels / length) + (d_mean / count - slope * mean)
+    block = _block(channels, length)
+    rows = walk(grad).view(samples, length)
+    args = array(rows), array(walked), array(offset), array(slope.repeat(block // channels)), block
+    threads.run(lambda _, lo, hi: _backward(*args, lo, hi), samples, threads.chunks(samples, walked.numel()))

@@ -1,0 +1,133 @@
+"""LIF forward and backward on the CPU against other libraries and a compiled reference.
+
+    python tests/benchmarks/bench_lif.py [--peers FOLDER]
+
+FOLDER: where spikingjelly, snntorch and norse were installed (pip install --no-deps --target FOLDER ...), if not in
+this environment. What cannot be found is named and left out. Parity comes first: a candidate whose spikes differ from
+the reference at more than one site in 10^5 is not timed. All run the TCJA neuron (tau 2, hard reset, detached, ATan).
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+import torch
+from timing import copy_bandwidth, machine, paired
+from torch import Tensor
+
+from fsvae_tcja.core import TCJA_LIF, lif
+from fsvae_tcja.core.memory import keep_freed_memory
+
+TARGETS = {"spikingjelly": 0.4, "snntorch": 0.25, "norse": 0.25, "torch.compile of the reference": 0.75}
+
+
+def spikingjelly() -> Callable[[Tensor], Tensor]:
+    from spikingjelly.activation_based import functional, neuron, surrogate
+
+    node = neuron.LIFNode(tau=2.0, surrogate_function=surrogate.ATan(2.0), detach_reset=True, step_mode="m")
+    node.backend = "torch"
+
+    def run(x: Tensor) -> Tensor:
+        functional.reset_net(node)
+        return node(x)
+
+    return run
+
+
+def snntorch() -> Callable[[Tensor], Tensor]:
+    import snntorch
+
+    # beta v + x, reset at the next step: the input is halved outside, the reset moved with reset_delay
+    node = snntorch.Leaky(
+        0.5, reset_mechanism="zero", reset_delay=False, spike_grad=snntorch.surrogate.atan(2.0), learn_threshold=False
+    )
+
+    def run(x: Tensor) -> Tensor:
+        membrane, spikes = torch.zeros_like(x[0]), []
+        for current in 0.5 * x:
+            spike, membrane = node(current, membrane)
+            spikes.append(spike)
+        return torch.stack(spikes)
+
+    return run
+
+
+def norse() -> Callable[[Tensor], Tensor]:
+    import norse.torch as norse
+
+    cell = norse.LIFBoxCell(norse.LIFBoxParameters(tau_mem_inv=torch.tensor(500.0), v_th=torch.tensor(1.0)))
+
+    def run(x: Tensor) -> Tensor:
+        state, spikes = None, []
+        for current in x:
+            spike, state = cell(current, state)
+            spikes.append(spike)
+        return torch.stack(spikes)
+
+    return run
+
+
+def compiled() -> Callable[[Tensor], Tensor]:
+    return torch.compile(lambda x: lif(x, params=TCJA_LIF, backend="reference")[0])
+
+
+def step(run: Callable[[Tensor], Tensor], x: Tensor, upstream: Tensor) -> Callable[[], None]:
+    def forward_backward() -> None:
+        x.grad = None
+        run(x).backward(upstream)
+
+    return forward_backward
+
+
+def candidates(x: Tensor, upstream: Tensor) -> dict[str, Callable[[], None]]:
+    reference = lif(x, params=TCJA_LIF, backend="reference")[0].detach()
+    found = {}
+    makers = {
+        "ours": lambda: lambda x: lif(x, params=TCJA_LIF, backend="cpu")[0],
+        "reference": lambda: lambda x: lif(x, params=TCJA_LIF, backend="reference")[0],
+        "torch.compile of the reference": compiled,
+        "spikingjelly": spikingjelly,
+        "snntorch": snntorch,
+        "norse": norse,
+    }
+    for name, make in makers.items():
+        try:
+            run = make()
+            flips = (run(x).detach() != reference).float().mean().item()
+        except Exception as problem:
+            print(f"{name}: left out, {type(problem).__name__}: {str(problem).splitlines()[0]}")
+            continue
+        print(f"{name}: {flips:.0e} of the spikes differ from the reference")
+        if flips <= (0 if name == "ours" else 1e-5):
+            found[name] = step(run, x, upstream)
+        else:
+            print(f"{name}: left out, it computes something else")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", help="folder of the other libraries")
+    parser.add_argument("--shape", type=int, nargs="+", default=[16, 64, 32, 32, 32], help="[T, ...]")
+    parser.add_argument("--rounds", type=int, default=7)
+    arguments = parser.parse_args()
+    if arguments.peers:
+        sys.path.append(arguments.peers)
+    keep_freed_memory()
+    torch.manual_seed(0)
+    x = (2 * torch.randn(arguments.shape)).requires_grad_()
+    upstream = torch.randn(arguments.shape)
+    times = paired(candidates(x, upstream), arguments.rounds)
+    # x twice, spikes, upstream gradient, gradient of x
+    floor = 5 * x.numel() * x.element_size() / copy_bandwidth()
+    print(f"\n{machine()}")
+    print(f"LIF forward + backward, {arguments.shape} float32, medians of {arguments.rounds} paired rounds")
+    print("| | ms | ours / theirs | target |\n|---|---|---|---|")
+    print(f"| floor: bytes over copy bandwidth | {floor * 1e3:.0f} | | |")
+    for name, seconds in sorted(times.items(), key=lambda item: item[1]):
+        ratio = "" if name == "ours" else f"{times['ours'] / seconds:.2f}"
+        print(f"| {name} | {seconds * 1e3:.0f} | {ratio} | {TARGETS.get(name, '')} |")
+
+
+if __name__ == "__main__":
+    main()

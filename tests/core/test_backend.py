@@ -1,0 +1,62 @@
+"""Who runs, and why: names never fall back, "auto" says once why it does."""
+
+import pytest
+import torch
+
+from fsvae_tcja.core import backend, lif
+
+F32 = torch.float32
+
+
+def test_auto_takes_the_kernel_of_the_device(monkeypatch):
+    monkeypatch.delenv(backend.ENVIRONMENT, raising=False)
+    assert backend.choose("cpu", F32) == "cpu"
+
+
+def test_auto_falls_back_and_says_why_once(monkeypatch, caplog):
+    monkeypatch.delenv(backend.ENVIRONMENT, raising=False)
+    backend._log_once.cache_clear()
+    assert [backend.choose("cpu", torch.float64) for _ in range(3)] == ["reference"] * 3
+    assert len(caplog.messages) == 1
+    assert "found float64" in caplog.text
+
+
+def test_float64_runs_on_the_reference():
+    spikes, v = lif(torch.randn(3, 4, dtype=torch.float64))
+    assert spikes.dtype == v.dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "dtype", "message"),
+    [
+        ("cpu", "cpu", torch.float64, "'cpu' cannot run: it stores float32, bfloat16, float16, found float64; convert"),
+        ("cpu", "cuda", F32, "'cpu' cannot run: it runs on cpu tensors, found one on cuda; move"),
+        ("triton", "cpu", F32, "'triton' cannot run: it runs on cuda tensors, found one on cpu; move"),
+        ("cupy", "cpu", F32, "unknown backend 'cupy': choose 'auto' or one of"),
+    ],
+)
+def test_a_name_never_falls_back(name, device, dtype, message):
+    with pytest.raises(ValueError, match=message):
+        backend.choose(device, dtype, name)
+
+
+def test_a_missing_package_names_the_remedy(monkeypatch):
+    monkeypatch.setattr(backend, "_INSTALLED", set())
+    with pytest.raises(ValueError, match="needs the package numba; pip install numba"):
+        backend.choose("cpu", F32, "cpu")
+    assert backend.choose("cpu", F32) == "reference"
+
+
+def test_the_environment_replaces_auto_only(monkeypatch):
+    monkeypatch.setenv(backend.ENVIRONMENT, "reference")
+    assert backend.choose("cpu", F32) == "reference"
+    assert backend.choose("cpu", F32, "cpu") == "cpu"
+    assert "forced by FSVAE_TCJA_BACKEND" in backend.report()["cpu"]
+    monkeypatch.setenv(backend.ENVIRONMENT, "triton")
+    with pytest.raises(ValueError, match="'triton' cannot run"):
+        backend.choose("cpu", F32)
+
+
+def test_report(monkeypatch):
+    monkeypatch.delenv(backend.ENVIRONMENT, raising=False)
+    assert backend.report()["cpu"] == "cpu (fused kernels)"

@@ -1,0 +1,182 @@
+"""The spiking layer: the fused path against norm, attention and neuron one by one."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from fsvae_tcja.core import FSVAE_LIF, LIF, TCJA, Linear, SpikingLayer, TDBatchNorm
+
+from .conftest import assert_alive
+
+T, N = 4, 6
+TRANSFORMS = {
+    "conv": lambda: nn.Conv2d(3, 8, 3, 2, 1),
+    "conv without bias": lambda: nn.Conv2d(3, 8, 3, 2, 1, bias=False),
+    "transposed": lambda: nn.ConvTranspose2d(3, 8, 3, 2, 1, 1),
+    "linear": lambda: nn.Linear(12, 8),
+}
+transforms = pytest.mark.parametrize("transform", TRANSFORMS)
+placements = pytest.mark.parametrize("placement", ["current", "spikes", None])
+training = pytest.mark.parametrize("train", [True, False])
+
+
+def build(transform: str, placement: str | None, train: bool) -> tuple[SpikingLayer, SpikingLayer]:
+    """One layer on the CPU kernels and its twin on the reference."""
+    attention = TCJA(T, 8) if placement else None
+    norm = TDBatchNorm(8, FSVAE_LIF.v_th)
+    fused = SpikingLayer(TRANSFORMS[transform](), norm, LIF(FSVAE_LIF, "cpu"), attention, placement or "spikes").train(
+        train
+    )
+    nn.init.normal_(norm.weight, 1.0, 0.2)
+    nn.init.normal_(norm.bias, 0.1, 0.2)
+    norm.running_mean.normal_(0, 0.1)
+    norm.running_var.uniform_(0.5, 1.5)
+    naive = copy.deepcopy(fused)
+    naive.neuron.backend = "reference"
+    return fused, naive
+
+
+def sequence(transform: str) -> torch.Tensor:
+    return torch.rand(T, N, 12) if transform == "linear" else torch.rand(T, N, 3, 9, 7)
+
+
+def agree(fused: SpikingLayer, naive: SpikingLayer, x: torch.Tensor, call) -> None:
+    upstream, results = None, []
+    for layer in (fused, naive):
+        leaf = x.clone().requires_grad_()
+        spikes = call(layer, leaf)
+        upstream = torch.randn(spikes.shape) if upstream is None else upstream
+        results.append((spikes.detach(), torch.autograd.grad(spikes, [leaf, *layer.parameters()], upstream)))
+    (spikes, grads), (spikes_ref, grads_ref) = results
+    assert_alive(spikes if fused.placement == "current" or fused.attention is None else (spikes > 0).float())
+    torch.testing.assert_close(spikes, spikes_ref, rtol=1e-5, atol=1e-6)  # no flip
+    scale = max(grad.abs().max() for grad in grads_ref)
+    names = ["x", *(n for n, _ in fused.named_parameters())]
+    for name, grad, grad_ref in zip(names, grads, grads_ref, strict=True):
+        if name == "transform.bias" and fused.training:
+            assert (grad == 0).all() and grad_ref.abs().max() < 1e-4 * scale  # the norm takes the bias away
+        else:
+            torch.testing.assert_close(grad, grad_ref, rtol=1e-3, atol=1e-4 * grad_ref.abs().max().item(), msg=name)
+    for buffer, buffer_ref in zip(fused.buffers(), naive.buffers(), strict=True):
+        torch.testing.assert_close(buffer, buffer_ref)
+
+
+@transforms
+@placements
+@training
+def test_fused_is_naive(transform, placement, train, poison):
+    agree(*build(transform, placement, train), sequence(transform), lambda layer, x: layer(x))
+
+
+@placements
+@training
+def test_static_input(placement, train):
+    agree(*build("conv", placement, train), sequence("conv")[0], lambda layer, x: layer.forward_static(x, T))
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_static_is_repeated(backend):
+    layer, _ = build("conv", "current", True)
+    layer.neuron.backend = backend
+    twin = copy.deepcopy(layer)
+    x = torch.rand(N, 3, 9, 7)
+    a, b = layer.forward_static(x, T), twin(x.expand(T, *x.shape))
+    assert_alive(a)
+    assert torch.equal(a, b)
+    for one, other in zip(layer.buffers(), twin.buffers(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("placement", ["current", None])
+def test_checkpointing_saves_memory_and_changes_nothing(backend, placement):
+    kept, results = [], []
+    layer, _ = build("conv", placement, True)
+    layer.neuron.backend = backend
+    twin = copy.deepcopy(layer)
+    twin.checkpoint = True
+    for one in (layer, twin):
+        torch.manual_seed(1)
+        x, seen = sequence("conv").requires_grad_(), {}
+        keep = lambda t, seen=seen: seen.update({t.data_ptr(): t}) or t  # noqa: E731
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+            spikes = one(x)
+        kept.append(sum(t.numel() for t in seen.values()))
+        results.append([spikes, *torch.autograd.grad(spikes, [x, *one.parameters()], torch.randn_like(spikes))])
+    assert_alive(results[0][0])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(layer.buffers(), twin.buffers(), strict=True))
+    assert kept[1] <= x.numel() < kept[0]  # at most the input
+
+
+def test_running_statistics_in_training_mode():
+    fused, naive = build("conv", None, True)
+    before = copy.deepcopy(fused.norm.state_dict())
+    agree(fused.train(), naive.train(), sequence("conv"), lambda layer, x: layer.eval()(x))
+    fused.train()(sequence("conv"), batch_statistics=False)
+    assert all(torch.equal(before[key], value) for key, value in fused.norm.state_dict().items())
+
+
+@transforms
+def test_stepping_is_the_sequence_in_eval_mode(transform):
+    fused, naive = build(transform, None, False)
+    x = sequence(transform)
+    with torch.no_grad():
+        for layer in (fused, naive):
+            v, steps = None, []
+            for x_t in x:
+                spikes, v = layer.step(x_t, v)
+                steps.append(spikes)
+            assert_alive(torch.stack(steps))
+            assert torch.equal(torch.stack(steps), layer(x))
+
+
+def test_step_refuses_attention():
+    with pytest.raises(ValueError, match="its gate needs all T steps"):
+        build("conv", "current", False)[0].step(torch.rand(N, 3, 9, 7))
+
+
+def test_unknown_placement():
+    with pytest.raises(ValueError, match="unknown placement 'output'"):
+        SpikingLayer(nn.Linear(3, 4), TDBatchNorm(4, 0.2), LIF(), placement="output")
+
+
+@pytest.mark.parametrize("transform", ["conv", "linear"])
+def test_compiles_to_one_graph(transform):
+    layer, _ = build(transform, "current", True)
+    twin = copy.deepcopy(layer)
+    x = sequence(transform)
+    a, b = layer(x), torch.compile(twin, fullgraph=True, backend="aot_eager")(x)
+    assert_alive(a)
+    assert torch.equal(a, b)
+    a.square().sum().backward()
+    b.square().sum().backward()
+    for p, q in zip(layer.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad)
+    assert torch.equal(layer.norm.running_mean, twin.norm.running_mean)
+
+
+def test_autocast_stores_halves():
+    layer, _ = build("conv", "current", True)
+    with torch.autocast("cpu", torch.bfloat16):
+        spikes = layer(sequence("conv"))
+    assert_alive(spikes.float())
+    assert spikes.dtype == torch.bfloat16
+    spikes.float().sum().backward()
+    assert all(p.grad.isfinite().all() for p in layer.parameters())
+
+
+@pytest.mark.parametrize("rows", [256, 255, 1])
+def test_linear_is_linear(rows):
+    ours = Linear(12, 5)
+    theirs = nn.Linear(12, 5)
+    theirs.load_state_dict(ours.state_dict())
+    x, grad = torch.randn(rows, 12), torch.randn(rows, 5)
+    results = []
+    for layer in (ours, theirs):
+        leaf = x.clone().requires_grad_()
+        results.append((layer(leaf), *torch.autograd.grad(layer(leaf), [leaf, *layer.parameters()], grad)))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,160 @@
+"""The CPU kernel against the reference: spikes, membranes and every gradient, in every combination of flags."""
+
+import pytest
+import torch
+
+from fsvae_tcja.core import FSVAE_LIF, LIFParams, Surrogate, lif
+from fsvae_tcja.core.kernels import threads
+from fsvae_tcja.core.kernels.lif import reference, register
+
+from .conftest import FAMILIES, assert_alive, name
+
+families = pytest.mark.parametrize("params", FAMILIES, ids=name)
+
+
+def fused(y, scale, shift, gate, v, steps, params):
+    return register.lif(y, scale, shift, gate, v, steps, params.constants, params.surrogate.kind)
+
+
+def run(f, inputs, upstream):
+    """Outputs and the gradients of all inputs that there are."""
+    leaves = [None if x is None else x.clone().requires_grad_() for x in inputs]
+    outputs = f(*leaves)
+    return [o.detach() for o in outputs], torch.autograd.grad(outputs, [x for x in leaves if x is not None], upstream)
+
+
+def agree(inputs, steps, params, upstream=None):
+    """The fused op equals the reference: spikes bit for bit, the rest to a few ulps."""
+    expected, _ = reference.affine_lif(*inputs, steps, params)
+    upstream = upstream or (torch.randn(expected.shape), torch.randn(expected.shape[1:]))
+    (s, v), grads = run(lambda *i: fused(*i, steps, params), inputs, upstream)
+    (s_ref, v_ref), grads_ref = run(lambda *i: reference.affine_lif(*i, steps, params), inputs, upstream)
+    assert_alive(s)
+    assert torch.equal(s, s_ref)
+    torch.testing.assert_close(v, v_ref)
+    for grad, grad_ref in zip(grads, grads_ref, strict=True):
+        assert grad_ref.abs().max() > 0
+        torch.testing.assert_close(grad, grad_ref, rtol=1e-4, atol=2e-5)
+
+
+@families
+@pytest.mark.parametrize("steps", [1, 2, 16, 65])
+@pytest.mark.parametrize("shape", [(129,), (3, 5, 7, 3)])
+def test_plain(params, steps, shape, poison):
+    agree((torch.randn(steps, *shape), None, None, None, torch.randn(shape)), steps, params)
+
+
+@families
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize(
+    ("steps", "static", "shape"), [(1, False, (5, 40)), (16, True, (3, 6, 5, 3)), (65, False, (3, 7, 3, 2))]
+)
+def test_affine(params, gated, steps, static, shape, poison):
+    channels = shape[1]
+    # Powers of two keep the current exact, so that the spikes must be those of the reference bit for bit.
+    scale = 2.0 ** torch.randint(-1, 2, (channels,))
+    shift = torch.randint(-4, 5, (channels,)) / 8
+    gate = 2.0 ** -torch.randint(0, 2, (steps, shape[0], channels)).float() if gated else None
+    y = torch.randint(-64, 65, (1 if static else steps, *shape)) / 32
+    agree((y, scale, shift, gate, torch.randn(shape)), steps, params)
+
+
+def test_large_enough_for_several_tiles_and_threads(monkeypatch):
+    monkeypatch.setattr(threads, "GRAIN", 1000)
+    torch_threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        y = torch.randint(-64, 65, (3, 5, 48, 11, 9)) / 32
+        scale, shift, gate = torch.ones(48) / 2, torch.zeros(48), torch.ones(3, 5, 48) / 2
+        agree((y, None, None, None, None), 3, FSVAE_LIF)
+        agree((y, scale, shift, gate, None), 3, FSVAE_LIF)
+        agree(
+            (torch.randint(-64, 65, (3, 5, 5000)) / 32, torch.ones(5000), torch.zeros(5000), None, None), 3, FSVAE_LIF
+        )
+    finally:
+        torch.set_num_threads(torch_threads)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_any_strides(affine):
+    """Permuted and sliced inputs, channels-last or not, and upstream gradients that are expanded or permuted."""
+    scale, shift = (torch.ones(4) / 2, torch.zeros(4)) if affine else (None, None)
+    whole = torch.randint(-64, 65, (6, 3, 4, 5, 7)) / 32
+    last = torch.randn(3, 4, 5, 7)
+    expanded = torch.randn(3, 4, 5, 7).expand(6, -1, -1, -1, -1)
+    permuted = torch.randn(7, 5, 4, 3, 6).permute(4, 3, 2, 1, 0)
+    for y in (whole, whole.transpose(3, 4).contiguous().transpose(3, 4), whole.flip(0)[:, :, :, ::1]):
+        for grad in (expanded, permuted):
+            agree((y, scale, shift, None, None), 6, FSVAE_LIF, (grad, last))
+    channels_last = whole.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+    agree((channels_last, scale, shift, None, None), 6, FSVAE_LIF)
+    assert fused(channels_last, scale, shift, None, None, 6, FSVAE_LIF)[0].stride() == channels_last.stride()
+    agree((whole[::2, :, :, 1:], scale, shift, None, None), 3, FSVAE_LIF)
+    if not affine:
+        agree((whole[:1].expand(6, -1, -1, -1, -1), None, None, None, None), 6, FSVAE_LIF)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("affine", [False, True])
+def test_half_storage_float32_state(dtype, affine):
+    """A half input gives what its float32 copy gives; gradients are rounded once, on being stored."""
+    y = torch.randn(16, 3, 8, 5, 5).to(dtype)
+    scale, shift, gate = (torch.rand(8) + 0.5, torch.randn(8) / 4, torch.rand(16, 3, 8)) if affine else (None,) * 3
+    grad, last = torch.randn(y.shape).to(dtype), torch.randn(y.shape[1:])
+    (s, v), (dy, *rest) = run(lambda *i: fused(*i, 16, FSVAE_LIF), (y, scale, shift, gate, None), (grad, last))
+    wide = (y.float(), scale, shift, gate, None)
+    (s32, v32), (dy32, *rest32) = run(lambda *i: fused(*i, 16, FSVAE_LIF), wide, (grad.float(), last))
+    assert_alive(s)
+    assert s.dtype == dtype and v.dtype == torch.float32
+    assert torch.equal(s.float(), s32) and torch.equal(v, v32)
+    assert torch.equal(dy, dy32.to(dtype))
+    assert all(torch.equal(a, b) for a, b in zip(rest, rest32, strict=True))
+
+
+def test_half_rounding_of_special_values():
+    """The conversions that the kernels do themselves are PyTorch's: ties to even, overflow, subnormals, NaN."""
+    odd = torch.tensor([0.0, -0.0, 1.00390625, 1.01171875, 3.4e38, -1e30, 1e-40, 6e-8, 2049.0, torch.nan])
+    soft = LIFParams(1.0, 1.0, 1e38, hard_reset=False, surrogate=Surrogate("rectangle", 1e-6, centre=9.0))
+    for dtype in (torch.bfloat16, torch.float16):
+        x = torch.zeros(1, len(odd), dtype=dtype, requires_grad=True)
+        _, v = lif(x, params=soft, backend="cpu")
+        v.backward(odd)
+        torch.testing.assert_close(x.grad[0], odd.to(dtype), rtol=0, atol=0, equal_nan=True)
+
+
+def test_flips_are_rare_for_other_decays():
+    """A decay that is no power of two: at most one spike in 10^5 may differ."""
+    x = torch.randn(16, 50000)
+    params = LIFParams(0.3, 0.7, 0.4)
+    a, b = (lif(x, params=params, backend=name)[0] for name in ("reference", "cpu"))
+    assert_alive(a)
+    assert (a != b).sum() <= x.numel() * 1e-5
+
+
+def test_no_grad_saves_nothing_and_grad_only_the_input():
+    y = torch.randn(16, 40)
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+        lif(y, backend="cpu")
+        assert not saved
+        lif(y.requires_grad_(), backend="cpu")
+    assert {t.data_ptr() for t in saved} == {y.data_ptr()}
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_opcheck(affine):
+    y, v = torch.randn(3, 2, 4, 5, 5, requires_grad=True), torch.randn(2, 4, 5, 5, requires_grad=True)
+    more = [torch.rand(shape, requires_grad=True) for shape in ((4,), (4,), (3, 2, 4))] if affine else [None] * 3
+    torch.library.opcheck(register.lif, (y, *more, v, 3, FSVAE_LIF.constants, "rectangle"))
+
+
+def test_compiles_to_one_graph():
+    x = torch.randn(4, 30)
+    compiled = torch.compile(lambda x: lif(2 * x, params=FSVAE_LIF), fullgraph=True, backend="aot_eager")
+    eager_x, compiled_x = x.clone().requires_grad_(), x.clone().requires_grad_()
+    (a, _), (b, _) = lif(2 * eager_x), compiled(compiled_x)
+    assert_alive(a)
+    assert torch.equal(a, b)
+    a.square().sum().backward()
+    b.square().sum().backward()
+    assert torch.equal(eager_x.grad, compiled_x.grad)

@@ -1,0 +1,73 @@
+"""tdBN: golden arrays, repeats, the affine form, running statistics."""
+
+import pytest
+import torch
+
+from fsvae_tcja.core import TDBatchNorm
+
+from .conftest import load
+
+
+@pytest.fixture
+def golden() -> dict[str, torch.Tensor]:
+    return load("tdbn")
+
+
+@pytest.fixture
+def norm(golden) -> TDBatchNorm:
+    norm = TDBatchNorm(golden["x"].shape[2], float(golden["v_th"]), float(golden["alpha"]))
+    norm.load_state_dict(norm.state_dict() | {"weight": golden["weight"], "bias": golden["bias"]})
+    return norm
+
+
+def test_golden(golden, norm):
+    x = golden["x"].flatten(0, 1)
+    torch.testing.assert_close(norm(x), golden["y_train"].flatten(0, 1))
+    torch.testing.assert_close(norm.running_mean, golden["running_mean"])
+    torch.testing.assert_close(norm.running_var, golden["running_var"])
+    torch.testing.assert_close(norm.eval()(x), golden["y_eval"].flatten(0, 1))
+    assert norm.num_batches_tracked == 1
+
+
+def test_scale_is_the_threshold():
+    y = TDBatchNorm(3, v_th=0.2, alpha=2.0)(torch.randn(4000, 3) * 7 + 5)
+    torch.testing.assert_close(y.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(y.std(0), torch.full((3,), 0.4), atol=1e-4, rtol=0)
+
+
+def test_repeats_are_copies():
+    x = torch.randn(5, 3, 4, 4)
+    once, copied = TDBatchNorm(3, 0.2), TDBatchNorm(3, 0.2)
+    torch.testing.assert_close(once(x, repeats=6).repeat(6, 1, 1, 1), copied(x.repeat(6, 1, 1, 1)))
+    torch.testing.assert_close(once.running_mean, copied.running_mean)
+    torch.testing.assert_close(once.running_var, copied.running_var)
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_affine_is_the_norm(norm, batch):
+    x = torch.randn(50, 4)
+    norm.running_mean.normal_()
+    mean, var = (x.mean(0), x.var(0, correction=0)) if batch else (None, None)
+    scale, shift = norm.affine(mean, var)
+    torch.testing.assert_close(scale * x + shift, norm(x, batch_statistics=batch))
+
+
+def test_a_bias_before_it():
+    """The gradient of a bias goes through the shift; under batch statistics it is zero, exactly."""
+    x, bias = torch.randn(50, 4), torch.randn(4, requires_grad=True)
+    norm = TDBatchNorm(4, 0.2)
+    grad = torch.randn(50, 4)
+    for mean, var in ((None, None), ((x + bias).mean(0), x.var(0, correction=0))):
+        scale, shift = norm.affine(None if mean is None else mean.detach(), var, bias)
+        (through_shift,) = torch.autograd.grad(scale * (x + bias.detach()) + shift, bias, grad)
+        expected = (
+            torch.autograd.grad(norm(x + bias, batch_statistics=False), bias, grad)[0] if mean is None else bias * 0
+        )
+        torch.testing.assert_close(through_shift, expected, atol=0 if mean is not None else 1e-6, rtol=1e-5)
+
+
+def test_one_value_has_no_variance():
+    with pytest.raises(
+        ValueError, match=r"more than one value per channel to normalise, found .* \[1, 3\]; use a larger"
+    ):
+        TDBatchNorm(3, 0.2)(torch.randn(1, 3))
