@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from . import doctor
 from .core.memory import keep_freed_memory
-from .runtime import checkpoint, seeding
-from .runtime.data import batches, load_images, to_float
+from .runtime import checkpoint
+from .runtime.data import load_images
 from .runtime.dataset import ImageDataset
 from .runtime.device import resolve
 from .runtime.export import save_images
@@ -26,6 +26,7 @@ from .vae import FSVAE, load
 from .vae.checkpoint import find
 from .vae.config import from_dict, to_dict
 from .vae.presets import PRESETS, preset
+from .vae.reconstruct import reconstruct as reconstruct_images
 from .vae.sample import stream
 from .vae.train import FSVAETask, TrainConfig
 
@@ -94,7 +95,7 @@ def _parse_train(name: str, args: list[str]) -> tuple[TrainConfig, RunOptions]:
 def _parse_resume(args: list[str]) -> tuple[TrainConfig, RunOptions]:
     options = _parse(RunOptions, "train", args)
     run = RunFolder(options.resume, resume=True)
-    _, story = checkpoint.read(run.checkpoint, prefix="none")
+    story = checkpoint.read_story(run.checkpoint)
     if "training" not in story:
         raise ValueError(f"{run.checkpoint} holds a model and no training run; start one with a preset")
     return from_dict(TrainConfig, story["training"]), replace(options, out=options.out or options.resume)
@@ -106,9 +107,11 @@ def _plain(options: RunOptions) -> dict[str, str | bool | None]:
 
 def _train(config: TrainConfig, options: RunOptions) -> int:
     device = resolve(options.device)
+    resume = options.resume is not None
+    run = RunFolder(options.out, resume=resume)
     where = {"size": config.model.image_size, "root": options.data_root, "download": options.download}
     test = load_images(config.data, "test", **where)
-    score = _scorer(options, config, test, device) if options.score_every else None
+    score = _scorer(options, config, test, device, run) if options.score_every else None
     task = FSVAETask(config, load_images(config.data, "train", **where), test, score)
     resume = options.resume is not None
     run = RunFolder(options.out, resume=resume)
@@ -121,15 +124,15 @@ def _train(config: TrainConfig, options: RunOptions) -> int:
 
 
 def _scorer(
-    options: RunOptions, config: TrainConfig, test: ImageDataset, device: torch.device
+    options: RunOptions, config: TrainConfig, test: ImageDataset, device: torch.device, run: RunFolder
 ) -> Callable[[int, FSVAE], dict[str, float]]:
-    """FAD every so many epochs, on one seed; the training's randomness is not touched."""
+    """FAD every so many epochs, on one seed, in full in run/scores/; the training's randomness is not touched."""
     from eval.fad import autoencoder_extractor, load_autoencoder, score_fad
     from eval.protocols import STRICT
     from eval.stats import make_reference
 
-    if options.autoencoder is None:
-        raise ValueError("--score-every needs --autoencoder; make one: python -m eval train-fad")
+    if options.score_every < 0 or options.autoencoder is None:
+        raise ValueError("--score-every needs a number > 0 and --autoencoder; make one: python -m eval train-fad")
     autoencoder, recipe = load_autoencoder(options.autoencoder), STRICT.recipe("FAD")
     reference = make_reference(test, autoencoder_extractor(autoencoder, recipe, device), recipe)
 
@@ -138,7 +141,8 @@ def _scorer(
             return {}
         drawn = stream(model, SCORED, config.seed)
         fad = score_fad(drawn, autoencoder, reference, STRICT, n=SCORED, seed=config.seed, device=device)
-        return {f"FAD (strict, n = {SCORED})": fad.value}
+        fad.save(run.path / "scores" / f"epoch-{epoch:03d}.json")
+        return {"fad_strict": fad.value}
 
     return score
 
@@ -204,20 +208,13 @@ def reconstruct(args: list[str]) -> int:
     options = _parse(ReconstructOptions, "reconstruct", args)
     device = resolve(options.device)
     model = load(options.checkpoint, device)
-    data = options.data or checkpoint.read(find(options.checkpoint), prefix="none")[1].get("data")
+    data = options.data or checkpoint.read_story(find(options.checkpoint)).get("data")
     if data is None:
         raise ValueError(f"{options.checkpoint} does not say what it was trained on; name a data set with --data")
-    images = load_images(
-        data, options.split, size=model.config.image_size, root=options.data_root, download=options.download
-    )
-    if not 1 <= options.n <= len(images):
-        raise ValueError(f"n must be in 1..{len(images)}, the images of {data} {options.split}; found {options.n}")
-    generator = seeding.generator(options.seed, seeding.Purpose.EVALUATION)
-    originals, reconstructions = [], []
-    for pixels, _ in batches(images, options.batch_size, order=torch.arange(options.n)):
-        originals.append(to_float(pixels))
-        with torch.no_grad():
-            reconstructions.append(model(originals[-1].to(device), generator=generator).recon.cpu())
+    where = {"root": options.data_root, "download": options.download}
+    images = load_images(data, options.split, size=model.config.image_size, **where)
+    pairs = reconstruct_images(model, images, options.n, options.seed, batch_size=options.batch_size)
+    originals, reconstructions = zip(*pairs, strict=True)
     x, recon = torch.cat(originals), torch.cat(reconstructions)
     save_pairs(x, recon, options.out)
     mse = torch.nn.functional.mse_loss(recon, x).item()
@@ -230,23 +227,25 @@ def score(args: list[str]) -> int:
     from eval.cli import ScoreCommand
 
     command = _parse(ScoreCommand, "score", args, "Score a checkpoint, a folder, an array or a data set.")
-    path = find(command.images)
+    path = Path(command.images)
+    path = path / "model.safetensors" if (path / "model.safetensors").is_file() else path
     if path.suffix == ".safetensors":
         command = replace(command, seed=command.seed or 0)
-        command.run(_drawing(path, command.seed, command.device))
+        command.run(lambda device: _drawing(path, command.seed, device))
     else:
         command.run()
     return 0
 
 
-def _drawing(path: Path, seed: int, device: str) -> Any:
+def _drawing(path: Path, seed: int, device: torch.device) -> Any:
     """A checkpoint as a source of images: image i depends on (seed, i) alone."""
     from eval.generators import IndexedImages
+    from eval.provenance import tensors_sha256
 
-    model = load(path, resolve(device))
-    story = checkpoint.read(path, prefix="none")[1]
+    model, story = load(path, device), checkpoint.read_story(path)
     name = f"{story['kind']} on {story.get('data', 'unknown data')}, step {story.get('step', 'unknown')}"
-    return IndexedImages(name, None, lambda start, n: torch.cat(list(stream(model, n, seed, first=start))))
+    name += f", {tensors_sha256(model.state_dict())[:8]}"
+    return IndexedImages(name, None, lambda start, n: torch.cat(list(stream(model, n, seed, first=start))), "-1..1")
 
 
 def info(args: list[str]) -> int:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 
-from eval.fad import DIGITS_TRAINING, score_fad, train_autoencoder
+from eval.fad import DIGITS_TRAINING, autoencoder_extractor, score_fad, train_autoencoder
 from eval.protocols import STRICT
+from eval.stats import make_reference
 from fsvae_tcja.core.memory import keep_freed_memory
-from fsvae_tcja.runtime.data import batches, load_images, to_float
+from fsvae_tcja.runtime.data import batches, load_images
 from fsvae_tcja.runtime.dataset import ImageDataset
 from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.pictures import save_curves, save_grid, save_pairs
@@ -23,6 +24,7 @@ from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.vae.config import to_dict
 from fsvae_tcja.vae.model import FSVAE
 from fsvae_tcja.vae.presets import preset
+from fsvae_tcja.vae.reconstruct import reconstruct as reconstruct_images
 from fsvae_tcja.vae.train import FSVAETask
 
 SEED = 0
@@ -42,9 +44,8 @@ def all_images(dataset: ImageDataset) -> torch.Tensor:
 
 def reconstruct(model: FSVAE, test: ImageDataset, path: Path) -> float:
     """Draw 32 reconstructions; return the mean squared error over the test split."""
-    x = to_float(all_images(test))
-    with torch.no_grad():
-        recon = model(x, generator=torch.Generator().manual_seed(SEED)).recon
+    originals, reconstructions = zip(*reconstruct_images(model, test, len(test), SEED), strict=True)
+    x, recon = torch.cat(originals), torch.cat(reconstructions)
     save_pairs(x[:32], recon[:32], path)
     return torch.nn.functional.mse_loss(recon, x).item()
 
@@ -64,14 +65,16 @@ def main() -> None:
 
     print("training the small autoencoder of the FAD ...")
     autoencoder = train_autoencoder(train, DIGITS_TRAINING, test=test)
+    recipe = STRICT.recipe("FAD")
+    reference = make_reference(test, autoencoder_extractor(autoencoder, recipe), recipe)
     drawn = model.sample(SCORED, SEED)
-    score = score_fad(drawn, autoencoder, all_images(test), STRICT, seed=SEED)
-    floor = score_fad(all_images(train), autoencoder, all_images(test), STRICT)
+    score = score_fad(drawn, autoencoder, reference, STRICT, seed=SEED)
+    floor = score_fad(all_images(train), autoencoder, reference, STRICT)
     score.save(run.path / "score.json")
 
     samples, reconstructions, curves = (run.path / f"{n}.png" for n in ("samples", "reconstructions", "curves"))
     mse = reconstruct(model, test, reconstructions)
-    save_grid(drawn[:64], samples, columns=8, title=f"FAD {score.value:.1f} (strict, n = {score.n}, digits test)")
+    save_grid(drawn[:64], samples, columns=8, title=str(score))
     save_curves(run.read_metrics(), curves)
 
     print(f"""

@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from fsvae_tcja import FSVAEConfig, TCJAConfig, load, save
+from eval.fad import Autoencoder
+from fsvae_tcja import FSVAEConfig, load, save
 from fsvae_tcja.cli import COMMANDS, main
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.data import load_images
@@ -160,7 +161,7 @@ def test_run_folder(run):
 def test_a_second_run_into_the_same_folder_is_refused(run, fails):
     before = (run / "model.safetensors").read_bytes()
     message = fails("train", "digits", *TINY, "--out", run)
-    assert f"{run} already holds a run; go on with --resume {run}, or choose another --out" in message
+    assert f"{run} already holds a run: go on with --resume {run}, or choose another --out" in message
     assert (run / "model.safetensors").read_bytes() == before
 
 
@@ -205,7 +206,7 @@ def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, 
         lr=0.25,
         betas=(0.5, 0.75),
         scheduled_sampling=False,
-        model=replace(base.model, readout="mean", tcja=TCJAConfig(encoder=(2, 3), decoder=(0, 1))),
+        model=replace(base.model, readout="mean", tcja=replace(base.model.tcja, decoder=(0, 1))),
     )
     assert from_dict(TrainConfig, printed["configuration"]) == expected
     assert printed["run"]["out"] == "there"
@@ -245,7 +246,7 @@ def test_missing_data_names_the_files(capsys, tmp_path):
         (["digits", "--epochs", "many"], "Error parsing --epochs"),
         (["digits", "--model.readout", "sum"], "--model.readout"),
         (["digits", "--distance", "l2"], "--distance"),
-        (["digits", "--model.T", "0"], "T must be >= 1, found 0"),
+        (["digits", "--model.T", "0"], "T must be a whole number >= 1, found 0"),
         (["digits", "--model.channels", "8", "16"], "2 encoder blocks make a model for 8x8 images, found image_size"),
         (["digits", "--model.tcja.encoder", "9"], "tcja.encoder must name different blocks among 0..3, found (9,)"),
     ],
@@ -458,3 +459,48 @@ def test_an_error_as_a_process():
     assert done.stdout == ""
     assert done.stderr.startswith("error: unknown preset 'nope'")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def autoencoder(tmp_path_factory):
+    """An untrained autoencoder of the FAD."""
+    path = tmp_path_factory.mktemp("fad") / "fad.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        Autoencoder().save(path)
+    return path
+
+
+def test_score_takes_a_run_a_checkpoint_and_the_images_they_draw(run, autoencoder, tmp_path):
+    assert main(["sample", str(run), "--n", "80", "--seed", "3", "--out", str(tmp_path / "drawn")]) == 0
+    assert main(["sample", str(run), "--n", "80", "--seed", "3", "--out", str(tmp_path / "drawn.npz")]) == 0
+    sources = [run, run / "model.safetensors", tmp_path / "drawn", tmp_path / "drawn.npz"]
+    values = []
+    for i, source in enumerate(sources):
+        options = shlex.split("--seed 3 --n-images 80 --reference digits:test --device cpu")
+        options += ["--networks.autoencoder", str(autoencoder), "--out", str(tmp_path / f"{i}.json")]
+        assert main(["score", str(source), *options]) == 0
+        (score,) = json.loads((tmp_path / f"{i}.json").read_text())
+        assert (score["protocol"], score["n"], score["seed"]) == ("strict", 80, 3)
+        values.append(score["value"])
+    assert values == pytest.approx([values[0]] * 4, rel=1e-9)
+    assert values[0] > 0
+
+
+def test_scores_while_training_are_kept_and_leave_the_weights_alone(run, autoencoder, tmp_path):
+    options = ["--score-every", "2", "--autoencoder", str(autoencoder)]
+    assert train(tmp_path / "scored", *SHORT, *options) == 0
+    assert (tmp_path / "scored" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+    score = json.loads((tmp_path / "scored" / "scores" / "epoch-002.json").read_text())
+    rows = [json.loads(line) for line in (tmp_path / "scored" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["fad_strict"] for row in rows if "fad_strict" in row] == [score["value"]]
+    assert (score["n"], score["seed"], score["protocol"]) == (1000, 0, "strict")
+
+
+def test_scores_while_training_need_an_autoencoder(fails, tmp_path):
+    assert "--score-every needs" in fails("train", "digits", *TINY, "--out", tmp_path / "new", "--score-every", "1")
+
+
+def test_scoring_without_an_autoencoder_says_what_to_do(run, capsys):
+    assert main(["score", str(run), "--n-images", "80", "--reference", "digits:test"]) == 2
+    assert "make one: python -m eval train-fad" in capsys.readouterr().err

@@ -1,11 +1,14 @@
 """Every Python block of the READMEs runs as it stands; every command they name is there."""
 
 import re
+import shlex
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from fsvae_tcja.cli import COMMANDS
+from fsvae_tcja.vae.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
 READMES = sorted(path for path in ROOT.glob("**/README.md") if not {".venv", "runs"} & set(path.parts))
@@ -27,10 +30,27 @@ def test_python_block(path, block, tmp_path, monkeypatch):
     exec(compile(block, str(path), "exec"), {})
 
 
-def test_commands():
-    named = [c for _, block in blocks("sh") for c in re.findall(r"^fsvae-tcja (\S+)", block, re.MULTILINE)]
-    assert named
-    assert set(named) <= set(COMMANDS)
+def commands() -> list[list[str]]:
+    lines = [line for _, block in blocks("sh") for line in block.splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("fsvae-tcja ")]
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_command(command, capsys):
+    """Every option of every command is one that its --help lists."""
+    name, rest = command[0], [word for word in command[1:] if word in PRESETS][:1]
+    if "--resume" in command:
+        rest = ["mnist"]
+    with suppress(SystemExit):
+        COMMANDS[name]([*rest, "--help"])
+    known = set(re.findall(r"--[\w.-]+", capsys.readouterr().out))
+    options = {word for word in command if word.startswith("--")}
+    assert options <= known, options - known
+
+
+def test_no_placeholder_is_left():
+    for path in [*READMES, ROOT / "RESULTS.md"]:
+        assert not re.search(r"^[A-Z]+_[A-Z]+$|: [A-Z]+_[A-Z]+$", path.read_text(), re.MULTILINE), path
 
 
 def test_pictures_and_links_are_there():

@@ -36,6 +36,11 @@ def obstacle(backend: str, device: str, dtype: torch.dtype) -> str | None:
     return None
 
 
+def _forced() -> str:
+    """The backend that the environment asks for; "auto" if it asks for none."""
+    return os.environ.get(ENVIRONMENT) or "auto"
+
+
 @cache
 def _log_once(message: str) -> None:
     log.warning(message)
@@ -48,7 +53,7 @@ def choose(device: str, dtype: torch.dtype, backend: str = "auto") -> str:
         ValueError: the backend is unknown, or asked for by name and cannot run.
     """
     if backend == "auto":
-        backend = os.environ.get(ENVIRONMENT, "auto")
+        backend = _forced()
     if backend == "auto":
         fused = "triton" if device == "cuda" else "cpu"
         why = obstacle(fused, device, dtype)
@@ -58,7 +63,9 @@ def choose(device: str, dtype: torch.dtype, backend: str = "auto") -> str:
             _log_once(f"no fused kernel, the reference runs instead: {fused}: {why}")
         return "reference"
     if backend not in BACKENDS:
-        raise ValueError(f"unknown backend {backend!r}: choose 'auto' or one of {list(BACKENDS)}")
+        raise ValueError(
+            f"unknown backend {backend!r} (argument or ${ENVIRONMENT}): choose 'auto' or one of {list(BACKENDS)}"
+        )
     why = obstacle(backend, device, dtype)
     if why is not None:
         raise ValueError(f"backend {backend!r} cannot run: {why}, or choose 'auto'")
@@ -67,7 +74,7 @@ def choose(device: str, dtype: torch.dtype, backend: str = "auto") -> str:
 
 def report() -> dict[str, str]:
     """Each device with the backend that "auto" takes for float32 and the reason, for `fsvae-tcja doctor`."""
-    forced = os.environ.get(ENVIRONMENT)
+    forced = None if _forced() == "auto" else _forced()
     lines = {}
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
         fused = forced or ("triton" if device == "cuda" else "cpu")

@@ -105,11 +105,12 @@ def lif(
     return register.lif(x, None, None, None, v, len(x), params.constants, params.surrogate.kind)
 
 
-def lif_step(x: Tensor, v: Tensor | None = None, *, params: LIFParams = FSVAE_LIF) -> tuple[Tensor, Tensor]:
+def lif_step(
+    x: Tensor, v: Tensor | None = None, *, params: LIFParams = FSVAE_LIF, backend: str = "auto"
+) -> tuple[Tensor, Tensor]:
     """One step: current x [...] and membrane v [...] -> spikes [...], membrane [...]. Errors as `lif`."""
-    _check_current(x)
-    _check_state(v, x)
-    return reference.lif_step(x, _state(v, x), params)
+    spikes, v = lif(x[None], v, params=params, backend=backend)
+    return spikes[0], v
 
 
 class LIF(nn.Module):
@@ -126,7 +127,7 @@ class LIF(nn.Module):
 
     def step(self, x: Tensor, v: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x [...], v [...] or None -> spikes [...], v [...]."""
-        return lif_step(x, v, params=self.params)
+        return lif_step(x, v, params=self.params, backend=self.backend)
 
     def extra_repr(self) -> str:
         return str(self.params)

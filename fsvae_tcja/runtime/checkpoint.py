@@ -57,6 +57,11 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
     return tensors, json.loads(story)
 
 
+def read_story(path: str | Path) -> dict[str, Any]:
+    """The story alone. Errors as `read`."""
+    return read(path, prefix="no tensor")[1]
+
+
 def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
     """Fill a model with exactly these tensors.
 

@@ -1,6 +1,7 @@
 """Data sets by name or folder, batches of them, and the two ranges of an image."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def load_images(
     | celeba               | celeba/: img_align_celeba/, list_eval_partition.txt        | train, valid, test |
     | any other path       | a folder of images: see `load_folder`                      | train, test, all   |
 
-    Images of another size are resized by PIL bilinear; CelebA is first cut to its 148 x 148 centre. A folder that is
+    Images of another size are resized by PIL bilinear (digits: bicubic, see `load_digits`); CelebA is first cut to its
+    148 x 148 centre. A folder that is
     called like a data set is reached as "./mnist" or as a Path.
 
     Args:
@@ -86,9 +88,28 @@ def batches(
         num_workers = dataset.workers if len(indices) > 1 else 0
     # DataLoader draws a seed at every start: a generator of its own leaves the global one alone.
     generator = torch.Generator()
-    return iter(
-        DataLoader(dataset, batch_sampler=indices, collate_fn=_as_is, num_workers=num_workers, generator=generator)
+    loader = DataLoader(
+        dataset,
+        batch_sampler=indices,
+        collate_fn=_as_is,
+        num_workers=num_workers,
+        generator=generator,
+        worker_init_fn=_leave_interrupts_alone,
     )
+    return _plain_errors(loader)
+
+
+def _leave_interrupts_alone(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; only the training loop answers it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _plain_errors(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches; an error in a worker without the traceback that DataLoader puts around it."""
+    try:
+        yield from loader
+    except ValueError as error:
+        raise ValueError(str(error).rsplit("ValueError: ", 1)[-1].strip()) from None
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Images on disk for other programs: a folder of PNG files, or one .npz."""
 
+import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,15 +14,15 @@ from .data import to_uint8
 from .pictures import save_grid, save_png
 
 
-def save_array(images: Tensor, path: str | Path) -> None:
-    """Write float images [N, C, H, W] in [-1, 1] as uint8 [N, H, W, C], key "images", in a .npz."""
-    pixels = to_uint8(images).permute(0, 2, 3, 1).contiguous().numpy()
+def save_array(batches: Iterable[Tensor], path: str | Path) -> None:
+    """Write float images [B, C, H, W] in [-1, 1] as uint8 [N, H, W, C], key "images", in a .npz."""
+    pixels = torch.cat([to_uint8(images) for images in batches]).permute(0, 2, 3, 1).contiguous().numpy()
     with replacing(path, ".npz") as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, images=pixels)
 
 
 def save_folder(batches: Iterable[Tensor], folder: str | Path) -> int:
-    """Write every image of the batches [B, C, H, W] as folder/000000.png and on; return their number.
+    """Write every image of the batches [B, C, H, W] as folder/000000.png and on, all or none; return their number.
 
     Raises:
         ValueError: the folder is a file, or already holds something, which must not be mixed with new images.
@@ -28,11 +30,18 @@ def save_folder(batches: Iterable[Tensor], folder: str | Path) -> int:
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is not an empty folder; choose a new one for the images")
-    number = 0
-    for images in batches:
-        for image in images:
-            save_png(image, folder / f"{number:06d}.png")
-            number += 1
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        number = 0
+        for images in batches:
+            for image in images:
+                save_png(image, unfinished / f"{number:06d}.png")
+                number += 1
+        unfinished.chmod(0o755)
+        unfinished.replace(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return number
 
 
@@ -40,9 +49,9 @@ def save_images(batches: Iterable[Tensor], out: str | Path) -> None:
     """Write images where `out` says: .png one grid, .npz one array, no suffix a folder of PNG files."""
     out = Path(out)
     if out.suffix == ".png":
-        save_grid(torch.cat(list(batches)), out)
+        save_grid(torch.cat([to_uint8(images) for images in batches]), out)
     elif out.suffix == ".npz":
-        save_array(torch.cat(list(batches)), out)
+        save_array(batches, out)
     elif out.suffix == "":
         save_folder(batches, out)
     else:

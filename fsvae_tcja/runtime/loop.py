@@ -19,6 +19,7 @@ from .data import batches
 from .run import RunFolder
 
 Precision = Literal["fp32", "bf16", "fp16"]
+SAVE_SECONDS = 600  # between two checkpoints in the middle of an epoch
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -45,7 +46,9 @@ class LoopConfig:
     precision: Precision = "fp32"
     """Type of activations in training; weights, statistics and membranes stay in fp32."""
     compile: bool = False
-    """Compile the model with torch.compile before training."""
+    """Compile what can be compiled of the model with torch.compile: of the FSVAE encoder and decoder."""
+    save_memory: bool = False
+    """Compute every spiking layer again in the backward pass instead of keeping what it needs: memory for time."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "log_every"):
@@ -135,7 +138,12 @@ def _save(
 ) -> None:
     model = {f"model.{name}": t for name, t in task.model.state_dict().items()}
     _check_finite(model | means.sums, step, run)
-    story = task.story() | {"step": step, "training": config, "scaler": scaler.state_dict()}
+    story = task.story() | {
+        "step": step,
+        "images": len(task.data),
+        "training": config,
+        "scaler": scaler.state_dict(),
+    }
     moments = {
         f"optimizer.{i}.{name}": t for i, state in optimizer.state_dict()["state"].items() for name, t in state.items()
     }
@@ -161,6 +169,11 @@ def _restore(
     if not moments:
         raise ValueError(f"{run.checkpoint} holds a model and no optimizer: it is not the checkpoint of a run")
     _check_same(story["training"], config, run)
+    if story.get("images") != len(task.data):
+        raise ValueError(
+            f"{run.path} was trained on {story.get('images')} images, found {len(task.data)}; "
+            "resume it on the same data"
+        )
     checkpoint.load_into(task.model, _under("model.", tensors), run.checkpoint)
     optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
     scaler.load_state_dict(story["scaler"])
@@ -229,6 +242,7 @@ def fit(
     step, sums = _restore(task, optimizer, scaler, description, run) if resume else (0, {})
     means = _Means(sums)
     total = config.epochs * steps_per_epoch
+    saved = time.monotonic()
     run.start(description, step)
     with closing(run), stop_signal() as stop, _bar(total, step) as bar:
         while step < total:
@@ -252,11 +266,15 @@ def fit(
                     bar.set_postfix({k: f"{v:.4f}" for k, v in row.items()}, refresh=False)
                 if stop:
                     break
+                if time.monotonic() - saved > SAVE_SECONDS and step % steps_per_epoch:
+                    _save(task, optimizer, scaler, means, description, run, step)
+                    saved = time.monotonic()
             if step % steps_per_epoch == 0:
                 _check_finite(task.model.state_dict(), step, run)
                 task.model.eval()
                 run.log(step, epoch + 1, task.end_of_epoch(epoch + 1, run))
             _save(task, optimizer, scaler, means, description, run, step)
+            saved = time.monotonic()
             if stop:
                 break
     return Outcome(step, step == total, time.monotonic() - began)
@@ -279,6 +297,6 @@ def _check_finite(values: Mapping[str, Tensor], step: int, run: RunFolder) -> No
     bad = [name for name, value in values.items() if not value.isfinite().all()]
     if bad:
         raise ValueError(
-            f"{bad[0]} is not finite at step {step}; a checkpoint in {run.path} is from before that and sound. "
-            "Lower the learning rate and start again"
+            f"{bad[0]} is not finite at step {step}; a checkpoint in {run.path}, if there is one, is from before that "
+            "and sound. Lower the learning rate and start again"
         )

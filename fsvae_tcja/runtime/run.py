@@ -37,9 +37,8 @@ class RunFolder:
                 "in another folder"
             )
         if not resume and self.config.exists():
-            raise ValueError(
-                f"{self.path} already holds a run; go on with --resume {self.path}, or choose another --out"
-            )
+            remedy = f"go on with --resume {self.path}" if self.checkpoint.is_file() else "it ended before it was saved"
+            raise ValueError(f"{self.path} already holds a run: {remedy}, or choose another --out")
         self._tensorboard: SummaryWriter | None = None
 
     def start(self, config: dict[str, Any], step: int) -> None:

@@ -100,14 +100,20 @@ def _torchvision(name: str) -> type:
 def _require(name: str, paths: list[Path], download: bool, fetch: Callable[[], object]) -> None:
     """Fetch the files if some are missing and that is allowed; fail with their names if some are missing still."""
     if download and _missing(paths):
-        fetch()
+        try:
+            fetch()
+        except Exception as error:  # torchvision raises RuntimeError, HTTPError, URLError, ...
+            raise OSError(f"{name}: the download failed ({error}); fetch the files by hand:\n{_list(paths)}") from error
     if missing := _missing(paths):
-        files = "\n  ".join(str(path.absolute()) for path in missing)
         raise FileNotFoundError(
-            f"{name}: missing\n  {files}\n"
+            f"{name}: missing\n{_list(missing)}\n"
             "Put them there, point --data-root (root=) or $FSVAE_TCJA_DATA to the folder that has them, "
             "or fetch them with --download (download=True)."
         )
+
+
+def _list(paths: list[Path]) -> str:
+    return "\n".join(f"  {path.absolute()}" for path in paths)
 
 
 def _missing(paths: list[Path]) -> list[Path]:

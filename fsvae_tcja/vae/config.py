@@ -33,6 +33,8 @@ class TCJAConfig:
     """Join the two attentions by product (the paper's), by sum, or keep one of them."""
 
     def __post_init__(self) -> None:
+        if min(self.kernel_c, self.kernel_t) < 1:
+            raise ValueError(f"kernels must be >= 1, found kernel_c={self.kernel_c}, kernel_t={self.kernel_t}")
         _choose("placement", self.placement, Placement)
         _choose("fusion", self.fusion, Fusion)
 
@@ -62,8 +64,11 @@ class FSVAEConfig:
 
     def __post_init__(self) -> None:
         for name in ("image_size", "in_channels", "T", "latent", "k"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be >= 1, found {getattr(self, name)}")
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number >= 1, found {value!r}")
+        if self.in_channels not in (1, 3):
+            raise ValueError(f"in_channels must be 1 (grey) or 3 (RGB), found {self.in_channels}")
         if not self.channels or min(self.channels) < 1:
             raise ValueError(f"channels must name at least one block of at least one channel, found {self.channels}")
         size = 2 * 2 ** len(self.channels)

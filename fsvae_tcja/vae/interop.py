@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..runtime.checkpoint import read_state_dict
+from ..runtime.checkpoint import load_into, read_state_dict
 from .config import FSVAEConfig
 from .model import FSVAE
 
@@ -42,6 +42,15 @@ def _configure(state: dict[str, Tensor], path: Path) -> FSVAEConfig:
     )
 
 
+def _check_constants(state: dict[str, Tensor], model: FSVAE, path: Path) -> None:
+    """The constants of their file must be ours: z_0 = 0 and a read-out that decays by 0.8."""
+    first = [state[k] for k in _CONSTANT[:2] if k in state]
+    decay = state[_CONSTANT[2]].flatten()
+    same = decay.shape == (model.config.T,) and decay.allclose(model.decoder.readout.coefficients)
+    if not same or any(z.any() for z in first):
+        raise ValueError(f"{path} has another initial latent than 0 or another read-out decay than 0.8: not FSVAE 2022")
+
+
 def _rename(name: str, last: int) -> str:
     for pattern, ours in _RENAME:
         name = re.sub(pattern, ours.replace("{last}", str(last)), name)
@@ -63,8 +72,6 @@ def import_fsvae2022(path: str | Path) -> FSVAE:
     model = FSVAE(config)
     last = len(config.channels) - 1
     ours = {_rename(k, last): v.squeeze(-1) if v.dim() == 5 else v for k, v in state.items() if k not in _CONSTANT}
-    try:
-        model.load_state_dict(ours)
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit an FSVAE of {config}: {str(error)[:300]}") from error
+    load_into(model, ours, path)
+    _check_constants(state, model, path)
     return model.eval()

@@ -144,18 +144,17 @@ class Prior(LatentNetwork):
         Returns:
             [T, N, L] in {0, 1}.
         """
-        z = z.detach().clone()
-        past = torch.zeros_like(z[:1])
-        state, coins = self.rest(), coins.tolist()
-        for t in range(len(z) - 1):  # z_T is never an input
+        fed = torch.cat([torch.zeros_like(z[:1]), z.detach()])  # z_0, z_1, ..., z_T
+        tossed = [t for t in coins.nonzero().flatten().tolist() if t < len(z) - 1]  # z_T is never an input
+        state = self.rest()
+        for t in range(max(tossed, default=-1) + 1):
             if sampling == "stream":
-                spikes, state = self.step(past[-1], state)
-            elif coins[t]:
-                spikes = self(past)[-1]
-            if coins[t]:
-                z[t] = (spikes.mean(-1) + PREDICTION_NOISE * noise[t] > 0.5).to(z.dtype)
-            past = torch.cat([past, z[t : t + 1]])
-        return z
+                spikes, state = self.step(fed[t], state)
+            elif t in tossed:
+                spikes = self(fed[: t + 1])[-1]
+            if t in tossed:
+                fed[t + 1] = (spikes.mean(-1) + PREDICTION_NOISE * noise[t] > 0.5).to(z.dtype)
+        return fed[1:]
 
     @torch.no_grad()
     def sample(self, choice: Tensor, sampling: str = "stream") -> Tensor:

@@ -72,6 +72,10 @@ class Readout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [T, N, C, H, W] -> images [N, C_in, H, W] in [-1, 1]."""
+        with torch.autocast(x.device.type, enabled=False):  # a membrane: float32 whatever the spikes are stored in
+            return self._read(x.to(self.conv.weight.dtype))
+
+    def _read(self, x: Tensor) -> Tensor:
         if self.attention is not None:
             y = self.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2])
             return torch.tanh(self.attention(y).sum(0))
@@ -155,6 +159,8 @@ class FSVAE(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """z [T, N, L] -> images [N, C, H, W] in [-1, 1]."""
         c = self.config
+        if not z.is_floating_point():
+            raise ValueError(f"z must be floating point spikes in {{0, 1}}, found {z.dtype}")
         if z.dim() != 3 or (z.shape[0], z.shape[2]) != (c.T, c.latent):
             raise ValueError(f"z must be [T={c.T}, N, L={c.latent}], found {list(z.shape)}")
         return self.decoder(z)
@@ -190,6 +196,8 @@ class FSVAE(nn.Module):
         source = generator.device if generator is not None else z.device
         coins = torch.rand(len(z), generator=generator, device=source) < probability
         coins[:SCHEDULED_FROM] = False
+        if not coins.any():
+            return z
         noise = torch.randn(z.shape, generator=generator, device=source).to(z.device)
         return self.prior.schedule(z, coins, noise, self.config.sampling)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from .model import FSVAE
@@ -16,6 +16,25 @@ if TYPE_CHECKING:
 # A pass is padded to whole blocks of images: for one or two images the libraries sum in another order, one ulp moves a
 # membrane over its threshold, and the image would depend on the batch size.
 BLOCK = 16
+
+
+def padded(x: Tensor, axis: int) -> Tensor:
+    """x with zeros (picks: 0, images: grey) behind, up to whole blocks of images along `axis`."""
+    missing = -x.shape[axis] % BLOCK
+    return torch.cat([x, x.new_zeros(*x.shape[:axis], missing, *x.shape[axis + 1 :])], dim=axis)
+
+
+@contextmanager
+def evaluated(model: nn.Module) -> Iterator[None]:
+    """Run in eval mode without gradients, and restore the mode of every module."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def picks(model: FSVAE, seed: int, first: int, n: int) -> Tensor:
@@ -34,21 +53,19 @@ def stream(
         raise ValueError(
             f"n and batch_size must be >= 1 and seed in 0..2^63 - 1, found n={n}, batch_size={batch_size}, seed={seed}"
         )
+    if choice is not None:
+        choice = model.check_choice(choice, n)
+    return _stream(model, n, seed, batch_size, choice, first)
+
+
+def _stream(model: FSVAE, n: int, seed: int, batch_size: int, choice: Tensor | None, first: int) -> Iterator[Tensor]:
     device = next(model.parameters()).device
-    training = model.training
-    model.eval()
-    try:
-        if choice is not None:
-            choice = model.check_choice(choice, n)
-        for start in range(0, n, batch_size):
-            b = min(batch_size, n - start)
-            drawn = picks(model, seed, first + start, b) if choice is None else choice[:, start : start + b]
-            drawn = F.pad(drawn, (0, 0, 0, -b % BLOCK))
-            with torch.no_grad():
-                images = model.decode(model.prior.sample(drawn.to(device)))[:b].cpu()
-            yield images  # outside of no_grad, which would otherwise last until the next batch is asked for
-    finally:
-        model.train(training)
+    for start in range(0, n, batch_size):
+        b = min(batch_size, n - start)
+        drawn = picks(model, seed, first + start, b) if choice is None else choice[:, start : start + b]
+        with evaluated(model):
+            images = model.decode(model.prior.sample(padded(drawn, 1).to(device)))[:b].cpu()
+        yield images
 
 
 def sample(
@@ -59,7 +76,8 @@ def sample(
     Args:
         model: runs in eval mode, by its running statistics; its mode is restored afterwards.
         n: how many images.
-        seed: owner of the randomness. Image i depends on (seed, i) alone, not on n or batch_size.
+        seed: owner of the randomness. Image i depends on (seed, i) alone, not on n or batch_size: on the CPU bit for
+            bit; on a GPU the libraries may sum in another order for another batch.
         batch_size: images per pass; costs memory, changes nothing else.
         choice: picks [T, n, L] in 0..k-1 that replay a run, instead of the seed's.
         first: number of the first image.

@@ -8,14 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..runtime import seeding
-from ..runtime.data import ImageDataset, batches, random_flip, to_float
+from ..core import SpikingLayer
+from ..runtime.data import ImageDataset, random_flip, to_float
 from ..runtime.loop import LoopConfig
 from ..runtime.pictures import save_grid, save_pairs
 from ..runtime.run import RunFolder
 from .config import FSVAEConfig, to_dict
 from .losses import Distance, elbo
 from .model import FSVAE
+from .reconstruct import reconstruct
 from .sample import sample
 
 SCHEDULED_FIRST, SCHEDULED_LAST = 0.1, 0.3  # probability of scheduled sampling over the epochs
@@ -71,6 +72,9 @@ class FSVAETask:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = FSVAE(config.model)
+        for layer in self.model.modules():
+            if isinstance(layer, SpikingLayer):
+                layer.checkpoint = config.save_memory
         if config.compile:  # the latent steps through time by itself
             self.model.encoder.compile()
             self.model.decoder.compile()
@@ -99,15 +103,11 @@ class FSVAETask:
         return {"test_mse": mse} | (self.score(epoch, self.model) if self.score else {})
 
     def _reconstruct(self) -> tuple[float, tuple[Tensor, Tensor]]:
-        device = next(self.model.parameters()).device
-        generator = seeding.generator(self.config.seed, seeding.Purpose.EVALUATION)
         n = min(TEST_IMAGES, len(self.test))
         error, shown = 0.0, None
-        for images, _ in batches(self.test, min(n, 250), order=torch.arange(n)):
-            x = to_float(images.to(device))
-            recon = self.model(x, generator=generator).recon
+        for x, recon in reconstruct(self.model, self.test, n, self.config.seed):
             error += F.mse_loss(recon, x, reduction="sum").item()
-            shown = shown or (x[:32].cpu(), recon[:32].cpu())
+            shown = shown or (x[:32], recon[:32])
         return error / (n * x[0].numel()), shown
 
     def story(self) -> dict[str, Any]:

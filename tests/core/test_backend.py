@@ -32,7 +32,7 @@ def test_float64_runs_on_the_reference():
         ("cpu", "cpu", torch.float64, "'cpu' cannot run: it stores float32, bfloat16, float16, found float64; convert"),
         ("cpu", "cuda", F32, "'cpu' cannot run: it runs on cpu tensors, found one on cuda; move"),
         ("triton", "cpu", F32, "'triton' cannot run: it runs on cuda tensors, found one on cpu; move"),
-        ("cupy", "cpu", F32, "unknown backend 'cupy': choose 'auto' or one of"),
+        ("cupy", "cpu", F32, r"unknown backend 'cupy' \(argument or \$FSVAE_TCJA_BACKEND\): choose 'auto' or one of"),
     ],
 )
 def test_a_name_never_falls_back(name, device, dtype, message):

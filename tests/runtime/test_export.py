@@ -78,7 +78,7 @@ def test_another_suffix_is_refused_before_an_image_is_drawn(tmp_path):
 
 def test_an_array_of_another_name_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"must end in \.npz"):
-        save_array(to_float(pixels()), tmp_path / "a.npy")
+        save_array(in_batches(pixels()), tmp_path / "a.npy")
 
 
 def test_images_out_of_range_leave_the_old_file(tmp_path):

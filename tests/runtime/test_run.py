@@ -48,7 +48,10 @@ def test_tensorboard_holds_the_rows(tmp_path):
 
 def test_a_folder_with_a_run_is_refused(tmp_path):
     run = started(tmp_path, rows=[1])
-    with pytest.raises(ValueError, match=rf"already holds a run; go on with --resume {tmp_path}, or choose another"):
+    with pytest.raises(ValueError, match=rf"already holds a run: go on with --resume {tmp_path}, or choose another"):
+        RunFolder(tmp_path)
+    run.checkpoint.unlink()
+    with pytest.raises(ValueError, match="already holds a run: it ended before it was saved, or choose another --out"):
         RunFolder(tmp_path)
     assert len(run.read_metrics()) == 1
 

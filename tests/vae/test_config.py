@@ -38,7 +38,9 @@ def test_unknown_key():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"T": 0}, "T must be >= 1, found 0"),
+        ({"T": 0}, "T must be a whole number >= 1, found 0"),
+        ({"T": 4.5}, "T must be a whole number >= 1, found 4.5"),
+        ({"in_channels": 2}, r"in_channels must be 1 \(grey\) or 3 \(RGB\), found 2"),
         ({"image_size": 28}, "4 encoder blocks make a model for 32x32 images, found image_size=28"),
         ({"image_size": 64}, r"64 pixels: 5"),
         ({"channels": ()}, "channels must name at least one block"),
@@ -56,6 +58,8 @@ def test_bad_model(values, message):
 def test_bad_attention_and_training():
     with pytest.raises(ValueError, match="placement must be one of"):
         TCJAConfig(placement="everywhere")
+    with pytest.raises(ValueError, match="kernels must be >= 1, found kernel_c=0"):
+        TCJAConfig(kernel_c=0)
     with pytest.raises(ValueError, match="fusion must be one of"):
         TCJAConfig(fusion="sum")
     with pytest.raises(ValueError, match="distance must be one of"):

@@ -21,7 +21,7 @@ def authors_state_dict(model: FSVAE) -> dict[str, torch.Tensor]:
     state = {key: ours[_rename(key, last)] for key in [*keys, "final_layer.1.weight", "final_layer.1.bias"]}
     state = {key: value[..., None] if value.dim() == 4 else value for key, value in state.items()}
     constants = {name: torch.zeros(1, model.config.latent, 1) for name in _CONSTANT[:2]}
-    return state | constants | {_CONSTANT[2]: torch.ones(1, 1, 1, 1, model.config.T)}
+    return state | constants | {_CONSTANT[2]: 0.8 ** torch.arange(model.config.T - 1, -1, -1.0).view(1, 1, 1, 1, -1)}
 
 
 @pytest.mark.parametrize("config", [FSVAEConfig(T=5, latent=7, k=3), LARGE])
@@ -72,6 +72,15 @@ def test_a_malicious_file_is_refused_and_never_run(tmp_path):
     assert not proof.exists()
 
 
+@pytest.mark.parametrize("name", ["prior.initial_input", "membrane_output_layer.coef"])
+def test_other_constants_are_refused(tmp_path, name):
+    state = authors_state_dict(FSVAE(LARGE))
+    state[name] = state[name] + 0.1
+    torch.save(state, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"another initial latent than 0 or another read-out decay than 0\.8"):
+        import_fsvae2022(tmp_path / "other.pth")
+
+
 def test_another_network(tmp_path):
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="not an FSVAE 2022 checkpoint: it lacks"):
@@ -85,5 +94,5 @@ def test_tensors_that_do_not_fit(tmp_path):
     state = authors_state_dict(FSVAE(LARGE))
     state["decoder_input.weight"] = torch.zeros(8, 7)
     torch.save(state, tmp_path / "odd.pth")
-    with pytest.raises(ValueError, match=r"does not fit an FSVAE of FSVAEConfig\(image_size=64"):
+    with pytest.raises(ValueError, match=r"decoder.from_latent.transform.weight has shape \[8, 7\], the model"):
         import_fsvae2022(tmp_path / "odd.pth")

@@ -8,6 +8,7 @@ from fsvae_tcja.runtime.data import load_images
 from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.vae.config import to_dict
+from fsvae_tcja.vae.reconstruct import reconstruct
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
 
 from .conftest import SMALL, awake
@@ -55,6 +56,26 @@ def test_scores_while_training_are_logged_and_change_nothing(digits, tmp_path):
     assert calls == [(1, False)]
     assert rows[-1]["score"] == 1.0
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), scored.parameters(), strict=True))
+
+
+def test_saving_memory_gives_the_same_weights(digits, tmp_path):
+    """Layers computed again in the backward pass: equal gradients, statistics counted once."""
+    plain, _ = train(TINY, digits, tmp_path / "plain")
+    saving, _ = train(replace(TINY, save_memory=True), digits, tmp_path / "saving")
+    assert all(
+        torch.equal(a, b) for a, b in zip(plain.state_dict().values(), saving.state_dict().values(), strict=True)
+    )
+
+
+def test_reconstructions_do_not_depend_on_the_batch_size(digits):
+    model = awake(SMALL)
+    x, whole = next(reconstruct(model, digits[1], 21, seed=1, batch_size=21))
+    assert whole.shape == x.shape == (21, 1, 32, 32)
+    for batch_size in (1, 5):
+        parts = [recon for _, recon in reconstruct(model, digits[1], 21, seed=1, batch_size=batch_size)]
+        assert torch.equal(torch.cat(parts), whole)
+    with pytest.raises(ValueError, match=r"n must be in 1\.\.297, the images of digits test; found 298"):
+        next(reconstruct(model, digits[1], 298))
 
 
 def test_scheduled_sampling_rises_over_the_epochs(digits):

@@ -1,0 +1,47 @@
+"""Reconstructing images of a data set, one seed per image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..runtime.data import batches, to_float
+from ..runtime.dataset import ImageDataset
+from .sample import evaluated, padded, picks
+
+if TYPE_CHECKING:
+    from .model import FSVAE
+
+
+def reconstruct(
+    model: FSVAE, images: ImageDataset, n: int, seed: int = 0, *, batch_size: int = 64
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Reconstruct the first n images of a data set, batch by batch.
+
+    Args:
+        model: runs in eval mode; its mode is restored.
+        images: of the model's size.
+        n: how many, 1 <= n <= len(images).
+        seed: owner of the latent draws. What image i becomes depends on (seed, i) alone.
+        batch_size: images per pass.
+
+    Yields:
+        originals and reconstructions [B, C, H, W] in [-1, 1], on the CPU.
+
+    Raises:
+        ValueError: n is not in 1..len(images).
+    """
+    if not 1 <= n <= len(images):
+        raise ValueError(f"n must be in 1..{len(images)}, the images of {images.name} {images.split}; found {n}")
+    device = next(model.parameters()).device
+    first = 0
+    for pixels, _ in batches(images, batch_size, order=torch.arange(n)):
+        x = to_float(pixels)
+        choice = picks(model, seed, first, len(x))
+        with evaluated(model):
+            recon = model(padded(x, 0).to(device), choice=padded(choice, 1)).recon[: len(x)].cpu()
+        yield x, recon
+        first += len(x)
