@@ -8,14 +8,9 @@ import torch
 
 from .core import backend
 from .runtime.data import ROOT_VARIABLE, data_root
+from .runtime.sources import FILES, missing_files
 
 PACKAGES = ("fsvae-tcja", "torch", "torchvision", "torch-fidelity", "numba", "triton", "numpy", "scipy")
-FOLDERS = {
-    "mnist": "MNIST/raw",
-    "fashion-mnist": "FashionMNIST/raw",
-    "cifar10": "cifar-10-batches-py",
-    "celeba": "celeba",
-}
 
 
 def _version(package: str) -> str:
@@ -35,8 +30,11 @@ def _devices() -> dict[str, str]:
 
 
 def _data(root: Path) -> dict[str, str]:
-    found = {name: "found" if (root / folder).is_dir() else "not there" for name, folder in FOLDERS.items()}
-    return {f"data root (${ROOT_VARIABLE} or ./data)": str(root), "digits": "found, part of scikit-learn"} | found
+    told = {f"data root (${ROOT_VARIABLE} or ./data)": str(root)}
+    for name, files in FILES.items():
+        absent = len(missing_files(name, root))
+        told[name] = f"{absent} of {len(files)} files missing" if absent else "found"
+    return told
 
 
 def report(root: str | Path | None = None) -> str:

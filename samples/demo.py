@@ -22,6 +22,7 @@ from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.pictures import save_curves, save_grid, save_pairs
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.vae.config import to_dict
+from fsvae_tcja.vae.losses import UNITS
 from fsvae_tcja.vae.model import FSVAE
 from fsvae_tcja.vae.presets import preset
 from fsvae_tcja.vae.reconstruct import reconstruct as reconstruct_images
@@ -75,7 +76,7 @@ def main() -> None:
     samples, reconstructions, curves = (run.path / f"{n}.png" for n in ("samples", "reconstructions", "curves"))
     mse = reconstruct(model, test, reconstructions)
     save_grid(drawn[:64], samples, columns=8, title=str(score))
-    save_curves(run.read_metrics(), curves)
+    save_curves(run.read_metrics(), curves, units=UNITS)
 
     print(f"""
 TCJA-FSVAE on digits, T = {config.model.T}, {outcome.step} steps in {outcome.seconds:.0f} s, seed {SEED}

@@ -1,3 +1,4 @@
+import itertools
 import json
 import shlex
 import signal
@@ -153,7 +154,13 @@ def test_run_folder(run):
     ]
     assert rows[0].keys() == {"step", "epoch", "loss", "mse", "mmd"}
     assert len(list((run / "tensorboard").iterdir())) == 1
-    pictures = {"epoch-001-reconstructions", "epoch-001-samples", "epoch-002-reconstructions", "epoch-002-samples"}
+    pictures = {
+        "curves",
+        "epoch-001-reconstructions",
+        "epoch-001-samples",
+        "epoch-002-reconstructions",
+        "epoch-002-samples",
+    }
     assert {p.stem for p in (run / "pictures").iterdir()} == pictures
     assert load(run).config == model
 
@@ -439,18 +446,21 @@ def test_doctor_without_data(capsys):
     assert told["torch"].split()[1] == torch.__version__.partition("+")[0]
     assert "reference (forced by FSVAE_TCJA_BACKEND)" in told["cpu"]
     assert "found" in told["digits"]
-    assert "not there" in told["mnist"] and "not there" in told["celeba"]
+    assert "4 of 4 files missing" in told["mnist"] and "2 of 2 files missing" in told["celeba"]
 
 
 @pytest.mark.parametrize("way", ["option", "environment"])
 def test_doctor_finds_data(capsys, tmp_path, monkeypatch, way):
-    (tmp_path / "here" / "MNIST" / "raw").mkdir(parents=True)
+    raw = tmp_path / "here" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, kind in itertools.product(("train", "t10k"), ("images-idx3", "labels-idx1")):
+        (raw / f"{part}-{kind}-ubyte.gz").touch()
     if way == "environment":
         monkeypatch.setenv("FSVAE_TCJA_DATA", str(tmp_path / "here"))
     assert main(["doctor", *(["--data-root", "here"] if way == "option" else [])]) == 0
     told = facts(capsys.readouterr().out)
     assert told["mnist"].endswith("  found")
-    assert "not there" in told["fashion-mnist"]
+    assert "missing" in told["fashion-mnist"]
 
 
 def test_an_error_as_a_process():

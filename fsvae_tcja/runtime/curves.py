@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from math import ceil, isfinite
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,15 +17,14 @@ PANEL = (4.4, 3.0)  # inches
 DENSE = 200  # points: a longer curve is drawn faintly under its running mean
 LOG_SPAN = 10  # a positive quantity whose largest value is at least that many times its smallest gets a log axis
 AXES = {"step": "iterations", "epoch": "epochs", "seconds": "s"}  # what grows with time: never drawn as a curve
-UNITS = {
-    "loss": "MSE + divergence",
-    "mse": "MSE, images in [-1, 1]",
-    "mmd": "squared difference of traces",
-    "kld": "nats",
-}
 
 
-def save_curves(metrics: Iterable[Mapping[str, object]], path: str | Path, x: str = "step") -> None:
+def save_curves(
+    metrics: Iterable[Mapping[str, object]],
+    path: str | Path,
+    x: str = "step",
+    units: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Draw every quantity of `metrics` against `x` in a panel of its own, as a PNG.
 
     A quantity measured on the test split ("test_mse") shares the panel of its name ("mse").
@@ -33,6 +33,7 @@ def save_curves(metrics: Iterable[Mapping[str, object]], path: str | Path, x: st
         metrics: rows {quantity: number}; a quantity need not be in every row, what is no finite number is passed over.
         path: of the PNG file; missing folders are made.
         x: the quantity along the horizontal axis.
+        units: {quantity: label of its axis}.
 
     Raises:
         ValueError: no row holds `x` and another number, or the path does not end in .png.
@@ -46,7 +47,7 @@ def save_curves(metrics: Iterable[Mapping[str, object]], path: str | Path, x: st
     figure = Figure((PANEL[0] * columns, PANEL[1] * rows), dpi=120, layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis, (quantity, curves) in zip(axes, panels.items(), strict=False):
-        _draw(axis, quantity, curves, x)
+        _draw(axis, quantity, curves, x, units.get(quantity, quantity))
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     with replacing(path, ".png") as temporary:
@@ -65,7 +66,7 @@ def _panels(metrics: Iterable[Mapping[str, object]], x: str) -> dict[str, dict[s
     return {key: {name: np.array(points, float) for name, points in panel.items()} for key, panel in panels.items()}
 
 
-def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str) -> None:
+def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str, label: str) -> None:
     for name, points in curves.items():
         steps, values = points.T
         if len(points) > DENSE:
@@ -82,7 +83,7 @@ def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str) -> N
         axis.yaxis.set_minor_formatter(NullFormatter())
     axis.set_title(quantity, loc="left", fontsize="medium", fontweight="bold")
     axis.set_xlabel(f"{x} ({AXES[x]})" if x in AXES else x)
-    axis.set_ylabel(UNITS.get(quantity, quantity))
+    axis.set_ylabel(label)
     axis.grid(alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
     if len(curves) > 1:

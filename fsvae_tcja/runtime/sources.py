@@ -14,6 +14,7 @@ from .idx import read_idx
 
 DIGITS_TRAIN = 1500  # of 1797
 MNIST_PREFIXES = {"train": "train", "test": "t10k"}
+MNIST_FILES = [f"{p}-{kind}-ubyte.gz" for p in MNIST_PREFIXES.values() for kind in ("images-idx3", "labels-idx1")]
 CIFAR10_FILES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]
 CELEBA_PARTITION = {"train": "0", "valid": "1", "test": "2"}
 CELEBA_CROP = 148
@@ -78,6 +79,20 @@ def load_celeba(split: str, size: int, root: Path, download: bool) -> FileImages
     paths = [images / name for name, part in rows if part == CELEBA_PARTITION[split]]
     labels = torch.full((len(paths),), -1)
     return FileImages("celeba", split, paths, labels, None, channels=3, size=size, crop=CELEBA_CROP)
+
+
+FILES = {  # what each data set needs below the root
+    "digits": [],
+    "mnist": [f"MNIST/raw/{name}" for name in MNIST_FILES],
+    "fashion-mnist": [f"FashionMNIST/raw/{name}" for name in MNIST_FILES],
+    "cifar10": [f"cifar-10-batches-py/{name}" for name in CIFAR10_FILES],
+    "celeba": ["celeba/img_align_celeba", "celeba/list_eval_partition.txt"],
+}
+
+
+def missing_files(name: str, root: Path) -> list[Path]:
+    """The files of a data set that are not below `root`."""
+    return _missing([root / file for file in FILES[name]])
 
 
 Loader = Callable[[str, int, Path, bool], ImageDataset]  # split, size, root, download

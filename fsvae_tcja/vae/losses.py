@@ -8,6 +8,12 @@ from torch import Tensor
 
 Distance = Literal["mmd", "kld"]
 
+UNITS = {
+    "loss": "MSE + distance",
+    "mse": "MSE, images in [-1, 1]",
+    "mmd": "squared difference of traces",
+    "kld": "nats",
+}
 KLD_WEIGHT = 1e-4
 KLD_EPS = 1e-2
 
@@ -41,8 +47,8 @@ def kld(q: Tensor, p: Tensor) -> Tensor:
     return divergence.sum(dim=(0, 2)).mean()
 
 
-def elbo(images: Tensor, recon: Tensor, q: Tensor, p: Tensor, distance: Distance = "mmd") -> dict[str, Tensor]:
-    """The training loss and its parts: {"loss", "mse", and the name of the distance}."""
+def losses(images: Tensor, recon: Tensor, q: Tensor, p: Tensor, distance: Distance = "mmd") -> dict[str, Tensor]:
+    """What training minimises, and its parts: {"loss", "mse", and the name of the distance}."""
     mse = F.mse_loss(recon, images)
     if distance == "mmd":
         divergence, weight = mmd(q, p), 1.0

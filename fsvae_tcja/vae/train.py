@@ -11,10 +11,10 @@ from torch import Tensor
 from ..core import SpikingLayer
 from ..runtime.data import ImageDataset, random_flip, to_float
 from ..runtime.loop import LoopConfig
-from ..runtime.pictures import save_grid, save_pairs
+from ..runtime.pictures import save_curves, save_grid, save_pairs
 from ..runtime.run import RunFolder
 from .config import FSVAEConfig, to_dict
-from .losses import Distance, elbo
+from .losses import UNITS, Distance, losses
 from .model import FSVAE
 from .reconstruct import reconstruct
 from .sample import sample
@@ -86,7 +86,7 @@ class FSVAETask:
         x = to_float(images)
         out = self.model(x, generator=generator, scheduled=self._scheduled(epoch))
         with torch.autocast(x.device.type, enabled=False):
-            return elbo(x, out.recon.float(), out.q, out.p, self.config.distance)
+            return losses(x, out.recon.float(), out.q, out.p, self.config.distance)
 
     def _scheduled(self, epoch: int) -> float:
         if not self.config.scheduled_sampling:
@@ -98,6 +98,7 @@ class FSVAETask:
         """Reconstruction error on the first test images; a grid of samples and one of reconstructions."""
         mse, shown = self._reconstruct()
         save_pairs(*shown, run.pictures / f"epoch-{epoch:03d}-reconstructions.png")
+        save_curves(run.read_metrics(), run.pictures / "curves.png", units=UNITS)
         drawn = sample(self.model, 64, self.config.seed)
         save_grid(drawn, run.pictures / f"epoch-{epoch:03d}-samples.png", columns=8)
         return {"test_mse": mse} | (self.score(epoch, self.model) if self.score else {})

@@ -24,7 +24,7 @@ from timing import copy_bandwidth, machine, multiply_rate
 from fsvae_tcja import FSVAE, FSVAEConfig
 from fsvae_tcja.core.memory import keep_freed_memory
 from fsvae_tcja.vae.config import TCJAConfig
-from fsvae_tcja.vae.losses import elbo
+from fsvae_tcja.vae.losses import losses
 from fsvae_tcja.vae.presets import preset
 
 
@@ -47,7 +47,7 @@ def ours(steps: int, batch: int, tcja: bool, precision: str = "fp32") -> tuple[C
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             out = model.train()(x)
         optimiser.zero_grad()
-        elbo(x, out.recon.float(), out.q.float(), out.p.float())["loss"].backward()
+        losses(x, out.recon.float(), out.q.float(), out.p.float())["loss"].backward()
         optimiser.step()
 
     return train, lambda: model.sample(64)

@@ -129,9 +129,10 @@ def test_axes_are_labelled_and_log_where_the_span_is_wide(monkeypatch, tmp_path)
     savefig = curves.Figure.savefig
     monkeypatch.setattr(curves.Figure, "savefig", lambda self, *a, **k: (drawn.append(self), savefig(self, *a, **k)))
     backend = matplotlib.rcParams._get("backend")
-    save_curves(ROWS, tmp_path / "curves.png")
+    save_curves(ROWS, tmp_path / "curves.png", units={"mse": "MSE, images in [-1, 1]"})
     mse, loss = drawn[0].axes
     assert (mse.get_xlabel(), mse.get_ylabel()) == ("step (iterations)", "MSE, images in [-1, 1]")
+    assert loss.get_ylabel() == "loss"
     assert (mse.get_yscale(), loss.get_yscale()) == ("log", "log")
     assert [text.get_text() for text in mse.get_legend().get_texts()] == ["mse", "test_mse"]
     assert pixels(tmp_path / "curves.png").shape[0] == 4 and os.listdir(tmp_path) == ["curves.png"]
