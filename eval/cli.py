@@ -1,5 +1,7 @@
 """python -m eval: score, reference, train-fad, train-classifier, protocols."""
 
+import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -22,9 +25,10 @@ from .fad import DIGITS_TRAINING, FULL_TRAINING, Autoencoder, train_autoencoder
 from .features import BATCH
 from .generators import Source, open_images
 from .images import ValueRange
-from .processes import launched_by_torchrun, rank
+from .processes import launched_by_torchrun, rank, world
 from .protocols import PROTOCOLS, get_protocol
 from .result import Score, save_scores
+from .scores import images_to_score
 from .training import TrainingConfig
 
 ProtocolName = Literal["standard", "fsvae2022", "strict"]
@@ -49,8 +53,10 @@ class ScoreCommand:
     """Images to score; None takes what the protocol fixes, else all."""
     seed: int | None = None
     """Seed that the images were drawn with, for the record."""
-    value_range: ValueRange = "-1..1"
-    """Range of floating point pixels, on either side."""
+    value_range: ValueRange | None = None
+    """Range of floating point pixels, which have to state it."""
+    reference_range: ValueRange | None = None
+    """The same for the reference."""
     size: int | None = None
     """Size of data sets (None: 32) and folders (None: their own)."""
     data_root: Path | None = None
@@ -62,30 +68,38 @@ class ScoreCommand:
     out: Path | None = None
     """A .json file for the scores."""
 
-    def run(self, source: Source | None = None) -> None:
-        """Score what `images` names, or a source that the caller has opened."""
+    def run(self, source: Callable[[torch.device], Source] | None = None) -> None:
+        """Score what `images` names, or the source that a function opens for the device of this process."""
         protocol = get_protocol(self.protocol)
-        with launched_by_torchrun(resolve(self.device)) as device, progress_bar("images") as advance:
-            if source is None:
-                source = open_images(self.images, value_range=self.value_range, size=self.size, root=self.data_root)
-            scores = evaluate(
-                source,
-                protocol,
-                self.scores,
-                reference=_reference(self.reference, self.protocol, self.value_range, self.size, self.data_root),
-                networks=self.networks,
-                n=self.n_images,
-                seed=self.seed,
-                batch=self.batch,
-                device=device,
-                progress=advance,
-            )
+        if self.out:
+            check_writable(self.out, ".json")
+        with launched_by_torchrun(resolve(self.device)) as device:
+            images = source(device) if source else self._images()
+            reference = _reference(self.reference, self.protocol, self.reference_range, self.size, self.data_root)
+            names = self.scores or protocol.default
+            counts = [images_to_score(protocol.recipe(name), self.n_images, images.n, images.name) for name in names]
+            with progress_bar("images", _share(max(counts, key=lambda n: n or math.inf), reference)) as advance:
+                scores = evaluate(
+                    images,
+                    protocol,
+                    names,
+                    reference=reference,
+                    networks=self.networks,
+                    n=self.n_images,
+                    seed=self.seed,
+                    batch=self.batch,
+                    device=device,
+                    progress=advance,
+                )
             first = rank() == 0
         if first:
             show(scores)
             if self.out:
                 save_scores(self.out, scores)
                 console().print(f"written to {self.out}")
+
+    def _images(self) -> Source:
+        return open_images(self.images, value_range=self.value_range, size=self.size, root=self.data_root)
 
 
 @dataclass(frozen=True)
@@ -102,8 +116,8 @@ class ReferenceCommand:
     """For which scores."""
     networks: Networks = field(default_factory=Networks)
     """Weights."""
-    value_range: ValueRange = "-1..1"
-    """Range of floating point pixels."""
+    value_range: ValueRange | None = None
+    """Range of floating point pixels, which have to state it."""
     size: int | None = None
     """Size of data sets (None: 32) and folders (None: their own)."""
     data_root: Path | None = None
@@ -112,16 +126,18 @@ class ReferenceCommand:
     """auto, cpu, cuda or mps."""
 
     def run(self) -> None:
-        with launched_by_torchrun(resolve(self.device)) as device, progress_bar("images") as advance:
-            paths = write_references(
-                _reference(self.images, self.protocol, self.value_range, self.size, self.data_root),
-                get_protocol(self.protocol),
-                self.scores,
-                self.out,
-                networks=self.networks,
-                device=device,
-                progress=advance,
-            )
+        with launched_by_torchrun(resolve(self.device)) as device:
+            images = _reference(self.images, self.protocol, self.value_range, self.size, self.data_root)
+            with progress_bar("images", _share(0, images)) as advance:
+                paths = write_references(
+                    images,
+                    get_protocol(self.protocol),
+                    self.scores,
+                    self.out,
+                    networks=self.networks,
+                    device=device,
+                    progress=advance,
+                )
             first = rank() == 0
         for path in paths if first else ():
             console().print(f"written to {path}")
@@ -230,8 +246,19 @@ def progress_bar(unit: str, total: int | None = None) -> Iterator[Callable[..., 
         yield lambda count, text="": bar.update(task, advance=count, description=text)
 
 
+def check_writable(path: Path, suffix: str) -> None:
+    """Raise ValueError, before hours of work, if a file could not be written there."""
+    if path.suffix != suffix:
+        raise ValueError(f"cannot write {path}: its name must end in {suffix}")
+    if path.is_dir():
+        raise ValueError(f"cannot write {path}: it is a folder; name a file")
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise ValueError(f"cannot write {path}: {parent} is no folder that may be written to")
+
+
 def _reference(
-    what: str | None, protocol: str, value_range: ValueRange, size: int | None, root: Path | None
+    what: str | None, protocol: str, value_range: ValueRange | None, size: int | None, root: Path | None
 ) -> Source | str | None:
     """Statistics stay paths, images are opened; a data set without a split takes the protocol's."""
     if what is None or holds_statistics(what):
@@ -241,9 +268,16 @@ def _reference(
     return open_images(what, value_range=value_range, size=size, root=root)
 
 
+def _share(scored: int | None, reference: Source | str | None) -> int | None:
+    """Images that this process reads, about; None: unknown."""
+    compared = 0 if reference is None or isinstance(reference, str) else reference.n
+    return None if scored is None or compared is None else math.ceil((scored + compared) / world())
+
+
 def _train(
     command: _TrainCommand, train: Callable[..., Autoencoder | Classifier], config: TrainingConfig, figure: str
 ) -> None:
+    check_writable(command.out, ".safetensors")
     train_set, test_set = (
         load_images(command.data, split, size=command.size, root=command.data_root) for split in ("train", "test")
     )

@@ -13,6 +13,7 @@ import torch
 from .domain import classifier_extractor, load_classifier
 from .fad import autoencoder_extractor, load_autoencoder
 from .features import BATCH, Extractor
+from .images import ValueRange
 from .inception import imagenet_extractor
 from .processes import rank
 from .protocols import Protocol, Recipe
@@ -50,6 +51,8 @@ def evaluate(
     seed: int | None = None,
     batch: int = BATCH,
     device: torch.device | str = "cpu",
+    value_range: ValueRange | None = None,
+    reference_range: ValueRange | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Score]:
     """Score images under a protocol.
@@ -63,6 +66,7 @@ def evaluate(
         networks: where weights lie.
         n, seed, batch, progress: see `compute`.
         device: where to compute.
+        value_range, reference_range: of floating point pixels on either side, which have to state it.
 
     Raises:
         FileNotFoundError: weights, images or a reference that are not there.
@@ -72,12 +76,12 @@ def evaluate(
     extractors = extractors_for(recipes, networks, device)
     pairs = list(zip(extractors, recipes, strict=True))
     compared = [pair for pair in pairs if pair[1].measure != "inception score"]
-    references = iter(_references(reference, compared, progress) if compared else [])
+    references = iter(_references(reference, compared, reference_range, progress) if compared else [])
     tasks = [
         Task(recipe, extractor, None if recipe.measure == "inception score" else next(references))
         for extractor, recipe in pairs
     ]
-    return compute(images, tasks, n=n, seed=seed, batch=batch, progress=progress)
+    return compute(images, tasks, n=n, seed=seed, batch=batch, value_range=value_range, progress=progress)
 
 
 def write_references(
@@ -88,6 +92,7 @@ def write_references(
     *,
     networks: Networks = Networks(),
     device: torch.device | str = "cpu",
+    value_range: ValueRange | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Path]:
     """Statistics of reference images for the scores of a protocol that are Frechet distances, a file each.
@@ -95,13 +100,17 @@ def write_references(
     Raises:
         ValueError: a score that keeps no statistics, or images that do not fit.
     """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"cannot write statistics into {folder}: it is a file; give a folder")
     recipes = [protocol.recipe(name) for name in scores]
     for recipe in recipes:
         if recipe.measure != "frechet":
             raise ValueError(f"{recipe.score} keeps no statistics: give it the reference images themselves")
     extractors = extractors_for(recipes, networks, device)
-    references = make_references(images, list(zip(extractors, recipes, strict=True)), progress=progress)
-    paths = [_statistics_file(Path(folder), recipe) for recipe in recipes]
+    pairs = list(zip(extractors, recipes, strict=True))
+    references = make_references(images, pairs, value_range=value_range, progress=progress)
+    paths = [_statistics_file(folder, recipe) for recipe in recipes]
     for path, recipe, reference, extractor in zip(paths, recipes, references, extractors, strict=True):
         reference.check(extractor, recipe)
         if rank() == 0:
@@ -114,7 +123,10 @@ def _statistics_file(folder: Path, recipe: Recipe) -> Path:
 
 
 def _references(
-    given: Any, wanted: list[tuple[Extractor, Recipe]], progress: Callable[[int], None] | None
+    given: Any,
+    wanted: list[tuple[Extractor, Recipe]],
+    value_range: ValueRange | None,
+    progress: Callable[[int], None] | None,
 ) -> list[Reference]:
     """The references of the scores that compare."""
     if given is None:
@@ -124,7 +136,7 @@ def _references(
         return [given] * len(wanted)
     if isinstance(given, (str, Path)) and holds_statistics(given):
         return [_stored(Path(given).expanduser(), extractor, recipe) for extractor, recipe in wanted]
-    return make_references(given, wanted, progress=progress)
+    return make_references(given, wanted, value_range=value_range, progress=progress)
 
 
 def holds_statistics(path: str | Path) -> bool:
@@ -145,7 +157,14 @@ def _has_moments(path: Path) -> bool:
 
 def _stored(path: Path, extractor: Extractor, recipe: Recipe) -> Reference:
     if path.suffix != ".npz":
-        return load_reference(path if path.suffix == ".safetensors" else _statistics_file(path, recipe))
+        file = path if path.suffix == ".safetensors" else _statistics_file(path, recipe)
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"there are no statistics for the {recipe.score} of protocol {recipe.protocol} at {file}; make them: "
+                f"python -m eval reference IMAGES --protocol {recipe.protocol} --scores {recipe.score} "
+                f"--out {file.parent}"
+            )
+        return load_reference(file)
     if recipe.protocol != "fsvae2022":
         raise ValueError(
             f"{path} says nothing about how it was made: only protocol fsvae2022 takes such statistics; "

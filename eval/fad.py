@@ -191,5 +191,5 @@ def score_fad(
     recipe = protocol.recipe("FAD")
     extractor = autoencoder_extractor(autoencoder, recipe, device)
     if not isinstance(reference, Reference):
-        reference = make_reference(reference, extractor, recipe)
-    return score(images, extractor, recipe, reference, n=n, seed=seed)
+        reference = make_reference(reference, extractor, recipe, value_range="-1..1")
+    return score(images, extractor, recipe, reference, n=n, seed=seed, value_range="-1..1")

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from .generators import Source
 from .images import check_images
+from .precision import full_precision
 from .processes import gather
+from .randomness import isolated_randomness
 
 BATCH = 256
 """Images per batch where a score does not depend on it."""
@@ -86,7 +88,12 @@ def sum_device(device: torch.device) -> torch.device:
 
 @torch.inference_mode()
 def run(
-    source: Source, jobs: Sequence[Job], *, batch: int = BATCH, progress: Callable[[int], None] | None = None
+    source: Source,
+    jobs: Sequence[Job],
+    *,
+    batch: int = BATCH,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
 ) -> None:
     """Read a source once and fill the collectors of all jobs.
 
@@ -94,6 +101,7 @@ def run(
         source: the images; only as many are drawn as the longest job needs.
         jobs: what to compute from them.
         batch: images per batch.
+        seed: of the global random state while images are drawn, which is left as it was.
         progress: called with the number of images of each batch done.
 
     Raises:
@@ -104,11 +112,12 @@ def run(
     counts = [job.n for job in jobs]
     longest = None if None in counts else max(counts)
     found = False
-    for start, images in source.batches(batch, longest):
-        found = True
-        _feed(jobs, images, start)
-        if progress:
-            progress(len(images))
+    with isolated_randomness(seed):
+        for start, images in source.batches(batch, longest, seed):
+            found = True
+            _feed(jobs, images, start)
+            if progress:
+                progress(len(images))
     if not any(gather(found)):
         raise ValueError(f"there are no images to score: {source.name} is empty")
     for job in jobs:
@@ -125,5 +134,6 @@ def _feed(jobs: Sequence[Job], images: Tensor, start: int) -> None:
         key = (id(job.extractor), count)
         if key not in done:
             check_images(images, job.extractor.channels, job.extractor.size)
-            done[key] = job.extractor.features(images[:count].to(job.extractor.device))
+            with full_precision(job.extractor.device):
+                done[key] = job.extractor.features(images[:count].to(job.extractor.device))
         job.collector.update(done[key][job.layer], start)

@@ -22,9 +22,13 @@ from fsvae_tcja.runtime.sources import SOURCES
 
 from .images import RANGES, ValueRange, canonical, regroup, too_few
 from .processes import rank, world
+from .randomness import isolated_randomness
 
 Draw = Callable[[int, int], Tensor]
-"""(start, count) -> the images start .. start + count - 1 [count, C, H, W] of a seeded stream."""
+"""(start, count) -> the images start .. start + count - 1 [count, C, H, W] of a seeded stream.
+
+The global random state is seeded for each call; a state of the callable's own must follow from `start`.
+"""
 
 
 class Source(Protocol):
@@ -36,8 +40,14 @@ class Source(Protocol):
     split: str | None
     """Which part of a data set they are, if of one."""
 
-    def batches(self, batch: int, n: int | None) -> Iterator[tuple[int, Tensor]]:
-        """(position of the first, images [B, C, H, W]) for this process, of the first n images (None: all)."""
+    value_range: ValueRange | None
+    """Stated range of floating point pixels; None: there are none."""
+
+    def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
+        """(position of the first, images [B, C, H, W]) for this process, of the first n images (None: all).
+
+        Draws that use the global random state depend on (seed, position of the batch), not on the process.
+        """
 
 
 @dataclass(frozen=True)
@@ -47,18 +57,20 @@ class IndexedImages:
     name: str
     n: int | None
     draw: Draw
-    value_range: ValueRange = "-1..1"
+    value_range: ValueRange | None = None
     split: str | None = None
 
-    def batches(self, batch: int, n: int | None) -> Iterator[tuple[int, Tensor]]:
+    def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
         if n is None and self.n is None:
-            raise ValueError(f"{self.name} draws as many images as one likes: say how many to score (n)")
+            raise ValueError(f"{self.name} draws as many images as one likes: say how many to score (n, --n-images)")
         n = self.n if n is None else n
         if self.n is not None and self.n < n:
             raise too_few(n, self.n)
         for start in range(rank() * batch, n, world() * batch):
             count = min(batch, n - start)
-            images = canonical(self.draw(start, count), self.value_range)
+            with isolated_randomness(seed, start):
+                drawn = self.draw(start, count)
+            images = canonical(drawn, self.value_range)
             if len(images) != count:
                 raise ValueError(f"{self.name} was asked for {count} images and gave {len(images)}")
             yield start, images
@@ -70,11 +82,11 @@ class StreamedImages:
 
     name: str
     stream: Iterable[Any]
-    value_range: ValueRange = "-1..1"
+    value_range: ValueRange | None = None
     n: None = None
     split: None = None
 
-    def batches(self, batch: int, n: int | None) -> Iterator[tuple[int, Tensor]]:
+    def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
         images = (canonical(_first(item), self.value_range) for item in self.stream)
         for index, group in enumerate(regroup(images, batch, n)):
             if index % world() == rank():
@@ -89,7 +101,7 @@ def _first(item: Any) -> Tensor:
 def open_images(
     what: Any,
     *,
-    value_range: ValueRange = "-1..1",
+    value_range: ValueRange | None = None,
     size: int | None = None,
     root: str | Path | None = None,
     name: str | None = None,
@@ -100,7 +112,7 @@ def open_images(
         what: a tensor or array; a callable (start, count) -> images; a path to a folder, .npy or .npz; the name of a
             data set and a split, "mnist:test"; an `ImageDataset`; a DataLoader or any iterable of batches or of
             (images, labels). Tensors and batches are [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
-        value_range: range of floating point pixels; 8-bit images are always 0..255.
+        value_range: range of floating point pixels, which have to state it; 8-bit images are always 0..255.
         size: height and width of data sets (32 if None) and folders (that of the images if None, which must agree).
         root: where data sets lie, see `data_root`.
         name: what to call it in reports.
@@ -109,7 +121,7 @@ def open_images(
         FileNotFoundError: a path that does not exist.
         ValueError: anything else, an empty folder, or a file that holds no images.
     """
-    if value_range not in RANGES:
+    if value_range is not None and value_range not in RANGES:
         raise ValueError(f"unknown value range {value_range!r}: choose one of {', '.join(RANGES)}")
     if isinstance(what, (IndexedImages, StreamedImages)):
         return what
@@ -134,7 +146,7 @@ def open_images(
 
 
 def _open_path(
-    what: str | Path, value_range: ValueRange, size: int | None, root: str | Path | None, name: str | None
+    what: str | Path, value_range: ValueRange | None, size: int | None, root: str | Path | None, name: str | None
 ) -> Source:
     data, _, split = str(what).partition(":")
     if data in SOURCES:
@@ -153,7 +165,7 @@ def _open_dataset(dataset: ImageDataset, name: str | None) -> IndexedImages:
         return dataset.__getitems__(list(range(start, start + count)))[0]
 
     split = dataset.split if dataset.name in SOURCES else None
-    return IndexedImages(name or f"{dataset.name} {dataset.split}", len(dataset), draw, split=split)
+    return IndexedImages(name or f"{dataset.name} {dataset.split}", len(dataset), draw, None, split)
 
 
 def _open_folder(folder: Path, size: int | None, name: str | None) -> IndexedImages:
@@ -174,7 +186,7 @@ def _open_folder(folder: Path, size: int | None, name: str | None) -> IndexedIma
                     )
         return images
 
-    return IndexedImages(name or folder.absolute().name, len(dataset), draw)
+    return IndexedImages(name or folder.absolute().name, len(dataset), draw, None)
 
 
 def _side(path: Path) -> int:

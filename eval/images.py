@@ -6,21 +6,27 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fsvae_tcja.runtime.data import to_float, to_uint8
+from fsvae_tcja.runtime.data import to_uint8
 
 ValueRange = Literal["-1..1", "0..1", "0..255"]
 RANGES: dict[str, tuple[float, float]] = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0), "0..255": (0.0, 255.0)}
 
 
-def canonical(images: Tensor, value_range: ValueRange = "-1..1") -> Tensor:
+def canonical(images: Tensor, value_range: ValueRange | None = None) -> Tensor:
     """Images [B, C, H, W] of a stated range -> the same, floating point brought to [-1, 1]; uint8 stays.
 
     Raises:
-        ValueError: not images (see `check_images`), NaN or infinite pixels, or pixels outside the stated range.
+        ValueError: not images (see `check_images`), NaN or infinite pixels, floating point pixels without a stated
+            range or outside of it.
     """
     check_images(images)
     if images.dtype == torch.uint8:
         return images
+    if value_range is None:
+        raise ValueError(
+            f"the range of floating point pixels is not stated: say value_range (--value-range), {' or '.join(RANGES)}"
+        )
+    images = images if images.dtype == torch.float64 else images.float()
     if not images.isfinite().all():
         raise ValueError("the images hold NaN or infinite pixels: the generator diverged")
     low, high = RANGES[value_range]
@@ -60,9 +66,9 @@ def as_uint8(images: Tensor) -> Tensor:
     return images if images.dtype == torch.uint8 else to_uint8(images)
 
 
-def as_float(images: Tensor) -> Tensor:
-    """Canonical images -> floating point in [-1, 1]; floating point is left as it is."""
-    return to_float(images) if images.dtype == torch.uint8 else images
+def as_float(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Canonical images -> [-1, 1] in a type of its own: x / 127.5 - 1 of 8 bits, computed in that type."""
+    return images.to(dtype) / 127.5 - 1 if images.dtype == torch.uint8 else images.to(dtype)
 
 
 def as_rgb(images: Tensor) -> Tensor:

@@ -8,10 +8,12 @@ from torch import Tensor, nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.utils import create_feature_extractor
 
+from fsvae_tcja.runtime import checkpoint
+
 from .features import Extractor
 from .images import as_float, as_rgb, as_uint8
-from .networks import read_pth
 from .protocols import INCEPTION_LAYERS, Recipe
+from .randomness import isolated_randomness
 from .weights import find_weights
 
 PART = 64  # images at once in a network of this size
@@ -26,6 +28,7 @@ FIDELITY_NAMES = {"inception 2015-12-05": "inception-v3-compat", "vgg16": "vgg16
 DIMS = INCEPTION_LAYERS | {"logits_unbiased": 1008, "fc2_relu": 4096}
 
 
+@isolated_randomness()
 def imagenet_extractor(
     recipe: Recipe,
     layers: set[str],
@@ -113,8 +116,8 @@ def _torchvision(recipe: Recipe, layers: list[str], path: Path) -> nn.Module:
 
     network = inception_v3(weights=None, transform_input=False, init_weights=False)
     try:
-        network.load_state_dict(read_pth(path))
-    except RuntimeError as error:
+        checkpoint.load_into(network, checkpoint.read_state_dict(path), path)
+    except ValueError as error:
         raise _wrong_weights(path, recipe, error) from error
     return _Logits(network.eval().requires_grad_(False))
 
@@ -132,4 +135,6 @@ class _Logits(nn.Module):
 
 
 def _wrong_weights(path: Path, recipe: Recipe, error: Exception) -> ValueError:
-    return ValueError(f"{path} does not hold the weights of the {recipe.extractor} network: {str(error)[:200]}")
+    return ValueError(
+        f"{path} does not hold the weights of the {recipe.extractor} network: {' '.join(str(error).split())[:200]}"
+    )

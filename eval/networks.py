@@ -13,6 +13,7 @@ from fsvae_tcja.runtime import checkpoint
 from .images import as_float, as_uint8
 from .protocols import Recipe
 from .provenance import tensors_sha256
+from .randomness import isolated_randomness
 
 
 def save_network(path: str | Path, kind: str, network: nn.Module, provenance: dict[str, Any]) -> None:
@@ -37,7 +38,7 @@ def read_network(path: str | Path, kind: str, command: str) -> tuple[dict[str, T
     if not path.is_file():
         raise FileNotFoundError(f"there is no {kind} {path.absolute()}; make one with `{command}`")
     if path.suffix in (".pth", ".pt"):
-        return read_pth(path), {"file": path.name}
+        return checkpoint.read_state_dict(path), {"file": path.name}
     state, story = checkpoint.read(path)
     if story.get("kind") != kind:
         raise ValueError(f"{path} holds {story.get('kind', 'a model')}, expected {kind}")
@@ -46,21 +47,7 @@ def read_network(path: str | Path, kind: str, command: str) -> tuple[dict[str, T
     return state, story["provenance"]
 
 
-def read_pth(path: Path) -> dict[str, Tensor]:
-    """A plain state dict, never unpickled freely.
-
-    Raises:
-        ValueError: truncated, or anything but names and tensors.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises OSError, RuntimeError, UnpicklingError, EOFError, ...
-        raise ValueError(f"{path} is truncated or no plain PyTorch state dict; fetch it again") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} is no plain PyTorch state dict: expected names and tensors")
-    return state
-
-
+@isolated_randomness()
 def fill(path: str | Path, kind: str, state: dict[str, Tensor], build: Callable[[dict[str, Tensor]], nn.Module]) -> Any:
     """The network that `build` makes for the sizes in `state`, with these weights, in evaluation mode.
 
@@ -69,9 +56,9 @@ def fill(path: str | Path, kind: str, state: dict[str, Tensor], build: Callable[
     """
     try:
         network = build(state)
-        network.load_state_dict(state)
+        checkpoint.load_into(network, state, path)
     except (KeyError, IndexError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{path} holds no weights of the {kind}: {str(error)[:300]}") from error
+        raise ValueError(f"{path} holds no weights of the {kind}: {error}") from error
     return network.eval()
 
 
@@ -97,5 +84,6 @@ def pixels_for(network: nn.Module, images: Tensor, recipe: Recipe) -> Tensor:
 
     One memory layout whatever the source's: float32 sums in another order move a covariance by 3e-5.
     """
-    images = as_float(as_uint8(images) if recipe.quantise else images)
-    return images.to(next(network.parameters())).clone(memory_format=torch.contiguous_format)
+    parameter = next(network.parameters())
+    images = as_float(as_uint8(images) if recipe.quantise else images, parameter.dtype)
+    return images.to(parameter.device).clone(memory_format=torch.contiguous_format)

@@ -33,12 +33,14 @@ class Score:
     """Seed that the images were drawn with; None if they were not drawn here."""
     images: str
     """Where the images came from, in words."""
+    value_range: str | None
+    """Range of floating point pixels as it was stated; None: not stated, 8 bits."""
     extractor: str
     """SHA-256 of the extractor's weights."""
     extractor_description: str
     """The same in words."""
     reference: str | None
-    """SHA-256 of what was compared with: statistics and their key; None where nothing was."""
+    """SHA-256 of what was compared with: its images, extractor and extraction; None where nothing was."""
     reference_description: str
     """The same in words."""
     recipe: dict[str, Any]
@@ -66,9 +68,10 @@ class Score:
 
     def __str__(self) -> str:
         spread = "" if self.std is None else f" ± {self.std:.3g}"
+        seed = "" if self.seed is None else f", seed {self.seed}"
         return (
-            f"{self.name} {self.value:.4g}{spread} "
-            f"({self.protocol}, n = {self.n}, {self.extractor_description}, against {self.reference_description})"
+            f"{self.name} {self.value:.4g}{spread} ({self.protocol}, n = {self.n}{seed}, "
+            f"{self.extractor_description} {self.extractor[:8]}, against {self.reference_description})"
         )
 
     def to_json(self) -> str:

@@ -10,10 +10,10 @@ from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, p
 
 from .features import BATCH, Collector, Extractor, Job, run, sum_device
 from .frechet import frechet_distance
-from .generators import open_images
+from .generators import Source, open_images
+from .images import ValueRange
 from .inception_score import InceptionScore, split_of_each
 from .protocols import Recipe
-from .randomness import isolated_randomness
 from .result import Score
 from .stats import Reference, collector_for, common_batch
 
@@ -39,6 +39,7 @@ def compute(
     n: int | None = None,
     seed: int | None = None,
     batch: int = BATCH,
+    value_range: ValueRange | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Score]:
     """Scores of one set of images, in one pass over it. The global random state is left as it was.
@@ -47,31 +48,31 @@ def compute(
         images: a source, or what `open_images` takes.
         tasks: which scores.
         n: images to score; None takes what the protocol fixes, else all.
-        seed: recorded; the global random state has it while images are drawn.
+        seed: recorded; the global random state follows from it, or from 0, while images are drawn.
         batch: images per batch where no recipe fixes it.
+        value_range: see `open_images`.
         progress: called with the number of images of each batch done.
 
     Raises:
         ValueError: images that do not fit, fewer than n, or a reference of another extractor or recipe.
     """
-    source = open_images(images)
+    source = open_images(images, value_range=value_range)
     for task in tasks:
         if task.reference is not None:
             task.reference.check(task.extractor, task.recipe)
         elif task.recipe.measure != "inception score":
             raise ValueError(f"{task.recipe.score} compares images with others: give a reference")
-    counts = [_count(task.recipe, n, source.n, source.name) for task in tasks]
+    counts = [images_to_score(task.recipe, n, source.n, source.name) for task in tasks]
     collectors = [_collector(task, count) for task, count in zip(tasks, counts, strict=True)]
     jobs = [
         Job(task.extractor, task.recipe.layer, collector, count)
         for task, collector, count in zip(tasks, collectors, counts, strict=True)
     ]
-    with isolated_randomness(seed):
-        run(source, jobs, batch=common_batch([task.recipe for task in tasks], batch), progress=progress)
+    run(source, jobs, batch=common_batch([task.recipe for task in tasks], batch), seed=seed or 0, progress=progress)
     return [
         score
         for task, collector in zip(tasks, collectors, strict=True)
-        for score in _scores(task, collector, seed, source.name)
+        for score in _scores(task, collector, seed, source)
     ]
 
 
@@ -84,18 +85,28 @@ def score(
     n: int | None = None,
     seed: int | None = None,
     batch: int = BATCH,
+    value_range: ValueRange | None = None,
 ) -> Score:
-    """`compute` for one score."""
-    return compute(images, [Task(recipe, extractor, reference)], n=n, seed=seed, batch=batch)[0]
+    """`compute` for one score.
+
+    Raises:
+        ValueError: what `compute` raises, or a recipe that gives two scores.
+    """
+    if recipe.measure == "precision recall":
+        raise ValueError(f"{recipe.score} gives two scores, Precision and Recall: use compute")
+    task = Task(recipe, extractor, reference)
+    return compute(images, [task], n=n, seed=seed, batch=batch, value_range=value_range)[0]
 
 
-def _count(recipe: Recipe, asked: int | None, there: int | None, name: str) -> int | None:
-    """Images to score; None: all of a stream whose length is unknown."""
+def images_to_score(recipe: Recipe, asked: int | None, there: int | None, name: str) -> int | None:
+    """Of `there` images called `name`; None: all of a stream whose length is unknown."""
     count = recipe.images(asked) or there
     if asked is None and recipe.at_most is not None and count is not None:
         count = min(count, recipe.at_most)
     if count is None and recipe.measure == "inception score":
-        raise ValueError(f"{recipe.score} is split before it is computed: say how many images of {name} to score (n)")
+        raise ValueError(
+            f"{recipe.score} is split before it is computed: say how many images of {name} to score (n, --n-images)"
+        )
     return count
 
 
@@ -107,14 +118,14 @@ def _collector(task: Task, count: int | None) -> Collector:
     return InceptionScore(split, extractor.dims[recipe.layer], sum_device(extractor.device))
 
 
-def _scores(task: Task, collector: Any, seed: int | None, images: str) -> list[Score]:
+def _scores(task: Task, collector: Any, seed: int | None, source: Source) -> list[Score]:
     recipe, reference = task.recipe, task.reference
     notes: tuple[str, ...] = ()
     if recipe.measure == "inception score":
         values = {recipe.score: collector.value()}
     elif recipe.measure == "frechet":
         values = {recipe.score: (frechet_distance(collector, reference.statistics), None)}
-        notes = _rank_notes(recipe.score, {"scored": collector.n, "reference": reference.statistics.n}, collector.dim)
+        notes = _rank_notes(recipe.score, {"scored": collector.n, "reference": reference.n}, collector.dim)
     elif recipe.measure == "kid":
         values, notes = {recipe.score: _kid(collector, reference)}, _kid_notes(collector, reference)
     else:
@@ -127,24 +138,25 @@ def _scores(task: Task, collector: Any, seed: int | None, images: str) -> list[S
             protocol=recipe.protocol,
             n=collector.n,
             seed=seed,
-            images=images,
+            images=source.name,
+            value_range=source.value_range,
             extractor=task.extractor.sha256,
             extractor_description=task.extractor.name,
             reference=reference.sha256 if reference else None,
             reference_description=reference.description if reference else "no reference",
             recipe=recipe.as_dict(),
-            notes=notes,
+            notes=notes + (reference.notes if reference else ()),
         )
         for name, (value, std) in values.items()
     ]
 
 
-def _rank_notes(name: str, counts: dict[str, int], dim: int) -> tuple[str, ...]:
+def _rank_notes(name: str, counts: dict[str, int | None], dim: int) -> tuple[str, ...]:
     notes = tuple(
         f"{name}: {n} {which} images for {dim} features: their covariance has rank {n - 1} at most, "
         "the distance is biased upwards"
         for which, n in counts.items()
-        if n <= dim
+        if n is not None and n <= dim
     )
     for note in notes:
         warnings.warn(note, stacklevel=2)

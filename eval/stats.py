@@ -15,8 +15,9 @@ from fsvae_tcja.runtime import checkpoint
 from .features import BATCH, Extractor, FeatureStore, Job, run, sum_device
 from .frechet import GaussianStatistics
 from .generators import Source, open_images
+from .images import ValueRange
 from .protocols import Recipe
-from .provenance import ImageDigest, json_sha256, tensors_sha256
+from .provenance import ImageDigest, json_sha256, library_versions, tensors_sha256
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Reference:
     """Moments where a Frechet distance is wanted, all features for KID, precision and recall."""
     key: dict[str, Any]
     """What went into them: "data" (name, split, n, hash of the pixels), "extractor" and "extraction"."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the score must know of them."""
 
     @property
     def sha256(self) -> str:
@@ -34,8 +37,13 @@ class Reference:
         return json_sha256(self.key)
 
     @property
+    def n(self) -> int | None:
+        """Images that went into them; None: unknown."""
+        return self.key["data"]["n"]
+
+    @property
     def description(self) -> str:
-        return f"{self.key['data']['name']}, {self.statistics.n} images"
+        return f"{self.key['data']['name']}, {'an unknown number of' if self.n is None else self.n} images"
 
     def check(self, extractor: Extractor, recipe: Recipe) -> None:
         """Refuse what was made with another extractor, by another recipe or from another split.
@@ -57,10 +65,15 @@ class Reference:
             )
 
     def save(self, path: str | Path) -> None:
-        """Write moments to a .safetensors file with the key in its metadata."""
-        checkpoint.write(
-            path, _moments(self.statistics), {"kind": "statistics", "n": self.statistics.n, "key": self.key}
-        )
+        """Write moments to a .safetensors file with the key, library versions and a hash of all in its metadata."""
+        moments = _moments(self.statistics)
+        story = {"kind": "statistics", "n": self.statistics.n, "key": self.key, "versions": library_versions()}
+        checkpoint.write(path, moments, story | {"sha256": _content_sha256(moments, story)})
+
+
+def _content_sha256(moments: dict[str, Tensor], story: dict[str, Any]) -> str:
+    said = {name: value for name, value in story.items() if name != "sha256"}
+    return json_sha256([tensors_sha256(moments), said])
 
 
 def _moments(statistics: GaussianStatistics) -> dict[str, Tensor]:
@@ -82,8 +95,8 @@ class _Hashed:
     def name(self) -> str:
         return self.source.name
 
-    def batches(self, batch: int, n: int | None) -> Iterator[tuple[int, Tensor]]:
-        for start, images in self.source.batches(batch, n):
+    def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
+        for start, images in self.source.batches(batch, n, seed):
             self.digest.update(images, start)
             yield start, images
 
@@ -93,6 +106,7 @@ def make_references(
     wanted: Sequence[tuple[Extractor, Recipe]],
     *,
     n: int | None = None,
+    value_range: ValueRange | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Reference]:
     """One reference for each pair of extractor and recipe, in one pass over the first n images (None: all).
@@ -101,12 +115,13 @@ def make_references(
         images: a source, or what `open_images` takes.
         wanted: for which scores.
         n: images to use.
+        value_range: see `open_images`.
         progress: called with the number of images of each batch done.
 
     Raises:
         ValueError: images that do not fit, or fewer than n.
     """
-    source = open_images(images)
+    source = open_images(images, value_range=value_range)
     digest = ImageDigest()
     collectors = [collector_for(extractor, recipe) for extractor, recipe in wanted]
     jobs = [
@@ -127,9 +142,15 @@ def common_batch(recipes: Sequence[Recipe], free: int) -> int:
     return next((recipe.batch for recipe in recipes if recipe.batch is not None), free)
 
 
-def make_reference(images: Any, extractor: Extractor, recipe: Recipe, n: int | None = None) -> Reference:
+def make_reference(
+    images: Any,
+    extractor: Extractor,
+    recipe: Recipe,
+    n: int | None = None,
+    value_range: ValueRange | None = None,
+) -> Reference:
     """`make_references` for one score."""
-    return make_references(images, [(extractor, recipe)], n=n)[0]
+    return make_references(images, [(extractor, recipe)], n=n, value_range=value_range)[0]
 
 
 def collector_for(extractor: Extractor, recipe: Recipe) -> GaussianStatistics | FeatureStore:
@@ -144,24 +165,34 @@ def load_reference(path: str | Path) -> Reference:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: truncated, or not reference statistics.
+        ValueError: truncated, altered, or not reference statistics.
     """
     tensors, story = checkpoint.read(path)
     if story.get("kind") != "statistics":
         raise ValueError(f"{path} holds {story.get('kind', 'a model')}, expected reference statistics")
-    return Reference(GaussianStatistics.from_moments(tensors["mean"], tensors["covariance"], story["n"]), story["key"])
+    if story.get("sha256") != _content_sha256(tensors, story):
+        raise ValueError(f"the statistics in {path} were altered after they were saved; make them anew")
+    statistics = GaussianStatistics.from_moments(tensors["mean"], tensors["covariance"], story["n"])
+    return Reference(statistics, story["key"], _version_notes(story["versions"]))
 
 
-def load_fsvae2022_reference(path: str | Path, extractor: Extractor, recipe: Recipe, n: int = 10_000) -> Reference:
+def _version_notes(versions: dict[str, str]) -> tuple[str, ...]:
+    now = library_versions()
+    others = [f"{name} {versions.get(name)} (now {now[name]})" for name in now if versions.get(name) != now[name]]
+    return (f"the reference statistics were made with {', '.join(others)}",) if others else ()
+
+
+def load_fsvae2022_reference(path: str | Path, extractor: Extractor, recipe: Recipe, n: int | None = None) -> Reference:
     """Read statistics as the FSVAE authors publish them: an .npz with `mu` [d] and `sigma` [d, d].
 
-    Such a file does not say which extractor made it: the caller answers for that.
+    Such a file says neither which extractor nor how many images made it: the caller answers for that, and the
+    score bears a note.
 
     Args:
         path: the file; never unpickled.
         extractor: the network that it belongs to.
         recipe: the recipe that it was made by.
-        n: images that went into it: all of a test split.
+        n: images that went into it, if known.
 
     Raises:
         FileNotFoundError: no such file.
@@ -171,11 +202,12 @@ def load_fsvae2022_reference(path: str | Path, extractor: Extractor, recipe: Rec
     try:
         with np.load(path, allow_pickle=False) as file:
             mean, covariance = (torch.from_numpy(file[name]) for name in ("mu", "sigma"))
-        statistics = GaussianStatistics.from_moments(mean, covariance, n)
+        statistics = GaussianStatistics.from_moments(mean, covariance, n or 2)  # the covariance is divided already
     except (ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not an .npz with mu [d] and sigma [d, d]: {error}") from error
     dim = extractor.dims[recipe.layer]
     if statistics.dim != dim:
         raise ValueError(f"{path} has {statistics.dim} features, the {extractor.name} {dim}: it belongs to another")
     data = {"name": path.stem, "split": None, "n": n, "moments": tensors_sha256(_moments(statistics))}
-    return Reference(statistics, {"data": data} | _key(extractor, recipe))
+    note = f"{path.name} does not say which extractor made it: that it was this one is unverified"
+    return Reference(statistics, {"data": data} | _key(extractor, recipe), (note,))

@@ -9,7 +9,8 @@ import torch
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 from torchvision.models import Inception_V3_Weights, VGG16_Weights
 
-from .networks import read_pth
+from fsvae_tcja.runtime.checkpoint import read_state_dict
+
 from .provenance import file_sha256
 
 
@@ -21,6 +22,8 @@ class WeightsFile:
     """Where it is published."""
     variable: str
     """Environment variable that may hold its path."""
+    option: str
+    """Option of the program that may give its path."""
 
     @property
     def name(self) -> str:
@@ -37,9 +40,11 @@ class WeightsFile:
 
 
 WEIGHTS = {
-    "inception 2015-12-05": WeightsFile(URL_INCEPTION_V3, "FSVAE_TCJA_INCEPTION"),
-    "inception torchvision": WeightsFile(Inception_V3_Weights.IMAGENET1K_V1.url, "FSVAE_TCJA_INCEPTION_TORCHVISION"),
-    "vgg16": WeightsFile(VGG16_Weights.IMAGENET1K_V1.url, "FSVAE_TCJA_VGG16"),
+    "inception 2015-12-05": WeightsFile(URL_INCEPTION_V3, "FSVAE_TCJA_INCEPTION", "inception"),
+    "inception torchvision": WeightsFile(
+        Inception_V3_Weights.IMAGENET1K_V1.url, "FSVAE_TCJA_INCEPTION_TORCHVISION", "inception-torchvision"
+    ),
+    "vgg16": WeightsFile(VGG16_Weights.IMAGENET1K_V1.url, "FSVAE_TCJA_VGG16", "vgg16"),
 }
 
 
@@ -64,7 +69,8 @@ def find_weights(extractor: str, path: str | Path | None = None, download: bool 
     if not file.is_file():
         raise FileNotFoundError(
             f"the weights of the {extractor} network are not at {file.absolute()}. Fetch {weights.url} and put it "
-            f"there, or give its path (weights, ${weights.variable}), or allow the download (--download). "
+            f"there, or give its path (--networks.{weights.option}, ${weights.variable}), or allow the download "
+            "(--networks.download). "
             "FAD and the domain scores work without it"
         )
     sha256 = file_sha256(file)
@@ -78,5 +84,5 @@ def find_weights(extractor: str, path: str | Path | None = None, download: bool 
             f"{file} is not the published {weights.name}: its scores cannot be compared with published ones",
             stacklevel=2,
         )
-    read_pth(file)  # torch-fidelity unpickles freely; this refuses what is more than tensors
+    read_state_dict(file)  # torch-fidelity unpickles freely; this refuses what is more than tensors
     return file, sha256

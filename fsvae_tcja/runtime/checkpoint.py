@@ -80,7 +80,7 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path)
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ValueError(
             f"{path} does not fit the model of its configuration: {'; '.join(wrong[:3])}{more}. "
-            "T and the sizes are part of the weights: build the model with the values it was trained with"
+            "Sizes (and T, with TCJA) are part of the weights: build the model with the values it was trained with"
         )
     model.load_state_dict(dict(tensors))
 

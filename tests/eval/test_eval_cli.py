@@ -52,12 +52,24 @@ def test_files_of_images(folder):
     np.savez(folder / "images.npz", images=images[:, 0])
     np.save(folder / "images.npy", images / 255)
     a, b = (
-        score(folder, folder / name, "--reference", folder / "statistics", "--value-range", "0..1")[0]
-        for name in ("images.npz", "images.npy")
+        score(folder, folder / name, "--reference", folder / "statistics", *options)[0]
+        for name, options in (("images.npz", ()), ("images.npy", ("--value-range", "0..1")))
     )
     assert a.value == b.value
-    (both,) = score(folder, folder / "images.npy", "--reference", folder / "images.npy", "--value-range", "0..1")
+    assert (a.value_range, b.value_range) == (None, "0..1")
+    np.save(folder / "centred.npy", images / 127.5 - 1)
+    ranges = "--value-range", "0..1", "--reference-range", "-1..1"
+    (both,) = score(folder, folder / "images.npy", "--reference", folder / "centred.npy", *ranges)
     assert both.value == pytest.approx(0, abs=1e-9)
+
+
+def test_floats_have_to_state_their_range(folder, capsys):
+    np.save(folder / "images.npy", load_images("digits", "train").images.numpy() / 255)
+    for images, reference in (("images.npy", "statistics"), ("images.npz", "images.npy")):
+        np.savez(folder / "images.npz", images=load_images("digits", "train").images.numpy())
+        with pytest.raises(SystemExit):
+            score(folder, folder / images, "--reference", folder / reference)
+        assert "range of floating point pixels is not stated: say value_range" in capsys.readouterr().err
 
 
 def test_domain_scores(folder):
@@ -78,6 +90,20 @@ def test_protocols_are_shown(capsys):
     assert all(name in shown for name in ("standard", "fsvae2022", "strict", "Domain-IS", "5120", "float64"))
 
 
+def test_where_nothing_can_be_written_is_said_first(folder, capsys):
+    (folder / "file").touch()
+    for command, out, message in (
+        ("score", "scores.txt", "its name must end in .json"),
+        ("score", "file/scores.json", "file is no folder that may be written to"),
+        ("train-fad", "fad.pth", "its name must end in .safetensors"),
+        ("train-classifier", "file/c.safetensors", "file is no folder that may be written to"),
+        ("reference", "file", "it is a file; give a folder"),
+    ):
+        with pytest.raises(SystemExit):
+            main([command, "digits" if command == "reference" else "absent", "--out", str(folder / out)])
+        assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -92,6 +118,7 @@ def test_protocols_are_shown(capsys):
 )
 def test_errors_are_one_line(folder, options, message, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("FSVAE_TCJA_INCEPTION", raising=False)
     before = (folder / "scores.json").read_bytes() if (folder / "scores.json").exists() else None
     with pytest.raises(SystemExit) as exit:
         score(folder, *options)

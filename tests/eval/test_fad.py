@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -18,9 +19,11 @@ from eval.fad import (
     train_autoencoder,
 )
 from eval.frechet import frechet_distance
+from eval.precision import full_precision
 from eval.protocols import FSVAE2022, STRICT
 from eval.scores import score
 from eval.stats import load_fsvae2022_reference, load_reference, make_reference
+from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.data import batches, load_images
 from fsvae_tcja.runtime.dataset import MemoryImages
 
@@ -106,7 +109,7 @@ def test_bad_files(autoencoder, tmp_path):
     with pytest.raises(ValueError, match="truncated"):
         load_autoencoder(tmp_path / "cut.safetensors")
     (tmp_path / "cut.pth").write_bytes(b"PK\3\4 nothing more")
-    with pytest.raises(ValueError, match="truncated or no plain PyTorch state dict"):
+    with pytest.raises(ValueError, match="truncated, or no plain PyTorch state dict"):
         load_autoencoder(tmp_path / "cut.pth")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="holds no weights of the autoencoder"):
@@ -142,7 +145,26 @@ def test_strict_score_is_a_straight_float64_computation(data, autoencoder):
     root = vectors * values.sqrt() @ vectors.T
     overlap = torch.linalg.eigvalsh(root @ s1 @ root).sqrt().sum()
     expected = (a.mean(0) - b.mean(0)).square().sum() + s1.trace() + s2.trace() - 2 * overlap
-    assert result.value == pytest.approx(expected.item(), rel=1e-5)  # float32 x / 127.5 - 1
+    assert result.value == pytest.approx(expected.item(), rel=1e-9)
+
+
+def test_autocast_and_fast_products_stay_outside(data, autoencoder):
+    """bfloat16 around the scoring changes no number; the switches are put back."""
+    scores = [score_fad(data.images, autoencoder, data.images.flip(2), SMALL_FSVAE2022).value]
+    convolutions, products = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    before = torch.get_float32_matmul_precision(), convolutions.fp32_precision
+    try:
+        torch.set_float32_matmul_precision("medium")
+        with torch.autocast("cpu", torch.bfloat16):
+            scores.append(score_fad(data.images, autoencoder, data.images.flip(2), SMALL_FSVAE2022).value)
+            assert torch.is_autocast_enabled("cpu")
+        assert torch.get_float32_matmul_precision() == "medium"
+        with full_precision(torch.device("cpu")):
+            assert products.fp32_precision == convolutions.fp32_precision == "ieee"
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+    assert convolutions.fp32_precision == before[1]
+    assert scores[0] == scores[1]
 
 
 def test_strict_score_knows_no_batch_size(data, autoencoder):
@@ -225,12 +247,17 @@ def test_few_images_are_reported(data, autoencoder):
     assert score_fad(data.images, autoencoder, data.images).notes == ()
 
 
-def test_reference_is_stored_and_foreign_ones_are_refused(data, autoencoder, tmp_path):
+def test_reference_is_stored_and_foreign_ones_are_refused(data, autoencoder, tmp_path, monkeypatch):
     extractor = autoencoder_extractor(autoencoder, STRICT_FAD)
     reference = make_reference(data, extractor, STRICT_FAD)
     reference.save(tmp_path / "reference.safetensors")
     again = load_reference(tmp_path / "reference.safetensors")
-    assert again.sha256 == reference.sha256 and again.key == reference.key
+    assert again.sha256 == reference.sha256 and again.key == reference.key and again.notes == ()
+    with monkeypatch.context() as patch:
+        patch.setattr("eval.stats.library_versions", lambda: {"torch": "1.0"})
+        reference.save(tmp_path / "old.safetensors")
+    (note,) = load_reference(tmp_path / "old.safetensors").notes
+    assert f"made with fsvae-tcja None (now {version('fsvae-tcja')}), torch 1.0 (now {version('torch')})" in note
     images = blobs(90, 1)
     assert score_fad(images, autoencoder, again).value == score_fad(images, autoencoder, reference).value
     with pytest.raises(ValueError, match=r"do not belong to this score \(extractor: "):
@@ -253,6 +280,12 @@ def test_reference_files_are_checked(data, autoencoder, tmp_path):
     save_file(load_file(tmp_path / "reference.safetensors"), tmp_path / "bare.safetensors")
     with pytest.raises(ValueError, match="no fsvae-tcja metadata"):
         load_reference(tmp_path / "bare.safetensors")
+    tensors, story = checkpoint.read(tmp_path / "reference.safetensors")
+    for changes in ({"n": 201}, {"key": story["key"] | {"extractor": "0"}}, {}):
+        moved = {name: tensor if changes else tensor + 1 for name, tensor in tensors.items()}
+        checkpoint.write(tmp_path / "altered.safetensors", moved, story | changes)
+        with pytest.raises(ValueError, match="altered after they were saved; make them anew"):
+            load_reference(tmp_path / "altered.safetensors")
     (tmp_path / "authors.npz").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"is not an .npz with mu \[d\] and sigma \[d, d\]"):
         load_fsvae2022_reference(tmp_path / "authors.npz", extractor, FSVAE2022_FAD)

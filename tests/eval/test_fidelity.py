@@ -32,9 +32,10 @@ def sets():
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    torch.manual_seed(0)
     path = tmp_path_factory.mktemp("fad") / "fad.safetensors"
-    Autoencoder().eval().save(path)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        Autoencoder().eval().save(path)
     return path
 
 

@@ -88,7 +88,7 @@ def test_a_callable_draws_only_what_is_asked():
         asked.append((start, count))
         return torch.zeros(count, 1, 8, 8)
 
-    collected(open_images(draw), batch=4, n=10)
+    collected(open_images(draw, value_range="-1..1"), batch=4, n=10)
     assert asked == [(0, 4), (4, 4), (8, 2)]
 
 
@@ -105,10 +105,13 @@ def test_bad_sources(tmp_path):
     check(object(), "cannot take images from object")
     check(torch.zeros(2, 1, 8, 8), "unknown value range", value_range="0..2")
     check(torch.zeros(2, 8, 8), r"expected images \[B, C, H, W\]")
-    check(torch.zeros(2, 1, 8, 8), "3 images were asked for, only 2 were found", n=3)
-    check([torch.zeros(2, 1, 8, 8)], "3 images were asked for, only 2 were found", n=3)
+    check(torch.zeros(2, 1, 8, 8), "3 images were asked for, only 2 were found", n=3, value_range="0..1")
+    check([torch.zeros(2, 1, 8, 8)], "3 images were asked for, only 2 were found", n=3, value_range="0..1")
     check(lambda start, count: torch.zeros(count, 1, 8, 8), "say how many to score")
-    check(lambda start, count: torch.zeros(1, 1, 8, 8), "was asked for 3 images and gave 1", n=3)
+    check(lambda start, count: torch.zeros(1, 1, 8, 8), "was asked for 3 images", n=3, value_range="-1..1")
+    for floats in (torch.zeros(3, 1, 8, 8), np.zeros((3, 8, 8)), [torch.zeros(3, 1, 8, 8)]):
+        check(floats, "range of floating point pixels is not stated: say value_range .*, -1..1 or 0..1 or 0..255")
+    check(lambda start, count: torch.zeros(count, 1, 8, 8), "is not stated", n=3)
     check(np.zeros((2, 8, 8), dtype=np.int64), "expected uint8 or floating point pixels, found int64")
     check(np.zeros((2, 5, 8, 4), dtype=np.uint8), r"found \(2, 5, 8, 4\)")
     np.savez(tmp_path / "many.npz", a=np.zeros(3), b=np.zeros(3))
@@ -139,10 +142,28 @@ def test_processes_share_the_batches(monkeypatch):
         for rank in range(3):
             monkeypatch.setattr("eval.generators.rank", lambda rank=rank: rank)
             monkeypatch.setattr("eval.generators.world", lambda: 3)
-            seen += list(open_images(what).batches(4, 21))
+            seen += list(open_images(what, value_range="0..1").batches(4, 21))
         seen.sort(key=lambda item: item[0])
         assert [start for start, _ in seen] == [0, 4, 8, 12, 16, 20]
-        assert torch.equal(torch.cat([part for _, part in seen]), images[:21])
+        assert torch.equal(torch.cat([part for _, part in seen]), images[:21] * 2 - 1)
+
+
+def test_draws_from_the_global_state_do_not_depend_on_the_process(monkeypatch):
+    """Each batch has its own seed: no process draws what another draws."""
+
+    def draws(world, seed):
+        parts = []
+        monkeypatch.setattr("eval.generators.world", lambda: world)
+        for rank in range(world):
+            monkeypatch.setattr("eval.generators.rank", lambda rank=rank: rank)
+            source = open_images(lambda start, count: torch.rand(count, 1, 4, 4), value_range="0..1")
+            parts += list(source.batches(4, 14, seed))
+        return torch.cat([part for _, part in sorted(parts, key=lambda item: item[0])])
+
+    alone = draws(1, 5)
+    assert torch.equal(draws(3, 5), alone)
+    assert not torch.equal(draws(1, 6), alone)
+    assert len(alone.flatten(1).unique(dim=0)) == 14
 
 
 def test_a_source_is_taken_as_it_is():

@@ -13,14 +13,16 @@ from torchvision.models import inception_v3
 
 from eval.evaluate import Networks, evaluate, extractors_for
 from eval.frechet import GaussianStatistics, frechet_distance
+from eval.images import as_uint8
 from eval.inception import as_0_to_255, imagenet_extractor, pillow_bicubic
 from eval.protocols import FSVAE2022, STANDARD
 from eval.scores import Task, compute, score
-from eval.stats import make_reference
+from eval.stats import make_reference, make_references
 from eval.weights import WEIGHTS, find_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is not the published", "ignore:.*covariance has rank")
 N = 12
+SUBSET = 9  # of KID; the default is more than there are images
 TWO_SPLITS = dataclasses.replace(
     STANDARD, recipes=(dataclasses.replace(STANDARD.recipe("IS"), splits=2), *STANDARD.recipes[1:])
 )  # 12 images make no ten splits
@@ -36,7 +38,7 @@ def fidelity(photographs, inception_weights) -> dict[str, float]:
         fid=True,
         kid=True,
         isc_splits=2,
-        kid_subset_size=N,
+        kid_subset_size=SUBSET,
         feature_extractor="inception-v3-compat",
         feature_layer_fid="64",
         feature_extractor_weights_path=str(inception_weights),
@@ -64,7 +66,8 @@ def networks(inception_weights, torchvision_weights) -> Networks:
     return Networks(inception=inception_weights, inception_torchvision=torchvision_weights)
 
 
-def test_standard_agrees_with_torch_fidelity(photographs, networks, fidelity):
+def test_standard_agrees_with_torch_fidelity(photographs, networks, fidelity, monkeypatch):
+    monkeypatch.setattr("eval.scores.KID_SUBSET", SUBSET)
     is_, fid, kid = evaluate(
         photographs[0], TWO_SPLITS, ("IS", "FID-64", "KID"), reference=photographs[1], networks=networks, batch=7
     )
@@ -74,18 +77,36 @@ def test_standard_agrees_with_torch_fidelity(photographs, networks, fidelity):
     assert kid.value == pytest.approx(fidelity["kernel_inception_distance_mean"], rel=1e-4)
     assert (fid.name, fid.n, fid.recipe["layer"]) == ("FID-64", N, "64")
     assert is_.value > 1.01 and fid.value > 0 and kid.value != 0
-    assert "biased upwards" in fid.notes[0] and "subsets of 12 images" in kid.notes[0]
+    assert kid.std == pytest.approx(fidelity["kernel_inception_distance_std"], rel=1e-4)
+    assert "biased upwards" in fid.notes[0] and kid.notes == ()
 
 
-def test_every_kind_of_input_gives_torch_fidelitys_score(photographs, networks, fidelity, tmp_path):
+def test_every_kind_of_input_gives_torch_fidelitys_scores(photographs, networks, fidelity, tmp_path, monkeypatch):
+    """The network sees each batch of pixels once: what differs between the kinds comes before it."""
+    monkeypatch.setattr("eval.scores.KID_SUBSET", SUBSET)
     images, reference = photographs
     (tmp_path / "folder").mkdir()
     for i, image in enumerate(images):
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / "folder" / f"{i:03d}.png")
     np.savez(tmp_path / "images.npz", images=images.permute(0, 2, 3, 1).numpy())
-    recipe = STANDARD.recipe("FID-64")
-    (extractor,) = extractors_for([recipe], networks, "cpu")
-    stored = make_reference(reference, extractor, recipe)
+    recipes = [TWO_SPLITS.recipe(name) for name in ("IS", "FID-64", "KID")]
+    network = extractors_for(recipes, networks, "cpu")[0]
+    seen: dict[bytes, dict] = {}
+
+    def features(images):
+        pixels = as_uint8(images)
+        key = pixels.numpy().tobytes()
+        if key not in seen:
+            seen[key] = network.features(pixels)
+        return seen[key]
+
+    extractor = dataclasses.replace(network, features=features)
+    stored = make_references(reference, [(extractor, recipe) for recipe in recipes[1:]])
+    tasks = [Task(recipe, extractor, r) for recipe, r in zip(recipes, (None, *stored), strict=True)]
+    expected = [
+        fidelity[name]
+        for name in ("inception_score_mean", "frechet_inception_distance", "kernel_inception_distance_mean")
+    ]
     kinds = {
         "float tensor": images / 127.5 - 1,
         "folder": tmp_path / "folder",
@@ -94,8 +115,10 @@ def test_every_kind_of_input_gives_torch_fidelitys_score(photographs, networks, 
         "callable": lambda start, count: images[start : start + count],
     }
     for kind, what in kinds.items():
-        value = score(what, extractor, recipe, stored, n=N).value
-        assert value == pytest.approx(fidelity["frechet_inception_distance"], rel=1e-5), kind
+        values = [s.value for s in compute(what, tasks, n=N, value_range="-1..1")]
+        assert values[:2] == pytest.approx(expected[:2], rel=1e-5), kind
+        assert values[2] == pytest.approx(expected[2], rel=1e-4), kind
+    assert len(seen) == 2  # the two sets
 
 
 def test_standard_knows_no_batch_size(photographs, networks):
@@ -122,7 +145,7 @@ def test_fsvae2022_inception_score_is_its_definition_in_float64(photographs, tor
     images = images.clamp(-1, 1)
     recipe = dataclasses.replace(FSVAE2022.recipe("IS"), n=None, splits=2, batch=3)
     extractor = imagenet_extractor(recipe, {"logits"}, weights=torchvision_weights)
-    result = score(images, extractor, recipe)
+    result = score(images, extractor, recipe, value_range="-1..1")
 
     network = inception_v3(weights=None, transform_input=False, init_weights=False).eval().double()
     network.load_state_dict({k: v.double() for k, v in torch.load(torchvision_weights, weights_only=True).items()})
@@ -247,7 +270,7 @@ def test_wrong_and_truncated_weights(tmp_path, inception_weights, torchvision_we
         with pytest.raises(ValueError, match=f"does not hold the weights of the {recipe.extractor} network"):
             imagenet_extractor(recipe, {recipe.layer}, weights=wrong)
         (tmp_path / "cut.pth").write_bytes(wrong.read_bytes()[:100_000])
-        with pytest.raises(ValueError, match="truncated or no plain PyTorch state dict"):
+        with pytest.raises(ValueError, match="truncated, or no plain PyTorch state dict"):
             imagenet_extractor(recipe, {recipe.layer}, weights=tmp_path / "cut.pth")
 
 

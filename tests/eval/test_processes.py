@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,28 +15,37 @@ from eval.domain import Classifier
 from eval.fad import Autoencoder
 from eval.result import load_scores
 
-KID_SCRIPT = """
-import sys, torch
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+SCRIPT = """
+import json, sys, torch
+from datetime import timedelta
 from eval.cli import main
 from eval.features import Extractor
 from eval.processes import launched_by_torchrun, rank
-from eval.protocols import STANDARD
+from eval.protocols import STANDARD, STRICT
 from eval.scores import score
 from eval.stats import make_reference
 
-def kid():
-    recipe = STANDARD.recipe("KID")
-    features = lambda images: {"2048": images.double().flatten(1)[:, 400:416]}
-    extractor = Extractor("pixels", "0", {"2048": 16}, 1, 32, torch.device("cpu"), features)
-    reference = make_reference("digits:train", extractor, recipe)
-    result = score("digits:test", extractor, recipe, reference, n=290, batch=64)
+def features(images):
+    pixels = images.double().flatten(1)[:, 400:416]
+    return {"2048": pixels, "latent": pixels}
+
+def pixels(images, protocol, name):
+    recipe = protocol.recipe(name)
+    extractor = Extractor("pixels", "0", {"2048": 16, "latent": 16}, 1, 32, torch.device("cpu"), features)
+    reference = make_reference("digits:test" if name == "FAD" else "digits:train", extractor, recipe)
+    result = score(images, extractor, recipe, reference, n=290, seed=3, batch=64, value_range="0..1")
     return [result.value, result.reference]
 
+def values():
+    drawn = lambda start, count: torch.rand(count, 1, 32, 32)  # the global random state
+    return [pixels("digits:test", STANDARD, "KID"), pixels(drawn, STRICT, "FAD")]
+
 if __name__ == "__main__":
-    with launched_by_torchrun(torch.device("cpu")):
-        value = kid()
+    with launched_by_torchrun(torch.device("cpu"), timedelta(seconds=30)):
+        found = values()
         if rank() == 0:
-            print(value)
+            print(json.dumps(found))
         main(sys.argv[1:])
 """
 
@@ -49,21 +60,36 @@ def networks(tmp_path_factory):
     return folder
 
 
+def torchrun(script: Path, *arguments: str) -> str:
+    """What two processes print. Neither they nor the launcher outlive the test."""
+    process = subprocess.Popen(
+        [*LAUNCH, str(script), *arguments],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=90)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGTERM)  # the launcher ends its workers
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+        pytest.fail("two processes did not end within 90 s")
+    assert process.returncode == 0, output
+    return output
+
+
 def test_two_processes_give_the_number_of_one(networks, tmp_path):
-    (tmp_path / "both.py").write_text(KID_SCRIPT)
+    (tmp_path / "both.py").write_text(SCRIPT)
     arguments = ["score", "digits:train", "--reference", "digits", "--scores", "FAD", "Domain-IS", "Domain-Frechet"]
     arguments += ["--networks.autoencoder", str(networks / "autoencoder.safetensors")]
     arguments += ["--networks.classifier", str(networks / "classifier.safetensors")]
     arguments += ["--n-images", "300", "--batch", "64", "--device", "cpu", "--out"]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    result = subprocess.run(
-        [*launch, str(tmp_path / "both.py"), *arguments, str(tmp_path / "two.json")],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert result.returncode == 0, result.stderr
+    output = torchrun(tmp_path / "both.py", *arguments, str(tmp_path / "two.json"))
     main([*arguments, str(tmp_path / "one.json")])
     one, two = (load_scores(tmp_path / f"{name}.json") for name in ("one", "two"))
     assert [s.name for s in two] == ["FAD", "Domain-IS", "Domain-Frechet"]
@@ -72,8 +98,8 @@ def test_two_processes_give_the_number_of_one(networks, tmp_path):
         assert (b.n, b.extractor, b.reference) == (a.n, a.extractor, a.reference)
         assert abs(b - a) <= 1e-9 * a.value  # comparable
     namespace: dict = {"__name__": "one process"}
-    exec(KID_SCRIPT, namespace)
-    kid = json.loads(next(line for line in result.stdout.splitlines() if line.startswith("[")).replace("'", '"'))
-    expected = namespace["kid"]()
-    assert kid[0] == pytest.approx(expected[0], rel=1e-12)
-    assert kid[1] == expected[1]  # the same images in the same order
+    exec(SCRIPT, namespace)
+    found = json.loads(next(line for line in output.splitlines() if line.startswith("[[")))
+    for (value, reference), (expected, same) in zip(found, namespace["values"](), strict=True):
+        assert value == pytest.approx(expected, rel=1e-9)
+        assert reference == same  # the same images in the same order

@@ -18,6 +18,7 @@ def score(**changes) -> Score:
         "n": 5000,
         "seed": 1,
         "images": "a folder",
+        "value_range": None,
         "extractor": "a" * 64,
         "extractor_description": "autoencoder of mnist",
         "reference": "b" * 64,
@@ -70,7 +71,10 @@ def test_unlike_scores_refuse_to_be_compared(field):
 
 
 def test_a_score_says_everything():
-    assert str(score()) == "FAD 3.25 (strict, n = 5000, autoencoder of mnist, against mnist test, 10000 images)"
+    assert str(score()) == (
+        "FAD 3.25 (strict, n = 5000, seed 1, autoencoder of mnist aaaaaaaa, against mnist test, 10000 images)"
+    )
+    assert "n = 5000, autoencoder" in str(score(seed=None))
     assert str(score(std=0.125)).startswith("FAD 3.25 ± 0.125 (")
 
 

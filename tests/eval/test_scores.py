@@ -110,19 +110,28 @@ def test_a_stream_without_a_length_cannot_be_split_blindly():
         score([images(20, 1)], pixel_extractor(), STANDARD.recipe("IS"))
 
 
-def test_the_random_state_of_a_training_is_not_touched():
-    recipe = STRICT.recipe("FAD")
-    extractor = pixel_extractor()
-    reference = make_reference(images(64, 2), extractor, recipe)
+def test_the_random_state_of_a_training_is_not_touched(autoencoder_path, tmp_path):
+    """Networks, references and images are made within; all of them use the global random numbers."""
+    networks = Networks(autoencoder=autoencoder_path)
 
-    def draw(start, count):  # a generator that uses the global random numbers
-        shift = random.random() + np.random.rand()
-        return (torch.rand(count, 1, 8, 8) + shift).clamp(0, 1)
+    def draw(start, count):
+        shift = (random.random() + np.random.rand()) / 4
+        return torch.rand(count, 1, 32, 32) / 2 + shift
 
+    def value(seed):
+        scores = evaluate(draw, STRICT, reference=test, networks=networks, n=70, seed=seed, value_range="0..1")
+        return scores[0].value
+
+    test = load_images("digits", "test")
     before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
-    values = [score(draw, extractor, recipe, reference, n=64, seed=5).value for _ in range(2)]
-    assert values[0] == values[1]  # drawn on a fixed seed
-    assert values[0] != score(draw, extractor, recipe, reference, n=64, seed=6).value
+    assert value(5) == value(5) != value(6)  # drawn on a fixed seed
+    assert value(None) == value(0)
+    write_references(test, STRICT, ("FAD",), tmp_path / "stats", networks=networks)
+    make_reference(
+        IndexedImages("drawn", 20, lambda start, count: draw(start, count)[..., :8, :8], "0..1"),
+        pixel_extractor(),
+        STRICT.recipe("FAD"),
+    )
     assert random.getstate() == before[0]
     assert np.array_equal(np.random.get_state()[1], before[1])
     assert torch.equal(torch.get_rng_state(), before[2])
@@ -160,7 +169,8 @@ def test_published_npz_is_for_its_protocol_only(tmp_path, autoencoder_path):
         evaluate(x, STRICT, reference=tmp_path / "published.npz", networks=networks)
     draw = x.repeat(4, 1, 1, 1)
     (result,) = evaluate(draw, FSVAE2022, reference=tmp_path / "published.npz", networks=networks)
-    assert result.reference_description == "published, 10000 images"
+    assert result.reference_description == "published, an unknown number of images"
+    assert result.notes == ("published.npz does not say which extractor made it: that it was this one is unverified",)
     np.savez(tmp_path / "published.npz", mu=np.zeros(32), sigma=np.eye(32))
     with pytest.raises(ValueError, match="has 32 features, the autoencoder untrained 64"):
         evaluate(draw, FSVAE2022, reference=tmp_path / "published.npz", networks=networks)
@@ -177,6 +187,13 @@ def test_what_is_missing_is_named(autoencoder_path, tmp_path):
         write_references(x, STANDARD, ("KID",), tmp_path)
     with pytest.raises(ValueError, match="batch must be at least 1, found 0"):
         score(x, pixel_extractor(), STANDARD.recipe("IS"), batch=0)
+    with pytest.raises(ValueError, match="PRC gives two scores, Precision and Recall: use compute"):
+        score(x, pixel_extractor(), STANDARD.recipe("PRC"))
+    with pytest.raises(FileNotFoundError, match=r"no statistics for the FAD of protocol strict .*--scores FAD --out"):
+        evaluate(x, STRICT, reference=tmp_path / "absent.safetensors", networks=networks)
+    (tmp_path / "taken").touch()
+    with pytest.raises(ValueError, match=r"cannot write statistics into .*taken: it is a file; give a folder"):
+        write_references(x, STRICT, ("FAD",), tmp_path / "taken", networks=networks)
     with pytest.raises(ValueError, match="FAD compares images with others"):
         score(x, pixel_extractor(), STRICT.recipe("FAD"))
 
