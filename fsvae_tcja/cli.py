@@ -81,6 +81,8 @@ def train(args: list[str]) -> int:
 
 
 def _parse_train(name: str, args: list[str]) -> tuple[TrainConfig, RunOptions]:
+    if name.startswith("-"):
+        raise ValueError(f"put a preset before {name}, one of {list(PRESETS)}: {PROGRAM} train mnist {name} ...")
     default = preset(name).config
 
     def parsed(

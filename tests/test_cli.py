@@ -224,7 +224,7 @@ def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, 
     ("args", "message"),
     [
         (["nope"], "unknown preset 'nope': choose one of ['digits', 'mnist', 'fashion-mnist', 'cifar10', 'celeba']"),
-        (["--epochs", "3"], "unknown preset '--epochs'"),
+        (["--epochs", "3"], "put a preset before --epochs"),
         (["digits", "--epochs", "0"], "epochs must be >= 1, found 0"),
         (["digits", "--batch-size", "2000"], "digits has 1500 training images, fewer than one batch of 2000"),
         (["digits", "--model.in-channels", "3"], "the model takes 3 channel(s) of 32 pixels, digits gives 1 of 32"),

@@ -272,7 +272,10 @@ def fit(
             if step % steps_per_epoch == 0:
                 _check_finite(task.model.state_dict(), step, run)
                 task.model.eval()
-                run.log(step, epoch + 1, task.end_of_epoch(epoch + 1, run))
+                evaluated = task.end_of_epoch(epoch + 1, run)
+                run.log(step, epoch + 1, evaluated)
+                told = ", ".join(f"{name} {value:.4g}" for name, value in evaluated.items())
+                bar.write(f"epoch {epoch + 1}/{config.epochs}: {told}", file=sys.stderr)
             _save(task, optimizer, scaler, means, description, run, step)
             saved = time.monotonic()
             if stop:

@@ -37,7 +37,8 @@ class RunFolder:
                 "in another folder"
             )
         if not resume and self.config.exists():
-            remedy = f"go on with --resume {self.path}" if self.checkpoint.is_file() else "it ended before it was saved"
+            saved = self.checkpoint.is_file()
+            remedy = f"go on with --resume {self.path}" if saved else "it ended before its first checkpoint; delete it"
             raise ValueError(f"{self.path} already holds a run: {remedy}, or choose another --out")
         self._tensorboard: SummaryWriter | None = None
 

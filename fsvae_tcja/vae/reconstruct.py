@@ -34,6 +34,11 @@ def reconstruct(
     Raises:
         ValueError: n is not in 1..len(images).
     """
+    if images.channels != model.config.in_channels:
+        raise ValueError(
+            f"the model takes {model.config.in_channels} channel(s), {images.name} gives {images.channels}; "
+            "take images of the kind that it was trained on"
+        )
     if not 1 <= n <= len(images):
         raise ValueError(f"n must be in 1..{len(images)}, the images of {images.name} {images.split}; found {n}")
     device = next(model.parameters()).device

@@ -51,7 +51,7 @@ def test_a_folder_with_a_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match=rf"already holds a run: go on with --resume {tmp_path}, or choose another"):
         RunFolder(tmp_path)
     run.checkpoint.unlink()
-    with pytest.raises(ValueError, match="already holds a run: it ended before it was saved, or choose another --out"):
+    with pytest.raises(ValueError, match="already holds a run: it ended before its first checkpoint; delete it, or"):
         RunFolder(tmp_path)
     assert len(run.read_metrics()) == 1
 
