@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -68,14 +69,22 @@ class ScoreCommand:
     out: Path | None = None
     """A .json file for the scores."""
 
-    def run(self, source: Callable[[torch.device], Source] | None = None) -> None:
-        """Score what `images` names, or the source that a function opens for the device of this process."""
+    def open_images(self, device: torch.device) -> Source:
+        """What `images` names."""
+        return open_images(self.images, value_range=self.value_range, size=self.size, root=self.data_root)
+
+    def open_reference(self, device: torch.device) -> Source | str | None:
+        """What `reference` names; statistics stay a path."""
+        return _reference(self.reference, self.protocol, self.reference_range, self.size, self.data_root)
+
+    def run(self) -> None:
+        """Compute, show and write."""
         protocol = get_protocol(self.protocol)
         if self.out:
             check_writable(self.out, ".json")
-        with launched_by_torchrun(resolve(self.device)) as device:
-            images = source(device) if source else self._images()
-            reference = _reference(self.reference, self.protocol, self.reference_range, self.size, self.data_root)
+        with launched_by_torchrun(resolve(self.device)) as device, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"eval\.")  # what they say is shown as notes
+            images, reference = self.open_images(device), self.open_reference(device)
             names = self.scores or protocol.default
             counts = [images_to_score(protocol.recipe(name), self.n_images, images.n, images.name) for name in names]
             with progress_bar("images", _share(max(counts, key=lambda n: n or math.inf), reference)) as advance:
@@ -97,9 +106,6 @@ class ScoreCommand:
             if self.out:
                 save_scores(self.out, scores)
                 console().print(f"written to {self.out}")
-
-    def _images(self) -> Source:
-        return open_images(self.images, value_range=self.value_range, size=self.size, root=self.data_root)
 
 
 @dataclass(frozen=True)
@@ -233,7 +239,7 @@ def show(scores: Sequence[Score]) -> None:
 
 @contextmanager
 def progress_bar(unit: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """A bar on the first process; yields a function (count) -> None."""
+    """A bar on the first process, if it has a terminal; yields a function (count) -> None."""
     columns = (
         TextColumn(unit),
         BarColumn(),
@@ -241,7 +247,8 @@ def progress_bar(unit: str, total: int | None = None) -> Iterator[Callable[..., 
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=rank() != 0, transient=True) as bar:
+    hidden = rank() != 0 or not sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), disable=hidden, transient=True) as bar:
         task = bar.add_task("", total=total)
         yield lambda count, text="": bar.update(task, advance=count, description=text)
 
@@ -269,8 +276,10 @@ def _reference(
 
 
 def _share(scored: int | None, reference: Source | str | None) -> int | None:
-    """Images that this process reads, about; None: unknown."""
-    compared = 0 if reference is None or isinstance(reference, str) else reference.n
+    """Images that this process reads, about; None: unknown. As many are drawn of an endless reference as are scored."""
+    if reference is None or isinstance(reference, str):
+        return None if scored is None else math.ceil(scored / world())
+    compared = scored if reference.endless else reference.n
     return None if scored is None or compared is None else math.ceil((scored + compared) / world())
 
 
@@ -299,6 +308,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = tyro.extras.subcommand_cli_from_dict(commands, prog="python -m eval", args=arguments)
     try:
         command.run()
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

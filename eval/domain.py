@@ -8,19 +8,14 @@ called Domain-IS and Domain-Frechet, never FID.
 """
 
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
+from typing import Self
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsvae_tcja.runtime.dataset import ImageDataset
 
-from .features import Extractor
-from .networks import as_recipe, describe, fill, pixels_for, read_network, save_network
-from .protocols import Recipe
-from .provenance import tensors_sha256
+from .networks import FeatureNetwork
 from .training import Progress, TrainingConfig, mean_over, provenance, train
 
 WIDTHS = {32: (32, 64, 128), 64: (32, 64, 128, 128)}
@@ -30,7 +25,7 @@ DIGITS_CLASSIFIER_TRAINING = TrainingConfig(epochs=10, batch_size=32)
 """For the 1,500 digits: test accuracy 0.997 after some 3 s on one core."""
 
 
-class Classifier(nn.Module):
+class Classifier(FeatureNetwork):
     """The classifier behind the domain scores.
 
     Args:
@@ -40,21 +35,29 @@ class Classifier(nn.Module):
         latent: length of the feature vector.
     """
 
+    kind = "classifier"
+    command = "python -m eval train-classifier"
+
     def __init__(self, channels: int = 1, size: int = 32, classes: int = 10, latent: int = 64) -> None:
-        super().__init__()
-        if channels not in (1, 3) or size not in WIDTHS:
-            raise ValueError(f"the classifier takes 1 or 3 channels of 32 or 64 pixels, found {channels} of {size}")
-        self.channels = channels
-        self.size = size
+        super().__init__(channels, size)
         self.classes = classes
         self.latent = latent
-        self.provenance: dict[str, Any] = {}
         widths = (channels, *WIDTHS[size])
         self.convolutions = nn.Sequential(
             *(nn.Sequential(nn.Conv2d(a, b, 3, 2, 1), nn.BatchNorm2d(b), nn.ReLU()) for a, b in pairwise(widths))
         )
         self.features = nn.Linear(widths[-1] * 16, latent)
         self.logits = nn.Linear(latent, classes)
+
+    @classmethod
+    def shaped_as(cls, state: dict[str, Tensor]) -> Self:
+        blocks = len({name.split(".")[1] for name in state if name.startswith("convolutions.")})
+        classes, latent = state["logits.weight"].shape
+        return cls(state["convolutions.0.0.weight"].shape[1], 2 ** (blocks + 2), classes, latent)
+
+    @property
+    def dims(self) -> dict[str, int]:
+        return {"features": self.latent, "logits": self.classes}
 
     def layers(self, images: Tensor) -> dict[str, Tensor]:
         """Images [N, C, S, S] in [-1, 1] -> "features" [N, d], "logits" [N, K]."""
@@ -64,34 +67,6 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images [N, C, S, S] in [-1, 1] -> logits [N, K]."""
         return self.layers(images)["logits"]
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the weights."""
-        return tensors_sha256(self.state_dict())
-
-    def save(self, path: str | Path) -> None:
-        """Write a .safetensors file with the provenance in its metadata."""
-        save_network(path, "classifier", self, self.provenance)
-
-
-def load_classifier(path: str | Path) -> Classifier:
-    """Read what `Classifier.save` wrote.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: truncated, altered, or the weights of something else.
-    """
-    state, story = read_network(path, "classifier", "python -m eval train-classifier")
-    classifier = fill(path, "classifier", state, _build_for)
-    classifier.provenance = story
-    return classifier
-
-
-def _build_for(state: dict[str, Tensor]) -> Classifier:
-    blocks = len({name.split(".")[1] for name in state if name.startswith("convolutions.")})
-    classes, latent = state["logits.weight"].shape
-    return Classifier(state["convolutions.0.0.weight"].shape[1], 2 ** (blocks + 2), classes, latent)
 
 
 def train_classifier(
@@ -118,17 +93,3 @@ def train_classifier(
     accuracy = None if test is None else mean_over(test, lambda x, y: (classifier(x).argmax(1) == y).float())
     classifier.provenance = provenance(dataset, config) | {"test_accuracy": accuracy}
     return classifier
-
-
-def classifier_extractor(classifier: Classifier, recipe: Recipe, device: torch.device | str = "cpu") -> Extractor:
-    """The classifier as a recipe wants it. Works on a copy: the classifier is not touched."""
-    network = as_recipe(classifier, recipe, device)
-    return Extractor(
-        name=describe("classifier", classifier.provenance),
-        sha256=classifier.sha256,
-        dims={"features": classifier.latent, "logits": classifier.classes},
-        channels=classifier.channels,
-        size=classifier.size,
-        device=torch.device(device),
-        features=lambda images: network.layers(pixels_for(network, images, recipe)),
-    )

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from .domain import classifier_extractor, load_classifier
-from .fad import autoencoder_extractor, load_autoencoder
+from .domain import Classifier
+from .fad import Autoencoder
 from .features import BATCH, Extractor
+from .generators import open_images
 from .images import ValueRange
 from .inception import imagenet_extractor
 from .processes import rank
 from .protocols import Protocol, Recipe
 from .result import Score
-from .scores import Task, compute
+from .scores import Task, compute, images_to_score
 from .stats import Reference, load_fsvae2022_reference, load_reference, make_references
 
 
@@ -62,7 +63,7 @@ def evaluate(
         protocol: what is fixed.
         scores: names; none takes the protocol's default.
         reference: a `Reference`, a .safetensors of statistics or a folder that `write_references` made, an .npz with mu
-            and sigma (fsvae2022), or images. For an Inception Score None.
+            and sigma (fsvae2022), or images; a callable draws as many as are scored. For an Inception Score None.
         networks: where weights lie.
         n, seed, batch, progress: see `compute`.
         device: where to compute.
@@ -72,16 +73,45 @@ def evaluate(
         FileNotFoundError: weights, images or a reference that are not there.
         ValueError: anything that does not fit; the message says what was found and what is needed.
     """
+    source = open_images(images, value_range=value_range)
     recipes = [protocol.recipe(name) for name in scores or protocol.default]
-    extractors = extractors_for(recipes, networks, device)
-    pairs = list(zip(extractors, recipes, strict=True))
-    compared = [pair for pair in pairs if pair[1].measure != "inception score"]
-    references = iter(_references(reference, compared, reference_range, progress) if compared else [])
-    tasks = [
-        Task(recipe, extractor, None if recipe.measure == "inception score" else next(references))
-        for extractor, recipe in pairs
-    ]
-    return compute(images, tasks, n=n, seed=seed, batch=batch, value_range=value_range, progress=progress)
+    counts = {recipe: images_to_score(recipe, n, source.n, source.name) for recipe in recipes}
+    tasks = make_tasks(
+        recipes,
+        reference=reference,
+        networks=networks,
+        device=device,
+        reference_range=reference_range,
+        drawn=max((count or 0 for recipe, count in counts.items() if recipe.compares), default=0) or None,
+        progress=progress,
+    )
+    return compute(source, tasks, n=n, seed=seed, batch=batch, progress=progress)
+
+
+def make_tasks(
+    recipes: Sequence[Recipe],
+    *,
+    reference: Any = None,
+    networks: Networks = Networks(),
+    device: torch.device | str = "cpu",
+    reference_range: ValueRange | None = None,
+    drawn: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Task]:
+    """What `compute` needs, to be used any number of times: networks are loaded and references made here.
+
+    Args:
+        recipes: one per score.
+        drawn: images to draw from a reference that has no end.
+        reference, networks, device, reference_range, progress: see `evaluate`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `evaluate`.
+    """
+    pairs = list(zip(extractors_for(recipes, networks, device), recipes, strict=True))
+    compared = [pair for pair in pairs if pair[1].compares]
+    references = iter(_references(reference, compared, reference_range, drawn, progress) if compared else [])
+    return [Task(recipe, extractor, next(references) if recipe.compares else None) for extractor, recipe in pairs]
 
 
 def write_references(
@@ -105,8 +135,7 @@ def write_references(
         raise ValueError(f"cannot write statistics into {folder}: it is a file; give a folder")
     recipes = [protocol.recipe(name) for name in scores]
     for recipe in recipes:
-        if recipe.measure != "frechet":
-            raise ValueError(f"{recipe.score} keeps no statistics: give it the reference images themselves")
+        _check_keeps_statistics(recipe)
     extractors = extractors_for(recipes, networks, device)
     pairs = list(zip(extractors, recipes, strict=True))
     references = make_references(images, pairs, value_range=value_range, progress=progress)
@@ -126,9 +155,10 @@ def _references(
     given: Any,
     wanted: list[tuple[Extractor, Recipe]],
     value_range: ValueRange | None,
+    drawn: int | None,
     progress: Callable[[int], None] | None,
 ) -> list[Reference]:
-    """The references of the scores that compare."""
+    """The references of the scores that compare; of one without an end, `drawn` images."""
     if given is None:
         names = ", ".join(recipe.score for _, recipe in wanted)
         raise ValueError(f"{names} compares images with others: give a reference (statistics or images)")
@@ -136,7 +166,13 @@ def _references(
         return [given] * len(wanted)
     if isinstance(given, (str, Path)) and holds_statistics(given):
         return [_stored(Path(given).expanduser(), extractor, recipe) for extractor, recipe in wanted]
-    return make_references(given, wanted, value_range=value_range, progress=progress)
+    source = open_images(given, value_range=value_range)
+    return make_references(source, wanted, n=drawn if source.endless else None, progress=progress)
+
+
+def _check_keeps_statistics(recipe: Recipe) -> None:
+    if recipe.measure != "frechet":
+        raise ValueError(f"{recipe.score} keeps no statistics: give it the reference images themselves")
 
 
 def holds_statistics(path: str | Path) -> bool:
@@ -156,6 +192,7 @@ def _has_moments(path: Path) -> bool:
 
 
 def _stored(path: Path, extractor: Extractor, recipe: Recipe) -> Reference:
+    _check_keeps_statistics(recipe)
     if path.suffix != ".npz":
         file = path if path.suffix == ".safetensors" else _statistics_file(path, recipe)
         if not file.is_file():
@@ -195,10 +232,10 @@ def _build(recipe: Recipe, layers: set[str], networks: Networks, device: torch.d
         raise ValueError(f"protocol {recipe.protocol} computes in float64, which MPS does not have; use the CPU")
     if recipe.extractor == "autoencoder":
         path = _required(networks.autoencoder, recipe, "an autoencoder", "train-fad")
-        return autoencoder_extractor(load_autoencoder(path), recipe, device)
+        return Autoencoder.load(path).extractor(recipe, device)
     if recipe.extractor == "classifier":
         path = _required(networks.classifier, recipe, "a classifier", "train-classifier")
-        return classifier_extractor(load_classifier(path), recipe, device)
+        return Classifier.load(path).extractor(recipe, device)
     paths = {
         "inception 2015-12-05": networks.inception,
         "inception torchvision": networks.inception_torchvision,

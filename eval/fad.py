@@ -8,8 +8,7 @@ Network, d the latent size, C the channels of an S x S image, S = 32 (64 in brac
 """
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +16,8 @@ from torch import Tensor, nn
 
 from fsvae_tcja.runtime.dataset import ImageDataset
 
-from .features import Extractor
-from .networks import as_recipe, describe, fill, pixels_for, read_network, save_network
-from .protocols import STRICT, Protocol, Recipe
-from .provenance import tensors_sha256
+from .networks import FeatureNetwork
+from .protocols import STRICT, Protocol
 from .result import Score
 from .scores import score
 from .stats import Reference, make_reference
@@ -29,7 +26,7 @@ from .training import Progress, TrainingConfig, mean_over, provenance, train
 WIDTHS = {32: (32, 64, 128, 256), 64: (32, 64, 128, 256, 512)}
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(FeatureNetwork):
     """The autoencoder of the FAD. Its parameters are named as in the FSVAE authors' files.
 
     Args:
@@ -38,14 +35,12 @@ class Autoencoder(nn.Module):
         latent: length of the feature vector; None takes 64 for grey images and 128 for RGB.
     """
 
+    kind = "autoencoder"
+    command = "python -m eval train-fad"
+
     def __init__(self, channels: int = 1, size: int = 32, latent: int | None = None) -> None:
-        super().__init__()
-        if channels not in (1, 3) or size not in WIDTHS:
-            raise ValueError(f"the autoencoder takes 1 or 3 channels of 32 or 64 pixels, found {channels} of {size}")
-        self.channels = channels
-        self.size = size
+        super().__init__(channels, size)
         self.latent = latent or (64 if channels == 1 else 128)
-        self.provenance: dict[str, Any] = {}
         widths = WIDTHS[size]
         pairs = list(zip((channels, *widths), widths, strict=False))
         self.encoder = nn.Sequential(*(_block(nn.Conv2d(a, b, 3, 2, 1), b) for a, b in pairs))
@@ -56,6 +51,20 @@ class Autoencoder(nn.Module):
             *_block(_up(widths[0], widths[0]), widths[0]), nn.ConvTranspose2d(widths[0], channels, 3, 1, 1), nn.Tanh()
         )
 
+    @classmethod
+    def shaped_as(cls, state: dict[str, Tensor]) -> Self:
+        blocks = len({name.split(".")[1] for name in state if name.startswith("encoder.")})
+        channels = state["encoder.0.0.weight"].shape[1]
+        return cls(channels, 2 ** (blocks + 1), state["latent_layer.weight"].shape[0])
+
+    @property
+    def dims(self) -> dict[str, int]:
+        return {"latent": self.latent}
+
+    def layers(self, images: Tensor) -> dict[str, Tensor]:
+        """Images [N, C, S, S] in [-1, 1] -> "latent" [N, d]."""
+        return {"latent": self.encode(images)}
+
     def encode(self, images: Tensor) -> Tensor:
         """Images [N, C, S, S] in [-1, 1] -> latents [N, d]."""
         return self.latent_layer(self.encoder(images).flatten(1))
@@ -65,15 +74,6 @@ class Autoencoder(nn.Module):
         hidden = self.decoder_input(self.encode(images)).view(len(images), -1, 2, 2)
         return self.final_layer(self.decoder(hidden))
 
-    @property
-    def sha256(self) -> str:
-        """Hash of the weights, whatever file they came from."""
-        return tensors_sha256(self.state_dict())
-
-    def save(self, path: str | Path) -> None:
-        """Write a .safetensors file with the provenance in its metadata."""
-        save_network(path, "autoencoder", self, self.provenance)
-
 
 def _block(transform: nn.Module, channels: int) -> nn.Sequential:
     return nn.Sequential(transform, nn.BatchNorm2d(channels), nn.LeakyReLU())
@@ -81,25 +81,6 @@ def _block(transform: nn.Module, channels: int) -> nn.Sequential:
 
 def _up(channels_in: int, channels_out: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(channels_in, channels_out, 3, 2, 1, output_padding=1)
-
-
-def load_autoencoder(path: str | Path) -> Autoencoder:
-    """Read an autoencoder that `Autoencoder.save` wrote, or a .pth of the FSVAE authors; its sizes come from the file.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: truncated, altered, or the weights of something else.
-    """
-    state, provenance = read_network(path, "autoencoder", "python -m eval train-fad")
-    autoencoder = fill(path, "autoencoder", state, _build_for)
-    autoencoder.provenance = provenance
-    return autoencoder
-
-
-def _build_for(state: dict[str, Tensor]) -> Autoencoder:
-    blocks = len({name.split(".")[1] for name in state if name.startswith("encoder.")})
-    channels = state["encoder.0.0.weight"].shape[1]
-    return Autoencoder(channels, 2 ** (blocks + 1), state["latent_layer.weight"].shape[0])
 
 
 FULL_TRAINING = TrainingConfig()
@@ -146,24 +127,6 @@ def reconstruction_mse(autoencoder: Autoencoder, dataset: ImageDataset) -> float
     return mean_over(dataset, lambda images, _: (autoencoder(images) - images).square().mean((1, 2, 3)))
 
 
-def autoencoder_extractor(autoencoder: Autoencoder, recipe: Recipe, device: torch.device | str = "cpu") -> Extractor:
-    """The encoder as a recipe wants it. Works on a copy: the autoencoder is not touched."""
-    network = as_recipe(autoencoder, recipe, device)
-
-    def features(images: Tensor) -> dict[str, Tensor]:
-        return {"latent": network.encode(pixels_for(network, images, recipe))}
-
-    return Extractor(
-        name=describe("autoencoder", autoencoder.provenance),
-        sha256=autoencoder.sha256,
-        dims={"latent": autoencoder.latent},
-        channels=autoencoder.channels,
-        size=autoencoder.size,
-        device=torch.device(device),
-        features=features,
-    )
-
-
 def score_fad(
     images: Tensor | Iterable[Tensor],
     autoencoder: Autoencoder,
@@ -189,7 +152,7 @@ def score_fad(
         ValueError: images that do not fit, fewer than n, or statistics of another extractor or recipe.
     """
     recipe = protocol.recipe("FAD")
-    extractor = autoencoder_extractor(autoencoder, recipe, device)
+    extractor = autoencoder.extractor(recipe, device)
     if not isinstance(reference, Reference):
         reference = make_reference(reference, extractor, recipe, value_range="-1..1")
     return score(images, extractor, recipe, reference, n=n, seed=seed, value_range="-1..1")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .generators import Source
-from .images import check_images
+from .images import as_grey, check_images
 from .precision import full_precision
 from .processes import gather
 from .randomness import isolated_randomness
@@ -35,6 +35,8 @@ class Extractor:
     """Where it computes."""
     features: Callable[[Tensor], dict[str, Tensor]]
     """Canonical images [B, C, H, W] -> features [B, dim] by layer."""
+    notes: tuple[str, ...] = ()
+    """What a reader of its scores must know of it."""
 
 
 class Collector(Protocol):
@@ -73,6 +75,11 @@ class FeatureStore:
     def features(self) -> Tensor:
         """[n, d]"""
         return torch.cat([part for _, part in sorted(self.parts, key=lambda item: item[0])])
+
+    @property
+    def variance(self) -> float:
+        """Summed over the dimensions."""
+        return self.features.double().var(0).sum().item()
 
     def update(self, features: Tensor, start: int) -> None:
         self.parts.append((start, features.cpu()))
@@ -133,7 +140,8 @@ def _feed(jobs: Sequence[Job], images: Tensor, start: int) -> None:
             continue
         key = (id(job.extractor), count)
         if key not in done:
-            check_images(images, job.extractor.channels, job.extractor.size)
+            seen = as_grey(images[:count]) if job.extractor.channels == 1 else images[:count]
+            check_images(seen, job.extractor.channels, job.extractor.size)
             with full_precision(job.extractor.device):
-                done[key] = job.extractor.features(images[:count].to(job.extractor.device))
+                done[key] = job.extractor.features(seen.to(job.extractor.device))
         job.collector.update(done[key][job.layer], start)

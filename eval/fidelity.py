@@ -12,9 +12,9 @@ from torch import Tensor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
-from .fad import load_autoencoder
-from .images import check_images
-from .networks import as_recipe, pixels_for
+from .fad import Autoencoder
+from .images import as_grey, check_images
+from .networks import pixels_for
 from .protocols import STRICT
 
 NAME = "fad-autoencoder"
@@ -29,11 +29,11 @@ class AutoencoderFeatures(FeatureExtractorBase):
     def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str, **_: object) -> None:
         super().__init__(name, features_list)
         self.recipe = STRICT.recipe("FAD")
-        self.network = as_recipe(load_autoencoder(feature_extractor_weights_path), self.recipe, "cpu")
+        self.network = Autoencoder.load(feature_extractor_weights_path).as_recipe(self.recipe)
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
-        if self.network.channels == 1 and images.shape[1] == 3 and (images == images[:, :1]).all():
-            images = images[:, :1]
+        if self.network.channels == 1:
+            images = as_grey(images)
         check_images(images, self.network.channels, self.network.size)
         return (self.network.encode(pixels_for(self.network, images, self.recipe)),)
 

@@ -72,6 +72,11 @@ class GaussianStatistics:
             raise ValueError(f"a covariance needs at least 2 samples, found {self.n}; score more images")
         return self.scatter / (self.n - 1)
 
+    @property
+    def variance(self) -> float:
+        """Summed over the dimensions: the trace of the covariance."""
+        return self.covariance.trace().item()
+
     def update(self, features: Tensor, start: int = 0) -> None:
         """Add features [B, d] of any floating point type; moments do not depend on their position `start`.
 

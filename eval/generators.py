@@ -36,10 +36,11 @@ class Source(Protocol):
 
     name: str
     n: int | None
-    """How many there are; None: unknown before they are read, or endless."""
+    """How many there are; None: endless, or unknown before they are read."""
+    endless: bool
+    """Whether they are drawn as they are asked for."""
     split: str | None
     """Which part of a data set they are, if of one."""
-
     value_range: ValueRange | None
     """Stated range of floating point pixels; None: there are none."""
 
@@ -60,8 +61,12 @@ class IndexedImages:
     value_range: ValueRange | None = None
     split: str | None = None
 
+    @property
+    def endless(self) -> bool:
+        return self.n is None
+
     def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
-        if n is None and self.n is None:
+        if n is None and self.endless:
             raise ValueError(f"{self.name} draws as many images as one likes: say how many to score (n, --n-images)")
         n = self.n if n is None else n
         if self.n is not None and self.n < n:
@@ -84,6 +89,7 @@ class StreamedImages:
     stream: Iterable[Any]
     value_range: ValueRange | None = None
     n: None = None
+    endless: bool = False
     split: None = None
 
     def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
@@ -152,11 +158,21 @@ def _open_path(
     if data in SOURCES:
         return _open_dataset(load_images(data, split or "test", size=size or 32, root=root), name)
     path = Path(what).expanduser()
+    if (path.suffix == ".safetensors" and path.is_file()) or (path / "model.safetensors").is_file():
+        raise ValueError(
+            f"{path} holds weights or statistics, no images: `fsvae-tcja score` draws images from a checkpoint or run "
+            "of ours and scores them"
+        )
     if path.suffix in (".npy", ".npz"):
         images = _read_arrays(path)
         return open_images(images, value_range=value_range, name=name or path.name)
     if path.is_file() or (not path.exists() and path.suffix):
         raise ValueError(f"cannot take images from {path}: give a folder, an .npy or .npz, or one of {list(SOURCES)}")
+    if not path.exists():
+        raise FileNotFoundError(
+            f"there is no folder of images {path.absolute()}, and no data set of that name: these are {list(SOURCES)}, "
+            "with their split as in mnist:test"
+        )
     return _open_folder(path, size, name)
 
 

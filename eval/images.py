@@ -53,7 +53,9 @@ def check_images(images: Tensor, channels: int | None = None, size: int | None =
     if images.dim() != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"expected images [B, C, H, W] with C = 1 or 3, found shape {list(images.shape)}")
     if channels is not None and images.shape[1] != channels:
-        raise ValueError(f"the extractor takes {channels}-channel images, found {images.shape[1]} channels")
+        raise ValueError(
+            f"the extractor takes {channels}-channel images, found {images.shape[1]} channels; convert them first"
+        )
     if size is not None and images.shape[2:] != (size, size):
         height, width = images.shape[2:]
         raise ValueError(f"the extractor takes {size} x {size} images, found {height} x {width}; resize them first")
@@ -69,6 +71,12 @@ def as_uint8(images: Tensor) -> Tensor:
 def as_float(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Canonical images -> [-1, 1] in a type of its own: x / 127.5 - 1 of 8 bits, computed in that type."""
     return images.to(dtype) / 127.5 - 1 if images.dtype == torch.uint8 else images.to(dtype)
+
+
+def as_grey(images: Tensor) -> Tensor:
+    """RGB [B, 3, H, W] with three equal channels, as many programs save grey images -> [B, 1, H, W]; others stay."""
+    equal = images.shape[1] == 3 and bool((images == images[:, :1]).all())
+    return images[:, :1] if equal else images
 
 
 def as_rgb(images: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from .features import Extractor
 from .images import as_float, as_rgb, as_uint8
 from .protocols import INCEPTION_LAYERS, Recipe
 from .randomness import isolated_randomness
-from .weights import find_weights
+from .weights import WEIGHTS, find_weights, not_published
 
 PART = 64  # images at once in a network of this size
 TRUNK = (
@@ -58,8 +58,11 @@ def imagenet_extractor(
         parts = [network(as_rgb(part)) for part in images.split(PART)]
         return {layer: torch.cat([part[layer] for part in parts]) for layer in layers}
 
+    published = sha256.startswith(WEIGHTS[recipe.extractor].digest)
+    name = f"{recipe.extractor} weights" if published else f"{recipe.extractor} with {path.name}"
+    notes = () if published else (not_published(path, recipe.extractor),)
     dims = {"logits": 1000} if recipe.extractor == "inception torchvision" else {layer: DIMS[layer] for layer in layers}
-    return Extractor(f"{recipe.extractor} weights", sha256, dims, None, None, torch.device(device), features)
+    return Extractor(name, sha256, dims, None, None, torch.device(device), features, notes)
 
 
 def _fidelity(recipe: Recipe, layers: list[str], path: Path) -> nn.Module:

@@ -9,14 +9,19 @@ from .processes import total
 SHUFFLE_SEED = 2020  # torch-fidelity's
 
 
+def check_splits(n: int, splits: int) -> None:
+    """Raise ValueError if there are fewer images than splits."""
+    if n < splits:
+        raise ValueError(f"an Inception Score over {splits} splits needs at least {splits} images, found {n}")
+
+
 def split_of_each(n: int, splits: int, shuffled: bool) -> Tensor:
     """int64 [n]: the split of each image; as even as can be, in order or after torch-fidelity's permutation.
 
     Raises:
         ValueError: fewer images than splits.
     """
-    if n < splits:
-        raise ValueError(f"an Inception Score over {splits} splits needs at least {splits} images, found {n}")
+    check_splits(n, splits)
     bounds = torch.arange(splits + 1) * n // splits
     split = torch.repeat_interleave(torch.arange(splits), bounds.diff())
     if shuffled:

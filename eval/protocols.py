@@ -45,6 +45,11 @@ class Recipe:
     celeba_split: str | None = None
     """The same for CelebA."""
 
+    @property
+    def compares(self) -> bool:
+        """Whether the score needs a reference."""
+        return self.measure != "inception score"
+
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain data."""
         return asdict(self)
@@ -100,6 +105,7 @@ class Protocol:
         if name == "FID" and layer in INCEPTION_LAYERS and any(recipe.score == "FID" for recipe in self.recipes):
             return replace(self.recipe("FID"), score=score, layer=layer)
         known = ", ".join(recipe.score for recipe in self.recipes)
+        known += " and FID-64, FID-192, FID-768" if "FID" in known else ""
         raise ValueError(f"protocol {self.name} defines no {score}; it defines {known}")
 
     def split_of(self, data: str) -> str | None:

@@ -1,6 +1,7 @@
 """A score never travels alone: value, protocol, n, seed, extractor and reference in one object."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -8,7 +9,19 @@ from typing import Any
 
 from fsvae_tcja.runtime.atomic import replacing
 
-from .provenance import library_versions
+from .provenance import differences, library_versions
+
+_JSON_TYPES = {  # of the fields that are not text
+    "value": float,
+    "std": float | None,
+    "n": int,
+    "seed": int | None,
+    "value_range": str | None,
+    "reference": str | None,
+    "recipe": dict,
+    "notes": list,
+    "versions": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -50,12 +63,16 @@ class Score:
     versions: dict[str, str] = field(default_factory=library_versions)
     """Library versions."""
 
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(number) for number in (self.value, self.std or 0.0)):
+            raise ValueError(f"{self.name} is {self.value} (deviation {self.std}), expected finite numbers")
+
     def check_comparable(self, other: "Score") -> None:
         """Raise ValueError, naming the differences, unless the two scores measure the same thing the same way."""
-        compared = ("name", "protocol", "recipe", "n", "extractor", "reference")
-        different = [name for name in compared if getattr(self, name) != getattr(other, name)]
-        if different:
-            pairs = "; ".join(f"{name}: {getattr(self, name)} and {getattr(other, name)}" for name in different)
+        compared = ("name", "protocol", "n", "extractor", "reference", "recipe")
+        ours, theirs = ({name: getattr(score, name) for name in compared} for score in (self, other))
+        if different := differences(ours, theirs):
+            pairs = "; ".join(f"{name}: {a} and {b}" for name, a, b in different)
             raise ValueError(f"these scores cannot be compared; they differ in {pairs}")
 
     def __lt__(self, other: "Score") -> bool:
@@ -95,6 +112,10 @@ class Score:
         names = {f.name for f in fields(cls)}
         if not isinstance(content, dict) or content.keys() != names:
             raise ValueError(f"not a score: expected a JSON object with the keys {', '.join(sorted(names))}")
+        for name, value in content.items():
+            kind = _JSON_TYPES.get(name, str)
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise ValueError(f"not a score: {name} is {value!r}")
         return cls(**content | {"notes": tuple(content["notes"])})
 
     def save(self, path: str | Path) -> None:

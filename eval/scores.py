@@ -11,18 +11,24 @@ from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, p
 from .features import BATCH, Collector, Extractor, Job, run, sum_device
 from .frechet import frechet_distance
 from .generators import Source, open_images
-from .images import ValueRange
-from .inception_score import InceptionScore, split_of_each
+from .images import ValueRange, too_few
+from .inception_score import InceptionScore, check_splits, split_of_each
 from .protocols import Recipe
 from .result import Score
 from .stats import Reference, collector_for, common_batch
 
 KID_SUBSET = 1000  # torch-fidelity's
+LEAST = {"kid": 2, "precision recall": 4}  # pairs of images; an image and its three nearest neighbours
+COLLAPSED = 1e-6  # of the variance of the other images, or of an Inception Score above 1
 
 
 @dataclass(frozen=True)
 class Task:
-    """One score to compute."""
+    """One score to compute.
+
+    Raises:
+        ValueError: a reference of another extractor or recipe, or none where one is needed.
+    """
 
     recipe: Recipe
     """What the protocol fixes."""
@@ -30,6 +36,12 @@ class Task:
     """Gives the features."""
     reference: Reference | None = None
     """What to compare with; an Inception Score compares with nothing."""
+
+    def __post_init__(self) -> None:
+        if self.reference is not None:
+            self.reference.check(self.extractor, self.recipe)
+        elif self.recipe.compares:
+            raise ValueError(f"{self.recipe.score} compares images with others: give a reference")
 
 
 def compute(
@@ -54,14 +66,9 @@ def compute(
         progress: called with the number of images of each batch done.
 
     Raises:
-        ValueError: images that do not fit, fewer than n, or a reference of another extractor or recipe.
+        ValueError: images that do not fit, or fewer than n.
     """
     source = open_images(images, value_range=value_range)
-    for task in tasks:
-        if task.reference is not None:
-            task.reference.check(task.extractor, task.recipe)
-        elif task.recipe.measure != "inception score":
-            raise ValueError(f"{task.recipe.score} compares images with others: give a reference")
     counts = [images_to_score(task.recipe, n, source.n, source.name) for task in tasks]
     collectors = [_collector(task, count) for task, count in zip(tasks, counts, strict=True)]
     jobs = [
@@ -99,20 +106,28 @@ def score(
 
 
 def images_to_score(recipe: Recipe, asked: int | None, there: int | None, name: str) -> int | None:
-    """Of `there` images called `name`; None: all of a stream whose length is unknown."""
+    """Of `there` images called `name`; None: all of a stream whose length is unknown.
+
+    Raises:
+        ValueError: there are fewer, too few for the splits, or an unknown number where it has to be known.
+    """
     count = recipe.images(asked) or there
     if asked is None and recipe.at_most is not None and count is not None:
         count = min(count, recipe.at_most)
-    if count is None and recipe.measure == "inception score":
+    if count is None and not recipe.compares:
         raise ValueError(
             f"{recipe.score} is split before it is computed: say how many images of {name} to score (n, --n-images)"
         )
+    if None not in (count, there) and count > there:
+        raise too_few(count, there)
+    if not recipe.compares:
+        check_splits(count, recipe.splits)
     return count
 
 
 def _collector(task: Task, count: int | None) -> Collector:
     recipe, extractor = task.recipe, task.extractor
-    if recipe.measure != "inception score":
+    if recipe.compares:
         return collector_for(extractor, recipe)
     split = split_of_each(count, recipe.splits, recipe.split_order == "shuffled")
     return InceptionScore(split, extractor.dims[recipe.layer], sum_device(extractor.device))
@@ -120,16 +135,14 @@ def _collector(task: Task, count: int | None) -> Collector:
 
 def _scores(task: Task, collector: Any, seed: int | None, source: Source) -> list[Score]:
     recipe, reference = task.recipe, task.reference
-    notes: tuple[str, ...] = ()
-    if recipe.measure == "inception score":
-        values = {recipe.score: collector.value()}
-    elif recipe.measure == "frechet":
-        values = {recipe.score: (frechet_distance(collector, reference.statistics), None)}
-        notes = _rank_notes(recipe.score, {"scored": collector.n, "reference": reference.n}, collector.dim)
-    elif recipe.measure == "kid":
-        values, notes = {recipe.score: _kid(collector, reference)}, _kid_notes(collector, reference)
+    if recipe.compares:
+        _check_enough(recipe, collector.n, reference.n)
+        values, notes = _compare(recipe, collector, reference)
+        notes += _collapse_notes(recipe.score, collector.variance, reference.statistics.variance)
+        notes += reference.notes
     else:
-        values = _precision_recall(collector, reference)
+        values = {recipe.score: collector.value()}
+        notes = _constant_notes(recipe.score, values[recipe.score][0])
     return [
         Score(
             name=name,
@@ -145,10 +158,46 @@ def _scores(task: Task, collector: Any, seed: int | None, source: Source) -> lis
             reference=reference.sha256 if reference else None,
             reference_description=reference.description if reference else "no reference",
             recipe=recipe.as_dict(),
-            notes=notes + (reference.notes if reference else ()),
+            notes=notes + task.extractor.notes,
         )
         for name, (value, std) in values.items()
     ]
+
+
+def _compare(
+    recipe: Recipe, collector: Any, reference: Reference
+) -> tuple[dict[str, tuple[float, float | None]], tuple[str, ...]]:
+    """Value and deviation by name, and notes."""
+    if recipe.measure == "frechet":
+        distance = frechet_distance(collector, reference.statistics)
+        counts = {"scored": collector.n, "reference": reference.n}
+        return {recipe.score: (distance, None)}, _rank_notes(recipe.score, counts, collector.dim)
+    if recipe.measure == "kid":
+        return {recipe.score: _kid(collector, reference)}, _kid_notes(collector, reference)
+    return _precision_recall(collector, reference), ()
+
+
+def _check_enough(recipe: Recipe, scored: int, reference: int | None) -> None:
+    least = LEAST.get(recipe.measure)
+    if least is not None and min(scored, reference) < least:
+        raise ValueError(
+            f"{recipe.score} needs at least {least} images on either side, found {scored} to score and {reference} "
+            "to compare with"
+        )
+
+
+def _constant_notes(name: str, value: float) -> tuple[str, ...]:
+    if value > 1 + COLLAPSED:
+        return ()
+    return (f"{name}: the network predicts the same of every image: they are all but equal, or nothing that it knows",)
+
+
+def _collapse_notes(name: str, scored: float, reference: float) -> tuple[str, ...]:
+    return tuple(
+        f"{name}: the {which} images are all but equal in these features (variance {one:.1e}, the others {other:.1e})"
+        for which, one, other in (("scored", scored, reference), ("reference", reference, scored))
+        if one <= COLLAPSED * other
+    )
 
 
 def _rank_notes(name: str, counts: dict[str, int | None], dim: int) -> tuple[str, ...]:

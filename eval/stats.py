@@ -17,7 +17,13 @@ from .frechet import GaussianStatistics
 from .generators import Source, open_images
 from .images import ValueRange
 from .protocols import Recipe
-from .provenance import ImageDigest, json_sha256, library_versions, tensors_sha256
+from .provenance import ImageDigest, differences, file_sha256, json_sha256, library_versions, tensors_sha256
+from .published import STATISTICS
+
+REFERENCE_SEED = 1_000_000
+"""Seed of references that are drawn: none that scored images are likely to have, so that the two are independent."""
+KIND = "statistics"
+"""What a file of them says that it holds."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,10 @@ class Reference:
 
     @property
     def sha256(self) -> str:
-        """Hash of the key: the same however many processes or batches made the statistics."""
-        return json_sha256(self.key)
+        """Hash of the key but for names: the same whatever the images are called, and however many processes or
+        batches made the statistics."""
+        data = {name: value for name, value in self.key["data"].items() if name not in ("name", "split")}
+        return json_sha256(self.key | {"data": data})
 
     @property
     def n(self) -> int | None:
@@ -51,24 +59,33 @@ class Reference:
         Raises:
             ValueError: naming what differs.
         """
-        expected = _key(extractor, recipe)
-        different = [name for name, value in expected.items() if self.key.get(name) != value]
-        if different:
-            pairs = "; ".join(f"{name}: {self.key.get(name)} there, {expected[name]} needed" for name in different)
+        made = {name: value for name, value in self.key.items() if name != "data"}
+        if different := differences(made, _key(extractor, recipe)):
+            pairs = "; ".join(f"{name}: {there} there, {needed} needed" for name, there, needed in different)
             raise ValueError(f"the reference statistics do not belong to this score ({pairs}); make them anew")
-        data = self.key["data"]
-        split = recipe.split_of(data["name"].split()[0])
-        if data.get("split") not in (None, split):
+        if not isinstance(self.statistics, GaussianStatistics if recipe.measure == "frechet" else FeatureStore):
             raise ValueError(
-                f"{recipe.score} under protocol {recipe.protocol} compares with the split {split}, "
-                f"these statistics are of {data['name']}"
+                f"{recipe.score} cannot be computed from a reference made for another kind of score; "
+                "give it the reference images themselves"
             )
+        _check_split(self.key["data"]["name"], self.key["data"].get("split"), recipe)
 
     def save(self, path: str | Path) -> None:
         """Write moments to a .safetensors file with the key, library versions and a hash of all in its metadata."""
         moments = _moments(self.statistics)
-        story = {"kind": "statistics", "n": self.statistics.n, "key": self.key, "versions": library_versions()}
+        story = {"kind": KIND, "n": self.statistics.n, "key": self.key, "versions": library_versions()}
         checkpoint.write(path, moments, story | {"sha256": _content_sha256(moments, story)})
+
+
+def _check_split(name: str, split: str | None, recipe: Recipe) -> None:
+    """Refuse another part of a data set than the recipe compares with; `name` begins with that of the data set."""
+    if split is None:
+        return
+    needed = recipe.split_of(name.split()[0])
+    if split != needed:
+        raise ValueError(
+            f"{recipe.score} under protocol {recipe.protocol} compares with the split {needed}, found {name}"
+        )
 
 
 def _content_sha256(moments: dict[str, Tensor], story: dict[str, Any]) -> str:
@@ -119,9 +136,11 @@ def make_references(
         progress: called with the number of images of each batch done.
 
     Raises:
-        ValueError: images that do not fit, or fewer than n.
+        ValueError: images that do not fit, fewer than n, or another split than a recipe compares with.
     """
     source = open_images(images, value_range=value_range)
+    for _, recipe in wanted:
+        _check_split(source.name, source.split, recipe)
     digest = ImageDigest()
     collectors = [collector_for(extractor, recipe) for extractor, recipe in wanted]
     jobs = [
@@ -129,7 +148,7 @@ def make_references(
         for (extractor, recipe), collector in zip(wanted, collectors, strict=True)
     ]
     recipes = [recipe for _, recipe in wanted]
-    run(_Hashed(source, digest), jobs, batch=common_batch(recipes, BATCH), progress=progress)
+    run(_Hashed(source, digest), jobs, batch=common_batch(recipes, BATCH), seed=REFERENCE_SEED, progress=progress)
     data = {"name": source.name, "split": source.split, "n": collectors[0].n, "pixels": digest.hexdigest()}
     return [
         Reference(collector, {"data": data} | _key(extractor, recipe))
@@ -168,12 +187,18 @@ def load_reference(path: str | Path) -> Reference:
         ValueError: truncated, altered, or not reference statistics.
     """
     tensors, story = checkpoint.read(path)
-    if story.get("kind") != "statistics":
-        raise ValueError(f"{path} holds {story.get('kind', 'a model')}, expected reference statistics")
+    if story.get("kind") != KIND:
+        raise ValueError(
+            f"{path} holds {story.get('kind', 'a model')}, expected reference statistics; "
+            "a checkpoint as reference is taken by `fsvae-tcja score`"
+        )
     if story.get("sha256") != _content_sha256(tensors, story):
         raise ValueError(f"the statistics in {path} were altered after they were saved; make them anew")
-    statistics = GaussianStatistics.from_moments(tensors["mean"], tensors["covariance"], story["n"])
-    return Reference(statistics, story["key"], _version_notes(story["versions"]))
+    try:
+        statistics = GaussianStatistics.from_moments(tensors["mean"], tensors["covariance"], story["n"])
+        return Reference(statistics, story["key"], _version_notes(story["versions"]))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} lacks a part of reference statistics ({error}); make them anew") from error
 
 
 def _version_notes(versions: dict[str, str]) -> tuple[str, ...]:
@@ -182,32 +207,43 @@ def _version_notes(versions: dict[str, str]) -> tuple[str, ...]:
     return (f"the reference statistics were made with {', '.join(others)}",) if others else ()
 
 
-def load_fsvae2022_reference(path: str | Path, extractor: Extractor, recipe: Recipe, n: int | None = None) -> Reference:
+def load_fsvae2022_reference(path: str | Path, extractor: Extractor, recipe: Recipe) -> Reference:
     """Read statistics as the FSVAE authors publish them: an .npz with `mu` [d] and `sigma` [d, d].
 
-    Such a file says neither which extractor nor how many images made it: the caller answers for that, and the
-    score bears a note.
+    Such a file says neither which extractor nor how many images made it. Of the published ones that is known; for
+    others the caller answers, and the score bears a note.
 
     Args:
         path: the file; never unpickled.
         extractor: the network that it belongs to.
         recipe: the recipe that it was made by.
-        n: images that went into it, if known.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not such a file, or of another number of features.
+        ValueError: not such a file, of another number of features, or published ones of another extractor.
     """
     path = Path(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             mean, covariance = (torch.from_numpy(file[name]) for name in ("mu", "sigma"))
+        known = STATISTICS.get(file_sha256(path))
+        n = known.n if known else None
         statistics = GaussianStatistics.from_moments(mean, covariance, n or 2)  # the covariance is divided already
     except (ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not an .npz with mu [d] and sigma [d, d]: {error}") from error
     dim = extractor.dims[recipe.layer]
     if statistics.dim != dim:
         raise ValueError(f"{path} has {statistics.dim} features, the {extractor.name} {dim}: it belongs to another")
-    data = {"name": path.stem, "split": None, "n": n, "moments": tensors_sha256(_moments(statistics))}
-    note = f"{path.name} does not say which extractor made it: that it was this one is unverified"
-    return Reference(statistics, {"data": data} | _key(extractor, recipe), (note,))
+    if known and known.autoencoder != extractor.sha256:
+        raise ValueError(
+            f"{path} was made with the published autoencoder of {known.data}, not with this {extractor.name}; "
+            "take that autoencoder, or make statistics with this one: python -m eval reference"
+        )
+    name = f"{known.data} {known.split} (published)" if known else path.stem
+    moments = tensors_sha256({"mean": mean, "covariance": covariance})
+    data = {"name": name, "split": known.split if known else None, "n": n, "moments": moments}
+    note = (
+        f"{path.name} is none of the published statistics and does not say which extractor made it: "
+        "that it was this one is unverified"
+    )
+    return Reference(statistics, {"data": data} | _key(extractor, recipe), () if known else (note,))

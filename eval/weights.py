@@ -80,9 +80,13 @@ def find_weights(extractor: str, path: str | Path | None = None, download: bool 
                 f"{file} is truncated or altered: its SHA-256 starts with {sha256[:8]}, expected {weights.digest}; "
                 f"fetch it again from {weights.url}"
             )
-        warnings.warn(
-            f"{file} is not the published {weights.name}: its scores cannot be compared with published ones",
-            stacklevel=2,
-        )
+        warnings.warn(not_published(file, extractor), stacklevel=2)
     read_state_dict(file)  # torch-fidelity unpickles freely; this refuses what is more than tensors
     return file, sha256
+
+
+def not_published(file: Path, extractor: str) -> str:
+    """What is to be said of other weights."""
+    return (
+        f"{file.name} is not the published {WEIGHTS[extractor].name}: its scores cannot be compared with published ones"
+    )

@@ -4,9 +4,9 @@ import json
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 import tyro
@@ -15,25 +15,24 @@ from tqdm import tqdm
 from . import doctor
 from .core.memory import keep_freed_memory
 from .runtime import checkpoint
+from .runtime.command import RunOptions, TrainCommand
+from .runtime.configuration import to_dict
 from .runtime.data import load_images
-from .runtime.dataset import ImageDataset
 from .runtime.device import resolve
 from .runtime.export import save_images
 from .runtime.loop import fit
 from .runtime.pictures import save_pairs
 from .runtime.run import RunFolder
-from .vae import FSVAE, load
-from .vae.checkpoint import find
-from .vae.config import from_dict, to_dict
-from .vae.presets import PRESETS, preset
+from .scoring_options import ScoringOptions
+from .vae import load
+from .vae.checkpoint import KIND, find
+from .vae.presets import PRESETS
 from .vae.reconstruct import reconstruct as reconstruct_images
 from .vae.sample import stream
 from .vae.train import FSVAETask, TrainConfig
 
 PROGRAM = "fsvae-tcja"
 SHOW_PROGRESS = 5  # passes from which drawing shows a bar
-FLAT = tyro.conf.arg(name="")
-SCORED = 1000  # images drawn for a score while training
 
 
 def _parse(command: Callable, name: str, args: list[str], about: str | None = None) -> Any:
@@ -42,111 +41,37 @@ def _parse(command: Callable, name: str, args: list[str], about: str | None = No
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """Where a run reads and writes, and on what it runs. Not part of the configuration."""
+class TrainOptions(RunOptions, ScoringOptions):
+    """What `train` takes beside the configuration."""
 
-    out: Path | None = None
-    """Run folder; by default runs/PRESET."""
-    data_root: Path | None = None
-    """Folder of the data sets; by default $FSVAE_TCJA_DATA, else ./data."""
-    download: bool = False
-    """Fetch missing data."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
-    dry_run: bool = False
-    """Print the whole configuration and stop."""
-    resume: Path | None = None
-    """Go on with this run; its own configuration is used if no preset is named."""
-    score_every: int = 0
-    """Epochs between two FAD scores of the model (strict, 1,000 images of one seed, test split); 0: none."""
-    autoencoder: Path | None = None
-    """The autoencoder that --score-every looks through; `python -m eval train-fad` makes one."""
+
+TRAIN = TrainCommand(f"{PROGRAM} train", PRESETS, TrainConfig, TrainOptions, KIND)
 
 
 def train(args: list[str]) -> int:
     """Train an FSVAE: `train PRESET [options]`, or `train --resume RUN`."""
-    if not args or args[0] in ("-h", "--help"):
-        print(f"usage: {PROGRAM} train PRESET [options]\n       {PROGRAM} train --resume RUN\n\npresets:")
-        print("\n".join(f"  {name:15}{p.about}" for name, p in PRESETS.items()))
-        print(f"\n{PROGRAM} train PRESET --help shows every option with the value that the preset gives it.")
-        return 0
-    resumes = args[0].startswith("-") and any(arg.partition("=")[0] == "--resume" for arg in args)
-    config, options = _parse_resume(args) if resumes else _parse_train(args[0], args[1:])
-    if options.resume not in (None, options.out):
-        raise ValueError(f"--resume goes on in its own folder {options.resume}; leave --out away")
-    if options.dry_run:
-        print(json.dumps({"configuration": to_dict(config), "run": _plain(options)}, indent=2))
-        return 0
-    return _train(config, options)
+    return TRAIN.run(args, _train)
 
 
-def _parse_train(name: str, args: list[str]) -> tuple[TrainConfig, RunOptions]:
-    if name.startswith("-"):
-        raise ValueError(f"put a preset before {name}, one of {list(PRESETS)}: {PROGRAM} train mnist {name} ...")
-    default = preset(name).config
-
-    def parsed(
-        config: Annotated[TrainConfig, FLAT] = default,
-        options: Annotated[RunOptions, FLAT] = RunOptions(),
-    ) -> tuple[TrainConfig, RunOptions]:
-        return config, replace(options, out=options.out or options.resume or Path("runs") / name)
-
-    return _parse(parsed, f"train {name}", args, PRESETS[name].about)
-
-
-def _parse_resume(args: list[str]) -> tuple[TrainConfig, RunOptions]:
-    options = _parse(RunOptions, "train", args)
-    run = RunFolder(options.resume, resume=True)
-    story = checkpoint.read_story(run.checkpoint)
-    if "training" not in story:
-        raise ValueError(f"{run.checkpoint} holds a model and no training run; start one with a preset")
-    return from_dict(TrainConfig, story["training"]), replace(options, out=options.out or options.resume)
-
-
-def _plain(options: RunOptions) -> dict[str, str | bool | None]:
-    return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
-
-
-def _train(config: TrainConfig, options: RunOptions) -> int:
+def _train(config: TrainConfig, options: TrainOptions) -> int:
     device = resolve(options.device)
     resume = options.resume is not None
     run = RunFolder(options.out, resume=resume)
     where = {"size": config.model.image_size, "root": options.data_root, "download": options.download}
-    test = load_images(config.data, "test", **where)
-    score = _scorer(options, config, test, device, run) if options.score_every else None
-    task = FSVAETask(config, load_images(config.data, "train", **where), test, score)
-    resume = options.resume is not None
-    run = RunFolder(options.out, resume=resume)
+    scoring, score = options.complete(run, resume), None
+    if scoring.score_every:
+        from .scoring import scorer
+
+        score = scorer(scoring, config, device, run, where)
+    train, test = (load_images(config.data, split, **where) for split in ("train", "test"))
+    task = FSVAETask(config, train, test, score)
+    scoring.remember(run)
     outcome = fit(task, config, to_dict(config), run, device=device, resume=resume)
     if not outcome.finished:
         print(f"stopped after step {outcome.step}; go on with: {PROGRAM} train --resume {run.path}")
         return 130
     print(f"trained {outcome.step} steps in {outcome.seconds:.0f} s; model: {run.model}, pictures: {run.pictures}")
     return 0
-
-
-def _scorer(
-    options: RunOptions, config: TrainConfig, test: ImageDataset, device: torch.device, run: RunFolder
-) -> Callable[[int, FSVAE], dict[str, float]]:
-    """FAD every so many epochs, on one seed, in full in run/scores/; the training's randomness is not touched."""
-    from eval.fad import autoencoder_extractor, load_autoencoder, score_fad
-    from eval.protocols import STRICT
-    from eval.stats import make_reference
-
-    if options.score_every < 0 or options.autoencoder is None:
-        raise ValueError("--score-every needs a number > 0 and --autoencoder; make one: python -m eval train-fad")
-    autoencoder, recipe = load_autoencoder(options.autoencoder), STRICT.recipe("FAD")
-    reference = make_reference(test, autoencoder_extractor(autoencoder, recipe, device), recipe)
-
-    def score(epoch: int, model: FSVAE) -> dict[str, float]:
-        if epoch % options.score_every:
-            return {}
-        drawn = stream(model, SCORED, config.seed)
-        fad = score_fad(drawn, autoencoder, reference, STRICT, n=SCORED, seed=config.seed, device=device)
-        fad.save(run.path / "scores" / f"epoch-{epoch:03d}.json")
-        return {"fad_strict": fad.value}
-
-    return score
 
 
 @dataclass(frozen=True)
@@ -226,28 +151,17 @@ def reconstruct(args: list[str]) -> int:
 
 def score(args: list[str]) -> int:
     """Score a checkpoint, a folder, an array or a data set (what `python -m eval score` does, and checkpoints)."""
-    from eval.cli import ScoreCommand
+    from .scoring import ScoreCheckpoint
 
-    command = _parse(ScoreCommand, "score", args, "Score a checkpoint, a folder, an array or a data set.")
-    path = Path(command.images)
-    path = path / "model.safetensors" if (path / "model.safetensors").is_file() else path
-    if path.suffix == ".safetensors":
-        command = replace(command, seed=command.seed or 0)
-        command.run(lambda device: _drawing(path, command.seed, device))
-    else:
-        command.run()
+    _parse(ScoreCheckpoint, "score", args).run()
     return 0
 
 
-def _drawing(path: Path, seed: int, device: torch.device) -> Any:
-    """A checkpoint as a source of images: image i depends on (seed, i) alone."""
-    from eval.generators import IndexedImages
-    from eval.provenance import tensors_sha256
+def classify(args: list[str]) -> int:
+    """Spiking classifiers: classify train, evaluate, predict."""
+    from classifiers.cli import main as run
 
-    model, story = load(path, device), checkpoint.read_story(path)
-    name = f"{story['kind']} on {story.get('data', 'unknown data')}, step {story.get('step', 'unknown')}"
-    name += f", {tensors_sha256(model.state_dict())[:8]}"
-    return IndexedImages(name, None, lambda start, n: torch.cat(list(stream(model, n, seed, first=start))), "-1..1")
+    return run(args)
 
 
 def info(args: list[str]) -> int:
@@ -287,6 +201,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "sample": sample,
     "reconstruct": reconstruct,
     "score": score,
+    "classify": classify,
     "info": info,
     "doctor": show_doctor,
 }

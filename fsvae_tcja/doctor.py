@@ -10,7 +10,7 @@ from .core import backend
 from .runtime.data import ROOT_VARIABLE, data_root
 from .runtime.sources import FILES, missing_files
 
-PACKAGES = ("fsvae-tcja", "torch", "torchvision", "torch-fidelity", "numba", "triton", "numpy", "scipy")
+PACKAGES = ("fsvae-tcja", "torch", "torchvision", "torch-fidelity", "numba", "triton", "tonic", "numpy", "scipy")
 
 
 def _version(package: str) -> str:

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import torch
 
-from eval.fad import DIGITS_TRAINING, autoencoder_extractor, score_fad, train_autoencoder
+from eval.fad import DIGITS_TRAINING, score_fad, train_autoencoder
 from eval.protocols import STRICT
 from eval.stats import make_reference
 from fsvae_tcja.core.memory import keep_freed_memory
+from fsvae_tcja.runtime.configuration import to_dict
 from fsvae_tcja.runtime.data import batches, load_images
 from fsvae_tcja.runtime.dataset import ImageDataset
 from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.pictures import save_curves, save_grid, save_pairs
 from fsvae_tcja.runtime.run import RunFolder
-from fsvae_tcja.vae.config import to_dict
 from fsvae_tcja.vae.losses import UNITS
 from fsvae_tcja.vae.model import FSVAE
 from fsvae_tcja.vae.presets import preset
@@ -67,7 +67,7 @@ def main() -> None:
     print("training the small autoencoder of the FAD ...")
     autoencoder = train_autoencoder(train, DIGITS_TRAINING, test=test)
     recipe = STRICT.recipe("FAD")
-    reference = make_reference(test, autoencoder_extractor(autoencoder, recipe), recipe)
+    reference = make_reference(test, autoencoder.extractor(recipe), recipe)
     drawn = model.sample(SCORED, SEED)
     score = score_fad(drawn, autoencoder, reference, STRICT, seed=SEED)
     floor = score_fad(all_images(train), autoencoder, reference, STRICT)

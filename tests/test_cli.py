@@ -1,6 +1,9 @@
 import itertools
 import json
+import os
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,15 +16,18 @@ import pytest
 import torch
 from PIL import Image
 
+from eval.domain import Classifier
 from eval.fad import Autoencoder
+from eval.provenance import tensors_sha256
+from eval.result import load_scores
 from fsvae_tcja import FSVAEConfig, load, save
 from fsvae_tcja.cli import COMMANDS, main
 from fsvae_tcja.runtime import checkpoint
+from fsvae_tcja.runtime.configuration import from_dict
 from fsvae_tcja.runtime.data import load_images
-from fsvae_tcja.vae.config import from_dict
 from fsvae_tcja.vae.model import FSVAE
 from fsvae_tcja.vae.presets import PRESETS
-from fsvae_tcja.vae.train import TrainConfig
+from fsvae_tcja.vae.train import FSVAETask, TrainConfig
 
 PROGRAM = [sys.executable, "-c", "import sys; from fsvae_tcja.cli import main; sys.exit(main())"]
 TINY = shlex.split("--model.T 4 --model.latent 8 --model.k 3 --model.channels 2 3 4 5 --device cpu")
@@ -497,18 +503,151 @@ def test_score_takes_a_run_a_checkpoint_and_the_images_they_draw(run, autoencode
     assert values[0] > 0
 
 
-def test_scores_while_training_are_kept_and_leave_the_weights_alone(run, autoencoder, tmp_path):
-    options = ["--score-every", "2", "--autoencoder", str(autoencoder)]
-    assert train(tmp_path / "scored", *SHORT, *options) == 0
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """An untrained classifier of the domain scores."""
+    path = tmp_path_factory.mktemp("domain") / "classifier.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        Classifier().save(path)
+    return path
+
+
+def test_score_takes_a_checkpoint_as_reference(run, autoencoder, tmp_path):
+    """As many images as are scored, on a seed of their own: two samples of one model are near and not equal."""
+    network = ["--networks.autoencoder", str(autoencoder), "--device", "cpu"]
+    values = {}
+    for images, reference in itertools.product([run, "digits:train"], [run, run / "checkpoint.safetensors"]):
+        options = ["--reference", str(reference), "--n-images", "300", "--out", "s.json", *network]
+        assert main(["score", str(images), *options]) == 0
+        (score,) = load_scores("s.json")
+        assert score.n == 300 and score.seed == (0 if images == run else None)
+        named = rf"fsvae on digits, step 60, {tensors_sha256(load(run).state_dict())[:8]}, seed \d+, 300 images"
+        assert re.fullmatch(named, score.reference_description)
+        values[images, reference] = score
+    near, also_near, far, also_far = values.values()
+    assert near - also_near == far - also_far == 0  # the run folder and its checkpoint are one reference
+    assert 0 < near.value < 0.1 * far.value
+
+
+def test_help_of_score_points_to_scores_while_training(capsys):
+    with pytest.raises(SystemExit):
+        main(["score", "--help"])
+    assert "While training: fsvae-tcja train PRESET --score-every EPOCHS" in capsys.readouterr().out
+
+
+def scored(folder) -> dict[str, list]:
+    """The scores of a run by epoch."""
+    return {file.stem: load_scores(file) for file in sorted((folder / "scores").iterdir())}
+
+
+def test_scores_while_training_are_kept_and_leave_the_weights_alone(run, autoencoder, classifier, tmp_path):
+    options = ["--score-every", "2", "--score-n", "150", "--autoencoder", str(autoencoder)]
+    assert train(tmp_path / "scored", *SHORT, *options, "--classifier", str(classifier)) == 0
     assert (tmp_path / "scored" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
-    score = json.loads((tmp_path / "scored" / "scores" / "epoch-002.json").read_text())
-    rows = [json.loads(line) for line in (tmp_path / "scored" / "metrics.jsonl").read_text().splitlines()]
-    assert [row["fad_strict"] for row in rows if "fad_strict" in row] == [score["value"]]
-    assert (score["n"], score["seed"], score["protocol"]) == (1000, 0, "strict")
+    scores = scored(tmp_path / "scored")
+    assert list(scores) == ["epoch-002"]
+    named = {"FAD": "fad_strict", "Domain-Frechet": "domain_frechet_strict", "Domain-IS": "domain_is_strict"}
+    assert [(s.name, s.n, s.seed, s.protocol) for s in scores["epoch-002"]] == [(n, 150, 0, "strict") for n in named]
+    (row,) = (row for row in map(json.loads, rows_of(tmp_path / "scored" / "metrics.jsonl")) if "fad_strict" in row)
+    assert {name: row[name] for name in named.values()} == {named[s.name]: s.value for s in scores["epoch-002"]}
+    networks = ["--networks.autoencoder", str(autoencoder), "--networks.classifier", str(classifier)]
+    options = ["--reference", "digits", "--scores", *named, "--n-images", "150", "--out", "afterwards.json"]
+    assert main(["score", str(run), *options, *networks, "--device", "cpu"]) == 0
+    for a, b in zip(load_scores("afterwards.json"), scores["epoch-002"], strict=True):
+        assert a.value == pytest.approx(b.value, rel=1e-9) and (a.reference, a.extractor) == (b.reference, b.extractor)
 
 
-def test_scores_while_training_need_an_autoencoder(fails, tmp_path):
-    assert "--score-every needs" in fails("train", "digits", *TINY, "--out", tmp_path / "new", "--score-every", "1")
+@pytest.fixture(scope="module")
+def stopped_once(quick, autoencoder, tmp_path_factory):
+    """A run that is scored after every epoch and was stopped after the first."""
+    evaluate, folder = FSVAETask.end_of_epoch, tmp_path_factory.mktemp("runs") / "stopped"
+
+    def stop(task, epoch, run):
+        os.kill(os.getpid(), signal.SIGINT)
+        return evaluate(task, epoch, run)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(autoencoder.parent)  # its name is relative
+        patch.setattr(FSVAETask, "end_of_epoch", stop)
+        options = ["--score-every", "1", "--score-n", "120", "--autoencoder", autoencoder.name]
+        assert train(folder, *SHORT, *options) == 130
+    return folder
+
+
+@pytest.fixture
+def stopped(stopped_once, tmp_path):
+    return shutil.copytree(stopped_once, tmp_path / "stopped")
+
+
+def test_a_resumed_run_goes_on_scoring(run, stopped):
+    assert main(["train", "--resume", str(stopped), "--device", "cpu"]) == 0
+    assert (stopped / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+    one, two = scored(stopped).values()
+    assert [(s.name, s.n) for s in (*one, *two)] == [("FAD", 120), ("FAD", 120)]
+    assert one[0].value != two[0].value
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--score-n", "100"], [("FAD", 100)]),
+        (["--score-n", "100", "--scores", "Domain-IS", "--classifier", "CLASSIFIER"], [("Domain-IS", 100)]),
+        (["--score-every", "0"], None),
+        (["--score-every", "3"], None),
+    ],
+)
+def test_what_is_said_on_resuming_replaces_what_was_said(stopped, classifier, options, expected):
+    options = [str(classifier) if option == "CLASSIFIER" else option for option in options]
+    assert main(["train", "--resume", str(stopped), "--device", "cpu", *options]) == 0
+    scores = scored(stopped)
+    assert [(s.name, s.n) for s in scores.get("epoch-002", [])] == (expected or [])
+    remembered = json.loads((stopped / "scoring.json").read_text())
+    assert remembered["score_every"] == (1 if expected else int(options[1]))
+    assert remembered["score_n"] == (100 if expected else 120)
+
+
+def test_a_damaged_memory_of_scores(stopped, fails):
+    for text in ("{", "3", '{"score": 1}'):
+        (stopped / "scoring.json").write_text(text)
+        assert "scoring.json is damaged" in fails("train", "--resume", stopped)
+    (stopped / "scoring.json").write_text('{"score_every": "often"}')
+    assert "or 0 for none; found often" in fails("train", "--resume", stopped)
+
+
+def test_a_new_run_does_not_remember(tmp_path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "scoring.json").write_text('{"score_every": 1}')
+    assert train(tmp_path / "new", "--epochs", "1") == 0
+    assert not (tmp_path / "new" / "scoring.json").exists() and not (tmp_path / "new" / "scores").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--score-every", "1"], "FAD looks through an autoencoder: give its path, or make one: python -m eval train"),
+        (
+            ["--score-every", "-1"],
+            "--score-every must say how many epochs lie between two scores, or 0 for none; found",
+        ),
+        (["--autoencoder", "AUTOENCODER"], "--score-every must say how many epochs lie between two scores"),
+        (["--score-every", "1", "--autoencoder", "absent.safetensors"], "absent.safetensors; make one with `python -m"),
+        (["--score-every", "1", "--scores", "FID", "--autoencoder", "AUTOENCODER"], "protocol strict defines no FID"),
+        (
+            ["--score-every", "1", "--score-n", "9", "--scores", "Domain-IS", "--classifier", "CLASSIFIER"],
+            "over 10 splits needs at least 10 images, found 9",
+        ),
+        (
+            ["--score-every", "1", "--score-protocol", "fsvae2022", "--score-n", "9", "--autoencoder", "AUTOENCODER"],
+            "FAD under protocol fsvae2022 takes exactly 5120 images, 9 were asked for",
+        ),
+    ],
+)
+def test_scores_while_training_are_checked_before_it(autoencoder, classifier, fails, tmp_path, options, message):
+    files = {"AUTOENCODER": autoencoder, "CLASSIFIER": classifier}
+    options = [files.get(option, option) for option in options]
+    assert message in fails("train", "digits", *TINY, "--out", tmp_path / "new", *options)
+    assert not list(tmp_path.iterdir())
 
 
 def test_scoring_without_an_autoencoder_says_what_to_do(run, capsys):

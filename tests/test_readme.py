@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from classifiers.cli import COMMANDS as CLASSIFY
+from classifiers.presets import PRESETS as CLASSIFIERS
 from fsvae_tcja.cli import COMMANDS
 from fsvae_tcja.vae.presets import PRESETS
 
@@ -38,9 +40,9 @@ def commands() -> list[list[str]]:
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_command(command, capsys):
     """Every option of every command is one that its --help lists."""
-    name, rest = command[0], [word for word in command[1:] if word in PRESETS][:1]
+    name, rest = command[0], [word for word in command[1:] if word in COMMANDS | CLASSIFY | PRESETS | CLASSIFIERS][:2]
     if "--resume" in command:
-        rest = ["mnist"]
+        rest = [*rest, "digits"]
     with suppress(SystemExit):
         COMMANDS[name]([*rest, "--help"])
     known = set(re.findall(r"--[\w.-]+", capsys.readouterr().out))

@@ -27,7 +27,7 @@ def save_curves(
 ) -> None:
     """Draw every quantity of `metrics` against `x` in a panel of its own, as a PNG.
 
-    A quantity measured on the test split ("test_mse") shares the panel of its name ("mse").
+    A quantity measured on the validation or test split ("test_mse") shares the panel of its name ("mse").
 
     Args:
         metrics: rows {quantity: number}; a quantity need not be in every row, what is no finite number is passed over.
@@ -61,7 +61,7 @@ def _panels(metrics: Iterable[Mapping[str, object]], x: str) -> dict[str, dict[s
         numbers = {key: value for key, value in row.items() if isinstance(value, int | float) and isfinite(value)}
         for name, value in numbers.items():
             if x in numbers and name != x and name not in AXES:
-                panel = panels.setdefault(name.removeprefix("test_"), {})
+                panel = panels.setdefault(name.removeprefix("valid_").removeprefix("test_"), {})
                 panel.setdefault(name, []).append((numbers[x], value))
     return {key: {name: np.array(points, float) for name, points in panel.items()} for key, panel in panels.items()}
 

@@ -35,7 +35,7 @@ def load_images(
     |----------------------|------------------------------------------------------------|--------------------|
     | digits               | none: 8x8 digits that come with scikit-learn               | train, test        |
     | mnist, fashion-mnist | MNIST/raw/, FashionMNIST/raw/: idx files, gzipped or not   | train, test        |
-    | cifar10              | cifar-10-batches-py/                                       | train, test        |
+    | cifar10, cifar100    | cifar-10-batches-py/, cifar-100-python/                    | train, test        |
     | celeba               | celeba/: img_align_celeba/, list_eval_partition.txt        | train, valid, test |
     | any other path       | a folder of images: see `load_folder`                      | train, test, all   |
 

@@ -22,18 +22,30 @@ class ImageDataset(Dataset):
         channels: C, 1 or 3.
         size: S, in pixels.
         classes: number of classes, or None if there are no labels.
+        class_names: their names, by default their numbers.
         labels: int64 [len], -1 where there is none.
         workers: loader processes that pay for this data set.
     """
 
     workers = 0
 
-    def __init__(self, name: str, split: str, *, channels: int, size: int, classes: int | None, labels: Tensor) -> None:
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        *,
+        channels: int,
+        size: int,
+        classes: int | None,
+        labels: Tensor,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
         self.name = name
         self.split = split
         self.channels = channels
         self.size = size
         self.classes = classes
+        self.class_names = tuple(class_names or map(str, range(classes or 0)))
         self.labels = labels
 
     def __len__(self) -> int:
@@ -58,8 +70,24 @@ class ImageDataset(Dataset):
 class MemoryImages(ImageDataset):
     """A data set held as one tensor, `images` uint8 [N, C, S, S]."""
 
-    def __init__(self, name: str, split: str, images: Tensor, labels: Tensor, classes: int | None) -> None:
-        super().__init__(name, split, channels=images.shape[1], size=images.shape[-1], classes=classes, labels=labels)
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        images: Tensor,
+        labels: Tensor,
+        classes: int | None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(
+            name,
+            split,
+            channels=images.shape[1],
+            size=images.shape[-1],
+            classes=classes,
+            labels=labels,
+            class_names=class_names,
+        )
         self.images = images
 
     def load(self, indices: Sequence[int]) -> Tensor:
@@ -82,8 +110,11 @@ class FileImages(ImageDataset):
         channels: int,
         size: int,
         crop: int | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
-        super().__init__(name, split, channels=channels, size=size, classes=classes, labels=labels)
+        super().__init__(
+            name, split, channels=channels, size=size, classes=classes, labels=labels, class_names=class_names
+        )
         self.paths = paths
         self.crop = crop
 

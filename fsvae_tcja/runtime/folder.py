@@ -46,6 +46,7 @@ def load_folder(folder: Path, split: str, size: int) -> FileImages:
         len(classes) or None,
         channels=1 if all(is_grey(folder / name) for name in names) else 3,
         size=size,
+        class_names=classes,
     )
 
 

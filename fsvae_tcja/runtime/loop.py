@@ -1,6 +1,7 @@
 """The training loop that every model shares: order, steps, logs, checkpoints, interruption and exact resumption."""
 
 import json
+import math
 import signal
 import sys
 import time
@@ -19,6 +20,7 @@ from .data import batches
 from .run import RunFolder
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Schedule = Literal["constant", "cosine"]
 SAVE_SECONDS = 600  # between two checkpoints in the middle of an epoch
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -28,7 +30,7 @@ class LoopConfig:
     """What every training run has."""
 
     data: str = "mnist"
-    """Data set by name (digits, mnist, fashion-mnist, cifar10, celeba), or a folder of images."""
+    """Data set by name (digits, mnist, fashion-mnist, cifar10, cifar100, celeba), or a folder of images."""
     epochs: int = 150
     """Passes over the training split."""
     batch_size: int = 250
@@ -39,6 +41,8 @@ class LoopConfig:
     """Decay rates of AdamW's two moments."""
     weight_decay: float = 1e-3
     """Decoupled weight decay of AdamW."""
+    schedule: Schedule = "constant"
+    """Learning rate over the epochs: constant, or a cosine from lr down to 0."""
     seed: int = 0
     """Owner of all randomness of the run."""
     log_every: int = 10
@@ -56,6 +60,8 @@ class LoopConfig:
                 raise ValueError(f"{name} must be >= 1, found {getattr(self, name)}")
         if self.precision not in get_args(Precision):
             raise ValueError(f"precision must be one of {list(get_args(Precision))}, found {self.precision!r}")
+        if self.schedule not in get_args(Schedule):
+            raise ValueError(f"schedule must be one of {list(get_args(Schedule))}, found {self.schedule!r}")
         if not self.lr > 0:
             raise ValueError(f"lr must be > 0, found {self.lr}")
         if self.weight_decay < 0:
@@ -248,6 +254,8 @@ def fit(
         while step < total:
             epoch, done = divmod(step, steps_per_epoch)
             task.model.train()
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(config, epoch)
             for images, labels in _epoch(task.data, config, epoch, done):
                 generator = seeding.generator(config.seed, seeding.Purpose.STEP, step)
                 with autocast:
@@ -281,6 +289,13 @@ def fit(
             if stop:
                 break
     return Outcome(step, step == total, time.monotonic() - began)
+
+
+def learning_rate(config: LoopConfig, epoch: int) -> float:
+    """Learning rate of an epoch, counted from 0; cosine: lr (1 + cos(pi epoch / epochs)) / 2."""
+    if config.schedule == "constant":
+        return config.lr
+    return config.lr * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
 
 
 def _bar(total: int, done: int) -> tqdm:

@@ -1,4 +1,4 @@
-"""The data sets known by name: digits, mnist, fashion-mnist, cifar10, celeba. torchvision downloads them."""
+"""The data sets known by name: digits, mnist, fashion-mnist, cifar10, cifar100, celeba. torchvision downloads them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +16,8 @@ DIGITS_TRAIN = 1500  # of 1797
 MNIST_PREFIXES = {"train": "train", "test": "t10k"}
 MNIST_FILES = [f"{p}-{kind}-ubyte.gz" for p in MNIST_PREFIXES.values() for kind in ("images-idx3", "labels-idx1")]
 CIFAR10_FILES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]
+CIFAR100_FILES = ["train", "test", "meta"]
+CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 CELEBA_PARTITION = {"train": "0", "valid": "1", "test": "2"}
 CELEBA_CROP = 148
 
@@ -49,21 +51,23 @@ def load_mnist(name: str, folder: str, split: str, size: int, root: Path, downlo
         raise ValueError(
             f"{paths[0]} holds {len(images)} images, {paths[1].name} {len(labels)} labels; fetch both again"
         )
-    return MemoryImages(name, split, _resize(images, size), torch.from_numpy(labels.astype(np.int64)), 10)
+    names = CLOTHES if name == "fashion-mnist" else None
+    return MemoryImages(name, split, _resize(images, size), torch.from_numpy(labels.astype(np.int64)), 10, names)
 
 
-def load_cifar10(split: str, size: int, root: Path, download: bool) -> MemoryImages:
-    """root/cifar-10-batches-py/, read by torchvision after its md5 check."""
-    cifar10 = _torchvision("CIFAR10")
-    folder = root / cifar10.base_folder
-    _require("cifar10", [folder / file for file in CIFAR10_FILES], download, lambda: cifar10(root, download=True))
+def load_cifar(name: str, dataset: str, split: str, size: int, root: Path, download: bool) -> MemoryImages:
+    """root/cifar-10-batches-py/ or root/cifar-100-python/, read by torchvision's `dataset` after its md5 check."""
+    cifar = _torchvision(dataset)
+    folder = root / cifar.base_folder
+    _require(name, [root / file for file in FILES[name]], download, lambda: cifar(root, download=True))
     try:
-        data = cifar10(root, train=split == "train")
+        data = cifar(root, train=split == "train")
     except RuntimeError as error:
         raise ValueError(
             f"a file in {folder.absolute()} fails its md5 check; delete the folder and fetch it again"
         ) from error
-    return MemoryImages("cifar10", split, _resize(data.data, size), torch.tensor(data.targets), 10)
+    labels = torch.tensor(data.targets)
+    return MemoryImages(name, split, _resize(data.data, size), labels, len(data.classes), data.classes)
 
 
 def load_celeba(split: str, size: int, root: Path, download: bool) -> FileImages:
@@ -86,6 +90,7 @@ FILES = {  # what each data set needs below the root
     "mnist": [f"MNIST/raw/{name}" for name in MNIST_FILES],
     "fashion-mnist": [f"FashionMNIST/raw/{name}" for name in MNIST_FILES],
     "cifar10": [f"cifar-10-batches-py/{name}" for name in CIFAR10_FILES],
+    "cifar100": [f"cifar-100-python/{name}" for name in CIFAR100_FILES],
     "celeba": ["celeba/img_align_celeba", "celeba/list_eval_partition.txt"],
 }
 
@@ -101,7 +106,8 @@ SOURCES: dict[str, tuple[Loader, tuple[str, ...]]] = {  # name: how to load it, 
     "digits": (load_digits, ("train", "test")),
     "mnist": (partial(load_mnist, "mnist", "MNIST"), ("train", "test")),
     "fashion-mnist": (partial(load_mnist, "fashion-mnist", "FashionMNIST"), ("train", "test")),
-    "cifar10": (load_cifar10, ("train", "test")),
+    "cifar10": (partial(load_cifar, "cifar10", "CIFAR10"), ("train", "test")),
+    "cifar100": (partial(load_cifar, "cifar100", "CIFAR100"), ("train", "test")),
     "celeba": (load_celeba, ("train", "valid", "test")),
 }
 

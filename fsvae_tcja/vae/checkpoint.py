@@ -5,14 +5,17 @@ from pathlib import Path
 import torch
 
 from ..runtime import checkpoint
-from .config import FSVAEConfig, from_dict, to_dict
+from ..runtime.configuration import from_dict, to_dict
+from .config import FSVAEConfig
 from .model import FSVAE
+
+KIND = "fsvae"
 
 
 def save(model: FSVAE, path: str | Path) -> None:
     """Write weights and configuration to `path` (.safetensors), whole or not at all."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    checkpoint.write(path, tensors, {"kind": "fsvae", "config": to_dict(model.config)})
+    checkpoint.write(path, tensors, {"kind": KIND, "config": to_dict(model.config)})
 
 
 def find(path: str | Path) -> Path:
@@ -30,8 +33,8 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> FSVAE:
     """
     path = find(path)
     tensors, story = checkpoint.read(path, "model.")
-    if story.get("kind") != "fsvae":
-        raise ValueError(f"{path} holds a {story.get('kind')!r}, expected 'fsvae'")
+    if story.get("kind") != KIND:
+        raise ValueError(f"{path} holds a {story.get('kind')!r}, expected {KIND!r}")
     model = FSVAE(from_dict(FSVAEConfig, story["config"]))
     checkpoint.load_into(model, tensors, path)
     return model.to(device).eval()

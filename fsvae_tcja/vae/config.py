@@ -1,6 +1,6 @@
 """What a model is: sizes, attention, read-out. Saved inside every checkpoint."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from ..core.layers import Placement
@@ -86,28 +86,3 @@ class FSVAEConfig:
                 raise ValueError(
                     f"tcja.{part} must name different blocks among 0..{len(self.channels) - 1}, found {blocks}"
                 )
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """A nested configuration as plain data for JSON."""
-    return asdict(config)
-
-
-def from_dict(cls: type, data: dict[str, Any]) -> Any:
-    """The configuration of class `cls` that `to_dict` (or JSON) gave.
-
-    Raises:
-        ValueError: an unknown key, or a value that the configuration refuses.
-    """
-    known = {f.name: f for f in fields(cls)}
-    unknown = sorted(set(data) - set(known))
-    if unknown:
-        raise ValueError(f"unknown key {unknown[0]!r} in {cls.__name__}: known are {sorted(known)}")
-    values = {}
-    for name, value in data.items():
-        if isinstance(value, dict):
-            value = from_dict(known[name].default_factory, value)
-        elif isinstance(value, list):
-            value = tuple(value)
-        values[name] = value
-    return cls(**values)

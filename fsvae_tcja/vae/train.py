@@ -9,11 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core import SpikingLayer
+from ..runtime.configuration import to_dict
 from ..runtime.data import ImageDataset, random_flip, to_float
 from ..runtime.loop import LoopConfig
 from ..runtime.pictures import save_curves, save_grid, save_pairs
 from ..runtime.run import RunFolder
-from .config import FSVAEConfig, to_dict
+from .checkpoint import KIND
+from .config import FSVAEConfig
 from .losses import UNITS, Distance, losses
 from .model import FSVAE
 from .reconstruct import reconstruct
@@ -113,4 +115,4 @@ class FSVAETask:
 
     def story(self) -> dict[str, Any]:
         """Kind and configuration, for the checkpoint."""
-        return {"kind": "fsvae", "config": to_dict(self.config.model), "data": self.config.data}
+        return {"kind": KIND, "config": to_dict(self.config.model), "data": self.config.data}

@@ -5,21 +5,9 @@ from unittest import mock
 
 import pytest
 import torch
-from torch import nn
+from for_fidelity import randomised
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchvision.models import inception_v3
-
-
-def randomised(network: nn.Module, spread: float) -> dict[str, torch.Tensor]:
-    """A state dict whose features keep their spread from the first layer to the last; the logits have `spread`."""
-    generator = torch.Generator().manual_seed(0)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, generator=generator)
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=spread, generator=generator)
-            nn.init.normal_(module.bias, std=0.1, generator=generator)
-    return network.state_dict()
 
 
 @pytest.fixture(scope="session")

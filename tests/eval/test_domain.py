@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from eval.domain import CLASSIFIER_TRAINING, Classifier, classifier_extractor, load_classifier, train_classifier
+from eval.domain import CLASSIFIER_TRAINING, Classifier, train_classifier
 from eval.evaluate import Networks, evaluate
 from eval.protocols import STRICT
 from eval.scores import score
@@ -40,14 +40,14 @@ def test_the_classifier_learns_and_is_saved_with_its_story(classifier, tmp_path)
     assert classifier.provenance["test_accuracy"] > 0.95
     assert classifier.provenance["data"] == "digits"
     classifier.save(tmp_path / "classifier.safetensors")
-    again = load_classifier(tmp_path / "classifier.safetensors")
+    again = Classifier.load(tmp_path / "classifier.safetensors")
     assert again.sha256 == classifier.sha256 and again.provenance == classifier.provenance
 
 
 @pytest.mark.parametrize(("channels", "size"), [(3, 32), (1, 64)])
 def test_sizes_come_from_the_file(channels, size, tmp_path):
     Classifier(channels, size, 7, 16).save(tmp_path / "classifier.safetensors")
-    again = load_classifier(tmp_path / "classifier.safetensors")
+    again = Classifier.load(tmp_path / "classifier.safetensors")
     assert (again.channels, again.size, again.classes, again.latent) == (channels, size, 7, 16)
     assert again(torch.zeros(2, channels, size, size)).shape == (2, 7)
 
@@ -67,7 +67,7 @@ def test_digits_score_better_than_noise_and_collapse(digits, classifier, tmp_pat
 
 def test_any_batch_size(digits, classifier):
     recipe = STRICT.recipe("Domain-IS")
-    extractor = classifier_extractor(classifier, recipe)
+    extractor = classifier.extractor(recipe)
     values = [score(digits[1], extractor, recipe, batch=batch).value for batch in (297, 64, 5)]
     assert values == pytest.approx([values[0]] * 3, rel=1e-12)
 
@@ -79,10 +79,8 @@ def test_bad_input(digits, classifier, tmp_path):
     with pytest.raises(ValueError, match="1 or 3 channels of 32 or 64 pixels, found 2 of 32"):
         Classifier(2, 32)
     with pytest.raises(FileNotFoundError, match=r"no classifier .*train-classifier"):
-        load_classifier(tmp_path / "absent.safetensors")
+        Classifier.load(tmp_path / "absent.safetensors")
     with pytest.raises(ValueError, match="Domain-IS looks through a classifier: give its path"):
         evaluate(digits[1], STRICT, ("Domain-IS",))
-    with pytest.raises(
-        ValueError, match="protocol strict compares with the split test, these statistics are of digits"
-    ):
+    with pytest.raises(ValueError, match="protocol strict compares with the split test, found digits train"):
         domain_scores(digits[1], classifier, digits[0], tmp_path)

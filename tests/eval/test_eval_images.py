@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from eval.images import as_float, as_rgb, as_uint8, canonical, check_images, regroup
+from eval.images import as_float, as_grey, as_rgb, as_uint8, canonical, check_images, regroup
 
 
 def test_good_images_pass():
@@ -53,6 +53,15 @@ def test_grey_becomes_rgb():
     assert torch.equal(as_rgb(grey), torch.cat([grey] * 3, 1))
     rgb = torch.rand(2, 3, 4, 4)
     assert torch.equal(as_rgb(rgb), rgb)
+
+
+def test_grey_saved_as_rgb_is_grey():
+    grey = torch.rand(2, 1, 4, 4)
+    assert torch.equal(as_grey(as_rgb(grey)), grey)
+    assert as_grey(grey) is grey
+    rgb = as_rgb(grey).clone()
+    rgb[0, 1, 2, 3] += 1e-3
+    assert as_grey(rgb) is rgb
 
 
 def test_conversions_round_to_the_nearest_level():

@@ -12,8 +12,6 @@ from eval.fad import (
     DIGITS_TRAINING,
     Autoencoder,
     TrainingConfig,
-    autoencoder_extractor,
-    load_autoencoder,
     reconstruction_mse,
     score_fad,
     train_autoencoder,
@@ -22,7 +20,7 @@ from eval.frechet import frechet_distance
 from eval.precision import full_precision
 from eval.protocols import FSVAE2022, STRICT
 from eval.scores import score
-from eval.stats import load_fsvae2022_reference, load_reference, make_reference
+from eval.stats import _content_sha256, load_fsvae2022_reference, load_reference, make_reference
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.data import batches, load_images
 from fsvae_tcja.runtime.dataset import MemoryImages
@@ -87,7 +85,7 @@ def test_training_configuration_is_checked(field):
 
 def test_saved_autoencoder_comes_back(autoencoder, tmp_path):
     autoencoder.save(tmp_path / "fad.safetensors")
-    again = load_autoencoder(tmp_path / "fad.safetensors")
+    again = Autoencoder.load(tmp_path / "fad.safetensors")
     assert again.sha256 == autoencoder.sha256 and again.provenance == autoencoder.provenance
     assert not again.training
 
@@ -95,28 +93,40 @@ def test_saved_autoencoder_comes_back(autoencoder, tmp_path):
 def test_authors_format_is_read_with_its_sizes(tmp_path):
     autoencoder = Autoencoder(3, 64, 128)
     torch.save(autoencoder.state_dict(), tmp_path / "authors.pth")
-    again = load_autoencoder(tmp_path / "authors.pth")
+    again = Autoencoder.load(tmp_path / "authors.pth")
     assert (again.channels, again.size, again.latent) == (3, 64, 128)
     assert again.sha256 == autoencoder.sha256
 
 
+def test_an_unknown_file_is_taken_and_told(data, autoencoder, tmp_path):
+    torch.save(autoencoder.state_dict(), tmp_path / "mine.pth")
+    unknown = Autoencoder.load(tmp_path / "mine.pth")
+    strict = score_fad(data.images, unknown, data.images)
+    assert strict.extractor_description == "autoencoder mine.pth" and strict.extractor == autoencoder.sha256
+    assert strict.notes == ("mine.pth is no published autoencoder, and does not say what it was trained on",)
+    published = score_fad(data.images, autoencoder, data.images, SMALL_FSVAE2022)
+    assert published.notes == (
+        "the autoencoder of blobs is none that the FSVAE authors published: not for a table beside theirs",
+    )
+
+
 def test_bad_files(autoencoder, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no autoencoder .*absent.pth"):
-        load_autoencoder(tmp_path / "absent.pth")
+        Autoencoder.load(tmp_path / "absent.pth")
     whole = tmp_path / "whole.safetensors"
     autoencoder.save(whole)
     (tmp_path / "cut.safetensors").write_bytes(whole.read_bytes()[:5000])
     with pytest.raises(ValueError, match="truncated"):
-        load_autoencoder(tmp_path / "cut.safetensors")
+        Autoencoder.load(tmp_path / "cut.safetensors")
     (tmp_path / "cut.pth").write_bytes(b"PK\3\4 nothing more")
     with pytest.raises(ValueError, match="truncated, or no plain PyTorch state dict"):
-        load_autoencoder(tmp_path / "cut.pth")
+        Autoencoder.load(tmp_path / "cut.pth")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="holds no weights of the autoencoder"):
-        load_autoencoder(tmp_path / "other.pth")
+        Autoencoder.load(tmp_path / "other.pth")
     torch.save(autoencoder, tmp_path / "pickled.pth")
     with pytest.raises(ValueError, match="no plain PyTorch state dict"):
-        load_autoencoder(tmp_path / "pickled.pth")
+        Autoencoder.load(tmp_path / "pickled.pth")
 
 
 def test_altered_weights_are_refused(autoencoder, tmp_path):
@@ -126,7 +136,7 @@ def test_altered_weights_are_refused(autoencoder, tmp_path):
     content[-100] ^= 1
     path.write_bytes(content)
     with pytest.raises(ValueError, match="altered after they were saved"):
-        load_autoencoder(path)
+        Autoencoder.load(path)
 
 
 def test_strict_score_of_the_reference_itself_is_zero(data, autoencoder):
@@ -168,11 +178,11 @@ def test_autocast_and_fast_products_stay_outside(data, autoencoder):
 
 
 def test_strict_score_knows_no_batch_size(data, autoencoder):
-    reference = make_reference(data, autoencoder_extractor(autoencoder, STRICT_FAD), STRICT_FAD)
+    reference = make_reference(data, autoencoder.extractor(STRICT_FAD), STRICT_FAD)
     images = blobs(90, 1)
     scores = [score_fad(images.split(batch), autoencoder, reference, STRICT, n=80).value for batch in (90, 64, 7, 1)]
     assert scores == pytest.approx([scores[0]] * 4, rel=1e-12)
-    extractor = autoencoder_extractor(autoencoder, STRICT_FAD)  # other batches inside the extractor as well
+    extractor = autoencoder.extractor(STRICT_FAD)  # other batches inside the extractor as well
     inside = [score(images, extractor, STRICT_FAD, reference, n=80, batch=batch).value for batch in (1, 7, 64)]
     assert inside == pytest.approx([scores[0]] * 3, rel=1e-12)
 
@@ -194,6 +204,12 @@ def test_fsvae2022_score_depends_on_the_batches(data, autoencoder):
     assert score_fad(images.split(7), autoencoder, data.images, SMALL_FSVAE2022).value == one  # regrouped
 
 
+def test_grey_images_saved_as_rgb(data, autoencoder):
+    grey = blobs(90, 1)
+    one, two = (score_fad(x, autoencoder, data.images).value for x in (grey, grey.expand(-1, 3, -1, -1)))
+    assert one == two
+
+
 def test_score_does_not_depend_on_the_memory_layout(data, autoencoder):
     images = blobs(96, 1)
     strided = torch.empty(96, 32, 32, 1, dtype=torch.uint8).permute(0, 3, 1, 2).copy_(images)
@@ -206,7 +222,7 @@ def test_score_does_not_depend_on_the_memory_layout(data, autoencoder):
 def test_fsvae2022_uses_batch_statistics_and_keeps_none(data, autoencoder):
     before = autoencoder.sha256
     recipe = SMALL_FSVAE2022.recipe("FAD")
-    extractor = autoencoder_extractor(autoencoder, recipe)
+    extractor = autoencoder.extractor(recipe)
     images = blobs(32, 1)
     first, second = (extractor.features(images)["latent"] for _ in range(2))
     training = copy.deepcopy(autoencoder).train()
@@ -227,7 +243,7 @@ def test_bad_images(data, autoencoder):
     for images, message in [
         (torch.full_like(good, float("nan")), "NaN or infinite pixels"),
         (good * 2, "pixels in -1..1, found"),
-        (good.expand(-1, 3, -1, -1), "takes 1-channel images, found 3"),
+        (torch.cat([good, -good, good], 1), "takes 1-channel images, found 3 channels; convert them first"),
         (good[..., :28], "takes 32 x 32 images, found 32 x 28"),
         (good[:1], "at least 2 samples, found 1"),
         (good[:0], "no images to score"),
@@ -248,7 +264,7 @@ def test_few_images_are_reported(data, autoencoder):
 
 
 def test_reference_is_stored_and_foreign_ones_are_refused(data, autoencoder, tmp_path, monkeypatch):
-    extractor = autoencoder_extractor(autoencoder, STRICT_FAD)
+    extractor = autoencoder.extractor(STRICT_FAD)
     reference = make_reference(data, extractor, STRICT_FAD)
     reference.save(tmp_path / "reference.safetensors")
     again = load_reference(tmp_path / "reference.safetensors")
@@ -262,7 +278,7 @@ def test_reference_is_stored_and_foreign_ones_are_refused(data, autoencoder, tmp
     assert score_fad(images, autoencoder, again).value == score_fad(images, autoencoder, reference).value
     with pytest.raises(ValueError, match=r"do not belong to this score \(extractor: "):
         score_fad(images, Autoencoder(), again)
-    with pytest.raises(ValueError, match=r"do not belong to this score \(extraction: "):
+    with pytest.raises(ValueError, match=r"to this score \(extraction.quantise: True there, False needed; "):
         score_fad(images, autoencoder, again, SMALL_FSVAE2022)
 
 
@@ -270,10 +286,10 @@ def test_reference_files_are_checked(data, autoencoder, tmp_path):
     autoencoder.save(tmp_path / "fad.safetensors")
     with pytest.raises(ValueError, match="holds autoencoder, expected reference statistics"):
         load_reference(tmp_path / "fad.safetensors")
-    extractor = autoencoder_extractor(autoencoder, STRICT_FAD)
+    extractor = autoencoder.extractor(STRICT_FAD)
     make_reference(data, extractor, STRICT_FAD).save(tmp_path / "reference.safetensors")
     with pytest.raises(ValueError, match="holds statistics, expected autoencoder"):
-        load_autoencoder(tmp_path / "reference.safetensors")
+        Autoencoder.load(tmp_path / "reference.safetensors")
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "reference.safetensors").read_bytes()[:1000])
     with pytest.raises(ValueError, match="truncated"):
         load_reference(tmp_path / "cut.safetensors")
@@ -286,6 +302,11 @@ def test_reference_files_are_checked(data, autoencoder, tmp_path):
         checkpoint.write(tmp_path / "altered.safetensors", moved, story | changes)
         with pytest.raises(ValueError, match="altered after they were saved; make them anew"):
             load_reference(tmp_path / "altered.safetensors")
+    for part in ("key", "n", "versions"):
+        less = {name: value for name, value in story.items() if name != part}
+        checkpoint.write(tmp_path / "less.safetensors", tensors, less | {"sha256": _content_sha256(tensors, less)})
+        with pytest.raises(ValueError, match=f"lacks a part of reference statistics \\('{part}'\\); make them anew"):
+            load_reference(tmp_path / "less.safetensors")
     (tmp_path / "authors.npz").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"is not an .npz with mu \[d\] and sigma \[d, d\]"):
         load_fsvae2022_reference(tmp_path / "authors.npz", extractor, FSVAE2022_FAD)
@@ -296,9 +317,10 @@ def test_reference_files_are_checked(data, autoencoder, tmp_path):
 )
 def test_published_statistics_and_floors(real_data, name, stem, train_fad):
     """Published autoencoder: test images in batches of 256, the last one of 16, reproduce the published statistics."""
-    autoencoder = load_autoencoder(real_data / "fad-2022" / f"{stem}_64.pth")
+    autoencoder = Autoencoder.load(real_data / "fad-2022" / f"{stem}_64.pth")
     before = autoencoder.sha256
-    extractor = autoencoder_extractor(autoencoder, FSVAE2022_FAD)
+    extractor = autoencoder.extractor(FSVAE2022_FAD)
+    assert (extractor.name, extractor.notes) == (f"autoencoder of {name} (published)", ())
     published = load_fsvae2022_reference(real_data / "fad-2022" / f"{stem}_test_64.npz", extractor, FSVAE2022_FAD)
     ours = make_reference(load_images(name, "test", root=real_data), extractor, FSVAE2022_FAD)
     assert ours.statistics.n == 10_000
@@ -307,8 +329,14 @@ def test_published_statistics_and_floors(real_data, name, stem, train_fad):
     train = (images for images, _ in batches(load_images(name, "train", root=real_data), 256))
     result = score_fad(train, autoencoder, published, FSVAE2022)
     assert result.value == pytest.approx(train_fad, abs=1e-3)
-    assert result.n == 5120
+    assert result.n == 5120 and result.notes == ()
+    assert result.reference_description == f"{name} test (published), 10000 images"
     assert autoencoder.sha256 == before
+    foreign = Autoencoder().extractor(FSVAE2022_FAD)
+    with pytest.raises(
+        ValueError, match=f"made with the published autoencoder of {name}, not with this autoencoder un"
+    ):
+        load_fsvae2022_reference(real_data / "fad-2022" / f"{stem}_test_64.npz", foreign, FSVAE2022_FAD)
 
 
 def test_digits_can_be_told_from_noise_after_one_pass():

@@ -3,24 +3,11 @@
 import pytest
 import torch
 import torch_fidelity
+from for_fidelity import PlainImages
 from PIL import Image
-from torch.utils.data import Dataset
 
 from eval.fad import Autoencoder, score_fad
 from eval.fidelity import NAME, register
-
-
-class Images(Dataset):
-    """What torch-fidelity reads: one uint8 image at a time, without a label."""
-
-    def __init__(self, images):
-        self.images = images
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, i):
-        return self.images[i]
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +43,10 @@ def calculate(input1, input2, weights, **options):
 
 
 def test_fid_in_the_latent_space_is_the_strict_fad(sets, weights):
-    from eval.fad import load_autoencoder
-
-    metrics = calculate(Images(sets[0]), Images(sets[1]), weights, fid=True, kid=True, prc=True, kid_subset_size=50)
-    expected = score_fad(sets[0], load_autoencoder(weights), sets[1]).value
+    metrics = calculate(
+        PlainImages(sets[0]), PlainImages(sets[1]), weights, fid=True, kid=True, prc=True, kid_subset_size=50
+    )
+    expected = score_fad(sets[0], Autoencoder.load(weights), sets[1]).value
     assert metrics["frechet_inception_distance"] == pytest.approx(expected, rel=1e-6)
     assert metrics["kernel_inception_distance_mean"] > 0 and 0 <= metrics["precision"] <= 1
 
@@ -70,7 +57,7 @@ def test_folders_of_grey_images_are_understood(sets, weights, tmp_path):
         for i, image in enumerate(images):
             Image.fromarray(image[0].numpy()).save(tmp_path / name / f"{i:03d}.png")
     from_folders = calculate(str(tmp_path / "a"), str(tmp_path / "b"), weights, fid=True)
-    from_sets = calculate(Images(sets[0]), Images(sets[1]), weights, fid=True)
+    from_sets = calculate(PlainImages(sets[0]), PlainImages(sets[1]), weights, fid=True)
     assert from_folders["frechet_inception_distance"] == pytest.approx(
         from_sets["frechet_inception_distance"], rel=1e-12
     )
@@ -79,4 +66,4 @@ def test_folders_of_grey_images_are_understood(sets, weights, tmp_path):
 def test_colour_is_refused(sets, weights):
     colour = torch.cat([sets[0], sets[1], sets[0]], 1)
     with pytest.raises(ValueError, match="takes 1-channel images, found 3"):
-        calculate(Images(colour), Images(sets[1]), weights, fid=True)
+        calculate(PlainImages(colour), PlainImages(sets[1]), weights, fid=True)

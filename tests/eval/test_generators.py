@@ -1,12 +1,17 @@
 """Sources of images: every kind gives the same images, and says what is wrong with a bad one."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
+from eval.features import Extractor
 from eval.generators import IndexedImages, open_images
+from eval.protocols import STRICT
+from eval.stats import make_reference
 from fsvae_tcja.runtime.dataset import MemoryImages
 
 N = 11
@@ -62,6 +67,18 @@ def test_every_kind_gives_the_same_images(images, tmp_path):
         assert source.name, kind
 
 
+def test_every_kind_is_the_same_reference(images, tmp_path):
+    recipe = dataclasses.replace(STRICT.recipe("FAD"), reference_split="train")
+    extractor = Extractor("pixels", "0", {"latent": 3}, None, None, torch.device("cpu"), features_of_pixels)
+    references = [make_reference(what, extractor, recipe, n=N) for what in kinds(images, tmp_path).values()]
+    assert len({reference.sha256 for reference in references}) == 1
+    assert all(torch.equal(r.statistics.mean, references[0].statistics.mean) for r in references)
+
+
+def features_of_pixels(images):
+    return {"latent": images.double().flatten(1)[:, :3]}
+
+
 @pytest.mark.parametrize("value_range", ["-1..1", "0..1", "0..255"])
 def test_floats_of_a_stated_range(value_range):
     levels = torch.arange(64, dtype=torch.float64).view(1, 1, 8, 8) * 4
@@ -98,9 +115,17 @@ def test_bad_sources(tmp_path):
             collected(open_images(what, **options), n=n)
 
     (tmp_path / "empty").mkdir()
+    (tmp_path / "run" / "pictures").mkdir(parents=True)
+    (tmp_path / "run" / "model.safetensors").touch()
+    Image.new("L", (8, 8)).save(tmp_path / "run" / "pictures" / "samples.png")
     check(tmp_path / "empty", "no image in")
-    check(tmp_path / "absent", "there is no folder of images", FileNotFoundError)
+    check(tmp_path / "absent", r"there is no folder of images .*these are \['digits', 'mnist'", FileNotFoundError)
     check(tmp_path / "absent.npy", "absent.npy", FileNotFoundError)
+    for weights in ("run/model.safetensors", "run"):
+        check(
+            tmp_path / weights, "holds weights or statistics, no images: `fsvae-tcja score` draws images from a check"
+        )
+    check(tmp_path / "absent.safetensors", "cannot take images from .*absent.safetensors")
     check("nonsense.txt", "cannot take images from nonsense.txt: give a folder")
     check(object(), "cannot take images from object")
     check(torch.zeros(2, 1, 8, 8), "unknown value range", value_range="0..2")

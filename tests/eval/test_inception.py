@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch_fidelity
+from for_fidelity import PlainImages
 from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.models import inception_v3
@@ -32,8 +33,8 @@ TWO_SPLITS = dataclasses.replace(
 def fidelity(photographs, inception_weights) -> dict[str, float]:
     """torch-fidelity's numbers, FID in the 64-d layer, where 12 images are fewest short of full rank."""
     return torch_fidelity.calculate_metrics(
-        input1=_Images(photographs[0]),
-        input2=_Images(photographs[1]),
+        input1=PlainImages(photographs[0]),
+        input2=PlainImages(photographs[1]),
         isc=True,
         fid=True,
         kid=True,
@@ -48,17 +49,6 @@ def fidelity(photographs, inception_weights) -> dict[str, float]:
         verbose=False,
         batch_size=5,
     )
-
-
-class _Images(torch.utils.data.Dataset):
-    def __init__(self, images):
-        self.images = images
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, i):
-        return self.images[i]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +68,12 @@ def test_standard_agrees_with_torch_fidelity(photographs, networks, fidelity, mo
     assert (fid.name, fid.n, fid.recipe["layer"]) == ("FID-64", N, "64")
     assert is_.value > 1.01 and fid.value > 0 and kid.value != 0
     assert kid.std == pytest.approx(fidelity["kernel_inception_distance_std"], rel=1e-4)
-    assert "biased upwards" in fid.notes[0] and kid.notes == ()
+    other = (
+        "random-inception.pth is not the published weights-inception-2015-12-05-6726825d.pth: "
+        "its scores cannot be compared with published ones"
+    )
+    assert "biased upwards" in fid.notes[0] and is_.notes == kid.notes == (other,)
+    assert is_.extractor_description == "inception 2015-12-05 with random-inception.pth"
 
 
 def test_every_kind_of_input_gives_torch_fidelitys_scores(photographs, networks, fidelity, tmp_path, monkeypatch):

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,11 +14,10 @@ from eval.domain import Classifier
 from eval.fad import Autoencoder
 from eval.result import load_scores
 
-LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 SCRIPT = """
-import json, sys, torch
+import json, torch
 from datetime import timedelta
-from eval.cli import main
 from eval.features import Extractor
 from eval.processes import launched_by_torchrun, rank
 from eval.protocols import STANDARD, STRICT
@@ -46,7 +44,6 @@ if __name__ == "__main__":
         found = values()
         if rank() == 0:
             print(json.dumps(found))
-        main(sys.argv[1:])
 """
 
 
@@ -60,10 +57,10 @@ def networks(tmp_path_factory):
     return folder
 
 
-def torchrun(script: Path, *arguments: str) -> str:
+def torchrun(*arguments: str) -> str:
     """What two processes print. Neither they nor the launcher outlive the test."""
     process = subprocess.Popen(
-        [*LAUNCH, str(script), *arguments],
+        [*TORCHRUN, *arguments],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -83,13 +80,14 @@ def torchrun(script: Path, *arguments: str) -> str:
     return output
 
 
-def test_two_processes_give_the_number_of_one(networks, tmp_path):
-    (tmp_path / "both.py").write_text(SCRIPT)
+def test_the_command_line_of_torchrun(networks, tmp_path):
+    """torchrun --nproc-per-node 2 -m eval score ... gives the numbers of one process."""
     arguments = ["score", "digits:train", "--reference", "digits", "--scores", "FAD", "Domain-IS", "Domain-Frechet"]
     arguments += ["--networks.autoencoder", str(networks / "autoencoder.safetensors")]
     arguments += ["--networks.classifier", str(networks / "classifier.safetensors")]
     arguments += ["--n-images", "300", "--batch", "64", "--device", "cpu", "--out"]
-    output = torchrun(tmp_path / "both.py", *arguments, str(tmp_path / "two.json"))
+    output = torchrun("-m", "eval", *arguments, str(tmp_path / "two.json"))
+    assert output.count("written to") == output.count("Domain-IS") == 1  # by the first process
     main([*arguments, str(tmp_path / "one.json")])
     one, two = (load_scores(tmp_path / f"{name}.json") for name in ("one", "two"))
     assert [s.name for s in two] == ["FAD", "Domain-IS", "Domain-Frechet"]
@@ -97,6 +95,12 @@ def test_two_processes_give_the_number_of_one(networks, tmp_path):
         assert b.value == pytest.approx(a.value, rel=1e-9)
         assert (b.n, b.extractor, b.reference) == (a.n, a.extractor, a.reference)
         assert abs(b - a) <= 1e-9 * a.value  # comparable
+
+
+def test_two_processes_share_features_and_draws(tmp_path):
+    """KID, which needs every feature, and a generator that uses the global random state."""
+    (tmp_path / "both.py").write_text(SCRIPT)
+    output = torchrun(str(tmp_path / "both.py"))
     namespace: dict = {"__name__": "one process"}
     exec(SCRIPT, namespace)
     found = json.loads(next(line for line in output.splitlines() if line.startswith("[[")))

@@ -1,6 +1,7 @@
 """Scores as objects: JSON, comparison, protocols."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -56,6 +57,28 @@ def test_what_is_no_score_is_refused():
         Score.from_json('{"value": 3}')
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("value", "3"), ("value", True), ("n", 3.5), ("notes", "one"), ("recipe", []), ("seed", "0"), ("name", None)],
+)
+def test_fields_of_another_type_are_refused(field, value):
+    content = json.loads(score().to_json()) | {field: value}
+    with pytest.raises(ValueError, match=f"not a score: {field} is "):
+        Score.from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize("field", ["value", "std"])
+def test_a_score_is_finite(field):
+    for number in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=r"FAD is .* expected finite numbers"):
+            score(**{field: number})
+
+
+def test_every_bit_of_a_value_survives():
+    for value in (0.1 + 0.2, 5e-324, 1.7976931348623157e308, 0.0):
+        assert Score.from_json(score(value=value, std=value / 3).to_json()) == score(value=value, std=value / 3)
+
+
 def test_like_is_compared_with_like():
     assert score(value=3.0, seed=7) < score(value=4.0)
     assert score(value=3.0) - score(value=4.0) == -1.0
@@ -63,8 +86,10 @@ def test_like_is_compared_with_like():
 
 @pytest.mark.parametrize("field", ["name", "protocol", "n", "extractor", "reference", "recipe"])
 def test_unlike_scores_refuse_to_be_compared(field):
-    other = score(**{field: {"other": 1} if field == "recipe" else "other"})
-    with pytest.raises(ValueError, match=f"cannot be compared; they differ in {field}: "):
+    recipe = STRICT.recipe("FAD").as_dict() | {"batch_norm": "batch"}
+    other = score(**{field: recipe if field == "recipe" else "other"})
+    named = "recipe.batch_norm: running and batch$" if field == "recipe" else f"{field}: .* and other$"
+    with pytest.raises(ValueError, match=f"cannot be compared; they differ in {named}"):
         assert score() < other
     with pytest.raises(ValueError, match="cannot be compared"):
         score() - other

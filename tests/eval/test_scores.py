@@ -1,5 +1,6 @@
 """Scoring as a whole: several scores in one pass, KID, precision and recall, references, the random state."""
 
+import dataclasses
 import random
 
 import numpy as np
@@ -170,7 +171,11 @@ def test_published_npz_is_for_its_protocol_only(tmp_path, autoencoder_path):
     draw = x.repeat(4, 1, 1, 1)
     (result,) = evaluate(draw, FSVAE2022, reference=tmp_path / "published.npz", networks=networks)
     assert result.reference_description == "published, an unknown number of images"
-    assert result.notes == ("published.npz does not say which extractor made it: that it was this one is unverified",)
+    assert result.notes == (
+        "published.npz is none of the published statistics and does not say which extractor made it: "
+        "that it was this one is unverified",
+        "the autoencoder untrained is none that the FSVAE authors published: not for a table beside theirs",
+    )
     np.savez(tmp_path / "published.npz", mu=np.zeros(32), sigma=np.eye(32))
     with pytest.raises(ValueError, match="has 32 features, the autoencoder untrained 64"):
         evaluate(draw, FSVAE2022, reference=tmp_path / "published.npz", networks=networks)
@@ -196,6 +201,87 @@ def test_what_is_missing_is_named(autoencoder_path, tmp_path):
         write_references(x, STRICT, ("FAD",), tmp_path / "taken", networks=networks)
     with pytest.raises(ValueError, match="FAD compares images with others"):
         score(x, pixel_extractor(), STRICT.recipe("FAD"))
+    with pytest.raises(ValueError, match="over 10 splits needs at least 10 images, found 9"):
+        score(x, pixel_extractor(), STANDARD.recipe("IS"), n=9)
+
+
+@pytest.mark.parametrize(("name", "least"), [("KID", 2), ("PRC", 4)])
+def test_scores_of_pairs_and_neighbours_need_some(name, least):
+    extractor, recipe = pixel_extractor(), STANDARD.recipe(name)
+    for scored, compared in ((least - 1, 20), (20, least - 1)):
+        tasks = [Task(recipe, extractor, make_reference(images(compared, 2), extractor, recipe))]
+        message = f"{name} needs at least {least} images on either side, found {scored} to score and {compared} to"
+        with pytest.raises(ValueError, match=message):
+            compute(images(scored, 1), tasks)
+
+
+def test_a_reference_of_another_kind_is_refused(tmp_path, autoencoder_path):
+    """FID and KID look at the same features, one at their moments, the other at each of them."""
+    extractor, x = pixel_extractor(), images(40, 1)
+    fid, kid = (STANDARD.recipe(name) for name in ("FID", "KID"))
+    for made, used in ((fid, kid), (kid, fid)):
+        with pytest.raises(ValueError, match=f"{used.score} cannot be computed from a reference made for another kind"):
+            Task(used, extractor, make_reference(x, extractor, made))
+
+
+def test_another_split_is_refused_before_the_work():
+    calls = []
+    with pytest.raises(ValueError, match="FAD under protocol strict compares with the split test, found digits train"):
+        make_reference("digits:train", pixel_extractor(calls), STRICT.recipe("FAD"))
+    assert calls == []
+
+
+def test_a_callable_on_either_side(autoencoder_path):
+    """As a reference it draws as many as are scored, from another seed than the scored images have."""
+    drawn = []
+
+    def draw(start, count):
+        drawn.append((start, count))
+        return torch.rand(count, 1, 32, 32)
+
+    def against_draws(images, n=None):
+        options = {"value_range": "0..1", "reference_range": "0..1", "networks": Networks(autoencoder=autoencoder_path)}
+        return evaluate(images, STRICT, reference=draw, n=n, **options)[0]
+
+    digits = load_images("digits", "train").images[:100]
+    far, near = against_draws(digits), against_draws(draw, 100)
+    assert drawn == 3 * [(0, 100)]
+    assert far.n == near.n == 100
+    assert far.reference == near.reference and far.reference_description == "a generator, 100 images"
+    assert 1e-3 * far.value < near.value < 0.5 * far.value  # two samples of one distribution
+    with pytest.raises(ValueError, match="a generator draws as many images as one likes: say how many to score"):
+        against_draws(draw)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-9])
+@pytest.mark.parametrize("side", ["scored", "reference"])
+def test_a_collapsed_generator_is_told(noise, side):
+    """|mu_a - mu_b|^2 + tr(S_b) is left of the distance if one side is one point."""
+    many, recipe = images(200, 1), STRICT.recipe("FAD")
+    one = (many[:1] / 127.5 - 1).expand(200, -1, -1, -1) * (1 - noise * torch.rand(200, 1, 1, 1, dtype=torch.float64))
+
+    def features(x):
+        return {"latent": (x / 127.5 - 1 if x.dtype == torch.uint8 else x).double().flatten(1)[:, :16]}
+
+    extractor = Extractor("pixels", "0" * 64, {"latent": 16}, 1, 8, torch.device("cpu"), features)
+    scored, compared = (one, many) if side == "scored" else (many, one)
+    reference = make_reference(compared, extractor, recipe, value_range="-1..1")
+    result = score(scored, extractor, recipe, reference, value_range="-1..1")
+    x, y = (features(z)["latent"] for z in (many, one))
+    expected = (x.mean(0) - y.mean(0)).square().sum() + x.var(0).sum()
+    assert result.value == pytest.approx(expected.item(), rel=1e-7)
+    (note,) = result.notes
+    assert f"FAD: the {side} images are all but equal in these features (variance" in note
+
+
+def test_equal_predictions_are_told():
+    extractor = pixel_extractor()
+    result = score(images(1, 1).expand(40, -1, -1, -1), extractor, STANDARD.recipe("IS"))
+    assert result.value == pytest.approx(1.0, abs=1e-12)
+    assert result.notes == (
+        "IS: the network predicts the same of every image: they are all but equal, or nothing that it knows",
+    )
+    assert score(images(40, 1), extractor, STANDARD.recipe("IS")).notes == ()
 
 
 def test_reference_hash_knows_the_images_not_the_batches():
@@ -210,3 +296,19 @@ def test_reference_hash_knows_the_images_not_the_batches():
     assert one.sha256 == two.sha256 != other.sha256
     streamed = make_reference(list(x.split(5)), extractor, recipe)
     assert streamed.key["data"]["pixels"] == one.key["data"]["pixels"]
+    assert streamed.key["data"]["name"] != one.key["data"]["name"]
+    assert streamed.sha256 == one.sha256  # a name is no part of it
+
+
+def test_reference_hash_knows_everything_that_went_in():
+    extractor, recipe, x = pixel_extractor(), STRICT.recipe("FAD"), images(64, 1)
+    other = dataclasses.replace(extractor, sha256="1" * 64)
+    references = [make_reference(x, extractor, recipe), make_reference(x, extractor, recipe, n=63)]
+    references += [make_reference(x, other, recipe), make_reference(x / 127.5 - 1, extractor, recipe, None, "-1..1")]
+    changes = {"layer": "2048", "quantise": False, "grey": "repeated to RGB", "resize": "x", "batch_norm": "batch"}
+    changes |= {"precision": "float32", "batch": 32, "input_range": "0..1", "extractor": "classifier"}
+    for name, value in changes.items():
+        references.append(make_reference(x, extractor, dataclasses.replace(recipe, **{name: value})))
+        with pytest.raises(ValueError, match=rf"do not belong to this score \(extraction.{name}: {value} there"):
+            references[-1].check(extractor, recipe)
+    assert len({reference.sha256 for reference in references}) == len(references)

@@ -95,7 +95,7 @@ def test_data_root(monkeypatch, tmp_path):
 
 
 def test_unknown_names_splits_and_sizes():
-    names = "'digits', 'mnist', 'fashion-mnist', 'cifar10', 'celeba'"
+    names = "'digits', 'mnist', 'fashion-mnist', 'cifar10', 'cifar100', 'celeba'"
     with pytest.raises(ValueError, match=rf"unknown data set 'mnits': choose one of \[{names}\] or a folder"):
         load_images("mnits")
     with pytest.raises(ValueError, match="unknown split 'valid': mnist has the splits train, test"):
@@ -110,6 +110,7 @@ def test_unknown_names_splits_and_sizes():
         ("mnist", ["MNIST/raw/train-images-idx3-ubyte.gz", "MNIST/raw/train-labels-idx1-ubyte.gz"]),
         ("fashion-mnist", ["FashionMNIST/raw/train-images-idx3-ubyte.gz"]),
         ("cifar10", ["cifar-10-batches-py/data_batch_1", "cifar-10-batches-py/batches.meta"]),
+        ("cifar100", ["cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta"]),
         ("celeba", ["celeba/img_align_celeba", "celeba/list_eval_partition.txt"]),
     ],
 )
@@ -262,6 +263,20 @@ def test_cifar10(tmp_path, monkeypatch):
     train, test = (load_images("cifar10", split, root=tmp_path) for split in ("train", "test"))
     assert np.array_equal(train.images, images[:10]) and train.labels.tolist() == [0, 9, 1, 8, 2, 7, 3, 6, 4, 5]
     assert np.array_equal(test.images, images[10:]) and test.labels.tolist() == [5, 4]
+    assert train.classes == 10 and train.class_names == tuple("0123456789")
+
+
+def test_cifar100(tmp_path, monkeypatch):
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    images = noise(3, 3, 32, 32)
+    for file, part, labels in [("train", images[:2], [99, 0]), ("test", images[2:], [7])]:
+        (folder / file).write_bytes(pickle.dumps({"data": part.reshape(len(part), -1), "fine_labels": labels}))
+    (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": [f"name {i}" for i in range(100)]}))
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *file: True)
+    train, test = (load_images("cifar100", split, root=tmp_path) for split in ("train", "test"))
+    assert np.array_equal(train.images, images[:2]) and train.labels.tolist() == [99, 0]
+    assert test.labels.tolist() == [7] and test.classes == 100 and test.class_names[99] == "name 99"
 
 
 def write_celeba(root, partition):

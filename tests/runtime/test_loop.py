@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from fsvae_tcja.runtime import checkpoint
+from fsvae_tcja.runtime.configuration import to_dict
 from fsvae_tcja.runtime.dataset import MemoryImages
-from fsvae_tcja.runtime.loop import LoopConfig, fit
+from fsvae_tcja.runtime.loop import LoopConfig, fit, learning_rate
 from fsvae_tcja.runtime.run import RunFolder
-from fsvae_tcja.vae.config import FSVAEConfig, TCJAConfig, to_dict
+from fsvae_tcja.vae.config import FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
 
 TINY = FSVAEConfig(T=8, latent=8, k=3, channels=(2, 3, 4, 5), tcja=TCJAConfig(encoder=(1,), decoder=(2,)))
@@ -329,3 +330,32 @@ def test_training_in_a_thread(tmp_path):
     thread.start()
     thread.join()
     assert outcomes[0].finished
+
+
+# Learning rate
+
+
+def test_cosine_goes_from_lr_down_to_zero():
+    config = LoopConfig(epochs=4, lr=0.2, schedule="cosine")
+    rates = [learning_rate(config, epoch) for epoch in range(5)]
+    assert rates == pytest.approx([0.2, 0.1 * (1 + 0.5**0.5), 0.1, 0.1 * (1 - 0.5**0.5), 0])
+    assert learning_rate(replace(config, schedule="constant"), 3) == 0.2
+
+
+def test_the_schedule_reaches_the_optimizer(tmp_path):
+    weights = {}
+    for schedule in ("constant", "cosine"):
+        for epochs in (1, 2):
+            task = Toy()
+            fit_toy(
+                task, tmp_path / f"{schedule}-{epochs}", epochs=epochs, schedule=schedule, lr=0.01, weight_decay=0.0
+            )
+            weights[schedule, epochs] = task.model.weight.item()
+    assert weights["cosine", 1] == weights["constant", 1]  # the first epoch has the whole rate
+    second = {name: weights[name, 1] - weights[name, 2] for name in ("constant", "cosine")}
+    assert second["cosine"] == pytest.approx(second["constant"] / 2, rel=0.02)  # Adam moves by the rate
+
+
+def test_unknown_schedules_are_refused():
+    with pytest.raises(ValueError, match=r"schedule must be one of \['constant', 'cosine'\], found 'step'"):
+        LoopConfig(schedule="step")

@@ -1,0 +1,45 @@
+"""Saving and loading a trained classifier: weights and configuration in one safetensors file."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fsvae_tcja.runtime import checkpoint
+from fsvae_tcja.runtime.configuration import from_dict, to_dict
+
+from .config import ClassifierConfig
+from .model import SpikingClassifier
+
+KIND = "classifier"
+BEST = "best.safetensors"  # in a run folder: the epoch of the best validation accuracy
+
+
+def save(model: SpikingClassifier, path: str | Path, story: dict[str, Any] | None = None) -> None:
+    """Write weights, configuration and what `story` adds to `path` (.safetensors), whole or not at all."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    checkpoint.write(path, tensors, (story or {}) | {"kind": KIND, "config": to_dict(model.config)})
+
+
+def find(path: str | Path) -> Path:
+    """The checkpoint itself; of a run folder that of the best validation accuracy, else the last."""
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    return path / BEST if (path / BEST).is_file() else path / "model.safetensors"
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> SpikingClassifier:
+    """The model of a checkpoint or run folder, in eval mode, built from the configuration inside.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is truncated, pickled, of another kind, or its tensors do not fit its configuration.
+    """
+    path = find(path)
+    tensors, story = checkpoint.read(path, "model.")
+    if story.get("kind") != KIND:
+        raise ValueError(f"{path} holds a {story.get('kind')!r}, expected {KIND!r}")
+    model = SpikingClassifier(from_dict(ClassifierConfig, story["config"]))
+    checkpoint.load_into(model, tensors, path)
+    return model.to(device).eval()

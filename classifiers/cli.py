@@ -1,0 +1,161 @@
+"""The commands fsvae-tcja classify train, evaluate, predict."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from fsvae_tcja.runtime.checkpoint import read_story
+from fsvae_tcja.runtime.command import RunOptions, TrainCommand
+from fsvae_tcja.runtime.configuration import to_dict
+from fsvae_tcja.runtime.device import resolve
+from fsvae_tcja.runtime.loop import fit
+from fsvae_tcja.runtime.run import RunFolder
+
+from . import checkpoint
+from .data import LabelledData, load_split
+from .dossier import write_dossier
+from .evaluate import predict as predict_outputs
+from .files import read_inputs
+from .presets import PRESETS
+from .report import report, told
+from .train import ClassifierTask, TrainConfig
+
+PROGRAM = "fsvae-tcja classify"
+TRAIN = TrainCommand(f"{PROGRAM} train", PRESETS, TrainConfig, RunOptions, checkpoint.KIND, Path("runs/classify"))
+
+
+def train(args: list[str]) -> int:
+    """Train a classifier: `train PRESET [options]`, or `train --resume RUN`."""
+    return TRAIN.run(args, _train)
+
+
+def _train(config: TrainConfig, options: RunOptions) -> int:
+    device = resolve(options.device)
+    resume = options.resume is not None
+    run = RunFolder(options.out, resume=resume)
+
+    def split(name: str) -> LabelledData:
+        return load_split(
+            config.data,
+            name,
+            config.model,
+            slices=config.slices,
+            validation=config.validation,
+            root=options.data_root,
+            download=options.download,
+        )
+
+    test = split("test")  # loaded before the training, so that missing files are found now
+    task = ClassifierTask(config, split("train"), split("valid"), test if config.test_every_epoch else None)
+    outcome = fit(task, config, to_dict(config), run, device=device, resume=resume)
+    if not outcome.finished:
+        print(f"stopped after step {outcome.step}; go on with: {PROGRAM} train --resume {run.path}")
+        return 130
+    print(f"trained {outcome.step} steps in {outcome.seconds:.0f} s; model: {run.model}, pictures: {run.pictures}")
+    print(told(report(run, config, test, device)))
+    return 0
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Accuracy, confusion, firing, energy and gates of a checkpoint."""
+
+    checkpoint: tyro.conf.Positional[Path]
+    """A .safetensors checkpoint, or a run folder: its best epoch by validation, else its last."""
+    data: str | None = None
+    """Data set by name or folder; by default the one that the model was trained on."""
+    split: Literal["train", "valid", "test"] = "test"
+    """Split of the data set."""
+    out: Path | None = None
+    """Folder of the report; by default evaluation-SPLIT beside the checkpoint."""
+    n_looked_at: int = 256
+    """First inputs of the split, over which firing, energy and mean gates are taken."""
+    batch_size: int = 64
+    """Inputs per pass; changes memory and speed only."""
+    data_root: Path | None = None
+    """Folder of the data sets; by default $FSVAE_TCJA_DATA, else ./data."""
+    download: bool = False
+    """Fetch missing images."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+
+
+def evaluate(args: list[str]) -> int:
+    """Accuracy, confusion matrix, firing rates, energy estimate and gates of a checkpoint."""
+    options = tyro.cli(EvaluateOptions, prog=f"{PROGRAM} evaluate", args=args)
+    device = resolve(options.device)
+    model = checkpoint.load(options.checkpoint, device)
+    path = checkpoint.find(options.checkpoint)
+    story = read_story(path)
+    training = story.get("training", {})
+    name = options.data or story.get("data")
+    if name is None:
+        raise ValueError(f"{path} does not say what it was trained on; name a data set with --data")
+    data = load_split(
+        name,
+        options.split,
+        model.config,
+        slices=training.get("slices", "count"),
+        validation=training.get("validation", 0.1),
+        root=options.data_root,
+        download=options.download,
+    )
+    out = options.out or path.parent / f"evaluation-{options.split}"
+    print(write_dossier(model, data, out, n=options.n_looked_at, batch_size=options.batch_size))
+    print(f"\nreport: {out}")
+    return 0
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Name the class of images or recordings."""
+
+    checkpoint: tyro.conf.Positional[Path]
+    """A .safetensors checkpoint, or a run folder: its best epoch by validation, else its last."""
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """Images (png, jpg, ...) or event recordings (.bin, .aedat), as the model was trained on."""
+    top: int = 3
+    """How many classes to name for each."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+
+
+def predict(args: list[str]) -> int:
+    """Name the class of image files or event recordings."""
+    options = tyro.cli(PredictOptions, prog=f"{PROGRAM} predict", args=args)
+    if not options.files:
+        raise ValueError("name at least one file to classify")
+    device = resolve(options.device)
+    model = checkpoint.load(options.checkpoint, device)
+    story = read_story(checkpoint.find(options.checkpoint))
+    names = story.get("classes") or [str(i) for i in range(model.config.classes)]
+    slices = story.get("training", {}).get("slices", "count")
+    for path in options.files:
+        for title, x in read_inputs(path, model.config, slices):
+            values, best = predict_outputs(model, x.to(device))[0].topk(min(options.top, len(names)))
+            told = ", ".join(f"{names[i]} {value:.3f}" for i, value in zip(best.tolist(), values.tolist(), strict=True))
+            print(f"{title}: {told}")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {"train": train, "evaluate": evaluate, "predict": predict}
+
+
+def main(args: list[str]) -> int:
+    """`fsvae-tcja classify COMMAND`; returns its exit status.
+
+    Raises:
+        ValueError: an unknown command, or what the command refuses.
+    """
+    if not args or args[0] in ("-h", "--help"):
+        lines = [f"  {name:12}{(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+        print(
+            "\n".join([f"usage: {PROGRAM} COMMAND [options]", "", *lines, "", f"{PROGRAM} COMMAND --help says more."])
+        )
+        return 0
+    if args[0] not in COMMANDS:
+        raise ValueError(f"unknown command {args[0]!r}: choose one of {list(COMMANDS)}")
+    return COMMANDS[args[0]](args[1:])

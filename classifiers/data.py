@@ -1,0 +1,132 @@
+"""Labelled data of every kind, static or event-based, cut into train, valid and test."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fsvae_tcja.runtime.data import load_images, to_float
+
+from .config import ClassifierConfig
+from .events import EVENT_SETS, load_events
+from .events.dataset import EventFrames
+from .events.frames import SliceBy
+from .splits import validation_split
+
+SPLIT_SEED = 0  # of every split that a data set does not come with: fixed, so that results can be compared
+
+
+class LabelledImages(Dataset):
+    """Some images of a data set, by index.
+
+    Attributes:
+        name, split: of the data set and the part.
+        shape: (C, H, W) of an input.
+        class_names: one for each class.
+        labels: int64 [len].
+        workers: loader processes that pay.
+    """
+
+    def __init__(self, images: Dataset, split: str, indices: Tensor) -> None:
+        self.images = images
+        self.split = split
+        self.indices = indices
+        self.name = images.name
+        self.shape = (images.channels, images.size, images.size)
+        self.class_names = images.class_names
+        self.labels = images.labels[indices]
+        self.workers = images.workers
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.images[int(self.indices[index])]
+
+    def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        return self.images.__getitems__(self.indices[torch.as_tensor(indices)].tolist())
+
+
+LabelledData = LabelledImages | EventFrames
+
+
+def load_split(
+    name: str,
+    split: str,
+    config: ClassifierConfig,
+    *,
+    slices: SliceBy = "count",
+    validation: float = 0.1,
+    root: Path | None = None,
+    download: bool = False,
+) -> LabelledData:
+    """A split of a data set for a model.
+
+    Args:
+        name: of an image set or an event set, or a folder with a folder of images for each class.
+        split: "train", "valid" or "test". "valid" is cut from the training split, per class, by a fixed seed.
+        config: of the model: shape and T of the data.
+        slices: how recordings are cut into T frames, by equal event "count" or equal "time".
+        validation: part of each class of the training split that becomes "valid", in [0, 1).
+        root: folder of the data sets.
+        download: fetch missing images.
+
+    Raises:
+        ValueError: unlabelled images, or data that does not fit the model's input or number of classes.
+        FileNotFoundError: missing files.
+    """
+    if name in EVENT_SETS:
+        data = load_events(name, split, T=config.T, by=slices, root=root, valid=validation, seed=SPLIT_SEED)
+        shape = (data.channels, *data.size)
+    else:
+        data = _load_images(name, split, config, validation, root, download)
+        shape = data.shape
+    _check(data, shape, config)
+    return data
+
+
+def _load_images(
+    name: str, split: str, config: ClassifierConfig, validation: float, root: Path | None, download: bool
+) -> LabelledImages:
+    _, height, width = config.shape
+    if height != width:
+        raise ValueError(f"images are square, the model takes {height}x{width}; set model.shape")
+    if split not in ("train", "valid", "test"):
+        raise ValueError(f"unknown split {split!r}: choose train, valid or test")
+    images = load_images(name, "test" if split == "test" else "train", size=height, root=root, download=download)
+    if images.classes is None or (images.labels < 0).any():
+        raise ValueError(
+            f"{images.name} has images without a label; a classifier needs a folder for each class (FOLDER/CLASS/*.png)"
+        )
+    if split == "test":
+        return LabelledImages(images, split, torch.arange(len(images)))
+    train, valid = validation_split(images.labels, validation, SPLIT_SEED)
+    return LabelledImages(images, split, train if split == "train" else valid)
+
+
+def _check(data: LabelledData, shape: tuple[int, ...], config: ClassifierConfig) -> None:
+    if shape != tuple(config.shape):
+        raise ValueError(
+            f"the model takes inputs [C, H, W] = {list(config.shape)}, {data.name} gives {list(shape)}; "
+            f"set --model.shape {' '.join(map(str, shape))}"
+        )
+    if len(data.class_names) != config.classes:
+        raise ValueError(
+            f"the model has {config.classes} classes, {data.name} {len(data.class_names)}; set --model.classes and the "
+            "last layers to that number"
+        )
+
+
+def to_input(x: Tensor) -> Tensor:
+    """What a batch becomes for the network, still batch first.
+
+    Images uint8 [B, C, H, W] -> float in [-1, 1]; event counts int16 [B, T, 2, H, W] -> float counts.
+    """
+    return to_float(x) if x.dtype == torch.uint8 else x.float()
+
+
+def time_first(x: Tensor) -> Tensor:
+    """[B, T, C, H, W] -> [T, B, C, H, W]; images [B, C, H, W] stay."""
+    return x.transpose(0, 1) if x.dim() == 5 else x

@@ -1,0 +1,81 @@
+"""All that can be told of a trained classifier on a split: one folder of pictures and JSON, one text."""
+
+import json
+from itertools import islice
+from math import ceil
+from pathlib import Path
+
+from fsvae_tcja.runtime.atomic import replacing
+
+from .data import LabelledData
+from .energy import Energy, energy
+from .evaluate import Evaluation, evaluate, inputs
+from .figures import save_confusion, save_firing, save_gates
+from .firing import Firing, firing, warnings
+from .gates import gates, mean_gates
+from .model import SpikingClassifier
+from .tables import table
+
+
+def write_dossier(
+    model: SpikingClassifier, data: LabelledData, folder: Path, *, n: int = 256, batch_size: int = 64
+) -> str:
+    """Evaluate on a split and write evaluation.json, confusion.png, firing.png, and with TCJA gates.png (mean) and
+    gates-first-input.png.
+
+    Args:
+        model: the classifier.
+        data: the split.
+        folder: where to; files of these names are replaced.
+        n: first inputs of the split, for firing, energy and gates; whole batches, at least one.
+        batch_size: inputs per pass.
+
+    Returns:
+        the report as text.
+    """
+    if n < 1:
+        raise ValueError(f"at least one input must be looked at, found n = {n}")
+    seen = evaluate(model, data, batch_size)
+    device = next(model.parameters()).device
+
+    def first() -> list:
+        return (x for x, _ in islice(inputs(data, min(batch_size, n), device), ceil(n / batch_size)))
+
+    fired, cost = firing(model, first()), energy(model, first())
+    what = f"{data.name} {data.split}"
+    title = f"{what}: accuracy {seen.accuracy:.2%}, n = {seen.n:,}"
+    save_confusion(seen.confusion, folder / "confusion.png", title, data.class_names)
+    save_firing(fired, folder / "firing.png", f"{what}: firing over the first {fired.n:,} inputs")
+    if mean := mean_gates(model, first()):
+        save_gates(mean, folder / "gates.png", f"{what}: mean gate over the first {fired.n:,} inputs")
+        one = {name: gate[:, 0] for name, gate in gates(model, next(iter(first()))[..., :1, :, :, :]).items()}
+        save_gates(one, folder / "gates-first-input.png", f"{what}: gate of the first input")
+    with replacing(folder / "evaluation.json") as temporary:
+        temporary.write_text(json.dumps(_plain(data, seen, fired, cost), indent=2) + "\n")
+    return "\n\n".join([title, _classes(data, seen), fired.table(), *warnings(fired), cost.table()])
+
+
+def _classes(data: LabelledData, seen: Evaluation) -> str:
+    rows = [
+        (name, f"{total:,}", f"{accuracy:.2%}")
+        for name, total, accuracy in zip(
+            data.class_names, seen.confusion.sum(1).tolist(), seen.per_class.tolist(), strict=True
+        )
+    ]
+    return table(("class", "n", "accuracy"), rows)
+
+
+def _plain(data: LabelledData, seen: Evaluation, fired: Firing, cost: Energy) -> dict:
+    layers = {
+        layer.name: {"rate": layer.rate, "dead": layer.dead, "saturated": layer.saturated} for layer in fired.layers
+    }
+    return {
+        "data": data.name,
+        "split": data.split,
+        "n": seen.n,
+        "accuracy": seen.accuracy,
+        "classes": list(data.class_names),
+        "confusion": seen.confusion.tolist(),
+        "firing": {"n": fired.n, "layers": layers},
+        "energy": {"n": cost.n, "snn_pj": cost.pj, "snn_pj_if_zeros_are_free": cost.sparse_pj, "ann_pj": cost.ann_pj},
+    }

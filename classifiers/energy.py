@@ -1,0 +1,180 @@
+"""What an inference costs in arithmetic, against the same network as an ANN. An estimate: FORMULA says of what."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from math import inf, prod
+
+from torch import Tensor
+
+from .model import SpikingClassifier
+from .operations import attention_operations, fan_out
+from .parts import Part, Place, observe, parts
+from .tables import table
+
+MAC_PJ, AC_PJ = 4.6, 0.9  # 32-bit float at 45 nm: multiplication 3.7 pJ + addition 0.9 pJ (Horowitz, ISSCC 2014)
+
+FORMULA = f"""\
+E = {MAC_PJ} pJ x MAC + {AC_PJ} pJ x AC, the cost of 32-bit floats at 45 nm (Horowitz, ISSCC 2014)
+binary inputs   only 0 and 1 arrived: AC = spikes x fan-out. Fan-out: weights that a value meets, fewer at the borders
+analog inputs   images, event counts, gated spikes, averages, currents: MAC = values x fan-out, zeros included, at each
+                of T steps, since hardware that multiplies runs such a layer densely. That is an upper bound where many
+                values are 0, as event counts and gated spikes are: "if zeros cost nothing", above, is the lower bound
+static images   arrive at every step, so the first layer counts T times, though this program computes it once
+neurons         1 MAC per neuron and step, decay x membrane + current; the gain is folded into the threshold
+TCJA            per value 1 AC to squeeze and 1 MAC to gate; the MACs of its convolutions along time and channels; per
+                channel and step 1 MAC (a sum: 1 AC) to join the two and 1 MAC for the sigmoid
+ANN             every layer with weights once: MAC = values x fan-out; no steps, neurons or attention
+not counted     memory traffic, biases, pooling, residual sums, comparisons, resets and votes, on either side; the batch
+                norm is folded into the convolution"""
+
+
+@dataclass(frozen=True)
+class LayerEnergy:
+    """Operations of a layer's weights, neurons or attention, per inference."""
+
+    name: str
+    """Layer, such as "3 128C", "3 128C neurons" or "3 128C TCJA"."""
+    inputs: str
+    """What its weights were fed with, "binary" (0 and 1, or 0 only) or "analog"; empty for neurons and attention."""
+    dense: int
+    """MACs of the same weights in an ANN: input values x fan-out; 0 for neurons and attention."""
+    events: float
+    """Input values other than 0 x fan-out, over T steps, mean of the inputs; 0 for neurons and attention."""
+    macs: float
+    """Multiply-accumulates."""
+    acs: float
+    """Accumulates."""
+
+    @property
+    def pj(self) -> float:
+        """Energy in pJ."""
+        return MAC_PJ * self.macs + AC_PJ * self.acs
+
+    @property
+    def sparse_pj(self) -> float:
+        """Energy in pJ if zeros among analog inputs cost nothing."""
+        return MAC_PJ * self.events if self.inputs == "analog" else self.pj
+
+    @property
+    def ann_pj(self) -> float:
+        """Energy in pJ of the same layer in an ANN."""
+        return MAC_PJ * self.dense
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Energy of an inference, mean of n inputs of T steps."""
+
+    n: int
+    T: int
+    layers: tuple[LayerEnergy, ...]
+
+    @property
+    def pj(self) -> float:
+        """Energy of an inference in pJ."""
+        return sum(layer.pj for layer in self.layers)
+
+    @property
+    def sparse_pj(self) -> float:
+        """Energy in pJ if zeros among analog inputs cost nothing."""
+        return sum(layer.sparse_pj for layer in self.layers)
+
+    @property
+    def ann_pj(self) -> float:
+        """Energy in pJ of the same network as an ANN."""
+        return sum(layer.ann_pj for layer in self.layers)
+
+    @property
+    def ratio(self) -> float:
+        """How many times the energy of this network the ANN takes."""
+        return _divide(self.ann_pj, self.pj)
+
+    def table(self) -> str:
+        """A line per layer, totals, formula and constants."""
+        macs, acs, dense = (sum(getattr(layer, name) for layer in self.layers) for name in ("macs", "acs", "dense"))
+        total = ("total", "", "", f"{macs:,.0f}", f"{acs:,.0f}", _nj(self.pj), f"{dense:,}", _nj(self.ann_pj))
+        header = ("layer", "inputs", "active", "MAC", "AC", "nJ", "ANN MAC", "ANN nJ")
+        lines = (
+            f"energy per inference: T = {self.T} steps, mean of {self.n:,} inputs; arithmetic only, an estimate",
+            table(header, [*map(self._row, self.layers), total]),
+            f"SNN {_nj(self.pj)} nJ, ANN {_nj(self.ann_pj)} nJ: ANN / SNN = {self.ratio:.3g}",
+            f"if zeros cost nothing among analog inputs: SNN {_nj(self.sparse_pj)} nJ, "
+            f"ANN / SNN = {_divide(self.ann_pj, self.sparse_pj):.3g}",
+        )
+        return "\n".join(lines) + f"\n\n{FORMULA}"
+
+    def _row(self, layer: LayerEnergy) -> tuple[str, ...]:
+        counts = f"{layer.macs:,.0f}", f"{layer.acs:,.0f}", _nj(layer.pj)
+        if not layer.dense:
+            return (layer.name, "", "", *counts, "", "")
+        share = f"{layer.events / (self.T * layer.dense):.1%}"
+        return (layer.name, layer.inputs, share, *counts, f"{layer.dense:,}", _nj(layer.ann_pj))
+
+
+def _nj(pj: float) -> str:
+    return f"{pj / 1000:,.1f}"
+
+
+def _divide(a: float, b: float) -> float:
+    return a / b if b else inf
+
+
+def energy(model: SpikingClassifier, inputs: Iterable[Tensor]) -> Energy:
+    """Energy of an inference by the operations that batches of inputs caused, in eval mode; see FORMULA.
+
+    Args:
+        model: the classifier; it is left as it was.
+        inputs: batches, images [N, C, H, W] or sequences [T, N, C, H, W].
+
+    Raises:
+        ValueError: no input, images among sequences, or what the model refuses.
+    """
+    tallies = [_Tally(part) for part in parts(model)]
+    n = observe(model, inputs, [reader for tally in tallies for reader in tally.readers()])
+    return Energy(n, model.config.T, tuple(row for tally in tallies for row in tally.rows(model.config.T)))
+
+
+class _Tally:
+    """What enters the weights of a part, summed over inputs and steps, and how many neurons are behind them."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.samples = 0
+        self.fan_out: Tensor | None = None  # [C, H, W] or [features]
+        self.events = 0
+        self.binary = True
+        self.neurons = 0
+
+    def readers(self) -> Iterator[tuple[Place, Callable[[Tensor], None]]]:
+        if self.part.weights is not None:
+            yield Place(self.part.weights, "input"), self.read_inputs
+        if self.part.spikes:
+            yield self.part.spikes, self.read_spikes
+
+    def read_inputs(self, x: Tensor) -> None:
+        """x [T*N, C, H, W] or [T*N, features]; a static input comes once, [N, C, H, W]."""
+        if self.fan_out is None:
+            self.fan_out = fan_out(self.part.weights, x.shape[1:]).to(x.device)
+        self.samples += len(x)
+        self.events += int(((x != 0).sum(0) * self.fan_out).sum())
+        self.binary = self.binary and bool(((x == 0) | (x == 1)).all())
+
+    def read_spikes(self, x: Tensor) -> None:
+        """x [T, N, ...]."""
+        self.neurons = prod(x.shape[2:])
+
+    def rows(self, T: int) -> Iterator[LayerEnergy]:
+        if self.part.weights is not None:
+            yield self._weights(T)
+        if self.neurons:
+            yield LayerEnergy(f"{self.part.name} neurons", "", 0, 0, T * self.neurons, 0)
+        if self.part.attention is not None:
+            macs, acs = attention_operations(self.part.attention, self.neurons)
+            yield LayerEnergy(f"{self.part.name} TCJA", "", 0, 0, macs, acs)
+
+    def _weights(self, T: int) -> LayerEnergy:
+        dense = int(self.fan_out.sum())
+        events = T * self.events / self.samples  # so a static input counts at each step
+        if self.binary:
+            return LayerEnergy(self.part.name, "binary", dense, events, 0, events)
+        return LayerEnergy(self.part.name, "analog", dense, events, T * dense, 0)

@@ -1,0 +1,134 @@
+"""The parts of a classifier by name, and what flows through them while it runs."""
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, contextmanager
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from fsvae_tcja.core import TCJA, SpikingLayer
+
+from .layers import Dense, Fire, Folded
+from .model import SpikingClassifier
+from .residual import Current, ResidualBlock
+
+
+class Place(NamedTuple):
+    """Where a tensor can be read: what a module is called with, or what it returns."""
+
+    module: nn.Module
+    side: Literal["input", "output"]
+
+    def hook(self, read: Callable[[Tensor], None]) -> RemovableHandle:
+        """Have `read` called with the tensor each time that it passes."""
+        if self.side == "input":
+            return self.module.register_forward_pre_hook(lambda module, args: read(args[0]))
+        return self.module.register_forward_hook(lambda module, args, output: read(output))
+
+
+class Part(NamedTuple):
+    """A convolution or linear layer with what is behind it, each None where there is none.
+
+    Its name is the number of the layer in the description, from 1, and the layer: "3 128C". TCJA, and LIF behind a
+    linear layer, are part of the layer before them. A residual block has parts of its own: "5 128R conv 1".
+    """
+
+    name: str
+    weights: nn.Conv2d | nn.Linear | None = None
+    spikes: Place | None = None
+    """Where the spikes [T, N, ...] of its neurons pass, graded with TCJA on the spikes."""
+    attention: TCJA | None = None
+
+
+def parts(model: SpikingClassifier) -> list[Part]:
+    """All parts with weights or neurons, in the order of the layers."""
+    found: list[Part] = []
+    names = iter(_names(model.config.layers))
+    for layer, after in zip(model.layers, [*model.layers[1:], None], strict=True):
+        if isinstance(layer, nn.Flatten):
+            continue  # not in the description
+        # Read where the next layer takes it: forward_static, which an image goes through first, runs no hooks.
+        output = Place(layer, "output") if after is None else Place(after, "input")
+        found += _parts(layer, next(names), output)
+    return found
+
+
+def _names(layers: str) -> list[str]:
+    texts = [text for text in layers.split() if not text.startswith("TCJA")]
+    own = [text for i, text in enumerate(texts) if not (text == "LIF" and texts[i - 1].startswith("FC"))]
+    return [f"{i} {text}" for i, text in enumerate(own, 1)]
+
+
+def _parts(layer: nn.Module, name: str, output: Place) -> list[Part]:
+    match layer:
+        case SpikingLayer():
+            return [Part(name, layer.transform, output, layer.attention)]
+        case Dense():
+            return [Part(name, layer.transform, output)]
+        case Fire():
+            return [Part(name, None, output)]
+        case Current():
+            return [Part(name, layer.transform)]
+        case Folded(layer=nn.Linear()):
+            return [Part(name, layer.layer)]
+        case ResidualBlock():
+            return _residual(layer, name)
+    return []
+
+
+def _residual(block: ResidualBlock, name: str) -> list[Part]:
+    inner, end, shortcut = block.inner, block.end, block.shortcut
+    found = [
+        Part(f"{name} LIF", None, Place(inner, "input")),
+        Part(f"{name} conv 1", inner.transform, Place(end, "input"), inner.attention),
+        Part(f"{name} conv 2", end.transform),
+    ]
+    return found if shortcut is None else [*found, Part(f"{name} shortcut", shortcut.transform)]
+
+
+def observe(
+    model: SpikingClassifier, inputs: Iterable[Tensor], readers: Iterable[tuple[Place, Callable[[Tensor], None]]] = ()
+) -> int:
+    """Run a model over batches of inputs and have what passes at some places read.
+
+    In eval mode and without gradient. Training flags and the global random state, from which a DataLoader draws, are
+    as before afterwards, and no hook stays, also if something raises.
+
+    Args:
+        model: the classifier.
+        inputs: batches, images [N, C, H, W] or sequences [T, N, C, H, W], not both.
+        readers: places, each with the function that takes its tensors.
+
+    Returns:
+        n, the number of inputs.
+
+    Raises:
+        ValueError: no input, images among sequences, or what the model refuses.
+    """
+    n, dims = 0, set()
+    with _evaluating(model), ExitStack() as hooks:
+        for place, read in readers:
+            hooks.callback(place.hook(read).remove)
+        for x in inputs:
+            dims.add(x.dim())
+            if len(dims) > 1:
+                raise ValueError("the batches must be all images or all sequences, found both")
+            model(x)
+            n += x.shape[-4]
+    if n == 0:
+        raise ValueError("no inputs: expected at least one batch")
+    return n
+
+
+@contextmanager
+def _evaluating(model: nn.Module):
+    training = {module: module.training for module in model.modules()}
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        try:
+            model.eval()
+            yield
+        finally:
+            for module, flag in training.items():
+                module.training = flag

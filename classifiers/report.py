@@ -1,0 +1,63 @@
+"""What a run came to: the test split, looked at once, after the last epoch."""
+
+import json
+from typing import Any
+
+import torch
+
+from fsvae_tcja.runtime.atomic import replacing
+from fsvae_tcja.runtime.checkpoint import read_story
+from fsvae_tcja.runtime.run import RunFolder
+
+from . import checkpoint
+from .data import LabelledData
+from .evaluate import evaluate
+from .figures import save_confusion
+from .train import TrainConfig
+
+ROWS = {
+    "last": "last epoch",
+    "best_validation": "best epoch by validation",
+    "best_test_as_in_the_literature": "best test epoch, as the literature has it: chosen on the test split itself",
+}
+
+
+def report(run: RunFolder, config: TrainConfig, test: LabelledData, device: torch.device) -> dict[str, Any]:
+    """Test accuracy of the last epoch and of the best by validation, written to results.json with confusion.png.
+
+    With `test_every_epoch` also the best test epoch: a number chosen on the very split that it is measured on.
+    """
+    seen = evaluate(checkpoint.load(run.model, device), test, config.batch_size)
+    results: dict[str, Any] = {
+        "data": config.data,
+        "n_test": len(test),
+        "seed": config.seed,
+        "last": {"epoch": config.epochs, "test_accuracy": seen.accuracy},
+    }
+    if (best := run.path / checkpoint.BEST).is_file():
+        story = read_story(best)
+        seen = evaluate(checkpoint.load(best, device), test, config.batch_size)
+        results["best_validation"] = {
+            "epoch": story["epoch"],
+            "valid_accuracy": story["valid_accuracy"],
+            "test_accuracy": seen.accuracy,
+        }
+    if tested := [row for row in run.read_metrics() if "test_accuracy" in row]:
+        top = max(tested, key=lambda row: row["test_accuracy"])
+        results["best_test_as_in_the_literature"] = {"epoch": top["epoch"], "test_accuracy": top["test_accuracy"]}
+    title = f"{config.data} test: accuracy {seen.accuracy:.2%}, n = {seen.n:,}, seed {config.seed}"
+    save_confusion(seen.confusion, run.pictures / "confusion.png", title, test.class_names)
+    with replacing(run.path / "results.json") as temporary:
+        temporary.write_text(json.dumps(results, indent=2) + "\n")
+    return results
+
+
+def told(results: dict[str, Any]) -> str:
+    """The results as lines of text."""
+    rows = [
+        f"  {results[key]['test_accuracy']:7.2%}  {name} ({results[key]['epoch']})"
+        for key, name in ROWS.items()
+        if key in results
+    ]
+    head = f"test accuracy on {results['data']} (n = {results['n_test']:,}, seed {results['seed']}):"
+    return "\n".join([head, *rows])

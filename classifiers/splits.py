@@ -1,0 +1,41 @@
+"""The validation split, cut from the training data by a fixed rule."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def held_out(n: int, fraction: float) -> int:
+    """How many of n to hold out: floor(fraction n), at least one where there are two or more, 0 if fraction is 0."""
+    if fraction == 0 or n < 2:
+        return 0
+    return max(1, int(round(n * fraction, 6)))  # 0.29 * 100 is 28.999...
+
+
+def validation_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Hold out `held_out(n, fraction)` of the n items of every class.
+
+    The rule, for anyone who wants the same split: `numpy.random.RandomState(seed).permutation(len(labels))`, whose
+    stream NumPy keeps for good; of each class, the first ones in that order are the validation split.
+
+    Args:
+        labels: integers [N].
+        fraction: part of each class to hold out, in [0, 1).
+        seed: 0..2^32 - 1.
+
+    Returns:
+        (train, valid) indices int64, each in rising order; together they are 0..N - 1.
+
+    Raises:
+        ValueError: a fraction or seed outside its range.
+    """
+    if not 0 <= fraction < 1:
+        raise ValueError(f"the validation fraction must be in [0, 1), found {fraction}")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"the seed of a split must be in 0..2^32 - 1, found {seed}")
+    order = torch.from_numpy(np.random.RandomState(seed).permutation(len(labels)))
+    valid = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique():
+        members = order[labels[order] == label]
+        valid[members[: held_out(len(members), fraction)]] = True
+    return (~valid).nonzero().flatten(), valid.nonzero().flatten()

@@ -1,0 +1,136 @@
+"""Training a spiking classifier."""
+
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from fsvae_tcja.core import SpikingLayer
+from fsvae_tcja.runtime.configuration import to_dict
+from fsvae_tcja.runtime.loop import LoopConfig
+from fsvae_tcja.runtime.pictures import save_curves
+from fsvae_tcja.runtime.run import RunFolder
+
+from . import checkpoint
+from .augment import Augment, augment
+from .config import ClassifierConfig, choose
+from .data import LabelledData, time_first, to_input
+from .evaluate import evaluate, inputs
+from .events.frames import SliceBy
+from .firing import firing, warnings
+from .losses import LOSSES, Loss
+from .model import SpikingClassifier
+
+UNITS = {"accuracy": "part named rightly", "loss": "loss"}
+
+
+@dataclass(frozen=True)
+class TrainConfig(LoopConfig):
+    """A training run of a classifier: Adam (AdamW without decay), cosine to 0, as the TCJA programs have it."""
+
+    data: str = "digits"
+    """Data set by name (images: digits, mnist, fashion-mnist, cifar10, cifar100; events: dvs128, cifar10dvs,
+    ncaltech101, nmnist, synthetic-events), or a folder with a folder of images for each class."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay of AdamW."""
+    schedule: str = "cosine"
+    """Learning rate over the epochs: constant, or a cosine from lr down to 0."""
+    model: ClassifierConfig = field(default_factory=ClassifierConfig)
+    """The model."""
+    loss: Loss = "smse"
+    """Spike mean squared error as the program or as the paper has it, TET, or cross-entropy of the mean output."""
+    augment: Augment = field(default_factory=Augment)
+    """Augmentation, of training batches only."""
+    slices: SliceBy = "count"
+    """Recordings become T frames of equal event count, or of equal time."""
+    validation: float = 0.1
+    """Part of each class of the training split that is kept for validation; 0 for none."""
+    test_every_epoch: bool = False
+    """Also report the best test epoch, as the literature does; nothing is chosen by it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choose("loss", self.loss, Loss)
+        choose("slices", self.slices, SliceBy)
+        if not 0 <= self.validation < 1:
+            raise ValueError(f"validation must be in [0, 1), found {self.validation}")
+
+
+class ClassifierTask:
+    """A classifier as the training loop sees it.
+
+    Args:
+        config: the run.
+        train: training data.
+        valid: validation data, by which the best epoch is chosen; may be empty.
+        test: test data, if it is to be looked at after every epoch.
+    """
+
+    def __init__(
+        self, config: TrainConfig, train: LabelledData, valid: LabelledData, test: LabelledData | None = None
+    ) -> None:
+        self.config = config
+        self.data = train
+        self.valid = valid
+        self.test = test
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.model = SpikingClassifier(config.model)
+        for layer in self.model.modules():
+            if isinstance(layer, SpikingLayer):
+                layer.checkpoint = config.save_memory
+        if config.compile:
+            self.model.compile()
+
+    def losses(self, x: Tensor, labels: Tensor, epoch: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """x images [B, C, H, W] or frames [B, T, 2, H, W], labels [B] -> {"loss", "accuracy"}."""
+        config = self.config
+        x, targets = augment(config.augment, to_input(x), labels, config.model.classes, generator)
+        outputs = self._run(time_first(x), generator)
+        with torch.autocast(x.device.type, enabled=False):
+            outputs = outputs.float()
+            right = (outputs.mean(0).argmax(1) == targets.argmax(1)).float().mean()
+            return {"loss": LOSSES[config.loss](outputs, targets), "accuracy": right}
+
+    def _run(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """The model, its dropout drawn from the step's own seed."""
+        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+            return self.model(x)
+
+    def end_of_epoch(self, epoch: int, run: RunFolder) -> dict[str, float]:
+        """Accuracy on the validation split; keeps the best epoch; in the first one looks for dead neurons."""
+        rows, accuracies = run.read_metrics(), {}
+        if epoch == 1:
+            self._look_at_neurons()
+        if self.test is not None:
+            accuracies["test_accuracy"] = evaluate(self.model, self.test, self.config.batch_size).accuracy
+        if len(self.valid):
+            accuracies["valid_accuracy"] = accuracy = evaluate(self.model, self.valid, self.config.batch_size).accuracy
+            if accuracy >= max((row["valid_accuracy"] for row in rows if "valid_accuracy" in row), default=0):
+                self._keep(run, epoch, accuracy)
+        save_curves([*rows, {"step": rows[-1]["step"], **accuracies}], run.pictures / "curves.png", units=UNITS)
+        return accuracies
+
+    def _keep(self, run: RunFolder, epoch: int, accuracy: float) -> None:
+        """The epoch of the best validation accuracy, the latest of equals."""
+        story = self.story() | {"epoch": epoch, "valid_accuracy": accuracy, "training": to_dict(self.config)}
+        checkpoint.save(self.model, run.path / checkpoint.BEST, story)
+
+    def _look_at_neurons(self) -> None:
+        seen = self.valid if len(self.valid) else self.data
+        batch, _ = next(inputs(seen, self.config.batch_size, next(self.model.parameters()).device))
+        for warning in warnings(firing(self.model, [batch])):
+            tqdm.write(f"warning: {warning}", file=sys.stderr)
+
+    def story(self) -> dict[str, Any]:
+        """Kind, configuration, data and class names, for the checkpoint."""
+        return {
+            "kind": checkpoint.KIND,
+            "config": to_dict(self.config.model),
+            "data": self.config.data,
+            "classes": list(self.data.class_names),
+        }

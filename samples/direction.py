@@ -1,0 +1,91 @@
+"""What time and attention are worth: the direction of motion of drawn shapes, which no single frame tells.
+
+    python samples/direction.py [OUT]
+
+Trains one small network, from the same seeds and for as long, with TCJA, its ablations, without it, and with neurons
+that have no memory (each frame by itself: at most 50%, see classifiers/events/README.md). OUT is a new folder, by
+default runs/direction; it gets a run folder for each and direction.png.
+"""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+
+from classifiers.data import load_split
+from classifiers.presets import preset
+from classifiers.report import report
+from classifiers.train import ClassifierTask, TrainConfig
+from fsvae_tcja.core.memory import keep_freed_memory
+from fsvae_tcja.runtime.atomic import replacing
+from fsvae_tcja.runtime.configuration import to_dict
+from fsvae_tcja.runtime.loop import fit
+from fsvae_tcja.runtime.run import RunFolder
+
+VARIANTS = {  # name: (attention, neuron)
+    "TCJA": ("joint", "atan"),
+    "TLA + CLA, added": ("add", "atan"),
+    "TLA only": ("tla", "atan"),
+    "CLA only": ("cla", "atan"),
+    "no attention": ("none", "atan"),
+    "no memory, no attention": ("none", "frame"),
+}
+SEEDS = (0, 1, 2)
+EPOCHS = 6
+
+
+def config(attention: str, neuron: str, seed: int) -> TrainConfig:
+    base = preset("synthetic-events").config
+    model = replace(base.model, attention=attention, neuron=neuron)
+    return replace(base, epochs=EPOCHS, seed=seed, model=model)
+
+
+def accuracy(config: TrainConfig, path: Path) -> float:
+    """Train; test accuracy of the last epoch."""
+    train, valid, test = (load_split(config.data, split, config.model) for split in ("train", "valid", "test"))
+    run = RunFolder(path)
+    fit(ClassifierTask(config, train, valid), config, to_dict(config), run)
+    return report(run, config, test, torch.device("cpu"))["last"]["test_accuracy"]
+
+
+def draw(found: dict[str, list[float]], path: Path) -> None:
+    """A bar for the mean of each variant, a dot for each seed."""
+    figure = Figure((8, 3.2), dpi=120, layout="constrained")
+    axis = figure.subplots()
+    for row, (name, values) in enumerate(found.items()):
+        mean = sum(values) / len(values)
+        axis.barh(row, mean, color="tab:gray" if "no memory" in name else "tab:blue", alpha=0.6, height=0.7)
+        axis.plot(values, [row] * len(values), "k.", clip_on=False)
+        axis.annotate(f"{mean:.1%}", (1.02, row), annotation_clip=False, va="center")
+    axis.axvline(0.5, color="tab:red", linewidth=1)
+    axis.annotate("most that single frames can tell", (0.49, -0.75), color="tab:red", ha="right", fontsize="small")
+    axis.set_yticks(range(len(found)), list(found))
+    axis.set_ylim(len(found) - 0.5, -1)
+    axis.set_xlim(0, 1)
+    axis.set_xlabel("test accuracy")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_title(f"Direction of motion: {EPOCHS} epochs, n = 200, seeds {SEEDS}", fontsize="medium")
+    with replacing(path, ".png") as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def main() -> None:
+    keep_freed_memory()
+    out = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/direction")
+    found = {
+        name: [accuracy(config(attention, neuron, seed), out / f"{name}, seed {seed}") for seed in SEEDS]
+        for name, (attention, neuron) in VARIANTS.items()
+    }
+    draw(found, out / "direction.png")
+    with replacing(out / "accuracies.json") as temporary:
+        temporary.write_text(json.dumps(found, indent=2) + "\n")
+    for name, values in found.items():
+        print(f"{name:26}" + "  ".join(f"{value:.1%}" for value in values))
+    print(f"picture: {out / 'direction.png'}")
+
+
+if __name__ == "__main__":
+    main()

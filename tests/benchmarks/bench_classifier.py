@@ -1,0 +1,153 @@
+"""Training step of the dvs128 network on the CPU, against the published program.
+
+    python tests/benchmarks/bench_classifier.py [--published FOLDER]
+
+FOLDER: the folder src/ of a checkout of ridgerchu/TCJA; its neurons are switched from CuPy to the PyTorch backend that
+it brings along, nothing else is changed. Without it only ours is measured. Parity comes first: with the same weights
+both give the same outputs and the same gradient of every parameter. Random event counts, T = 20, 128x128, SMSE, Adam.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+import torch
+from programs import Program, paired
+from timing import machine, multiply_rate
+from torch import Tensor, nn
+
+from classifiers.layers import TimeDropout
+from classifiers.losses import smse
+from classifiers.model import SpikingClassifier
+from classifiers.nets import NETS
+from fsvae_tcja.core.memory import keep_freed_memory
+
+CONFIG = NETS["dvs128"]
+
+
+def published(folder: str) -> nn.Module:
+    """The published network; takes [N, T, 2, H, W], gives the mean votes [N, 11]."""
+    sys.path.insert(0, folder)
+    from spikingjelly.clock_driven import neuron
+
+    cupy = neuron.MultiStepLIFNode
+    neuron.MultiStepLIFNode = lambda **settings: cupy(**settings | {"backend": "torch"})
+    import dvs128
+
+    return dvs128.CextNet(128)
+
+
+def frames(batch: int) -> Tensor:
+    """Event counts [T, N, 2, H, W]."""
+    return torch.poisson(torch.full((CONFIG.T, batch, *CONFIG.shape), 0.3), generator=torch.Generator().manual_seed(0))
+
+
+def wake(model: nn.Module) -> None:
+    """Weights with which neurons of every layer fire."""
+    for p in model.parameters():
+        if p.dim() == 1:
+            nn.init.constant_(p, 1.5)  # weight and bias of the norms
+        elif p.dim() == 2:
+            bound = 3 / p.shape[1] ** 0.5
+            nn.init.uniform_(p, -bound, 1.05 * bound)
+
+
+def parity(ours: nn.Module, theirs: nn.Module) -> None:
+    """Outputs and gradients of the same weights, in float64; assertion errors otherwise.
+
+    In float32 the order of sums inside a convolution moves currents by an ulp and flips spikes, more at each layer.
+    """
+    torch.manual_seed(0)
+    ours.double(), theirs.double(), wake(ours)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        b.data.copy_(a.data)
+    for module in [*ours.modules(), *theirs.modules()]:
+        if isinstance(module, TimeDropout) or type(module).__name__ == "MultiStepDropout":
+            module.eval()
+    x, labels = frames(1).double(), torch.tensor([3])
+    rates, votes = ours(x).mean(0), theirs(x.transpose(0, 1))
+    assert 0.05 < rates.mean() < 0.95, f"no proof: mean rate {rates.mean():.3f}"
+    target = nn.functional.one_hot(labels, CONFIG.classes).double()
+    here = torch.autograd.grad(smse(rates[None], labels), list(ours.parameters()))
+    there = torch.autograd.grad(nn.functional.mse_loss(votes, target), list(theirs.parameters()))
+    gradients = max(((a - b).norm() / b.norm()).item() for a, b in zip(here, there, strict=True))
+    outputs = (rates - votes).abs().max().item()
+    ours.float(), theirs.float()
+    single = (ours(x.float()).mean(0) - rates).abs().max().item()
+    print(f"parity, mean rate {rates.mean():.3f}: outputs to {outputs:.0e}, gradients to {gradients:.0e} (float64);")
+    print(f"  what is timed, our float32 kernels, against it: outputs to {single:.0e}")
+    assert outputs < 1e-9 and gradients < 1e-9 and single < 0.1
+    ours.train(), theirs.train()
+
+
+def trainer(model: nn.Module, run: Callable[[Tensor], Tensor], batch: int) -> dict[str, Callable[[], None]]:
+    """A training step on a batch."""
+    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+    x, labels = frames(batch), torch.arange(batch) % CONFIG.classes
+
+    def train() -> None:
+        optimiser.zero_grad()
+        smse(run(x)[None], labels).backward()
+        optimiser.step()
+
+    return {"train": train}
+
+
+def ours(batch: int, precision: str = "fp32") -> dict[str, Callable[[], None]]:
+    keep_freed_memory()  # as fsvae-tcja does
+    model = SpikingClassifier(CONFIG)
+
+    def run(x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            return model(x).float().mean(0)
+
+    return trainer(model, run, batch)
+
+
+def theirs(batch: int, folder: str) -> dict[str, Callable[[], None]]:
+    model = published(folder)
+    from spikingjelly.clock_driven import functional
+
+    def run(x: Tensor) -> Tensor:
+        functional.reset_net(model)
+        return model(x.transpose(0, 1))
+
+    return trainer(model, run, batch)
+
+
+def flop(batch: int) -> float:
+    """Multiplications and additions of the convolutions, forward and backward; the first needs no input gradient."""
+    total, pixels, inputs = 0.0, 128 * 128, 2
+    for i in range(5):
+        total += (2 if i == 0 else 3) * 2 * 9 * inputs * 128 * pixels * CONFIG.T * batch
+        pixels, inputs = pixels // 4, 128
+    return total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--published", help="folder src/ of ridgerchu/TCJA")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    print(machine())
+    makers = {"ours": (ours, (options.batch,)), "ours, bf16": (ours, (options.batch, "bf16"))}
+    if options.published:
+        parity(SpikingClassifier(CONFIG), published(options.published))
+        makers["published"] = (theirs, (options.batch, options.published))
+    else:
+        print("published program: left out, no --published FOLDER")
+    floor = flop(options.batch) / multiply_rate()
+    programs = {name: Program(*maker) for name, maker in makers.items()}
+    answers = paired(programs, "train", options.rounds, warm=2)
+    for program in programs.values():
+        program.close()
+    print(f"training step, T = {CONFIG.T}, batch {options.batch}, 128x128; medians of {options.rounds} paired rounds")
+    print("| | s | over ours | MB |\n|---|---|---|---|")
+    for name, (seconds, memory) in answers.items():
+        print(f"| {name} | {seconds:.2f} | {seconds / answers['ours'][0]:.2f} | {memory:.0f} |")
+    print(f"| floor: {flop(options.batch) / 1e9:.0f} GFLOP of convolutions at their measured rate | {floor:.2f} | | |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+import itertools
+import json
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+
+from classifiers import checkpoint
+from classifiers.augment import Augment
+from classifiers.config import ClassifierConfig
+from classifiers.data import LabelledImages, load_split, time_first, to_input
+from classifiers.evaluate import Evaluation, evaluate, predict
+from classifiers.presets import PRESETS, preset
+from classifiers.report import report, told
+from classifiers.train import ClassifierTask, TrainConfig
+from fsvae_tcja.runtime.checkpoint import read_story
+from fsvae_tcja.runtime.configuration import from_dict, to_dict
+from fsvae_tcja.runtime.dataset import MemoryImages
+from fsvae_tcja.runtime.loop import fit
+from fsvae_tcja.runtime.run import RunFolder
+
+TINY = ClassifierConfig("8C TCJA(2,2) MP2 16C MP2 DP.1 FC40 LIF Vote4", T=3, shape=(1, 10, 10))
+CONFIG = TrainConfig(data="digits", epochs=2, batch_size=32, lr=1e-2, log_every=5, model=TINY)
+
+
+@pytest.fixture(autouse=True)
+def reference(monkeypatch):
+    """Tiny networks: compiling the kernels would take longer than all of their training."""
+    monkeypatch.setenv("FSVAE_TCJA_BACKEND", "reference")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """192 training, 146 validation and 297 test digits."""
+    train, valid, test = (load_split("digits", split, TINY) for split in ("train", "valid", "test"))
+    train.indices, train.labels = train.indices[:192], train.labels[:192]
+    return train, valid, test
+
+
+class Interrupted(ClassifierTask):
+    """A task to whose training the process gets SIGINT during step `at`."""
+
+    def __init__(self, *arguments, at=0):
+        super().__init__(*arguments)
+        self.steps, self.at = itertools.count(1), at
+
+    def losses(self, x, labels, epoch, generator):
+        if next(self.steps) == self.at:
+            signal.raise_signal(signal.SIGINT)
+        return super().losses(x, labels, epoch, generator)
+
+
+def train(config, digits, path, resume=False, at=0):
+    data = (digits[0], digits[1], digits[2] if config.test_every_epoch else None)
+    task, run = Interrupted(config, *data, at=at), RunFolder(path, resume)
+    fit(task, config, to_dict(config), run, resume=resume)
+    return task.model, run
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("loss", ["smse", "smse-paper", "tet", "cross-entropy"])
+def test_every_loss_learns(digits, tmp_path, loss):
+    config = replace(CONFIG, loss=loss, epochs=12)
+    model, run = train(config, digits, tmp_path / "run")
+    rows = [row for row in run.read_metrics() if "loss" in row]
+    assert rows[-1]["accuracy"] > rows[0]["accuracy"] + 0.2
+    assert evaluate(model, digits[1]).accuracy > 0.3  # chance: 0.1
+
+
+@pytest.mark.parametrize("change", [{}, {"augment": Augment(roll=2, mixup=0.5)}, {"save_memory": True}])
+def test_a_resumed_run_is_the_uninterrupted_one(digits, tmp_path, change):
+    config = replace(CONFIG, **change)
+    whole, run = train(config, digits, tmp_path / "whole")
+    train(config, digits, tmp_path / "parts", at=4)
+    parts, again = train(config, digits, tmp_path / "parts", resume=True)
+    assert same(whole, parts)
+    assert run.read_metrics() == again.read_metrics()
+    assert same(checkpoint.load(run.path / checkpoint.BEST), checkpoint.load(again.path / checkpoint.BEST))
+
+
+def test_saving_memory_changes_nothing(digits, tmp_path):
+    plain, _ = train(CONFIG, digits, tmp_path / "plain")
+    saving, _ = train(replace(CONFIG, save_memory=True), digits, tmp_path / "saving")
+    torch.testing.assert_close(plain.state_dict(), saving.state_dict(), rtol=1e-4, atol=1e-5)
+
+
+def test_training_leaves_the_global_random_state_alone(digits, tmp_path):
+    before = torch.random.get_rng_state()
+    train(replace(CONFIG, epochs=1, augment=Augment(roll=1)), digits, tmp_path / "run")
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_dropout_depends_on_the_step_alone(digits):
+    task = ClassifierTask(CONFIG, *digits[:2])
+    x, _ = digits[0].__getitems__([0, 1, 2])
+    values = []
+    for seed, noise in ((1, 0), (1, 99), (2, 0)):
+        torch.manual_seed(noise)
+        generator = torch.Generator().manual_seed(seed)
+        values.append(task._run(to_input(x), generator))
+    assert torch.equal(values[0], values[1])
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_learns(digits, tmp_path, precision):
+    model, run = train(replace(CONFIG, precision=precision, epochs=12), digits, tmp_path / "run")
+    rows = [row for row in run.read_metrics() if "loss" in row]
+    assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_the_best_epoch_is_the_latest_of_the_best_by_validation(digits, tmp_path, monkeypatch):
+    accuracies = iter([0.5, 0.7, 0.7, 0.6])
+    monkeypatch.setattr("classifiers.train.evaluate", lambda *_: Seen(next(accuracies)))
+    _, run = train(replace(CONFIG, epochs=4), digits, tmp_path / "run")
+    story = read_story(run.path / checkpoint.BEST)
+    assert (story["epoch"], story["valid_accuracy"]) == (3, 0.7)
+    assert checkpoint.find(run.path).name == checkpoint.BEST
+
+
+class Seen:
+    def __init__(self, accuracy):
+        self.accuracy = accuracy
+
+
+def test_the_test_split_is_looked_at_once_and_results_say_by_what_they_were_chosen(digits, tmp_path):
+    seen = []
+
+    class Watched(LabelledImages):
+        def __getitems__(self, indices):
+            seen.append(len(indices))
+            return super().__getitems__(indices)
+
+    test = Watched(digits[2].images, "test", digits[2].indices)
+    _, run = train(CONFIG, (*digits[:2], test), tmp_path / "run")
+    assert not seen
+    results = report(run, CONFIG, test, torch.device("cpu"))
+    assert sum(seen) == 2 * len(test)  # the last epoch's weights and the best's
+    assert results == json.loads((run.path / "results.json").read_text())
+    assert set(results) == {"data", "n_test", "seed", "last", "best_validation"}
+    assert results["n_test"] == 297 and results["last"]["epoch"] == 2
+    model = checkpoint.load(run.model)
+    assert results["last"]["test_accuracy"] == evaluate(model, test).accuracy
+    assert "best epoch by validation" in told(results)
+    assert (run.pictures / "confusion.png").is_file()
+
+
+def test_the_literatures_habit_is_measured_on_demand_and_labelled(digits, tmp_path):
+    config = replace(CONFIG, test_every_epoch=True)
+    _, run = train(config, digits, tmp_path / "run")
+    results = report(run, config, digits[2], torch.device("cpu"))
+    tested = [row["test_accuracy"] for row in run.read_metrics() if "test_accuracy" in row]
+    assert len(tested) == 2
+    assert results["best_test_as_in_the_literature"]["test_accuracy"] == max(tested)
+    assert "chosen on the test split itself" in told(results)
+
+
+def test_neurons_that_cannot_fire_are_told_of_in_the_first_epoch(digits, tmp_path, capsys):
+    task = ClassifierTask(replace(CONFIG, lr=1e-9, epochs=1), *digits[:2])
+    with torch.no_grad():
+        task.model.layers[0].norm.bias.fill_(-5)
+    fit(task, task.config, to_dict(task.config), RunFolder(tmp_path / "run"))
+    assert "neurons never fired" in capsys.readouterr().err
+
+
+# Evaluation
+
+
+def test_evaluation_counts():
+    seen = Evaluation(torch.tensor([[3, 1, 0], [0, 2, 2], [0, 0, 0]]))
+    assert seen.n == 8 and seen.accuracy == 5 / 8
+    assert seen.per_class[:2].tolist() == [0.75, 0.5] and seen.per_class[2].isnan()
+
+
+def test_evaluation_does_not_depend_on_the_batch_size_and_is_that_of_predictions(digits):
+    model = ClassifierTask(CONFIG, *digits[:2]).model
+    train = model.training
+    seen = evaluate(model, digits[1], batch_size=7)
+    assert torch.equal(seen.confusion, evaluate(model, digits[1], batch_size=64).confusion)
+    x, labels = digits[1].__getitems__(range(len(digits[1])))
+    predicted = predict(model, to_input(x)).argmax(1)
+    for true, guess in ((3, 3), (0, 1)):
+        assert seen.confusion[true, guess] == ((labels == true) & (predicted == guess)).sum()
+    assert model.training == train
+
+
+def test_inputs_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="inputs must be finite, found NaN or infinity"):
+        predict(ClassifierTask(CONFIG, *[toy(4, 10, 10)] * 2).model, torch.full((1, 1, 10, 10), float("nan")))
+
+
+# Data
+
+
+def toy(n, size, classes, labels=None):
+    images = torch.zeros(n, 1, size, size, dtype=torch.uint8)
+    labels = torch.arange(n) % classes if labels is None else labels
+    return LabelledImages(MemoryImages("toy", "train", images, labels, classes), "train", torch.arange(n))
+
+
+def test_splits_are_apart_and_whole():
+    parts = [load_split("digits", split, TINY) for split in ("train", "valid", "test")]
+    assert [len(part) for part in parts] == [1354, 146, 297]
+    assert not set(parts[0].indices.tolist()) & set(parts[1].indices.tolist())
+    image, label = parts[1][5]
+    images, labels = parts[1].__getitems__([5])
+    assert torch.equal(images[0], image) and labels.tolist() == [label]
+
+
+def test_no_validation_is_possible_and_its_evaluation_is_refused():
+    empty = load_split("digits", "valid", TINY, validation=0)
+    assert len(empty) == 0
+    with pytest.raises(ValueError, match="the valid split of digits is empty; a larger --validation"):
+        evaluate(ClassifierTask(CONFIG, empty, empty).model, empty)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shape": (1, 16, 12)}, "images are square, the model takes 16x12"),
+        (
+            {"shape": (3, 16, 16)},
+            r"takes inputs .* = \[3, 16, 16\], digits gives \[1, 16, 16\]; set --model.shape 1 16 16",
+        ),
+        ({"classes": 9, "layers": "FC9"}, "the model has 9 classes, digits 10; set --model.classes"),
+    ],
+)
+def test_data_that_does_not_fit_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        load_split("digits", "train", replace(TINY, **change))
+
+
+def test_images_without_labels_are_refused(tmp_path):
+    from PIL import Image
+
+    Image.new("L", (10, 10)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"images without a label; a classifier needs a folder for each class"):
+        load_split(str(tmp_path), "test", TINY)
+
+
+def test_frames_of_events_become_sequences():
+    frames = torch.randint(0, 5, (3, 4, 2, 6, 5), dtype=torch.int16)  # [B, T, 2, H, W]
+    x = time_first(to_input(frames))
+    assert x.dtype == torch.float32 and x.shape == (4, 3, 2, 6, 5)
+    assert torch.equal(x[1, 2], frames[2, 1].float())
+    images = torch.tensor([[[[0, 255]]]], dtype=torch.uint8)
+    assert time_first(to_input(images)).tolist() == [[[[-1, 1]]]]
+
+
+# Configuration
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_json_and_fit_their_data(name):
+    config = preset(name).config
+    assert from_dict(TrainConfig, json.loads(json.dumps(to_dict(config)))) == config
+    assert config.data in (name, name.removesuffix("-tet")) and config.schedule == "cosine"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": "hinge"}, "loss must be one of .*, found 'hinge'"),
+        ({"slices": "space"}, "slices must be one of .*, found 'space'"),
+        ({"validation": 1.0}, r"validation must be in \[0, 1\), found 1.0"),
+    ],
+)
+def test_bad_settings_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**change)
+
+
+def test_unknown_presets_are_refused():
+    with pytest.raises(ValueError, match=r"unknown preset 'dvs': choose one of .*'dvs128'"):
+        preset("dvs")
