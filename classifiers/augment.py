@@ -10,6 +10,10 @@ from torch.nn import functional as F
 
 from fsvae_tcja.runtime.data import random_flip
 
+from .losses import one_hot
+
+DIRECTED_TURN = 45  # degrees, from which a movement to the right is rather one up
+
 
 @dataclass(frozen=True)
 class Augment:
@@ -41,6 +45,28 @@ class Augment:
 OFF = Augment()
 
 
+def check_fit(config: Augment, size: tuple[int, int], *, events: bool, directed: bool = False) -> None:
+    """Raise a ValueError unless the augmentation fits the data.
+
+    Args:
+        config: the augmentation.
+        size: (H, W) of the inputs.
+        events: frames of events, or images.
+        directed: whether what is mirrored or turned belongs to another class.
+    """
+    if max(config.roll, config.cutout) > min(size):
+        raise ValueError(f"roll and cutout must fit into {size[0]} x {size[1]} pixels, found {config}")
+    if config.event_drop and not events:
+        raise ValueError("event_drop drops events, these are images; set it to 0")
+    if directed and config.flip:
+        raise ValueError("flip makes left of right, which are classes of this data set; set it to False")
+    if directed and config.rotate >= DIRECTED_TURN:
+        raise ValueError(
+            f"the classes of this data set are directions: rotate must be below {DIRECTED_TURN} degrees, found "
+            f"{config.rotate}"
+        )
+
+
 def augment(
     config: Augment, x: Tensor, labels: Tensor, classes: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
@@ -57,17 +83,14 @@ def augment(
         x of the same shape, and targets float32 [B, classes], each row of which sums to 1.
 
     Raises:
-        ValueError: another shape or type, a cutout or roll larger than the image, or event_drop on images.
+        ValueError: another shape or type, a label out of range, or as `check_fit`.
     """
     if x.dim() not in (4, 5) or not x.is_floating_point():
         raise ValueError(
             f"expected float images [B, C, H, W] or frames [B, T, C, H, W], found {x.dtype} {list(x.shape)}"
         )
-    if max(config.roll, config.cutout) > min(x.shape[-2:]):
-        raise ValueError(f"roll and cutout must fit into {x.shape[-2]} x {x.shape[-1]} pixels, found {config}")
-    if config.event_drop and x.dim() == 4:
-        raise ValueError("event_drop drops events, these are images; set it to 0")
-    targets = F.one_hot(labels, classes).float()
+    check_fit(config, tuple(x.shape[-2:]), events=x.dim() == 5)
+    targets = one_hot(labels, classes)
     if config == OFF:
         return x, targets
     empty = -1.0 if x.dim() == 4 else 0.0  # black, or no events

@@ -117,7 +117,8 @@ class _Builder:
         inner, end = self._spiking(token, stride), self._current(channels)
         shortcut = None
         if stride > 1 or inputs != channels:
-            shortcut = Current(nn.Conv2d(inputs, channels, 1, stride, bias=False), self._norm(channels))
+            conv = nn.Conv2d(inputs, channels, 1, stride, bias=self.config.bias)
+            shortcut = Current(conv, self._norm(channels))
         return ResidualBlock(self._neuron(), inner, end, shortcut)
 
     def _pool(self, kind: str, size: int) -> Folded:

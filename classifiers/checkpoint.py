@@ -1,5 +1,6 @@
 """Saving and loading a trained classifier: weights and configuration in one safetensors file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,19 @@ def find(path: str | Path) -> Path:
     if not path.is_dir():
         return path
     return path / BEST if (path / BEST).is_file() else path / "model.safetensors"
+
+
+def weights_of(story: Mapping[str, Any]) -> str:
+    """Which weights a checkpoint's story tells of: "epoch 2, best by validation", "last epoch 10"."""
+    if "valid_accuracy" in story:
+        return f"epoch {story['epoch']}, best by validation"
+    if "step" not in story:
+        return "weights of no training run"
+    training = story["training"]
+    epoch, more = divmod(story["step"], story["images"] // training["batch_size"])
+    if epoch == training["epochs"]:
+        return f"last epoch {epoch}"
+    return f"epoch {epoch} of {training['epochs']}" + (f" and {more} steps" if more else "")
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> SpikingClassifier:

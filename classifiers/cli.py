@@ -1,7 +1,7 @@
 """The commands fsvae-tcja classify train, evaluate, predict."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +15,9 @@ from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.run import RunFolder
 
 from . import checkpoint
-from .data import LabelledData, load_split
+from .data import LabelledData, load_split, located
 from .dossier import write_dossier
+from .evaluate import ends_in_spikes, ranking
 from .evaluate import predict as predict_outputs
 from .files import read_inputs
 from .presets import PRESETS
@@ -34,6 +35,7 @@ def train(args: list[str]) -> int:
 
 def _train(config: TrainConfig, options: RunOptions) -> int:
     device = resolve(options.device)
+    config = replace(config, data=located(config.data))
     resume = options.resume is not None
     run = RunFolder(options.out, resume=resume)
 
@@ -103,10 +105,21 @@ def evaluate(args: list[str]) -> int:
         root=options.data_root,
         download=options.download,
     )
-    out = options.out or path.parent / f"evaluation-{options.split}"
-    print(write_dossier(model, data, out, n=options.n_looked_at, batch_size=options.batch_size))
+    _check_names(path, story.get("classes", data.class_names), data)
+    out, weights = options.out or path.parent / f"evaluation-{options.split}", checkpoint.weights_of(story)
+    print(write_dossier(model, data, out, weights, n=options.n_looked_at, batch_size=options.batch_size))
     print(f"\nreport: {out}")
     return 0
+
+
+def _check_names(path: Path, names: Sequence[str], data: LabelledData) -> None:
+    """Outputs mean the classes that the model was trained on, in that order."""
+    for i, (there, here) in enumerate(zip(names, data.class_names, strict=True)):
+        if there != here:
+            raise ValueError(
+                f"{path} was trained on other classes: its class {i} is {there!r}, that of {data.name} {here!r}; "
+                "evaluate it on data of the same classes"
+            )
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,8 @@ def predict(args: list[str]) -> int:
     options = tyro.cli(PredictOptions, prog=f"{PROGRAM} predict", args=args)
     if not options.files:
         raise ValueError("name at least one file to classify")
+    if options.top < 1:
+        raise ValueError(f"--top must be at least 1 class, found {options.top}")
     device = resolve(options.device)
     model = checkpoint.load(options.checkpoint, device)
     story = read_story(checkpoint.find(options.checkpoint))
@@ -135,9 +150,12 @@ def predict(args: list[str]) -> int:
     slices = story.get("training", {}).get("slices", "count")
     for path in options.files:
         for title, x in read_inputs(path, model.config, slices):
-            values, best = predict_outputs(model, x.to(device))[0].topk(min(options.top, len(names)))
-            told = ", ".join(f"{names[i]} {value:.3f}" for i, value in zip(best.tolist(), values.tolist(), strict=True))
-            print(f"{title}: {told}")
+            outputs = predict_outputs(model, x.to(device)).cpu()
+            if ends_in_spikes(model) and not outputs.any():
+                print(f"{title}: no output neuron fired")
+                continue
+            best = ranking(outputs)[0, : options.top].tolist()
+            print(f"{title}: {', '.join(f'{names[i]} {outputs[0, i]:.3f}' for i in best)}")
     return 0
 
 

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fsvae_tcja.runtime.data import load_images, to_float
+from fsvae_tcja.runtime.dataset import ImageDataset
+from fsvae_tcja.runtime.sources import SOURCES
 
 from .config import ClassifierConfig
 from .events import EVENT_SETS, load_events
@@ -15,6 +17,7 @@ from .events.dataset import EventFrames
 from .events.frames import SliceBy
 from .splits import validation_split
 
+IMAGE_SETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")  # with labels, of runtime.sources
 SPLIT_SEED = 0  # of every split that a data set does not come with: fixed, so that results can be compared
 
 
@@ -52,6 +55,23 @@ class LabelledImages(Dataset):
 LabelledData = LabelledImages | EventFrames
 
 
+def located(name: str) -> str:
+    """The name of a data set as it is; of a folder its absolute path, so that it is found from elsewhere too.
+
+    Raises:
+        ValueError: neither.
+    """
+    if name in SOURCES or name in EVENT_SETS:
+        return name
+    folder = Path(name).expanduser()
+    if str(folder) == name == folder.name and not folder.exists():
+        raise ValueError(
+            f"unknown data set {name!r}: choose one of {list(IMAGE_SETS)}, of the event sets {list(EVENT_SETS)}, or a "
+            "folder with a folder of images for each class"
+        )
+    return str(folder.absolute())
+
+
 def load_split(
     name: str,
     split: str,
@@ -74,17 +94,16 @@ def load_split(
         download: fetch missing images.
 
     Raises:
-        ValueError: unlabelled images, or data that does not fit the model's input or number of classes.
+        ValueError: an unknown name, labels missing or out of range, or data that does not fit the model's input or
+            number of classes, which is found before recordings are read.
         FileNotFoundError: missing files.
     """
+    name = located(name)
     if name in EVENT_SETS:
-        data = load_events(name, split, T=config.T, by=slices, root=root, valid=validation, seed=SPLIT_SEED)
-        shape = (data.channels, *data.size)
-    else:
-        data = _load_images(name, split, config, validation, root, download)
-        shape = data.shape
-    _check(data, shape, config)
-    return data
+        events = EVENT_SETS[name]
+        _check_fit(name, (EventFrames.channels, *events.size), events.classes, config)
+        return load_events(name, split, T=config.T, by=slices, root=root, valid=validation, seed=SPLIT_SEED)
+    return _load_images(name, split, config, validation, root, download)
 
 
 def _load_images(
@@ -100,22 +119,33 @@ def _load_images(
         raise ValueError(
             f"{images.name} has images without a label; a classifier needs a folder for each class (FOLDER/CLASS/*.png)"
         )
+    _check_labels(images)
+    _check_fit(images.name, (images.channels, images.size, images.size), images.classes, config)
     if split == "test":
         return LabelledImages(images, split, torch.arange(len(images)))
     train, valid = validation_split(images.labels, validation, SPLIT_SEED)
     return LabelledImages(images, split, train if split == "train" else valid)
 
 
-def _check(data: LabelledData, shape: tuple[int, ...], config: ClassifierConfig) -> None:
+def _check_labels(images: ImageDataset) -> None:
+    if len(images) and images.labels.max() >= images.classes:
+        raise ValueError(
+            f"{images.name}, {images.split}: labels must lie in 0..{images.classes - 1}, one for each of "
+            f"{images.classes} classes, found {images.labels.min()} to {images.labels.max()}; its files are damaged, "
+            "fetch them again"
+        )
+
+
+def _check_fit(name: str, shape: tuple[int, ...], classes: int, config: ClassifierConfig) -> None:
     if shape != tuple(config.shape):
         raise ValueError(
-            f"the model takes inputs [C, H, W] = {list(config.shape)}, {data.name} gives {list(shape)}; "
+            f"the model takes inputs [C, H, W] = {list(config.shape)}, {name} gives {list(shape)}; "
             f"set --model.shape {' '.join(map(str, shape))}"
         )
-    if len(data.class_names) != config.classes:
+    if classes != config.classes:
         raise ValueError(
-            f"the model has {config.classes} classes, {data.name} {len(data.class_names)}; set --model.classes and the "
-            "last layers to that number"
+            f"the model has {config.classes} classes, {name} {classes}; set --model.classes and the last layers to "
+            "that number"
         )
 
 

@@ -2,7 +2,7 @@
 
 import json
 from itertools import islice
-from math import ceil
+from math import ceil, isnan
 from pathlib import Path
 
 from fsvae_tcja.runtime.atomic import replacing
@@ -18,7 +18,13 @@ from .tables import table
 
 
 def write_dossier(
-    model: SpikingClassifier, data: LabelledData, folder: Path, *, n: int = 256, batch_size: int = 64
+    model: SpikingClassifier,
+    data: LabelledData,
+    folder: Path,
+    weights: str,
+    *,
+    n: int = 256,
+    batch_size: int = 64,
 ) -> str:
     """Evaluate on a split and write evaluation.json, confusion.png, firing.png, and with TCJA gates.png (mean) and
     gates-first-input.png.
@@ -27,6 +33,7 @@ def write_dossier(
         model: the classifier.
         data: the split.
         folder: where to; files of these names are replaced.
+        weights: which they are, such as "epoch 2, best by validation"; see `checkpoint.weights_of`.
         n: first inputs of the split, for firing, energy and gates; whole batches, at least one.
         batch_size: inputs per pass.
 
@@ -43,7 +50,7 @@ def write_dossier(
 
     fired, cost = firing(model, first()), energy(model, first())
     what = f"{data.name} {data.split}"
-    title = f"{what}: accuracy {seen.accuracy:.2%}, n = {seen.n:,}"
+    title = f"{what}: accuracy {seen.accuracy:.2%}, n = {seen.n:,}, {weights}"
     save_confusion(seen.confusion, folder / "confusion.png", title, data.class_names)
     save_firing(fired, folder / "firing.png", f"{what}: firing over the first {fired.n:,} inputs")
     if mean := mean_gates(model, first()):
@@ -51,13 +58,19 @@ def write_dossier(
         one = {name: gate[:, 0] for name, gate in gates(model, next(iter(first()))[..., :1, :, :, :]).items()}
         save_gates(one, folder / "gates-first-input.png", f"{what}: gate of the first input")
     with replacing(folder / "evaluation.json") as temporary:
-        temporary.write_text(json.dumps(_plain(data, seen, fired, cost), indent=2) + "\n")
-    return "\n\n".join([title, _classes(data, seen), fired.table(), *warnings(fired), cost.table()])
+        temporary.write_text(json.dumps(_plain(data, weights, seen, fired, cost), indent=2) + "\n")
+    return "\n\n".join([title, *_silent(seen), _classes(data, seen), fired.table(), *warnings(fired), cost.table()])
+
+
+def _silent(seen: Evaluation) -> list[str]:
+    if seen.silent is None:
+        return []
+    return [f"no output neuron fired for {seen.silent:,} of {seen.n:,} inputs, which count as the first class"]
 
 
 def _classes(data: LabelledData, seen: Evaluation) -> str:
     rows = [
-        (name, f"{total:,}", f"{accuracy:.2%}")
+        (name, f"{total:,}", f"{accuracy:.2%}" if total else "-")
         for name, total, accuracy in zip(
             data.class_names, seen.confusion.sum(1).tolist(), seen.per_class.tolist(), strict=True
         )
@@ -65,16 +78,19 @@ def _classes(data: LabelledData, seen: Evaluation) -> str:
     return table(("class", "n", "accuracy"), rows)
 
 
-def _plain(data: LabelledData, seen: Evaluation, fired: Firing, cost: Energy) -> dict:
+def _plain(data: LabelledData, weights: str, seen: Evaluation, fired: Firing, cost: Energy) -> dict:
     layers = {
         layer.name: {"rate": layer.rate, "dead": layer.dead, "saturated": layer.saturated} for layer in fired.layers
     }
     return {
         "data": data.name,
         "split": data.split,
+        "weights": weights,
         "n": seen.n,
         "accuracy": seen.accuracy,
+        "silent_outputs": seen.silent,
         "classes": list(data.class_names),
+        "per_class": [None if isnan(accuracy) else accuracy for accuracy in seen.per_class.tolist()],
         "confusion": seen.confusion.tolist(),
         "firing": {"n": fired.n, "layers": layers},
         "energy": {"n": cost.n, "snn_pj": cost.pj, "snn_pj_if_zeros_are_free": cost.sparse_pj, "ann_pj": cost.ann_pj},

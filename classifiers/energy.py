@@ -15,10 +15,13 @@ MAC_PJ, AC_PJ = 4.6, 0.9  # 32-bit float at 45 nm: multiplication 3.7 pJ + addit
 
 FORMULA = f"""\
 E = {MAC_PJ} pJ x MAC + {AC_PJ} pJ x AC, the cost of 32-bit floats at 45 nm (Horowitz, ISSCC 2014)
-binary inputs   only 0 and 1 arrived: AC = spikes x fan-out. Fan-out: weights that a value meets, fewer at the borders
-analog inputs   images, event counts, gated spikes, averages, currents: MAC = values x fan-out, zeros included, at each
-                of T steps, since hardware that multiplies runs such a layer densely. That is an upper bound where many
-                values are 0, as event counts and gated spikes are: "if zeros cost nothing", above, is the lower bound
+binary inputs   spikes, max-pooled or not, that no gate has weighted: AC = spikes x fan-out. Fan-out: weights that a
+                value meets, fewer at the borders
+analog inputs   the network's input, images or event counts, and gated spikes (TCJA on the spikes), averages, currents:
+                MAC = values x fan-out, zeros included, at each of T steps, since hardware that multiplies runs such a
+                layer densely. That is an upper bound where many values are 0, as event counts and gated spikes are: "if
+                zeros cost nothing", above, is the lower bound
+which of them   is decided by the network's structure, not by the values that happened to arrive
 static images   arrive at every step, so the first layer counts T times, though this program computes it once
 neurons         1 MAC per neuron and step, decay x membrane + current; the gain is folded into the threshold
 TCJA            per value 1 AC to squeeze and 1 MAC to gate; the MACs of its convolutions along time and channels; per
@@ -35,7 +38,7 @@ class LayerEnergy:
     name: str
     """Layer, such as "3 128C", "3 128C neurons" or "3 128C TCJA"."""
     inputs: str
-    """What its weights were fed with, "binary" (0 and 1, or 0 only) or "analog"; empty for neurons and attention."""
+    """What its weights were fed with, "binary" or "analog", see FORMULA; empty for neurons and attention."""
     dense: int
     """MACs of the same weights in an ANN: input values x fan-out; 0 for neurons and attention."""
     events: float
@@ -142,7 +145,6 @@ class _Tally:
         self.samples = 0
         self.fan_out: Tensor | None = None  # [C, H, W] or [features]
         self.events = 0
-        self.binary = True
         self.neurons = 0
 
     def readers(self) -> Iterator[tuple[Place, Callable[[Tensor], None]]]:
@@ -157,7 +159,7 @@ class _Tally:
             self.fan_out = fan_out(self.part.weights, x.shape[1:]).to(x.device)
         self.samples += len(x)
         self.events += int(((x != 0).sum(0) * self.fan_out).sum())
-        self.binary = self.binary and bool(((x == 0) | (x == 1)).all())
+        assert not self.part.binary or ((x == 0) | (x == 1)).all(), f"{self.part.name} was fed with more than 0 and 1"
 
     def read_spikes(self, x: Tensor) -> None:
         """x [T, N, ...]."""
@@ -175,6 +177,6 @@ class _Tally:
     def _weights(self, T: int) -> LayerEnergy:
         dense = int(self.fan_out.sum())
         events = T * self.events / self.samples  # so a static input counts at each step
-        if self.binary:
+        if self.part.binary:
             return LayerEnergy(self.part.name, "binary", dense, events, 0, events)
         return LayerEnergy(self.part.name, "analog", dense, events, T * dense, 0)

@@ -10,6 +10,7 @@ from fsvae_tcja.runtime.data import batches
 
 from .data import LabelledData, time_first, to_input
 from .model import SpikingClassifier
+from .parts import parts
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Evaluation:
     """Counts over a split: confusion int64 [K, K], rows true, columns predicted."""
 
     confusion: Tensor
+    silent: int | None = None
+    """Inputs for which no output neuron fired, so that all classes are equal; None of a network that ends in logits."""
 
     @property
     def n(self) -> int:
@@ -25,13 +28,13 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Part named rightly, in [0, 1]."""
+        """Fraction correct, in [0, 1]."""
         return self.confusion.diagonal().sum().item() / self.n
 
     @property
     def per_class(self) -> Tensor:
-        """Accuracy of each class [K]; NaN where there is none of it."""
-        return self.confusion.diagonal() / self.confusion.sum(1)
+        """Accuracy of each class, float64 [K]; NaN where there is none of it."""
+        return self.confusion.diagonal().double() / self.confusion.sum(1)
 
 
 def inputs(data: LabelledData, batch_size: int, device: torch.device | str) -> Iterator[tuple[Tensor, Tensor]]:
@@ -56,8 +59,19 @@ def predict(model: SpikingClassifier, x: Tensor) -> Tensor:
         model.train(training)
 
 
+def ranking(outputs: Tensor) -> Tensor:
+    """Classes [N, K] from the largest of mean outputs [N, K] down; among equals the lowest number comes first."""
+    return outputs.sort(dim=1, descending=True, stable=True).indices
+
+
+def ends_in_spikes(model: SpikingClassifier) -> bool:
+    """Whether outputs are rates of neurons, which may all be silent, and no logits."""
+    found = parts(model)
+    return bool(found) and found[-1].spikes is not None
+
+
 def evaluate(model: SpikingClassifier, data: LabelledData, batch_size: int = 64) -> Evaluation:
-    """Name every input of a split.
+    """Name every input of a split, by the first of its `ranking`.
 
     Raises:
         ValueError: an empty split.
@@ -66,8 +80,10 @@ def evaluate(model: SpikingClassifier, data: LabelledData, batch_size: int = 64)
         raise ValueError(f"the {data.split} split of {data.name} is empty; a larger --validation makes a valid split")
     classes = model.config.classes
     confusion = torch.zeros(classes, classes, dtype=torch.int64)
-    device = next(model.parameters()).device
+    device, silent = next(model.parameters()).device, 0
     for x, labels in inputs(data, batch_size, device):
-        predicted = predict(model, x).argmax(1).cpu()
+        outputs = predict(model, x).cpu()
+        silent += int((outputs == 0).all(1).sum())
+        predicted = ranking(outputs)[:, 0]
         confusion += torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
-    return Evaluation(confusion)
+    return Evaluation(confusion, silent if ends_in_spikes(model) else None)

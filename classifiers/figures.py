@@ -116,7 +116,7 @@ def save_gates(gates: Mapping[str, Tensor], path: str | Path, title: str) -> Non
         image = _draw_gate(axis, gate, reach)
         axis.set_title(f"layer {name}: mean gate {gate.mean():.3f}", loc="left", fontsize="medium")
     axes[-1].set_xlabel("channel")
-    figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01).set_label("gate (0.5: both attentions 0)")
+    figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01).set_label("gate F")
     _save(figure, title, path)
 
 

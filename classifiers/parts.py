@@ -10,7 +10,7 @@ from torch.utils.hooks import RemovableHandle
 
 from fsvae_tcja.core import TCJA, SpikingLayer
 
-from .layers import Dense, Fire, Folded
+from .layers import Dense, Fire, Folded, TimeDropout
 from .model import SpikingClassifier
 from .residual import Current, ResidualBlock
 
@@ -40,19 +40,36 @@ class Part(NamedTuple):
     spikes: Place | None = None
     """Where the spikes [T, N, ...] of its neurons pass, graded with TCJA on the spikes."""
     attention: TCJA | None = None
+    binary: bool = False
+    """Whether its weights are fed with 0 and 1 only, whatever the input: with spikes that no gate, average or sum has
+    changed. Max pooling keeps them; the network's own input is analog."""
 
 
 def parts(model: SpikingClassifier) -> list[Part]:
     """All parts with weights or neurons, in the order of the layers."""
     found: list[Part] = []
     names = iter(_names(model.config.layers))
+    binary = False
     for layer, after in zip(model.layers, [*model.layers[1:], None], strict=True):
         if isinstance(layer, nn.Flatten):
             continue  # not in the description
         # Read where the next layer takes it: forward_static, which an image goes through first, runs no hooks.
         output = Place(layer, "output") if after is None else Place(after, "input")
-        found += _parts(layer, next(names), output)
+        found += _parts(layer, next(names), output, binary)
+        binary = _gives_binary(layer, binary)
     return found
+
+
+def _gives_binary(layer: nn.Module, given: bool) -> bool:
+    """Whether a layer gives 0 and 1 only, if it is `given` that or not."""
+    match layer:
+        case SpikingLayer():
+            return layer.attention is None or layer.placement == "current"
+        case Dense() | Fire():
+            return True
+        case TimeDropout() | Folded(layer=nn.MaxPool2d()):
+            return given
+    return False  # averages, logits, currents
 
 
 def _names(layers: str) -> list[str]:
@@ -61,31 +78,31 @@ def _names(layers: str) -> list[str]:
     return [f"{i} {text}" for i, text in enumerate(own, 1)]
 
 
-def _parts(layer: nn.Module, name: str, output: Place) -> list[Part]:
+def _parts(layer: nn.Module, name: str, output: Place, binary: bool) -> list[Part]:
     match layer:
         case SpikingLayer():
-            return [Part(name, layer.transform, output, layer.attention)]
+            return [Part(name, layer.transform, output, layer.attention, binary)]
         case Dense():
-            return [Part(name, layer.transform, output)]
+            return [Part(name, layer.transform, output, binary=binary)]
         case Fire():
             return [Part(name, None, output)]
         case Current():
-            return [Part(name, layer.transform)]
+            return [Part(name, layer.transform, binary=binary)]
         case Folded(layer=nn.Linear()):
-            return [Part(name, layer.layer)]
+            return [Part(name, layer.layer, binary=binary)]
         case ResidualBlock():
-            return _residual(layer, name)
+            return _residual(layer, name, binary)
     return []
 
 
-def _residual(block: ResidualBlock, name: str) -> list[Part]:
+def _residual(block: ResidualBlock, name: str, binary: bool) -> list[Part]:
     inner, end, shortcut = block.inner, block.end, block.shortcut
     found = [
         Part(f"{name} LIF", None, Place(inner, "input")),
-        Part(f"{name} conv 1", inner.transform, Place(end, "input"), inner.attention),
-        Part(f"{name} conv 2", end.transform),
+        Part(f"{name} conv 1", inner.transform, Place(end, "input"), inner.attention, binary=True),
+        Part(f"{name} conv 2", end.transform, binary=_gives_binary(inner, True)),
     ]
-    return found if shortcut is None else [*found, Part(f"{name} shortcut", shortcut.transform)]
+    return found if shortcut is None else [*found, Part(f"{name} shortcut", shortcut.transform, binary=binary)]
 
 
 def observe(

@@ -23,29 +23,33 @@ ROWS = {
 
 
 def report(run: RunFolder, config: TrainConfig, test: LabelledData, device: torch.device) -> dict[str, Any]:
-    """Test accuracy of the last epoch and of the best by validation, written to results.json with confusion.png.
+    """Test accuracy of the last epoch and of the best by validation, written to results.json.
+
+    pictures/confusion.png is that of the best, or of the last where nothing was kept for validation.
 
     With `test_every_epoch` also the best test epoch: a number chosen on the very split that it is measured on.
     """
-    seen = evaluate(checkpoint.load(run.model, device), test, config.batch_size)
+    seen, weights = evaluate(checkpoint.load(run.model, device), test, config.batch_size), run.model
     results: dict[str, Any] = {
         "data": config.data,
         "n_test": len(test),
         "seed": config.seed,
-        "last": {"epoch": config.epochs, "test_accuracy": seen.accuracy},
+        "last": {"epoch": config.epochs, "test_accuracy": seen.accuracy, "silent_outputs": seen.silent},
     }
     if (best := run.path / checkpoint.BEST).is_file():
         story = read_story(best)
-        seen = evaluate(checkpoint.load(best, device), test, config.batch_size)
+        seen, weights = evaluate(checkpoint.load(best, device), test, config.batch_size), best
         results["best_validation"] = {
             "epoch": story["epoch"],
             "valid_accuracy": story["valid_accuracy"],
             "test_accuracy": seen.accuracy,
+            "silent_outputs": seen.silent,
         }
     if tested := [row for row in run.read_metrics() if "test_accuracy" in row]:
         top = max(tested, key=lambda row: row["test_accuracy"])
         results["best_test_as_in_the_literature"] = {"epoch": top["epoch"], "test_accuracy": top["test_accuracy"]}
-    title = f"{config.data} test: accuracy {seen.accuracy:.2%}, n = {seen.n:,}, seed {config.seed}"
+    which = checkpoint.weights_of(read_story(weights))
+    title = f"{test.name} test: accuracy {seen.accuracy:.2%}, n = {seen.n:,}, {which}, seed {config.seed}"
     save_confusion(seen.confusion, run.pictures / "confusion.png", title, test.class_names)
     with replacing(run.path / "results.json") as temporary:
         temporary.write_text(json.dumps(results, indent=2) + "\n")

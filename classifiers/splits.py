@@ -1,5 +1,7 @@
 """The validation split, cut from the training data by a fixed rule."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -38,4 +40,21 @@ def validation_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
     for label in labels.unique():
         members = order[labels[order] == label]
         valid[members[: held_out(len(members), fraction)]] = True
+    return (~valid).nonzero().flatten(), valid.nonzero().flatten()
+
+
+def validation_groups(groups: Sequence[str], fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Hold out whole groups, such as all recordings of a subject: `validation_split` of the sorted names of groups.
+
+    Args:
+        groups: of each of the N items.
+        fraction: part of the groups to hold out, in [0, 1).
+        seed: 0..2^32 - 1.
+
+    Returns:
+        (train, valid) and Raises: as `validation_split`.
+    """
+    names = sorted(set(groups))
+    chosen = {names[i] for i in validation_split(torch.zeros(len(names)), fraction, seed)[1]}
+    valid = torch.tensor([group in chosen for group in groups], dtype=torch.bool)
     return (~valid).nonzero().flatten(), valid.nonzero().flatten()

@@ -10,21 +10,23 @@ from tqdm import tqdm
 
 from fsvae_tcja.core import SpikingLayer
 from fsvae_tcja.runtime.configuration import to_dict
-from fsvae_tcja.runtime.loop import LoopConfig
+from fsvae_tcja.runtime.loop import LoopConfig, Schedule
 from fsvae_tcja.runtime.pictures import save_curves
 from fsvae_tcja.runtime.run import RunFolder
 
 from . import checkpoint
-from .augment import Augment, augment
+from .augment import Augment, augment, check_fit
 from .config import ClassifierConfig, choose
 from .data import LabelledData, time_first, to_input
-from .evaluate import evaluate, inputs
+from .evaluate import Evaluation, evaluate, inputs, ranking
+from .events import EVENT_SETS
+from .events.dataset import EventFrames
 from .events.frames import SliceBy
 from .firing import firing, warnings
 from .losses import LOSSES, Loss
 from .model import SpikingClassifier
 
-UNITS = {"accuracy": "part named rightly", "loss": "loss"}
+UNITS = {"accuracy": "fraction correct", "loss": "loss"}
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,14 @@ class TrainConfig(LoopConfig):
     data: str = "digits"
     """Data set by name (images: digits, mnist, fashion-mnist, cifar10, cifar100; events: dvs128, cifar10dvs,
     ncaltech101, nmnist, synthetic-events), or a folder with a folder of images for each class."""
+    batch_size: int = 250
+    """Inputs per step; a last smaller batch is left out."""
     weight_decay: float = 0.0
     """Decoupled weight decay of AdamW."""
-    schedule: str = "cosine"
+    schedule: Schedule = "cosine"
     """Learning rate over the epochs: constant, or a cosine from lr down to 0."""
+    compile: bool = False
+    """Compile the network with torch.compile."""
     model: ClassifierConfig = field(default_factory=ClassifierConfig)
     """The model."""
     loss: Loss = "smse"
@@ -47,7 +53,7 @@ class TrainConfig(LoopConfig):
     slices: SliceBy = "count"
     """Recordings become T frames of equal event count, or of equal time."""
     validation: float = 0.1
-    """Part of each class of the training split that is kept for validation; 0 for none."""
+    """Part of each class of the training split, of dvs128 of its subjects, that is kept for validation; 0 for none."""
     test_every_epoch: bool = False
     """Also report the best test epoch, as the literature does; nothing is chosen by it."""
 
@@ -67,11 +73,17 @@ class ClassifierTask:
         train: training data.
         valid: validation data, by which the best epoch is chosen; may be empty.
         test: test data, if it is to be looked at after every epoch.
+
+    Raises:
+        ValueError: an augmentation that does not fit the data.
     """
 
     def __init__(
         self, config: TrainConfig, train: LabelledData, valid: LabelledData, test: LabelledData | None = None
     ) -> None:
+        events = isinstance(train, EventFrames)
+        directed = events and EVENT_SETS[train.name].directed
+        check_fit(config.augment, config.model.shape[1:], events=events, directed=directed)
         self.config = config
         self.data = train
         self.valid = valid
@@ -92,7 +104,7 @@ class ClassifierTask:
         outputs = self._run(time_first(x), generator)
         with torch.autocast(x.device.type, enabled=False):
             outputs = outputs.float()
-            right = (outputs.mean(0).argmax(1) == targets.argmax(1)).float().mean()
+            right = (ranking(outputs.mean(0))[:, 0] == targets.argmax(1)).float().mean()
             return {"loss": LOSSES[config.loss](outputs, targets), "accuracy": right}
 
     def _run(self, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -109,7 +121,9 @@ class ClassifierTask:
         if self.test is not None:
             accuracies["test_accuracy"] = evaluate(self.model, self.test, self.config.batch_size).accuracy
         if len(self.valid):
-            accuracies["valid_accuracy"] = accuracy = evaluate(self.model, self.valid, self.config.batch_size).accuracy
+            seen = evaluate(self.model, self.valid, self.config.batch_size)
+            _tell_silence(seen, epoch)
+            accuracies["valid_accuracy"] = accuracy = seen.accuracy
             if accuracy >= max((row["valid_accuracy"] for row in rows if "valid_accuracy" in row), default=0):
                 self._keep(run, epoch, accuracy)
         save_curves([*rows, {"step": rows[-1]["step"], **accuracies}], run.pictures / "curves.png", units=UNITS)
@@ -134,3 +148,13 @@ class ClassifierTask:
             "data": self.config.data,
             "classes": list(self.data.class_names),
         }
+
+
+def _tell_silence(seen: Evaluation, epoch: int) -> None:
+    """A warning if the class of most inputs was named without a spike."""
+    if seen.silent is not None and seen.silent > seen.n / 2:
+        tqdm.write(
+            f"warning: epoch {epoch}: no output neuron fired for {seen.silent:,} of {seen.n:,} validation inputs, so "
+            "the first class is named. If more epochs do not change that, try another --lr or --model.neuron",
+            file=sys.stderr,
+        )

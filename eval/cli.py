@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
@@ -59,9 +59,11 @@ class ScoreCommand:
     reference_range: ValueRange | None = None
     """The same for the reference."""
     size: int | None = None
-    """Size of data sets (None: 32) and folders (None: their own)."""
+    """Size of data sets (None: 32) and folders (None: their own); part of the score."""
     data_root: Path | None = None
     """Where data sets lie; None: $FSVAE_TCJA_DATA, else ./data."""
+    download: bool = False
+    """Fetch missing data sets."""
     batch: int = BATCH
     """Images per batch where the protocol leaves it free."""
     device: str = "auto"
@@ -71,11 +73,15 @@ class ScoreCommand:
 
     def open_images(self, device: torch.device) -> Source:
         """What `images` names."""
-        return open_images(self.images, value_range=self.value_range, size=self.size, root=self.data_root)
+        return open_images(self.images, value_range=self.value_range, **self._where)
 
     def open_reference(self, device: torch.device) -> Source | str | None:
         """What `reference` names; statistics stay a path."""
-        return _reference(self.reference, self.protocol, self.reference_range, self.size, self.data_root)
+        return _reference(self.reference, self.protocol, self.reference_range, **self._where)
+
+    @property
+    def _where(self) -> dict[str, Any]:
+        return {"size": self.size, "root": self.data_root, "download": self.download}
 
     def run(self) -> None:
         """Compute, show and write."""
@@ -102,9 +108,10 @@ class ScoreCommand:
                 )
             first = rank() == 0
         if first:
-            show(scores)
             if self.out:
                 save_scores(self.out, scores)
+            show(scores)
+            if self.out:
                 console().print(f"written to {self.out}")
 
 
@@ -125,15 +132,18 @@ class ReferenceCommand:
     value_range: ValueRange | None = None
     """Range of floating point pixels, which have to state it."""
     size: int | None = None
-    """Size of data sets (None: 32) and folders (None: their own)."""
+    """Size of data sets (None: 32) and folders (None: their own); part of the statistics."""
     data_root: Path | None = None
     """Where data sets lie; None: $FSVAE_TCJA_DATA, else ./data."""
+    download: bool = False
+    """Fetch missing data sets."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
 
     def run(self) -> None:
         with launched_by_torchrun(resolve(self.device)) as device:
-            images = _reference(self.images, self.protocol, self.value_range, self.size, self.data_root)
+            where = {"size": self.size, "root": self.data_root, "download": self.download}
+            images = _reference(self.images, self.protocol, self.value_range, **where)
             with progress_bar("images", _share(0, images)) as advance:
                 paths = write_references(
                     images,
@@ -169,6 +179,8 @@ class _TrainCommand:
     """32 or 64 pixels."""
     data_root: Path | None = None
     """Where data sets lie; None: $FSVAE_TCJA_DATA, else ./data."""
+    download: bool = False
+    """Fetch missing data sets."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
 
@@ -216,12 +228,12 @@ class ProtocolsCommand:
 
 
 def console() -> Console:
-    """Standard output, wide enough for a table if it is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else WIDTH, soft_wrap=True)
+    """Standard output, wide enough for a table if it is no terminal; names are printed as they are."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH, soft_wrap=True, markup=False, emoji=False)
 
 
 def show(scores: Sequence[Score]) -> None:
-    """One table."""
+    """One table, the sizes of the images, and notes."""
     table = Table()
     for name in ("score", "value", "±", "protocol", "n", "images", "extractor", "reference"):
         table.add_column(name)
@@ -233,8 +245,15 @@ def show(scores: Sequence[Score]) -> None:
             *(extractor, score.reference_description),
         )
     console().print(table)
+    for sizes in dict.fromkeys(map(_sizes, scores)):
+        console().print(sizes)
     for note in dict.fromkeys(note for score in scores for note in score.notes):
         console().print(f"note: {note}")
+
+
+def _sizes(score: Score) -> str:
+    compared = "" if score.reference_pixels is None else f"; of the reference: {score.reference_pixels}"
+    return f"pixels of the images: {score.pixels}{compared}"
 
 
 @contextmanager
@@ -264,15 +283,13 @@ def check_writable(path: Path, suffix: str) -> None:
         raise ValueError(f"cannot write {path}: {parent} is no folder that may be written to")
 
 
-def _reference(
-    what: str | None, protocol: str, value_range: ValueRange | None, size: int | None, root: Path | None
-) -> Source | str | None:
+def _reference(what: str | None, protocol: str, value_range: ValueRange | None, **where: Any) -> Source | str | None:
     """Statistics stay paths, images are opened; a data set without a split takes the protocol's."""
     if what is None or holds_statistics(what):
         return what
     if what in SOURCES:
         what = f"{what}:{get_protocol(protocol).split_of(what)}"
-    return open_images(what, value_range=value_range, size=size, root=root)
+    return open_images(what, value_range=value_range, **where)
 
 
 def _share(scored: int | None, reference: Source | str | None) -> int | None:
@@ -286,14 +303,27 @@ def _share(scored: int | None, reference: Source | str | None) -> int | None:
 def _train(
     command: _TrainCommand, train: Callable[..., Autoencoder | Classifier], config: TrainingConfig, figure: str
 ) -> None:
+    """Train and write; Ctrl-C keeps the last whole epoch and exits with 130."""
+    from fsvae_tcja.runtime.loop import stop_signal  # brings tensorboard
+
     check_writable(command.out, ".safetensors")
-    train_set, test_set = (
-        load_images(command.data, split, size=command.size, root=command.data_root) for split in ("train", "test")
-    )
-    with progress_bar("epochs", config.epochs) as advance:
-        network = train(train_set, config, test=test_set, progress=lambda epoch, loss: advance(1, f"loss {loss:.4f}"))
-    network.save(command.out)
-    console().print(f"written to {command.out}: {figure.replace('_', ' ')} {network.provenance[figure]:.4f}")
+    where = {"size": command.size, "root": command.data_root, "download": command.download}
+    train_set, test_set = (load_images(command.data, split, **where) for split in ("train", "test"))
+    with progress_bar("epochs", config.epochs) as advance, stop_signal() as received:
+        network = train(
+            train_set,
+            config,
+            test=test_set,
+            progress=lambda epoch, loss: advance(1, f"loss {loss:.4f}"),
+            stop=lambda: bool(received),
+        )
+        network.save(command.out)
+    epochs = network.provenance["epochs"]
+    stopped = f"stopped after epoch {epochs} of {config.epochs}, " if epochs < config.epochs else ""
+    told = f"{figure.replace('_', ' ')} {network.provenance[figure]:.4f}"
+    console().print(f"{stopped}written to {command.out}: {told}")
+    if stopped:
+        sys.exit(130)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fsvae_tcja.runtime.dataset import ImageDataset
 
 from .networks import FeatureNetwork
-from .training import Progress, TrainingConfig, mean_over, provenance, train
+from .training import Progress, Stop, TrainingConfig, mean_over, provenance, train
 
 WIDTHS = {32: (32, 64, 128), 64: (32, 64, 128, 128)}
 CLASSIFIER_TRAINING = TrainingConfig(epochs=5, batch_size=100)
@@ -75,6 +75,7 @@ def train_classifier(
     *,
     test: ImageDataset | None = None,
     progress: Progress | None = None,
+    stop: Stop | None = None,
 ) -> Classifier:
     """Train a classifier on a labelled data set: cross-entropy, AdamW. Random state and arguments as for the FAD.
 
@@ -83,13 +84,14 @@ def train_classifier(
     """
     if dataset.classes is None:
         raise ValueError(f"{dataset.name} has no labels: a classifier needs a data set with classes; use FAD instead")
-    classifier = train(
+    classifier, trained = train(
         lambda: Classifier(dataset.channels, dataset.size, dataset.classes, config.latent or 64),
         lambda network, images, labels: F.cross_entropy(network(images), labels),
         dataset,
         config,
         progress,
+        stop,
     )
     accuracy = None if test is None else mean_over(test, lambda x, y: (classifier(x).argmax(1) == y).float())
-    classifier.provenance = provenance(dataset, config) | {"test_accuracy": accuracy}
+    classifier.provenance = provenance(dataset, trained) | {"test_accuracy": accuracy}
     return classifier

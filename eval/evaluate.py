@@ -1,7 +1,6 @@
 """Scores by name: finds the networks and the references that a protocol wants, then computes."""
 
 import json
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from .arrays import reading
 from .domain import Classifier
 from .fad import Autoencoder
 from .features import BATCH, Extractor
 from .generators import open_images
 from .images import ValueRange
-from .inception import imagenet_extractor
 from .processes import rank
-from .protocols import Protocol, Recipe
+from .protocols import PROTOCOLS, Protocol, Recipe
+from .randomness import check_seed
 from .result import Score
 from .scores import Task, compute, images_to_score
 from .stats import Reference, load_fsvae2022_reference, load_reference, make_references
@@ -73,6 +73,7 @@ def evaluate(
         FileNotFoundError: weights, images or a reference that are not there.
         ValueError: anything that does not fit; the message says what was found and what is needed.
     """
+    check_seed(seed)
     source = open_images(images, value_range=value_range)
     recipes = [protocol.recipe(name) for name in scores or protocol.default]
     counts = {recipe: images_to_score(recipe, n, source.n, source.name) for recipe in recipes}
@@ -176,18 +177,18 @@ def _check_keeps_statistics(recipe: Recipe) -> None:
 
 
 def holds_statistics(path: str | Path) -> bool:
-    """Whether a path is statistics (a .safetensors, an .npz with mu and sigma, a folder of such) and not images."""
+    """Whether a path is statistics (a .safetensors, an .npz with mu and sigma, what `reference` wrote), not images."""
     path = Path(path).expanduser()
     if path.suffix == ".npz" and path.is_file():
         return _has_moments(path)
-    return path.suffix == ".safetensors" or any(path.glob("*-*.safetensors"))
+    return path.suffix == ".safetensors" or any(any(path.glob(f"{name}-*.safetensors")) for name in PROTOCOLS)
 
 
 def _has_moments(path: Path) -> bool:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with reading(path, "damaged"), np.load(path, allow_pickle=False) as file:
             return "mu" in file.files
-    except (ValueError, OSError, AttributeError, zipfile.BadZipFile):
+    except ValueError:
         return False  # reading it as images says what is wrong
 
 
@@ -231,11 +232,13 @@ def _build(recipe: Recipe, layers: set[str], networks: Networks, device: torch.d
     if recipe.precision == "float64" and torch.device(device).type == "mps":
         raise ValueError(f"protocol {recipe.protocol} computes in float64, which MPS does not have; use the CPU")
     if recipe.extractor == "autoencoder":
-        path = _required(networks.autoencoder, recipe, "an autoencoder", "train-fad")
+        path = _required(networks, "autoencoder", recipe, "train-fad")
         return Autoencoder.load(path).extractor(recipe, device)
     if recipe.extractor == "classifier":
-        path = _required(networks.classifier, recipe, "a classifier", "train-classifier")
+        path = _required(networks, "classifier", recipe, "train-classifier")
         return Classifier.load(path).extractor(recipe, device)
+    from .inception import imagenet_extractor  # brings torch-fidelity and torchvision
+
     paths = {
         "inception 2015-12-05": networks.inception,
         "inception torchvision": networks.inception_torchvision,
@@ -245,7 +248,11 @@ def _build(recipe: Recipe, layers: set[str], networks: Networks, device: torch.d
     return imagenet_extractor(recipe, layers, weights=path, device=device, download=networks.download)
 
 
-def _required(path: Path | None, recipe: Recipe, what: str, command: str) -> Path:
+def _required(networks: Networks, name: str, recipe: Recipe, command: str) -> Path:
+    path = getattr(networks, name)
     if path is None:
-        raise ValueError(f"{recipe.score} looks through {what}: give its path, or make one: python -m eval {command}")
+        raise ValueError(
+            f"{recipe.score} looks through the network {name}: give its path (--networks.{name}; while training "
+            f"--{name}), or make one: python -m eval {command}"
+        )
     return path

@@ -21,7 +21,7 @@ from .protocols import STRICT, Protocol
 from .result import Score
 from .scores import score
 from .stats import Reference, make_reference
-from .training import Progress, TrainingConfig, mean_over, provenance, train
+from .training import Progress, Stop, TrainingConfig, mean_over, provenance, train
 
 WIDTHS = {32: (32, 64, 128, 256), 64: (32, 64, 128, 256, 512)}
 
@@ -96,6 +96,7 @@ def train_autoencoder(
     *,
     test: ImageDataset | None = None,
     progress: Progress | None = None,
+    stop: Stop | None = None,
 ) -> Autoencoder:
     """Train an autoencoder on a data set: mean squared error over pixels in [-1, 1], AdamW.
 
@@ -106,19 +107,25 @@ def train_autoencoder(
         config: how.
         test: images whose reconstruction error goes into the provenance.
         progress: called after each epoch with its number, from 1, and its mean loss.
+        stop: asked after each step; once it says so, the weights after the last whole epoch are returned, and the
+            provenance has the number of epochs.
 
     Returns:
         the autoencoder in evaluation mode, with its provenance, on the CPU.
+
+    Raises:
+        KeyboardInterrupt: stopped before the first epoch was over.
     """
-    autoencoder = train(
+    autoencoder, trained = train(
         lambda: Autoencoder(dataset.channels, dataset.size, config.latent),
         lambda network, images, _: F.mse_loss(network(images), images),
         dataset,
         config,
         progress,
+        stop,
     )
     error = None if test is None else reconstruction_mse(autoencoder, test)
-    autoencoder.provenance = provenance(dataset, config) | {"test_mse": error}
+    autoencoder.provenance = provenance(dataset, trained) | {"test_mse": error}
     return autoencoder
 
 

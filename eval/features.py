@@ -101,7 +101,7 @@ def run(
     batch: int = BATCH,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
-) -> None:
+) -> str:
     """Read a source once and fill the collectors of all jobs.
 
     Args:
@@ -111,24 +111,31 @@ def run(
         seed: of the global random state while images are drawn, which is left as it was.
         progress: called with the number of images of each batch done.
 
+    Returns:
+        height and width of the images, "28 x 28".
+
     Raises:
-        ValueError: images that do not fit an extractor, fewer than a job needs, or none.
+        ValueError: images that do not fit an extractor or are of several sizes, fewer than a job needs, or none.
     """
     if batch < 1:
         raise ValueError(f"batch must be at least 1, found {batch}")
     counts = [job.n for job in jobs]
     longest = None if None in counts else max(counts)
-    found = False
+    sizes: set[str] = set()
     with isolated_randomness(seed):
         for start, images in source.batches(batch, longest, seed):
-            found = True
+            sizes.add(" x ".join(map(str, images.shape[2:])))
             _feed(jobs, images, start)
             if progress:
                 progress(len(images))
-    if not any(gather(found)):
+    sizes = set().union(*gather(sizes))
+    if not sizes:
         raise ValueError(f"there are no images to score: {source.name} is empty")
+    if len(sizes) > 1:
+        raise ValueError(f"{source.name} holds images of {' and '.join(sorted(sizes))} pixels; bring them to one size")
     for job in jobs:
         job.collector.reduce()
+    return sizes.pop()
 
 
 def _feed(jobs: Sequence[Job], images: Tensor, start: int) -> None:

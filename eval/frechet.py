@@ -40,9 +40,11 @@ class GaussianStatistics:
         """Statistics known by their mean [d], covariance [d, d] (with n - 1) and number of samples.
 
         Raises:
-            ValueError: other shapes, values that are not finite, or a covariance that is not symmetric.
+            ValueError: other shapes or types, values that are not finite, or a covariance that is not symmetric.
         """
         dim = mean.numel()
+        if not (mean.is_floating_point() and covariance.is_floating_point()):
+            raise ValueError(f"expected floating point moments, found {mean.dtype} and {covariance.dtype}")
         if mean.dim() != 1 or covariance.shape != (dim, dim):
             raise ValueError(
                 f"expected a mean [d] and a covariance [d, d], found {list(mean.shape)} and {list(covariance.shape)}"
@@ -124,6 +126,9 @@ def frechet_distance(a: GaussianStatistics, b: GaussianStatistics) -> float:
 
     With S = A A^T the last trace is the sum of the singular values of A_a^T A_b: the roots of the eigenvalues of one
     symmetric matrix. Nothing becomes complex, and covariances of deficient rank need no special case.
+
+    A tiny distance is a difference of large traces, known to some 1e-14 of them, and for ill-conditioned spectra whose
+    overlap has singular values near zero, the roots of squares, to no better than 1e-8: below that, digits are noise.
 
     Returns:
         a finite float >= 0.

@@ -4,7 +4,6 @@ Every source hands out batches by position: batch g holds the images g B .. (g +
 takes the batches r, r + R, ..., so any number of processes sees the same batches.
 """
 
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from fsvae_tcja.runtime.dataset import ImageDataset
 from fsvae_tcja.runtime.folder import load_folder
 from fsvae_tcja.runtime.sources import SOURCES
 
+from .arrays import FLOATING, check_type, reading
 from .images import RANGES, ValueRange, canonical, regroup, too_few
 from .processes import rank, world
 from .randomness import isolated_randomness
@@ -39,8 +39,12 @@ class Source(Protocol):
     """How many there are; None: endless, or unknown before they are read."""
     endless: bool
     """Whether they are drawn as they are asked for."""
+    data_set: str | None
+    """Name of the data set that they are of, if of one."""
     split: str | None
-    """Which part of a data set they are, if of one."""
+    """Which part of it."""
+    pixels: str | None
+    """How they were brought to their size here, "28 to 32, PIL bilinear"; None: they come as they are."""
     value_range: ValueRange | None
     """Stated range of floating point pixels; None: there are none."""
 
@@ -59,7 +63,9 @@ class IndexedImages:
     n: int | None
     draw: Draw
     value_range: ValueRange | None = None
+    data_set: str | None = None
     split: str | None = None
+    pixels: str | None = None
 
     @property
     def endless(self) -> bool:
@@ -90,7 +96,9 @@ class StreamedImages:
     value_range: ValueRange | None = None
     n: None = None
     endless: bool = False
+    data_set: None = None
     split: None = None
+    pixels: None = None
 
     def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
         images = (canonical(_first(item), self.value_range) for item in self.stream)
@@ -110,6 +118,7 @@ def open_images(
     value_range: ValueRange | None = None,
     size: int | None = None,
     root: str | Path | None = None,
+    download: bool = False,
     name: str | None = None,
 ) -> Source:
     """Anything that holds or draws images, as a source.
@@ -120,7 +129,9 @@ def open_images(
             (images, labels). Tensors and batches are [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
         value_range: range of floating point pixels, which have to state it; 8-bit images are always 0..255.
         size: height and width of data sets (32 if None) and folders (that of the images if None, which must agree).
+            Data sets are resized as `load_images` says; what happens to a folder is told by `pixels`.
         root: where data sets lie, see `data_root`.
+        download: fetch a data set that is missing.
         name: what to call it in reports.
 
     Raises:
@@ -132,7 +143,7 @@ def open_images(
     if isinstance(what, (IndexedImages, StreamedImages)):
         return what
     if isinstance(what, (str, Path)):
-        return _open_path(what, value_range, size, root, name)
+        return _open_path(what, value_range, size, root, download, name)
     if isinstance(what, np.ndarray):
         what = _tensor(what)
     if isinstance(what, Tensor):
@@ -152,11 +163,16 @@ def open_images(
 
 
 def _open_path(
-    what: str | Path, value_range: ValueRange | None, size: int | None, root: str | Path | None, name: str | None
+    what: str | Path,
+    value_range: ValueRange | None,
+    size: int | None,
+    root: str | Path | None,
+    download: bool,
+    name: str | None,
 ) -> Source:
     data, _, split = str(what).partition(":")
     if data in SOURCES:
-        return _open_dataset(load_images(data, split or "test", size=size or 32, root=root), name)
+        return _open_dataset(load_images(data, split or "test", size=size or 32, root=root, download=download), name)
     path = Path(what).expanduser()
     if (path.suffix == ".safetensors" and path.is_file()) or (path / "model.safetensors").is_file():
         raise ValueError(
@@ -180,8 +196,8 @@ def _open_dataset(dataset: ImageDataset, name: str | None) -> IndexedImages:
     def draw(start: int, count: int) -> Tensor:
         return dataset.__getitems__(list(range(start, start + count)))[0]
 
-    split = dataset.split if dataset.name in SOURCES else None
-    return IndexedImages(name or f"{dataset.name} {dataset.split}", len(dataset), draw, None, split)
+    known = (dataset.name, dataset.split) if dataset.name in SOURCES else (None, None)
+    return IndexedImages(name or f"{dataset.name} {dataset.split}", len(dataset), draw, None, *known)
 
 
 def _open_folder(folder: Path, size: int | None, name: str | None) -> IndexedImages:
@@ -189,6 +205,7 @@ def _open_folder(folder: Path, size: int | None, name: str | None) -> IndexedIma
     dataset = load_folder(folder, "all", size or 1)
     if size is None:
         dataset.size = _side(dataset.paths[0])
+    pixels = None if size is None else _resized({_dimensions(path) for path in dataset.paths}, size)
 
     def draw(start: int, count: int) -> Tensor:
         indices = range(start, start + count)
@@ -202,7 +219,17 @@ def _open_folder(folder: Path, size: int | None, name: str | None) -> IndexedIma
                     )
         return images
 
-    return IndexedImages(name or folder.absolute().name, len(dataset), draw, None)
+    return IndexedImages(name or folder.absolute().name, len(dataset), draw, pixels=pixels)
+
+
+def _resized(found: set[tuple[int, int]], size: int) -> str | None:
+    """What `read_image` does to images of these widths and heights; None: nothing."""
+    if found == {(size, size)}:
+        return None
+    sizes = sorted({f"{width}" if width == height else f"{width} x {height}" for width, height in found})
+    before = sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes"
+    cut = ", centre crop" if any(width != height for width, height in found) else ""
+    return f"{before} to {size}, PIL bilinear{cut}"
 
 
 def _side(path: Path) -> int:
@@ -211,14 +238,19 @@ def _side(path: Path) -> int:
     Raises:
         ValueError: it cannot be read, or is not square.
     """
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-    except Exception as error:  # as in `read_image`
-        raise ValueError(f"cannot read the image {path}: {error}; repair or remove it") from error
+    width, height = _dimensions(path)
     if width != height:
         raise ValueError(f"{path} is {width} x {height} pixels, not square; say to which size to bring it (size)")
     return width
+
+
+def _dimensions(path: Path) -> tuple[int, int]:
+    """Width and height of an image file, from its header."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except Exception as error:  # as in `read_image`
+        raise ValueError(f"cannot read the image {path}: {error}; repair or remove it") from error
 
 
 def _read_arrays(path: Path) -> Tensor:
@@ -228,7 +260,7 @@ def _read_arrays(path: Path) -> Tensor:
         FileNotFoundError: no such file.
         ValueError: damaged, pickled, or not images.
     """
-    try:
+    with reading(path, f"cannot read images from {path}"):
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
             return _tensor(content)
@@ -237,14 +269,11 @@ def _read_arrays(path: Path) -> Tensor:
             if key not in content.files:
                 raise ValueError(f"it holds the arrays {content.files}, none called images")
             return _tensor(content[key])
-    except (ValueError, EOFError, IndexError, zipfile.BadZipFile) as error:
-        raise ValueError(f"cannot read images from {path}: {error}") from error
 
 
 def _tensor(array: np.ndarray) -> Tensor:
     """[N, H, W], [N, H, W, C] or [N, C, H, W] -> [N, C, H, W]."""
-    if array.dtype != np.uint8 and array.dtype.kind != "f":
-        raise ValueError(f"expected uint8 or floating point pixels, found {array.dtype}")
+    check_type(array, (np.dtype(np.uint8), *FLOATING), "pixels")
     tensor = torch.from_numpy(np.ascontiguousarray(array))
     if tensor.dim() == 3:
         return tensor.unsqueeze(1)

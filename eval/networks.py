@@ -104,7 +104,9 @@ class FeatureNetwork(nn.Module):
             raise ValueError(f"{path} holds {story.get('kind', 'a model')}, expected {cls.kind}")
         if story.get("sha256") != tensors_sha256(state):
             raise ValueError(f"the weights in {path} were altered after they were saved; fetch or train them again")
-        return state, story.get("provenance", {})
+        if not isinstance(provenance := story.get("provenance"), dict):
+            raise ValueError(f"{path} does not say in a known form where its weights come from; train them again")
+        return state, provenance
 
     def as_recipe(self, recipe: Recipe, device: torch.device | str = "cpu") -> Self:
         """A copy with the precision and the batch norms of a recipe, in evaluation mode."""

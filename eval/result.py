@@ -18,6 +18,7 @@ _JSON_TYPES = {  # of the fields that are not text
     "seed": int | None,
     "value_range": str | None,
     "reference": str | None,
+    "reference_pixels": str | None,
     "recipe": dict,
     "notes": list,
     "versions": dict,
@@ -28,8 +29,8 @@ _JSON_TYPES = {  # of the fields that are not text
 class Score:
     """One score with everything that it depends on.
 
-    Two scores are comparable if name, protocol, recipe, n, extractor and reference agree; `<` and `-` on others raise
-    ValueError.
+    Two scores are comparable if name, protocol, recipe, n, pixels, extractor and reference agree; `<` and `-` on others
+    raise ValueError.
     """
 
     name: str
@@ -46,6 +47,8 @@ class Score:
     """Seed that the images were drawn with; None if they were not drawn here."""
     images: str
     """Where the images came from, in words."""
+    pixels: str
+    """Their size before the protocol's own resize, and how they came to it: "28 x 28", "28 to 32, PIL bilinear"."""
     value_range: str | None
     """Range of floating point pixels as it was stated; None: not stated, 8 bits."""
     extractor: str
@@ -56,6 +59,8 @@ class Score:
     """SHA-256 of what was compared with: its images, extractor and extraction; None where nothing was."""
     reference_description: str
     """The same in words."""
+    reference_pixels: str | None
+    """As `pixels`. The hash of the reference knows its pixels, so that it is not compared again."""
     recipe: dict[str, Any]
     """The protocol's recipe in full."""
     notes: tuple[str, ...] = ()
@@ -69,7 +74,7 @@ class Score:
 
     def check_comparable(self, other: "Score") -> None:
         """Raise ValueError, naming the differences, unless the two scores measure the same thing the same way."""
-        compared = ("name", "protocol", "n", "extractor", "reference", "recipe")
+        compared = ("name", "protocol", "n", "pixels", "extractor", "reference", "recipe")
         ours, theirs = ({name: getattr(score, name) for name in compared} for score in (self, other))
         if different := differences(ours, theirs):
             pairs = "; ".join(f"{name}: {a} and {b}" for name, a, b in different)

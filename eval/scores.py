@@ -5,15 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
-from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
-
 from .features import BATCH, Collector, Extractor, Job, run, sum_device
 from .frechet import frechet_distance
 from .generators import Source, open_images
 from .images import ValueRange, too_few
 from .inception_score import InceptionScore, check_splits, split_of_each
 from .protocols import Recipe
+from .randomness import check_seed
 from .result import Score
 from .stats import Reference, collector_for, common_batch
 
@@ -66,8 +64,9 @@ def compute(
         progress: called with the number of images of each batch done.
 
     Raises:
-        ValueError: images that do not fit, or fewer than n.
+        ValueError: images that do not fit, fewer than n, or a seed out of range.
     """
+    check_seed(seed)
     source = open_images(images, value_range=value_range)
     counts = [images_to_score(task.recipe, n, source.n, source.name) for task in tasks]
     collectors = [_collector(task, count) for task, count in zip(tasks, counts, strict=True)]
@@ -75,11 +74,12 @@ def compute(
         Job(task.extractor, task.recipe.layer, collector, count)
         for task, collector, count in zip(tasks, collectors, counts, strict=True)
     ]
-    run(source, jobs, batch=common_batch([task.recipe for task in tasks], batch), seed=seed or 0, progress=progress)
+    batch = common_batch([task.recipe for task in tasks], batch)
+    size = run(source, jobs, batch=batch, seed=seed or 0, progress=progress)
     return [
         score
         for task, collector in zip(tasks, collectors, strict=True)
-        for score in _scores(task, collector, seed, source)
+        for score in _scores(task, collector, n, seed, source, source.pixels or size)
     ]
 
 
@@ -133,7 +133,9 @@ def _collector(task: Task, count: int | None) -> Collector:
     return InceptionScore(split, extractor.dims[recipe.layer], sum_device(extractor.device))
 
 
-def _scores(task: Task, collector: Any, seed: int | None, source: Source) -> list[Score]:
+def _scores(
+    task: Task, collector: Any, asked: int | None, seed: int | None, source: Source, pixels: str
+) -> list[Score]:
     recipe, reference = task.recipe, task.reference
     if recipe.compares:
         _check_enough(recipe, collector.n, reference.n)
@@ -143,6 +145,7 @@ def _scores(task: Task, collector: Any, seed: int | None, source: Source) -> lis
     else:
         values = {recipe.score: collector.value()}
         notes = _constant_notes(recipe.score, values[recipe.score][0])
+    notes += _cut_notes(recipe, asked, collector.n, source.n)
     return [
         Score(
             name=name,
@@ -152,11 +155,13 @@ def _scores(task: Task, collector: Any, seed: int | None, source: Source) -> lis
             n=collector.n,
             seed=seed,
             images=source.name,
+            pixels=pixels,
             value_range=source.value_range,
             extractor=task.extractor.sha256,
             extractor_description=task.extractor.name,
             reference=reference.sha256 if reference else None,
             reference_description=reference.description if reference else "no reference",
+            reference_pixels=reference.pixels if reference else None,
             recipe=recipe.as_dict(),
             notes=notes + task.extractor.notes,
         )
@@ -192,6 +197,12 @@ def _constant_notes(name: str, value: float) -> tuple[str, ...]:
     return (f"{name}: the network predicts the same of every image: they are all but equal, or nothing that it knows",)
 
 
+def _cut_notes(recipe: Recipe, asked: int | None, n: int, there: int | None) -> tuple[str, ...]:
+    if recipe.at_most is None or asked is not None or there in (None, n):
+        return ()
+    return (f"{recipe.score}: the first {n:,} of {there:,} images, as protocol {recipe.protocol} has it",)
+
+
 def _collapse_notes(name: str, scored: float, reference: float) -> tuple[str, ...]:
     return tuple(
         f"{name}: the {which} images are all but equal in these features (variance {one:.1e}, the others {other:.1e})"
@@ -223,6 +234,8 @@ def _kid_notes(collector: Any, reference: Reference) -> tuple[str, ...]:
 
 def _kid(collector: Any, reference: Reference) -> tuple[float, float]:
     """Mean and deviation over torch-fidelity's 100 random subsets."""
+    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
+
     metric = kid_features_to_metric(
         collector.features,
         reference.statistics.features,
@@ -233,5 +246,7 @@ def _kid(collector: Any, reference: Reference) -> tuple[float, float]:
 
 
 def _precision_recall(collector: Any, reference: Reference) -> dict[str, tuple[float, None]]:
+    from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
+
     metric = prc_features_to_metric(collector.features, reference.statistics.features, verbose=False)
     return {"Precision": (metric[KEY_METRIC_PRECISION], None), "Recall": (metric[KEY_METRIC_RECALL], None)}

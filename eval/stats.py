@@ -1,6 +1,5 @@
 """What images are compared with: features of a reference set, stored with everything that went into them."""
 
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from fsvae_tcja.runtime import checkpoint
 
+from .arrays import FLOATING, check_type, reading
 from .features import BATCH, Extractor, FeatureStore, Job, run, sum_device
 from .frechet import GaussianStatistics
 from .generators import Source, open_images
@@ -24,6 +24,8 @@ REFERENCE_SEED = 1_000_000
 """Seed of references that are drawn: none that scored images are likely to have, so that the two are independent."""
 KIND = "statistics"
 """What a file of them says that it holds."""
+WORDS = ("name", "data_set", "split", "pixels")
+"""What is said of reference images beside their number and their hash."""
 
 
 @dataclass(frozen=True)
@@ -33,21 +35,26 @@ class Reference:
     statistics: GaussianStatistics | FeatureStore
     """Moments where a Frechet distance is wanted, all features for KID, precision and recall."""
     key: dict[str, Any]
-    """What went into them: "data" (name, split, n, hash of the pixels), "extractor" and "extraction"."""
+    """What went into them: "data" (names, n, how they were resized, hash of all pixels), "extractor", "extraction"."""
     notes: tuple[str, ...] = ()
     """What a reader of the score must know of them."""
 
     @property
     def sha256(self) -> str:
-        """Hash of the key but for names: the same whatever the images are called, and however many processes or
-        batches made the statistics."""
-        data = {name: value for name, value in self.key["data"].items() if name not in ("name", "split")}
+        """Hash of the key but for words: the same whatever the images are called, and however many processes or
+        batches made the statistics. Their size is part of the hash of the pixels."""
+        data = {name: value for name, value in self.key["data"].items() if name not in WORDS}
         return json_sha256(self.key | {"data": data})
 
     @property
     def n(self) -> int | None:
         """Images that went into them; None: unknown."""
         return self.key["data"]["n"]
+
+    @property
+    def pixels(self) -> str:
+        """Size of the images, and how they were brought to it."""
+        return self.key["data"]["pixels"]
 
     @property
     def description(self) -> str:
@@ -68,7 +75,7 @@ class Reference:
                 f"{recipe.score} cannot be computed from a reference made for another kind of score; "
                 "give it the reference images themselves"
             )
-        _check_split(self.key["data"]["name"], self.key["data"].get("split"), recipe)
+        _check_split(self.key["data"]["data_set"], self.key["data"]["split"], recipe)
 
     def save(self, path: str | Path) -> None:
         """Write moments to a .safetensors file with the key, library versions and a hash of all in its metadata."""
@@ -77,14 +84,12 @@ class Reference:
         checkpoint.write(path, moments, story | {"sha256": _content_sha256(moments, story)})
 
 
-def _check_split(name: str, split: str | None, recipe: Recipe) -> None:
-    """Refuse another part of a data set than the recipe compares with; `name` begins with that of the data set."""
-    if split is None:
-        return
-    needed = recipe.split_of(name.split()[0])
-    if split != needed:
+def _check_split(data_set: str | None, split: str | None, recipe: Recipe) -> None:
+    """Refuse another part of a data set than the recipe compares with."""
+    if data_set is not None and split != (needed := recipe.split_of(data_set)):
         raise ValueError(
-            f"{recipe.score} under protocol {recipe.protocol} compares with the split {needed}, found {name}"
+            f"{recipe.score} under protocol {recipe.protocol} compares with the split {needed}, "
+            f"found {data_set} {split}"
         )
 
 
@@ -140,7 +145,7 @@ def make_references(
     """
     source = open_images(images, value_range=value_range)
     for _, recipe in wanted:
-        _check_split(source.name, source.split, recipe)
+        _check_split(source.data_set, source.split, recipe)
     digest = ImageDigest()
     collectors = [collector_for(extractor, recipe) for extractor, recipe in wanted]
     jobs = [
@@ -148,8 +153,10 @@ def make_references(
         for (extractor, recipe), collector in zip(wanted, collectors, strict=True)
     ]
     recipes = [recipe for _, recipe in wanted]
-    run(_Hashed(source, digest), jobs, batch=common_batch(recipes, BATCH), seed=REFERENCE_SEED, progress=progress)
-    data = {"name": source.name, "split": source.split, "n": collectors[0].n, "pixels": digest.hexdigest()}
+    hashed = _Hashed(source, digest)
+    size = run(hashed, jobs, batch=common_batch(recipes, BATCH), seed=REFERENCE_SEED, progress=progress)
+    data = {"name": source.name, "data_set": source.data_set, "split": source.split, "pixels": source.pixels or size}
+    data |= {"n": collectors[0].n, "sha256": digest.hexdigest()}
     return [
         Reference(collector, {"data": data} | _key(extractor, recipe))
         for (extractor, recipe), collector in zip(wanted, collectors, strict=True)
@@ -195,10 +202,33 @@ def load_reference(path: str | Path) -> Reference:
     if story.get("sha256") != _content_sha256(tensors, story):
         raise ValueError(f"the statistics in {path} were altered after they were saved; make them anew")
     try:
+        _check_story(story)
         statistics = GaussianStatistics.from_moments(tensors["mean"], tensors["covariance"], story["n"])
-        return Reference(statistics, story["key"], _version_notes(story["versions"]))
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise ValueError(f"{path} lacks a part of reference statistics ({error}); make them anew") from error
+    except ValueError as error:
+        raise ValueError(f"{path} holds no sound reference statistics: {error}; make them anew") from error
+    return Reference(statistics, story["key"], _version_notes(story["versions"]))
+
+
+def _check_story(story: dict[str, Any]) -> None:
+    """Raise KeyError or ValueError for a story that is not of the form that `Reference.save` writes."""
+    key = _typed(story, "key", dict)
+    data = _typed(key, "data", dict)
+    _typed(key, "extractor", str)
+    _typed(key, "extraction", dict)
+    _typed(story, "versions", dict)
+    for n in (_typed(story, "n", int), _typed(data, "n", int)):
+        if n < 2:
+            raise ValueError(f"n is {n}, expected at least 2")
+    for name, kind in {"name": str, "data_set": str | None, "split": str | None, "pixels": str}.items():
+        _typed(data, name, kind)
+
+
+def _typed(values: dict[str, Any], name: str, kind: type) -> Any:
+    if not isinstance(values[name], kind):
+        raise ValueError(f"{name} is {values[name]!r:.50}, expected {getattr(kind, '__name__', kind)}")
+    return values[name]
 
 
 def _version_notes(versions: dict[str, str]) -> tuple[str, ...]:
@@ -223,14 +253,12 @@ def load_fsvae2022_reference(path: str | Path, extractor: Extractor, recipe: Rec
         ValueError: not such a file, of another number of features, or published ones of another extractor.
     """
     path = Path(path)
-    try:
+    with reading(path, f"{path} is not an .npz with mu [d] and sigma [d, d]"):
         with np.load(path, allow_pickle=False) as file:
-            mean, covariance = (torch.from_numpy(file[name]) for name in ("mu", "sigma"))
+            mean, covariance = (_floating(file[name], name) for name in ("mu", "sigma"))
         known = STATISTICS.get(file_sha256(path))
         n = known.n if known else None
         statistics = GaussianStatistics.from_moments(mean, covariance, n or 2)  # the covariance is divided already
-    except (ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not an .npz with mu [d] and sigma [d, d]: {error}") from error
     dim = extractor.dims[recipe.layer]
     if statistics.dim != dim:
         raise ValueError(f"{path} has {statistics.dim} features, the {extractor.name} {dim}: it belongs to another")
@@ -241,9 +269,16 @@ def load_fsvae2022_reference(path: str | Path, extractor: Extractor, recipe: Rec
         )
     name = f"{known.data} {known.split} (published)" if known else path.stem
     moments = tensors_sha256({"mean": mean, "covariance": covariance})
-    data = {"name": name, "split": known.split if known else None, "n": n, "moments": moments}
+    data = {"name": name, "data_set": known.data if known else None, "split": known.split if known else None}
+    data |= {"pixels": f"{extractor.size} x {extractor.size}" if extractor.size else "unknown"}
+    data |= {"n": n, "moments": moments}
     note = (
         f"{path.name} is none of the published statistics and does not say which extractor made it: "
         "that it was this one is unverified"
     )
     return Reference(statistics, {"data": data} | _key(extractor, recipe), () if known else (note,))
+
+
+def _floating(array: np.ndarray, name: str) -> Tensor:
+    check_type(array, FLOATING, name)
+    return torch.from_numpy(array)

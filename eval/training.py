@@ -1,7 +1,8 @@
 """Training of the small networks that scores look through."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -10,8 +11,13 @@ from torch import Tensor, nn
 from fsvae_tcja.runtime.data import batches, to_float
 from fsvae_tcja.runtime.dataset import ImageDataset
 
+from .provenance import ImageDigest, library_versions
+from .randomness import check_seed, isolated_randomness
+
 Progress = Callable[[int, float], None]
 """Called after each epoch with its number, from 1, and its mean loss."""
+Stop = Callable[[], bool]
+"""Says whether to stop."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
         if not self.lr > 0:
             raise ValueError(f"lr must be > 0, found {self.lr}")
+        check_seed(self.seed)
 
 
 def train(
@@ -45,7 +52,8 @@ def train(
     dataset: ImageDataset,
     config: TrainingConfig,
     progress: Progress | None = None,
-) -> nn.Module:
+    stop: Stop | None = None,
+) -> tuple[nn.Module, TrainingConfig]:
     """Build a network and train it with AdamW. The global random state is left alone.
 
     Args:
@@ -54,27 +62,43 @@ def train(
         dataset: training images.
         config: how.
         progress: hears of each epoch.
+        stop: asked after each step; once it says so, the last whole epoch was the last.
 
     Returns:
-        the network in evaluation mode, on the CPU.
+        the network in evaluation mode, on the CPU, and `config` with the epochs that it saw: trained with that one, it
+        would be the same.
+
+    Raises:
+        KeyboardInterrupt: stopped before the first epoch was over.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+    with isolated_randomness(config.seed):
         network = build().to(config.device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr)
     generator = torch.Generator().manual_seed(config.seed)
+    whole = {}
     for epoch in range(1, config.epochs + 1):
         network.train()
         total = 0.0
         order = torch.randperm(len(dataset), generator=generator)
         for images, labels in batches(dataset, config.batch_size, order=order):
+            if stop and stop():
+                return _as_after(network, whole), replace(config, epochs=epoch - 1)
             value = loss(network, to_float(images.to(config.device)), labels.to(config.device))
             optimizer.zero_grad(set_to_none=True)
             value.backward()
             optimizer.step()
             total += value.item() * len(images)
+        whole = deepcopy(network.state_dict())
         if progress:
             progress(epoch, total / len(dataset))
+    return network.cpu().eval(), config
+
+
+def _as_after(network: nn.Module, whole: dict[str, Tensor]) -> nn.Module:
+    """The network with the weights that it had after its last whole epoch."""
+    if not whole:
+        raise KeyboardInterrupt
+    network.load_state_dict(whole)
     return network.cpu().eval()
 
 
@@ -88,4 +112,15 @@ def mean_over(dataset: ImageDataset, value: Callable[[Tensor, Tensor], Tensor]) 
 def provenance(dataset: ImageDataset, config: TrainingConfig) -> dict[str, Any]:
     """What went into a network, as plain data."""
     settings = {name: value for name, value in asdict(config).items() if name not in ("latent", "device")}
-    return {"data": dataset.name, "split": dataset.split, "images": len(dataset)} | settings
+    data = {"data": dataset.name, "split": dataset.split, "images": len(dataset), "images_sha256": _sha256(dataset)}
+    pixels = {"size": dataset.size, "channels": dataset.channels}
+    return data | pixels | settings | {"versions": library_versions()}
+
+
+def _sha256(dataset: ImageDataset) -> str:
+    """Hash of all pixels: that of a reference made of the same images."""
+    digest, start = ImageDigest(), 0
+    for images, _ in batches(dataset, 250):
+        digest.update(images, start)
+        start += len(images)
+    return digest.hexdigest()

@@ -151,6 +151,8 @@ def reconstruct(args: list[str]) -> int:
 
 def score(args: list[str]) -> int:
     """Score a checkpoint, a folder, an array or a data set (what `python -m eval score` does, and checkpoints)."""
+    if "--while-training" in args:
+        raise ValueError(f"scores while training are asked of `{PROGRAM} train PRESET --score-every EPOCHS ...`")
     from .scoring import ScoreCheckpoint
 
     _parse(ScoreCheckpoint, "score", args).run()

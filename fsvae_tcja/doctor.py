@@ -34,6 +34,25 @@ def _data(root: Path) -> dict[str, str]:
     for name, files in FILES.items():
         absent = len(missing_files(name, root))
         told[name] = f"{absent} of {len(files)} files missing" if absent else "found"
+    return told | _events(root)
+
+
+def _events(root: Path) -> dict[str, str]:
+    """Whether each event set is there, by its folders, lists and tables of labels; no recording is read."""
+    from classifiers.events import EVENT_SETS
+    from classifiers.events.synthetic import SYNTHETIC_SET
+
+    told = {}
+    for name, events in EVENT_SETS.items():
+        try:
+            events.find(name, root)
+            told[name] = "found"
+        except FileNotFoundError as error:
+            told[name] = str(error).splitlines()[0].removeprefix(f"{name}: ")
+        except ValueError as error:
+            told[name] = f"damaged: {error}"
+    if told[SYNTHETIC_SET].startswith("missing"):
+        told[SYNTHETIC_SET] = "drawn on its first use"
     return told
 
 

@@ -34,7 +34,7 @@ VARIANTS = {  # name: (attention, neuron)
     "no memory, no attention": ("none", "frame"),
 }
 SEEDS = (0, 1, 2)
-EPOCHS = 6
+EPOCHS = 12
 
 
 def config(attention: str, neuron: str, seed: int) -> TrainConfig:
@@ -47,7 +47,8 @@ def accuracy(config: TrainConfig, path: Path) -> float:
     """Train; test accuracy of the last epoch."""
     train, valid, test = (load_split(config.data, split, config.model) for split in ("train", "valid", "test"))
     run = RunFolder(path)
-    fit(ClassifierTask(config, train, valid), config, to_dict(config), run)
+    if not fit(ClassifierTask(config, train, valid), config, to_dict(config), run).finished:
+        sys.exit(130)
     return report(run, config, test, torch.device("cpu"))["last"]["test_accuracy"]
 
 

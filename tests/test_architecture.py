@@ -85,6 +85,11 @@ def test_importing_loads_neither_kernels_nor_programs():
     assert python(f"import sys, fsvae_tcja; print([m for m in {heavy} if m in sys.modules])").strip() == "[]"
 
 
+def test_scoring_loads_neither_torch_fidelity_nor_torchvision():
+    heavy = "('triton', 'numba', 'matplotlib', 'sklearn', 'tensorboard', 'torchvision', 'torch_fidelity')"
+    assert python(f"import sys, eval.cli; print([m for m in {heavy} if m in sys.modules])").strip() == "[]"
+
+
 def test_model_runs_without_triton_numba_cuda_and_network():
     program = """
 import socket, sys

@@ -25,6 +25,7 @@ from fsvae_tcja.cli import COMMANDS, main
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.configuration import from_dict
 from fsvae_tcja.runtime.data import load_images
+from fsvae_tcja.scoring import drawn_from
 from fsvae_tcja.vae.model import FSVAE
 from fsvae_tcja.vae.presets import PRESETS
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
@@ -503,6 +504,12 @@ def test_score_takes_a_run_a_checkpoint_and_the_images_they_draw(run, autoencode
     assert values[0] > 0
 
 
+def test_what_is_scored_of_a_checkpoint_is_what_sample_draws(run):
+    model = load(run)
+    batches = drawn_from(model, 3, "a model").batches(7, 20)
+    assert torch.equal(torch.cat([images for _, images in batches]), model.sample(20, seed=3))
+
+
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     """An untrained classifier of the domain scores."""
@@ -528,6 +535,18 @@ def test_score_takes_a_checkpoint_as_reference(run, autoencoder, tmp_path):
     near, also_near, far, also_far = values.values()
     assert near - also_near == far - also_far == 0  # the run folder and its checkpoint are one reference
     assert 0 < near.value < 0.1 * far.value
+
+
+@pytest.mark.parametrize("args", [("--while-training",), ("runs/mnist", "--while-training")])
+def test_scores_while_training_are_asked_of_train(fails, args):
+    assert "are asked of `fsvae-tcja train PRESET --score-every EPOCHS ...`" in fails("score", *args)
+
+
+def test_wrong_settings_of_score(run, autoencoder, fails):
+    network = ["--networks.autoencoder", autoencoder, "--reference", "digits", "--n-images", "80"]
+    for seed in (-1, 2**63):
+        assert f"seed must be in 0..2^63 - 1, found {seed}" in fails("score", run, "--seed", seed, *network)
+    assert "give its path (--networks.autoencoder" in fails("score", run, "--n-images", 80, "--reference", "digits")
 
 
 def test_help_of_score_points_to_scores_while_training(capsys):
@@ -625,7 +644,10 @@ def test_a_new_run_does_not_remember(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--score-every", "1"], "FAD looks through an autoencoder: give its path, or make one: python -m eval train"),
+        (
+            ["--score-every", "1"],
+            "(--networks.autoencoder; while training --autoencoder), or make one: python -m eval train-fad",
+        ),
         (
             ["--score-every", "-1"],
             "--score-every must say how many epochs lie between two scores, or 0 for none; found",

@@ -57,6 +57,7 @@ class FrameCache:
 
         Raises:
             ValueError: the recording is damaged or does not make T frames; the message names the file.
+            OSError: its frames are to be kept, and the folder cannot be written.
         """
         frames = self._load(self.entry(recording))
         return self._make(recording, self.read(recording.path)) if frames is None else frames
@@ -65,16 +66,11 @@ class FrameCache:
         """Make the entries that are missing, with a progress bar; a file of several recordings is read once.
 
         Raises:
-            OSError: the folder cannot be written.
-            ValueError: as `get`.
+            OSError, ValueError: as `get`.
         """
         missing = [recording for recording in recordings if not self.entry(recording).is_file()]
         if not missing:
             return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OSError(f"frames cannot be kept in {self.folder} ({error}); name another folder (cache=)") from error
         missing.sort(key=lambda recording: recording.path)
         interval = 0.5 if sys.stderr.isatty() else 15
         with tqdm(total=len(missing), desc=title, unit="recording", mininterval=interval) as bar:
@@ -90,8 +86,14 @@ class FrameCache:
         except ValueError as error:
             part = "" if recording.start is None else f", {recording.start} to {recording.end} microseconds"
             raise ValueError(f"{recording.path}{part}: {error}") from None
-        with replacing(self.entry(recording)) as temporary:
-            temporary.write_bytes(zlib.compress(frames.astype("<i2").tobytes()))
+        try:
+            with replacing(self.entry(recording)) as temporary:
+                temporary.write_bytes(zlib.compress(frames.astype("<i2").tobytes()))
+        except OSError as error:
+            raise OSError(
+                f"frames cannot be kept in {self.folder} ({error}); point --data-root (root=, or cache=) to a folder "
+                "that can be written"
+            ) from error
         return frames
 
     def _load(self, entry: Path) -> np.ndarray | None:

@@ -51,6 +51,8 @@ def labels_of(trial: Path) -> Path:
 def read_labels(trial: Path) -> list[Recording]:
     """The gestures of one recording by its table `class,startTime_usec,endTime_usec`, classes counted from 1.
 
+    Their group is the subject, by the file's name: user01_led.aedat is of user01.
+
     Raises:
         ValueError: a damaged table, a class outside 1..11, or a gesture that ends before it starts.
     """
@@ -70,7 +72,8 @@ def read_labels(trial: Path) -> list[Recording]:
             raise ValueError(f"{path}, line {number}: the class must be in 1..{len(CLASSES)}, found {label}")
         if not 0 <= start < end:
             raise ValueError(f"{path}, line {number}: expected 0 <= start < end, found {start} and {end}")
-        gestures.append(Recording(trial, f"{trial.name}#{len(gestures)}", label - 1, start, end))
+        name, subject = f"{trial.name}#{len(gestures)}", trial.stem.partition("_")[0]
+        gestures.append(Recording(trial, name, label - 1, start, end, subject))
     if not gestures:
         raise ValueError(f"{path} names no gesture")
     return gestures

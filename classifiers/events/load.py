@@ -3,13 +3,15 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from fsvae_tcja.runtime.data import data_root
 
-from ..splits import validation_split
+from ..splits import validation_groups, validation_split
 from .cache import FrameCache
 from .dataset import EventFrames
 from .frames import SliceBy
+from .recording import Recording
 from .sources import EVENT_SETS
 from .synthetic import SYNTHETIC_SET, write_synthetic_set
 
@@ -45,7 +47,8 @@ def load_events(
         T: frames of a recording.
         by: slices of equal event "count" or equal "time", see `to_frames`.
         root: folder of the data sets, see `data_root`.
-        valid: part of each class of the training split that becomes the split "valid", see `validation_split`.
+        valid: part of each class of the training split that becomes the split "valid", see `validation_split`; of
+            dvs128 part of its subjects, see `validation_groups`.
         seed: of that choice.
         cache: folder of the frames; by default .cache/events below the root.
 
@@ -65,10 +68,18 @@ def load_events(
     parts = events.find(name, root)
     recordings = parts.test
     if split != "test":
-        labels = torch.tensor([recording.label for recording in parts.train])
-        train, held = validation_split(labels, valid, seed)
+        train, held = _hold_out(parts.train, valid, seed)
         recordings = [parts.train[i] for i in (held if split == "valid" else train)]
     folder = Path(cache) if cache else root / ".cache" / "events"
     frames = FrameCache(folder / f"{name}-T{T}-{by}", events.read, T, by, events.size)
     frames.fill(recordings, f"{name}, {split}: reading")
     return EventFrames(name, split, recordings, parts.class_names, frames)
+
+
+def _hold_out(recordings: list[Recording], fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Indices (train, valid): whole groups where there are groups, so that no subject is in both."""
+    groups = [recording.group for recording in recordings if recording.group is not None]
+    if groups:
+        assert len(groups) == len(recordings)
+        return validation_groups(groups, fraction, seed)
+    return validation_split(torch.tensor([recording.label for recording in recordings]), fraction, seed)

@@ -12,13 +12,14 @@ EVENT = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.in
 
 @dataclass(frozen=True)
 class Recording:
-    """A labelled recording: a file, or the part start <= t < end of it, in microseconds."""
+    """A labelled recording: a file, or the part start <= t < end of it, in microseconds. `group`: whose it is."""
 
     path: Path
     name: str
     label: int
     start: int | None = None
     end: int | None = None
+    group: str | None = None
 
     def cut(self, events: np.ndarray) -> np.ndarray:
         """The part of the file's events that belongs to this recording."""

@@ -34,15 +34,19 @@ class EventSet:
         folders: where its files may lie below the data root; the first is where we expect them.
         page: where it is published.
         size: (H, W) of the sensor.
+        classes: how many there are.
         read: events of a file.
         parts: the recordings in a folder; raises ValueError or FileNotFoundError.
+        directed: whether a mirrored or turned recording is one of another class.
     """
 
     folders: tuple[str, ...]
     page: str
     size: tuple[int, int]
+    classes: int
     read: Callable[[Path], np.ndarray]
     parts: Callable[[Path], Parts]
+    directed: bool = False
 
     def find(self, name: str, root: Path) -> Parts:
         """The recordings of the set called `name` below `root`.
@@ -127,13 +131,16 @@ EVENT_SETS: dict[str, EventSet] = {
         ("DvsGesture", "DVS128Gesture/extract/DvsGesture"),
         "https://research.ibm.com/interactive/dvsgesture/ (DvsGesture.tar.gz)",
         (128, 128),
+        len(gestures.CLASSES),
         read_aedat3,
         _gestures,
+        directed=True,
     ),
     "cifar10dvs": EventSet(
         ("CIFAR10DVS", "CIFAR10DVS/extract"),
         "https://figshare.com/articles/dataset/CIFAR10-DVS_New/4724671 (airplane.zip ... truck.zip)",
         (128, 128),
+        len(CIFAR10_CLASSES),
         read_aedat2,
         partial(_class_folders, CIFAR10_CLASSES, ".aedat"),
     ),
@@ -141,6 +148,7 @@ EVENT_SETS: dict[str, EventSet] = {
         ("NCALTECH101/Caltech101", "NCaltech101/extract/Caltech101"),
         "https://www.garrickorchard.com/datasets/n-caltech101 (Caltech101.zip)",
         (180, 240),
+        101,
         read_atis,
         partial(_class_folders, 101, ".bin"),
     ),
@@ -148,10 +156,17 @@ EVENT_SETS: dict[str, EventSet] = {
         ("NMNIST", "NMNIST/extract"),
         "https://www.garrickorchard.com/datasets/n-mnist (Train.zip, Test.zip)",
         (34, 34),
+        len(DIGITS),
         read_atis,
         partial(_split_folders, DIGITS),
     ),
     "synthetic-events": EventSet(
-        (SYNTHETIC_FOLDER,), "nowhere: it is drawn", (34, 34), read_atis, partial(_split_folders, DIRECTIONS)
+        (SYNTHETIC_FOLDER,),
+        "nowhere: it is drawn",
+        (34, 34),
+        len(DIRECTIONS),
+        read_atis,
+        partial(_split_folders, DIRECTIONS),
+        directed=True,
     ),
 }

@@ -1,5 +1,6 @@
 """The spiking layer: transform, norm, attention and neuron in a row."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Literal
 
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from . import backend as backends
-from .kernels.norm_lif import norm_lif
+from .kernels.norm_lif import norm_lif, norm_lif_sum
 from .kernels.transform import transform
 from .lif import LIF
 from .norm import TDBatchNorm
@@ -61,15 +62,31 @@ class SpikingLayer(nn.Module):
         """The same x [N, ...] at each of T steps -> spikes [T, N, ...]; transform and norm are computed once."""
         return self._sequence(x.unsqueeze(0), steps, None)
 
+    def summed(self, x: Tensor, coefficients: Tensor) -> Tensor:
+        """The sum over time of coefficients [T] times `forward(x)`, x [T, N, ...] -> [N, ...].
+
+        In the type of the coefficients. The fused kernels write no spikes for it.
+        """
+        return self._checkpointed(self._summed, x, coefficients)
+
     def _sequence(self, x: Tensor, steps: int, batch_statistics: bool | None) -> Tensor:
+        return self._checkpointed(self._run, x, steps, batch_statistics)
+
+    def _checkpointed(self, run: Callable[..., Tensor], *args) -> Tensor:
         if not (self.checkpoint and torch.is_grad_enabled()):
-            return self._run(x, steps, batch_statistics)
+            return run(*args)
         contexts = lambda: (nullcontext(), self.norm.untracked())  # noqa: E731
-        return checkpoint(self._run, x, steps, batch_statistics, use_reentrant=False, context_fn=contexts)
+        return checkpoint(run, *args, use_reentrant=False, context_fn=contexts)
 
     def _run(self, x: Tensor, steps: int, batch_statistics: bool | None) -> Tensor:
-        spikes = (self._fused if self._is_fused(x) else self._naive)(x, steps, batch_statistics)
-        return spikes if self.attention is None or self._gated else self.attention(spikes)
+        return (self._fused if self._is_fused(x) else self._naive)(x, steps, batch_statistics)
+
+    def _summed(self, x: Tensor, coefficients: Tensor) -> Tensor:
+        if not self._is_fused(x):
+            spikes = self._naive(x, len(x), None)
+            return (coefficients.view(-1, *(1,) * (spikes.dim() - 1)) * spikes).sum(0)
+        y = transform(self.transform, x)
+        return norm_lif_sum(y, self.norm, self.neuron.params, coefficients, **self._attended, bias=self.transform.bias)
 
     def _is_fused(self, x: Tensor) -> bool:
         return backends.choose(x.device.type, x.dtype, self.neuron.backend) != "reference"
@@ -78,11 +95,20 @@ class SpikingLayer(nn.Module):
     def _gated(self) -> bool:
         return self.attention is not None and self.placement == "current"
 
+    @property
+    def _attended(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """What the attention does, as `norm_lif` takes it."""
+        if self.attention is None:
+            return {}
+        return {"gate" if self._gated else "weight": self.attention.gate}
+
     def _naive(self, x: Tensor, steps: int, batch_statistics: bool | None) -> Tensor:
         current = self.norm(self.transform(x.flatten(0, 1)), steps // len(x), batch_statistics)
         current = current.unflatten(0, x.shape[:2])
         current = current.expand(steps, *current.shape[1:])
-        return self.neuron(self.attention(current) if self._gated else current)[0]
+        if self.attention is None:
+            return self.neuron(current)[0]
+        return self.neuron(self.attention(current))[0] if self._gated else self.attention(self.neuron(current)[0])
 
     def _fused(self, x: Tensor, steps: int, batch_statistics: bool | None) -> Tensor:
         return norm_lif(
@@ -91,7 +117,7 @@ class SpikingLayer(nn.Module):
             self.neuron.params,
             steps=steps,
             bias=self.transform.bias,
-            gate=self.attention.gate if self._gated else None,
+            **self._attended,
             batch_statistics=batch_statistics,
         )[0]
 

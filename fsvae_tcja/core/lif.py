@@ -102,7 +102,7 @@ def lif(
     _check_state(v, x[0])
     if backends.choose(x.device.type, x.dtype, backend) == "reference":
         return reference.lif(x, _state(v, x[0]), params)
-    return register.lif(x, None, None, None, v, len(x), params.constants, params.surrogate.kind)
+    return register.lif(x, None, None, None, None, v, len(x), params.constants, params.surrogate.kind)
 
 
 def lif_step(

@@ -39,7 +39,7 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is truncated, pickled, or not written by this package.
+        ValueError: the file is truncated, damaged, pickled, or not written by this package.
     """
     path = Path(path)
     if not path.is_file():
@@ -54,7 +54,20 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
         raise ValueError(
             f"{path} has no {KEY} metadata: it was not written by this package; expected one of its checkpoints"
         )
-    return tensors, json.loads(story)
+    return tensors, _parsed(path, story)
+
+
+def _parsed(path: Path, text: str) -> dict[str, Any]:
+    try:
+        story = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the {KEY} metadata of {path} are damaged ({error}); fetch or save it anew") from error
+    if not isinstance(story, dict):
+        raise ValueError(
+            f"the {KEY} metadata of {path} are damaged (found {type(story).__name__}, expected names and values); "
+            "fetch or save it anew"
+        )
+    return story
 
 
 def read_story(path: str | Path) -> dict[str, Any]:

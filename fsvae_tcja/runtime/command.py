@@ -20,11 +20,11 @@ class RunOptions:
     """Where a run reads and writes, and on what it runs. Not part of the configuration."""
 
     out: Path | None = None
-    """Run folder; by default runs/PRESET."""
+    """Run folder; by default one named like the preset, which --dry-run shows."""
     data_root: Path | None = None
     """Folder of the data sets; by default $FSVAE_TCJA_DATA, else ./data."""
     download: bool = False
-    """Fetch missing data."""
+    """Fetch missing sets of images; recordings of events are never fetched."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     dry_run: bool = False

@@ -94,22 +94,28 @@ def batches(
         collate_fn=_as_is,
         num_workers=num_workers,
         generator=generator,
-        worker_init_fn=_leave_interrupts_alone,
+        worker_init_fn=_leave_the_group,
     )
     return _plain_errors(loader)
 
 
-def _leave_interrupts_alone(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; only the training loop answers it."""
+def _leave_the_group(worker: int) -> None:
+    """Ctrl-C and the SIGTERM of `timeout` reach every process of a group; only the training loop answers them.
+
+    SIGTERM is not ignored: by it DataLoader ends its workers. If their parent was killed they end within 5 seconds.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.name == "posix":
+        os.setpgrp()
 
 
 def _plain_errors(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches; an error in a worker without the traceback that DataLoader puts around it."""
     try:
         yield from loader
-    except ValueError as error:
-        raise ValueError(str(error).rsplit("ValueError: ", 1)[-1].strip()) from None
+    except (ValueError, OSError) as error:
+        message = str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip()
+        raise (OSError if isinstance(error, OSError) else ValueError)(message) from None
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -283,7 +283,7 @@ def fit(
                 evaluated = task.end_of_epoch(epoch + 1, run)
                 run.log(step, epoch + 1, evaluated)
                 told = ", ".join(f"{name} {value:.4g}" for name, value in evaluated.items())
-                bar.write(f"epoch {epoch + 1}/{config.epochs}: {told}", file=sys.stderr)
+                bar.write(f"epoch {epoch + 1}/{config.epochs}" + (f": {told}" if told else ""), file=sys.stderr)
             _save(task, optimizer, scaler, means, description, run, step)
             saved = time.monotonic()
             if stop:

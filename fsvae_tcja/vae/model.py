@@ -55,33 +55,34 @@ class Readout(nn.Module):
     """Spikes of the last block -> image, through the last convolution (no norm, no neuron).
 
     "membrane": tanh(sum_t 0.8^(T-1-t) y_t), a LIF that never fires. "mean": tanh(mean_t y_t). Both are linear in y and
-    so is the convolution: the sum over time is taken before it, for a T-th of the work.
+    so is the convolution: the sum over time, with these `coefficients`, is taken before it, for a T-th of the work.
     "tcja": tanh(sum_t F_t y_t) with the TCJA gate F of the output sequence y.
+
+    All in float32 whatever the spikes are stored in: it is a membrane.
     """
 
     def __init__(self, config: FSVAEConfig) -> None:
         super().__init__()
         self.conv = nn.ConvTranspose2d(config.channels[0], config.in_channels, 3, 1, 1)
-        self.attention = None
-        if config.readout == "tcja":
+        self.linear = config.readout != "tcja"
+        if self.linear:
+            steps = torch.arange(config.T - 1, -1, -1)
+            weights = READOUT_DECAY**steps if config.readout == "membrane" else torch.full((config.T,), 1 / config.T)
+            self.register_buffer("coefficients", weights, persistent=False)
+        else:
             self.attention = TCJA(config.T, config.in_channels, **READOUT_KERNELS)
-            return
-        steps = torch.arange(config.T - 1, -1, -1)
-        weights = READOUT_DECAY**steps if config.readout == "membrane" else torch.full((config.T,), 1 / config.T)
-        self.register_buffer("coefficients", weights, persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x [T, N, C, H, W] -> images [N, C_in, H, W] in [-1, 1]."""
-        with torch.autocast(x.device.type, enabled=False):  # a membrane: float32 whatever the spikes are stored in
-            return self._read(x.to(self.conv.weight.dtype))
+    def of_sum(self, x: Tensor) -> Tensor:
+        """Linear: spikes summed over time with the coefficients [N, C, H, W] -> images [N, C_in, H, W] in [-1, 1]."""
+        with torch.autocast(x.device.type, enabled=False):
+            y = nn.functional.conv_transpose2d(x, self.conv.weight, padding=1)
+            return torch.tanh(y + self.conv.bias[:, None, None] * self.coefficients.sum())
 
-    def _read(self, x: Tensor) -> Tensor:
-        if self.attention is not None:
-            y = self.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    def of_sequence(self, x: Tensor) -> Tensor:
+        """ "tcja": spikes [T, N, C, H, W] -> images [N, C_in, H, W] in [-1, 1]."""
+        with torch.autocast(x.device.type, enabled=False):
+            y = self.conv(x.flatten(0, 1).to(self.conv.weight.dtype)).unflatten(0, x.shape[:2])
             return torch.tanh(self.attention(y).sum(0))
-        summed = torch.tensordot(self.coefficients.to(x.dtype), x.movedim(2, -1), dims=1).movedim(-1, 1)  # [N, C, H, W]
-        y = nn.functional.conv_transpose2d(summed, self.conv.weight, padding=1)
-        return torch.tanh(y + self.conv.bias[:, None, None] * self.coefficients.sum())
 
 
 class Decoder(nn.Module):
@@ -104,10 +105,13 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """z [T, N, L] -> images [N, C, H, W] in [-1, 1]."""
+        *blocks, last = self.blocks
         x = self.from_latent(z).unflatten(2, (-1, 2, 2))  # [T, N, C, 2, 2]
-        for block in self.blocks:
+        for block in blocks:
             x = block(x)
-        return self.readout(x)
+        if self.readout.linear:
+            return self.readout.of_sum(last.summed(x, self.readout.coefficients))
+        return self.readout.of_sequence(last(x))
 
 
 class FSVAE(nn.Module):

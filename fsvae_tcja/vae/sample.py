@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+
+from .philox import integers
 
 if TYPE_CHECKING:
     from .model import FSVAE
@@ -38,11 +39,10 @@ def evaluated(model: nn.Module) -> Iterator[None]:
 
 
 def picks(model: FSVAE, seed: int, first: int, n: int) -> Tensor:
-    """The random picks [T, n, L] of images first..first+n-1: image i owns the Philox stream of key (seed, i)."""
+    """The random picks [T, n, L] of images first..first+n-1, on the model's device: image i owns stream (seed, i)."""
     c = model.config
-    streams = (np.random.Generator(np.random.Philox(key=[seed, i])) for i in range(first, first + n))
-    drawn = np.stack([stream.integers(c.k, size=(c.T, c.latent)) for stream in streams], axis=1)
-    return torch.from_numpy(drawn)
+    drawn = integers(c.k, seed, first, n, c.T * c.latent, next(model.parameters()).device)
+    return drawn.view(n, c.T, c.latent).transpose(0, 1)
 
 
 def stream(

@@ -4,7 +4,7 @@
 
 FOLDER: the folder src/ of a checkout of ridgerchu/TCJA; its neurons are switched from CuPy to the PyTorch backend that
 it brings along, nothing else is changed. Without it only ours is measured. Parity comes first: with the same weights
-both give the same outputs and the same gradient of every parameter. Random event counts, T = 20, 128x128, SMSE, Adam.
+both give the same outputs and gradients. Random event counts, T = 20, 128x128, SMSE, Adam.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 
 import torch
-from programs import Program, paired
+from programs import Program, in_turns
 from timing import machine, multiply_rate
 from torch import Tensor, nn
 
@@ -20,6 +20,7 @@ from classifiers.layers import TimeDropout
 from classifiers.losses import smse
 from classifiers.model import SpikingClassifier
 from classifiers.nets import NETS
+from fsvae_tcja.core import LIF
 from fsvae_tcja.core.memory import keep_freed_memory
 
 CONFIG = NETS["dvs128"]
@@ -52,10 +53,11 @@ def wake(model: nn.Module) -> None:
             nn.init.uniform_(p, -bound, 1.05 * bound)
 
 
-def parity(ours: nn.Module, theirs: nn.Module) -> None:
-    """Outputs and gradients of the same weights, in float64; assertion errors otherwise.
+def parity(ours: SpikingClassifier, theirs: nn.Module) -> None:
+    """Outputs and gradients of the same weights; assertion errors otherwise.
 
-    In float32 the order of sums inside a convolution moves currents by an ulp and flips spikes, more at each layer.
+    In float64 they must be equal. In float32 the order of sums moves currents by an ulp and flips spikes, more at each
+    layer: our kernels, which are what is timed, may stray from float64 as far as the plain PyTorch reference does.
     """
     torch.manual_seed(0)
     ours.double(), theirs.double(), wake(ours)
@@ -64,20 +66,36 @@ def parity(ours: nn.Module, theirs: nn.Module) -> None:
     for module in [*ours.modules(), *theirs.modules()]:
         if isinstance(module, TimeDropout) or type(module).__name__ == "MultiStepDropout":
             module.eval()
-    x, labels = frames(1).double(), torch.tensor([3])
-    rates, votes = ours(x).mean(0), theirs(x.transpose(0, 1))
-    assert 0.05 < rates.mean() < 0.95, f"no proof: mean rate {rates.mean():.3f}"
-    target = nn.functional.one_hot(labels, CONFIG.classes).double()
-    here = torch.autograd.grad(smse(rates[None], labels), list(ours.parameters()))
-    there = torch.autograd.grad(nn.functional.mse_loss(votes, target), list(theirs.parameters()))
-    gradients = max(((a - b).norm() / b.norm()).item() for a, b in zip(here, there, strict=True))
-    outputs = (rates - votes).abs().max().item()
-    ours.float(), theirs.float()
-    single = (ours(x.float()).mean(0) - rates).abs().max().item()
-    print(f"parity, mean rate {rates.mean():.3f}: outputs to {outputs:.0e}, gradients to {gradients:.0e} (float64);")
-    print(f"  what is timed, our float32 kernels, against it: outputs to {single:.0e}")
-    assert outputs < 1e-9 and gradients < 1e-9 and single < 0.1
-    ours.train(), theirs.train()
+    x = frames(1).double()
+    exact = outputs_and_gradient(ours, lambda: ours(x).mean(0))
+    same = outputs_and_gradient(theirs, lambda: theirs(x.transpose(0, 1)))
+    rate = exact[0].mean()
+    assert 0.05 < rate < 0.95, f"no proof: mean rate {rate:.3f}"
+    outputs, gradient = ((a - b).abs().max() / b.abs().max() for a, b in zip(exact, same, strict=True))
+    print(f"parity in float64, mean rate {rate:.3f}: outputs to {outputs:.0e}, gradient to {gradient:.0e}")
+    assert outputs < 1e-9 and gradient < 1e-9
+    ours.float()
+    fused = stray(outputs_and_gradient(ours, lambda: ours(x.float()).mean(0)), exact)
+    for module in ours.modules():
+        if isinstance(module, LIF):
+            module.backend = "reference"
+    plain = stray(outputs_and_gradient(ours, lambda: ours(x.float()).mean(0)), exact)
+    print("float32 against float64, rates on average and 1 - cosine of the gradient:")
+    print(f"  kernels {fused[0]:.4f}, {fused[1]:.3f}; reference {plain[0]:.4f}, {plain[1]:.3f}")
+    assert all(a < 2 * b + 1e-3 for a, b in zip(fused, plain, strict=True))
+
+
+def outputs_and_gradient(model: nn.Module, run: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+    """Rates [1, 11] and the gradient of all parameters as one vector, in float64."""
+    rates = run()
+    gradients = torch.autograd.grad(smse(rates[None], torch.tensor([3])), list(model.parameters()))
+    return rates.detach().double(), torch.cat([g.flatten() for g in gradients]).double()
+
+
+def stray(found: tuple[Tensor, Tensor], exact: tuple[Tensor, Tensor]) -> tuple[float, float]:
+    """Mean difference of the rates; 1 - cosine of the gradients."""
+    cosine = torch.cosine_similarity(found[1], exact[1], dim=0)
+    return (found[0] - exact[0]).abs().mean().item(), 1 - cosine.item()
 
 
 def trainer(model: nn.Module, run: Callable[[Tensor], Tensor], batch: int) -> dict[str, Callable[[], None]]:
@@ -93,15 +111,10 @@ def trainer(model: nn.Module, run: Callable[[Tensor], Tensor], batch: int) -> di
     return {"train": train}
 
 
-def ours(batch: int, precision: str = "fp32") -> dict[str, Callable[[], None]]:
+def ours(batch: int) -> dict[str, Callable[[], None]]:
     keep_freed_memory()  # as fsvae-tcja does
     model = SpikingClassifier(CONFIG)
-
-    def run(x: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            return model(x).float().mean(0)
-
-    return trainer(model, run, batch)
+    return trainer(model, lambda x: model(x).mean(0), batch)
 
 
 def theirs(batch: int, folder: str) -> dict[str, Callable[[], None]]:
@@ -131,7 +144,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     print(machine())
-    makers = {"ours": (ours, (options.batch,)), "ours, bf16": (ours, (options.batch, "bf16"))}
+    makers = {"ours": (ours, (options.batch,))}
     if options.published:
         parity(SpikingClassifier(CONFIG), published(options.published))
         makers["published"] = (theirs, (options.batch, options.published))
@@ -139,7 +152,7 @@ def main() -> None:
         print("published program: left out, no --published FOLDER")
     floor = flop(options.batch) / multiply_rate()
     programs = {name: Program(*maker) for name, maker in makers.items()}
-    answers = paired(programs, "train", options.rounds, warm=2)
+    answers = in_turns(programs, "train", options.rounds, warm=2)
     for program in programs.values():
         program.close()
     print(f"training step, T = {CONFIG.T}, batch {options.batch}, 128x128; medians of {options.rounds} paired rounds")

@@ -3,27 +3,26 @@
     python tests/benchmarks/bench_training.py [--authors FOLDER]
 
 FOLDER: a checkout of kamata1729/FullySpikingVAE, whose model runs on the CPU as it is; without it only ours is
-measured. Ours is the mnist preset, with TCJA (--no-tcja: without); theirs has none. Parity comes first: without TCJA
-both have the same number of parameters (that they compute the same, tests/vae/test_golden.py shows).
+measured. Ours is the mnist preset, with TCJA (--no-tcja: without); theirs has none. Parity comes first: their model,
+imported into ours without TCJA, gives the same images and loss in eval mode (that training computes the same,
+tests/vae/test_golden.py shows).
 
 Each program runs in a process of its own, set up as it sets itself up, and they take turns.
 """
 
 import argparse
-import multiprocessing
 import os
-import random
-import statistics
 import sys
-import time
-from collections.abc import Callable
+import tempfile
 
 import torch
+from programs import Calls, Program, in_turns
 from timing import copy_bandwidth, machine, multiply_rate
 
 from fsvae_tcja import FSVAE, FSVAEConfig
 from fsvae_tcja.core.memory import keep_freed_memory
 from fsvae_tcja.vae.config import TCJAConfig
+from fsvae_tcja.vae.interop import import_fsvae2022
 from fsvae_tcja.vae.losses import losses
 from fsvae_tcja.vae.presets import preset
 
@@ -36,7 +35,7 @@ def config(steps: int, tcja: bool) -> FSVAEConfig:
     return FSVAEConfig(T=steps, tcja=preset("mnist").config.model.tcja if tcja else TCJAConfig())
 
 
-def ours(steps: int, batch: int, tcja: bool, precision: str = "fp32") -> tuple[Callable, Callable]:
+def ours(steps: int, batch: int, tcja: bool, precision: str = "fp32") -> Calls:
     """A training step and the drawing of a batch."""
     keep_freed_memory()  # as fsvae-tcja train does
     model = FSVAE(config(steps, tcja))
@@ -50,11 +49,10 @@ def ours(steps: int, batch: int, tcja: bool, precision: str = "fp32") -> tuple[C
         losses(x, out.recon.float(), out.q.float(), out.p.float())["loss"].backward()
         optimiser.step()
 
-    return train, lambda: model.sample(64)
+    return {"train": train, "draw": lambda: model.sample(64)}
 
 
-def authors(folder: str, steps: int, batch: int) -> tuple[Callable, Callable]:
-    """The same of the authors' program."""
+def authors_model(folder: str, steps: int, batch: int) -> torch.nn.Module:
     sys.path.insert(0, folder)
     import global_v
 
@@ -62,10 +60,44 @@ def authors(folder: str, steps: int, batch: int) -> tuple[Callable, Callable]:
     global_v.init(settings, [0])
     from fsvae_models.fsvae import FSVAE as AuthorsFSVAE
 
-    model = AuthorsFSVAE()
-    count = sum(p.numel() for p in model.parameters())
-    same = sum(p.numel() for p in FSVAE(config(steps, False)).parameters())
-    assert count == same, f"not the same model: {count} parameters, ours {same}"
+    return AuthorsFSVAE()
+
+
+def parity(folder: str, steps: int) -> None:
+    """Their weights in both programs, in eval mode, with the same random picks: one loss, one image.
+
+    Rounding may move a membrane over its threshold, and with it some pixels.
+
+    Raises:
+        SystemExit: they compute something else.
+    """
+    torch.manual_seed(0)
+    batch = 16
+    theirs, x = authors_model(folder, steps, batch), images(batch)
+    sequence = x.unsqueeze(-1).repeat(1, 1, 1, 1, steps)
+    with torch.no_grad():
+        for module in theirs.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.momentum = 1.0  # the running statistics become those of one batch
+        theirs.train()(sequence)
+        torch.manual_seed(1)
+        recon, q, p, z = theirs.eval()(sequence)
+        torch.manual_seed(1)
+        choice = torch.stack([torch.randint(20, (batch * 128,)).view(batch, 128) for _ in range(steps)])
+        with tempfile.TemporaryDirectory() as path:
+            torch.save(theirs.state_dict(), f"{path}/theirs.pth")
+            out = import_fsvae2022(f"{path}/theirs.pth")(x, choice=choice)
+        loss = theirs.loss_function_mmd(x, recon, q, p)["loss"].item()
+        mine = losses(x, out.recon, out.q, out.p)["loss"].item()
+    rate, moved = z.mean().item(), ((out.recon - recon).abs() > 1e-4).float().mean().item()
+    print(f"parity: loss {mine:.6f}, theirs {loss:.6f}; {moved:.0e} of the pixels differ; {rate:.2f} spikes a latent step")
+    if not (0.01 < rate < 0.99 and abs(mine - loss) < 1e-4 * loss and moved < 0.01):
+        raise SystemExit("nothing is timed: the two programs do not compute the same")
+
+
+def authors(folder: str, steps: int, batch: int) -> Calls:
+    """The same of the authors' program."""
+    model = authors_model(folder, steps, batch)
     optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
     x = images(batch)
 
@@ -81,7 +113,7 @@ def authors(folder: str, steps: int, batch: int) -> tuple[Callable, Callable]:
         with torch.no_grad():
             model.sample(64)
 
-    return train, draw
+    return {"train": train, "draw": draw}
 
 
 def operations(steps: int, batch: int) -> float:
@@ -109,53 +141,6 @@ def operations(steps: int, batch: int) -> float:
     return 3 * drawn + total
 
 
-def resident(field: str) -> float:
-    """MB of this process: VmRSS, now, or VmHWM, at most so far (Linux)."""
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith(field)) / 1024
-
-
-def serve(connection, maker: Callable, arguments: tuple, threads: int, cpu_time: bool) -> None:
-    """Run "train" or "draw" when asked; answer with the seconds and the MB that the process grew by at most."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    clock = time.process_time if cpu_time else time.perf_counter
-    train, draw = maker(*arguments)
-    before = resident("VmRSS")
-    while (order := connection.recv()) is not None:
-        began = clock()
-        (train if order == "train" else draw)()
-        connection.send((clock() - began, resident("VmHWM") - before))
-
-
-class Program:
-    """A training program in its own process."""
-
-    def __init__(self, maker: Callable, arguments: tuple, cpu_time: bool) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.connection, other = context.Pipe()
-        setting = other, maker, arguments, torch.get_num_threads(), cpu_time
-        self.process = context.Process(target=serve, args=setting, daemon=True)
-        self.process.start()
-
-    def __call__(self, order: str) -> tuple[float, float]:
-        self.connection.send(order)
-        return self.connection.recv()
-
-    def close(self) -> None:
-        self.connection.send(None)
-        self.process.join()
-
-
-def paired(programs: dict[str, Program], order: str, rounds: int) -> dict[str, tuple[float, float]]:
-    """Median seconds and the memory of each program after some rounds in random order; the first does not count."""
-    answers = {name: [program(order)] for name, program in programs.items()}
-    for _ in range(rounds):
-        for name in random.sample(list(programs), len(programs)):
-            answers[name].append(programs[name](order))
-    return {name: (statistics.median(s for s, _ in a[1:]), a[-1][1]) for name, a in answers.items()}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--authors", help="folder of the authors' program")
@@ -177,13 +162,16 @@ def main() -> None:
         longer: (ours, (2 * steps, batch, tcja)),
     }
     if arguments.authors:
+        parity(arguments.authors, steps)
         makers["authors"] = (authors, (arguments.authors, steps, batch))
     else:
         print("authors' program: left out, no --authors FOLDER")
     rate, bandwidth, floor = multiply_rate(), copy_bandwidth(), operations(steps, batch)
     programs = {name: Program(*maker, arguments.cpu_time) for name, maker in makers.items()}
-    training = paired(programs, "train", arguments.rounds)
-    drawing = paired({name: p for name, p in programs.items() if name in ("ours", "authors")}, "draw", arguments.rounds)
+    training = in_turns(programs, "train", arguments.rounds)
+    drawing = in_turns(
+        {name: p for name, p in programs.items() if name in ("ours", "authors")}, "draw", arguments.rounds
+    )
     for program in programs.values():
         program.close()
     unit = ", CPU seconds" if arguments.cpu_time else ""

@@ -49,13 +49,13 @@ class Program:
         self.process.join()
 
 
-def paired(programs: dict[str, Program], order: str, rounds: int, warm: int = 1) -> dict[str, tuple[float, float]]:
+def in_turns(programs: dict[str, Program], order: str, rounds: int, warm: int = 1) -> dict[str, tuple[float, float]]:
     """Median seconds and the memory of each program over some rounds in random order, after `warm` calls each."""
-    answers = {name: [] for name in programs}
+    answers, order_of = {name: [] for name in programs}, random.Random(0)
     for program in programs.values():
         for _ in range(warm):
             program(order)
     for _ in range(rounds):
-        for name in random.sample(list(programs), len(programs)):
+        for name in order_of.sample(list(programs), len(programs)):
             answers[name].append(programs[name](order))
     return {name: (statistics.median(s for s, _ in a), a[-1][1]) for name, a in answers.items()}

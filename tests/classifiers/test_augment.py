@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from classifiers.augment import Augment, _cutout, _drop, _mixup, _roll, _rotate, augment
+from classifiers.augment import Augment, _cutout, _drop, _mixup, _roll, _rotate, augment, check_fit
 
 EVERY = {"flip": True, "rotate": 20.0, "roll": 3, "cutout": 4, "mixup": 0.5}
 
@@ -222,3 +222,16 @@ def test_wrong_inputs():
     for settings in ({"roll": 10}, {"cutout": 10}):
         with pytest.raises(ValueError, match="roll and cutout must fit into 9 x 12 pixels"):
             run(Augment(**settings), images())
+    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.2, found 0 to 3"):
+        augment(Augment(), images(4), torch.arange(4), 3, seeded())
+
+
+def test_directions_are_neither_mirrored_nor_turned():
+    for settings, message in (
+        ({"flip": True}, "flip makes left of right, which are classes of this data set; set it to False"),
+        ({"rotate": 45.0}, "rotate must be below 45 degrees, found 45.0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check_fit(Augment(**settings), (34, 34), events=True, directed=True)
+        check_fit(Augment(**settings), (34, 34), events=True)
+    check_fit(Augment(rotate=44.0, roll=5, event_drop=0.1), (34, 34), events=True, directed=True)

@@ -1,16 +1,24 @@
 import json
 import re
+import signal
+import struct
 from dataclasses import replace
 
 import pytest
 import torch
 from PIL import Image
 
+from classifiers.checkpoint import save
 from classifiers.config import ClassifierConfig
+from classifiers.evaluate import predict
 from classifiers.events.recording import make_events
+from classifiers.events.synthetic import write_synthetic
 from classifiers.events.writers import write_aedat2, write_atis
 from classifiers.files import read_inputs
+from classifiers.model import SpikingClassifier
+from classifiers.train import ClassifierTask
 from fsvae_tcja.cli import main
+from fsvae_tcja.runtime.data import to_float
 
 SMALL = ["--model.layers", "4C TCJA(2,2) MP2 6C MP2 FC20 LIF Vote2", "--model.T", "3", "--model.shape", "1", "10", "10"]
 
@@ -50,7 +58,16 @@ def test_evaluate_writes_pictures_and_tells_everything(run, capsys, tmp_path):
     out = tmp_path / "report"
     assert main(["classify", "evaluate", str(run), "--out", str(out), "--n-looked-at", "20", "--batch-size", "8"]) == 0
     told = capsys.readouterr().out
-    for part in ("digits test: accuracy", "n = 297", "firing over 24 inputs", "energy per inference", "4.6 pJ"):
+    epoch = json.loads((run / "results.json").read_text())["best_validation"]["epoch"]
+    weights = f"epoch {epoch}, best by validation"
+    for part in (
+        "digits test: accuracy",
+        f"n = 297, {weights}",
+        "no output neuron fired for",
+        "firing over 24 inputs",
+        "energy per inference",
+        "4.6 pJ",
+    ):
         assert part in told
     assert {path.name for path in out.iterdir()} == {
         "evaluation.json",
@@ -61,6 +78,9 @@ def test_evaluate_writes_pictures_and_tells_everything(run, capsys, tmp_path):
     }
     found = json.loads((out / "evaluation.json").read_text())
     assert sum(map(sum, found["confusion"])) == found["n"] == 297
+    assert found["weights"] == weights
+    totals = [sum(row) for row in found["confusion"]]
+    assert found["per_class"] == pytest.approx([row[i] / totals[i] for i, row in enumerate(found["confusion"])])
     assert found["energy"]["snn_pj"] > 0 and len(found["firing"]["layers"]) == 3
 
 
@@ -80,13 +100,138 @@ def test_without_attention_there_is_no_gate_to_draw(tmp_path):
     assert not list(out.glob("gates*"))
 
 
-def test_predict_names_classes_of_images(run, capsys, tmp_path):
+def network(folder, layers, shape=(1, 10, 10), **story):
+    """A checkpoint of a network that has learned nothing."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = SpikingClassifier(ClassifierConfig(layers, T=3, shape=shape)).eval()
+    with torch.no_grad():
+        model.layers[-1].layer.bias.copy_(torch.arange(10) % 3 / 4)
+    save(model, folder / "net.safetensors", story)
+    return model, str(folder / "net.safetensors")
+
+
+def test_predict_names_classes_of_images(capsys, tmp_path):
+    model, path = network(tmp_path, "4C MP2 FC10")
+    pixels = torch.randint(256, (2, 1, 10, 10), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    files = [str(tmp_path / f"{i}.png") for i in range(2)]
+    for file, image in zip(files, pixels, strict=True):
+        Image.fromarray(image[0].numpy()).save(file)
+    assert main(["classify", "predict", path, *files, "--top", "2"]) == 0
+    values, best = predict(model, to_float(pixels)).topk(2)  # no two are equal
+    expected = [f"{file}: {i[0]} {v[0]:.3f}, {i[1]} {v[1]:.3f}" for file, i, v in zip(files, best, values, strict=True)]
+    assert capsys.readouterr().out.splitlines() == expected
+
+
+def test_predict_and_evaluate_agree_on_equal_outputs(capsys, tmp_path):
+    model, path = network(tmp_path, "4C MP2 FC10")
+    with torch.no_grad():
+        model.layers[-1].layer.weight.zero_()
+    save(model, path, {"data": "digits"})
     Image.new("L", (10, 10)).save(tmp_path / "black.png")
-    assert main(["classify", "predict", str(run), str(tmp_path / "black.png"), "--top", "2"]) == 0
-    path, _, classes = capsys.readouterr().out.strip().partition(": ")
-    assert path == str(tmp_path / "black.png")
-    names = [text.split()[0] for text in classes.split(", ")]
-    assert len(names) == 2 and set(names) <= set("0123456789")
+    assert main(["classify", "predict", path, str(tmp_path / "black.png"), "--top", "4"]) == 0
+    assert capsys.readouterr().out.endswith("black.png: 2 0.500, 5 0.500, 8 0.500, 1 0.250\n")
+    assert main(["classify", "evaluate", path, "--out", str(tmp_path / "out"), "--n-looked-at", "1"]) == 0
+    confusion = torch.tensor(json.loads((tmp_path / "out" / "evaluation.json").read_text())["confusion"])
+    assert confusion[:, 2].sum() == 297
+
+
+def test_predict_says_that_nothing_fired(capsys, tmp_path):
+    model = SpikingClassifier(ClassifierConfig("4C MP2 FC10 LIF", T=3, shape=(1, 10, 10)))
+    with torch.no_grad():
+        model.layers[-1].transform.weight.zero_()
+    save(model, tmp_path / "silent.safetensors")
+    Image.new("L", (10, 10)).save(tmp_path / "black.png")
+    assert main(["classify", "predict", str(tmp_path / "silent.safetensors"), str(tmp_path / "black.png")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'black.png'}: no output neuron fired\n"
+
+
+def folder_of_images(folder, names="ab", n=20):
+    for i in range(n):
+        path = folder / names[i % len(names)] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (10, 10), 12 * i).save(path)
+
+
+TWO = [*SMALL[:1], "4C MP2 FC2", *SMALL[2:], "--model.classes", "2", "--batch-size", "4", "--lr", ".01"]
+
+
+def test_a_folder_is_found_from_elsewhere(tmp_path, monkeypatch, capsys):
+    folder_of_images(tmp_path / "here" / "photos")
+    monkeypatch.chdir(tmp_path / "here")
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        interrupt(patch)
+        assert (
+            main(["classify", "train", "digits", *TWO, "--data", "photos", "--epochs", "2", "--out", str(run)]) == 130
+        )
+    monkeypatch.chdir(tmp_path)
+    assert main(["classify", "train", "--resume", str(run)]) == 0
+    assert main(["classify", "evaluate", str(run), "--n-looked-at", "1"]) == 0
+    told = capsys.readouterr().out
+    assert f"test accuracy on {tmp_path / 'here' / 'photos'} (n = 2" in told and "photos test: accuracy" in told
+
+
+def interrupt(patch):
+    losses = ClassifierTask.losses
+    patch.setattr(ClassifierTask, "losses", lambda *given: (signal.raise_signal(signal.SIGINT), losses(*given))[1])
+
+
+def test_a_class_without_inputs(tmp_path, capsys):
+    """A test split that lacks one of the classes."""
+    for part, names in (("train", "ab"), ("test", "a")):
+        folder_of_images(tmp_path / "photos" / part, names)
+    run = ["classify", "train", "digits", *TWO, "--data", str(tmp_path / "photos"), "--out", str(tmp_path / "run")]
+    assert main([*run, "--epochs", "1"]) == 0
+    capsys.readouterr()
+    assert main(["classify", "evaluate", str(tmp_path / "run"), "--n-looked-at", "1"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["b", "0", "-"] in rows
+    found = json.loads((tmp_path / "run" / "evaluation-test" / "evaluation.json").read_text())
+    assert found["per_class"][1] is None and found["per_class"][0] == found["accuracy"]
+
+
+def test_other_classes_are_not_evaluated(tmp_path, capsys):
+    folder_of_images(tmp_path / "photos", "abcdefghij", 40)
+    _, path = network(tmp_path, "4C MP2 FC10", classes=["a", "b", "x", *"defghij"])
+    assert main(["classify", "evaluate", path, "--data", str(tmp_path / "photos")]) == 2
+    error = capsys.readouterr().err
+    assert f"{path} was trained on other classes: its class 2 is 'x', that of photos 'c'; evaluate it on data" in error
+
+
+def test_a_label_out_of_range_is_told_before_training(tmp_path, capsys):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        labels = bytes([*range(10), 11 if part == "train" else 0])
+        head = struct.pack(">4B", 0, 0, 8, 3) + struct.pack(">3I", 11, 10, 10)
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(head + bytes(1100))
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">4BI", 0, 0, 8, 1, 11) + labels)
+    run = ["--data", "mnist", "--data-root", str(tmp_path), "--out", str(tmp_path / "run")]
+    assert main(["classify", "train", "digits", *SMALL, *run]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: mnist, train: labels must lie in 0..9, one for each of 10 classes, found 0 to 11;")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [([], r"takes inputs .* \[1, 10, 10\], nmnist gives \[2, 34, 34\]"), (["--model.classes", "3"], "nmnist gives")],
+)
+def test_a_misfit_is_found_before_recordings_are_read(tmp_path, capsys, change, message):
+    write_synthetic("nmnist", tmp_path, train=1, test=1)
+    where = ["--data", "nmnist", "--data-root", str(tmp_path), "--out", str(tmp_path / "run")]
+    assert main(["classify", "train", "digits", *SMALL, *change, *where]) == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / ".cache").exists()
+
+
+def test_help_speaks_of_classifiers(capsys):
+    with pytest.raises(SystemExit):
+        main(["classify", "train", "dvs128", "--help"])
+    told = " ".join(re.sub("[│|]", " ", capsys.readouterr().out).split())
+    assert "{constant,cosine}" in told and "Inputs per step" in told and "Compile the network with" in told
+    assert "--precision fp16 as the authors had it" in told and "runs/PRESET" not in told
 
 
 def test_info_reads_a_classifier(run, capsys):
@@ -126,6 +271,12 @@ def test_help_names_commands_and_presets(args, capsys):
             "the model has 11 classes, digits 10; set --model.classes",
         ),
         (["train", "digits", "--data", "mnist", "--data-root", "nowhere"], "mnist: missing"),
+        (
+            ["train", "digits", "--data", "photos"],
+            r"unknown data set 'photos': choose one of \['digits', .*, of the event sets \['dvs128', .*, or a folder",
+        ),
+        (["train", "synthetic-events", "--model.classes", "5"], "5 classes, synthetic-events 4"),
+        (["predict", "net.safetensors", "a.png", "--top", "0"], "--top must be at least 1 class, found 0"),
         (["train", "dvs128", "--data-root", "nowhere"], "dvs128: missing"),
         (["train", "digits", "--validation", "1.5"], "validation must be in"),
         (["evaluate", "nowhere.safetensors"], "no checkpoint at nowhere.safetensors"),
@@ -193,3 +344,16 @@ def test_files_that_cannot_be_inputs_are_refused(tmp_path, name, content, channe
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file at"):
         list(read_inputs(tmp_path / "nowhere.bin", EVENTS))
+
+
+def test_doctor_lists_the_event_sets(tmp_path, capsys):
+    write_synthetic("nmnist", tmp_path, train=1, test=1)
+    folder = write_synthetic("dvs128", tmp_path, train=1, test=1)
+    (folder / "trials_to_test.txt").write_text("")
+    (tmp_path / "NMNIST" / "Train" / "3" / "00000.bin").write_bytes(b"not looked at")
+    assert main(["doctor", "--data-root", str(tmp_path)]) == 0
+    told = {line.split()[0]: " ".join(line.split()[1:]) for line in capsys.readouterr().out.splitlines()}
+    assert told["nmnist"] == "found" and told["synthetic-events"] == "drawn on its first use"
+    assert told["cifar10dvs"] == f"missing {tmp_path / 'CIFAR10DVS'}"
+    assert told["dvs128"] == f"damaged: {folder / 'trials_to_test.txt'} is empty"
+    assert not (tmp_path / ".cache").exists()

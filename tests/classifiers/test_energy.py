@@ -59,6 +59,12 @@ def weights_of(layer):
     return layer.layer if isinstance(layer, Folded) and isinstance(layer.layer, nn.Linear) else None
 
 
+FED = {  # what each layer with weights is fed with; "gated" spikes are analog
+    PLAIN: ["analog", "gated", "analog", "binary"],  # image, max-pooled spikes of TCJA, average, spikes
+    RESIDUAL: ["analog", "binary", "gated", "binary", "gated", "analog", "analog"],  # shortcut: current; at last: GAP
+}
+
+
 @pytest.mark.parametrize("layers", [PLAIN, RESIDUAL])
 @pytest.mark.parametrize("placement", ["spikes", "current"])
 @pytest.mark.parametrize("steps", [(), (3,)], ids=["images", "sequences"])
@@ -69,7 +75,7 @@ def test_every_synaptic_event_is_counted_once(layers, placement, steps):
     rows = [row for row in energy(model, [x]).layers if row.dense]
     weighted = [(weights_of(layer), y) for layer, y, _ in flow(model, x) if weights_of(layer) is not None]
     assert len(rows) == len(weighted)
-    for row, (weights, inputs) in zip(rows, weighted, strict=True):
+    for fed, row, (weights, inputs) in zip(FED[layers], rows, weighted, strict=True):
         repeats = 3 if inputs is x and not steps else 1
         samples = inputs.reshape(-1, *inputs.shape[-3 if isinstance(weights, nn.Conv2d) else -1 :])
         events, dense = 0, 0
@@ -78,7 +84,8 @@ def test_every_synaptic_event_is_counted_once(layers, placement, steps):
             events += int((samples[(slice(None), *source)] != 0).sum())
         assert row.dense == dense
         assert row.events == events * repeats / 2  # two inputs
-        binary = set(inputs.unique().tolist()) <= {0.0, 1.0}
+        binary = fed == "binary" or (fed == "gated" and placement == "current")
+        assert binary == (set(inputs.unique().tolist()) <= {0.0, 1.0})
         assert row.inputs == ("binary" if binary else "analog")
         assert (row.macs, row.acs) == ((0, row.events) if binary else (3 * dense, 0))
 
@@ -87,19 +94,31 @@ def kinds(model, x):
     return [row.inputs for row in energy(model, [x]).layers if row.inputs]
 
 
-def test_what_is_binary_is_decided_by_what_arrives():
-    x, events = noise(2, 2, 8, 9), torch.ones(3, 2, 2, 8, 9)
+def test_what_is_binary_is_decided_by_the_structure():
+    x = noise(2, 2, 8, 9)
     assert kinds(network("3C MP2 4C FC3"), x) == ["analog", "binary", "binary"]
     assert kinds(network("3C AP2 4C FC3"), x) == ["analog", "analog", "binary"]
     assert kinds(network("3C TCJA(2,2) MP2 4C FC3"), x) == ["analog", "analog", "binary"]
     assert kinds(network("3C TCJA(2,2) MP2 4C FC3", placement="current"), x) == ["analog", "binary", "binary"]
-    assert kinds(network("3C FC3"), events) == ["binary", "binary"]
-    assert kinds(network("3C FC3"), events * 2) == ["analog", "binary"]
+    assert kinds(network("3C TCJA(2,2) MP2 4C FC3", attention="none"), x) == ["analog", "binary", "binary"]
+    assert kinds(network("MP2 3C DP.5 FC6 LIF FC3"), x.expand(3, *x.shape)) == ["analog", "binary", "binary"]
+    assert kinds(network("3C 3R FC3"), x) == ["analog", "binary", "binary", "analog"]
+    assert kinds(network("3C 4R FC3"), x) == ["analog", "binary", "binary", "binary", "analog"]  # spikes to a shortcut
 
 
-def test_one_analog_batch_makes_a_layer_analog():
-    ones = torch.ones(3, 1, 2, 8, 9)
-    assert energy(network("3C FC3"), [ones, ones / 2, ones]).layers[0].inputs == "analog"
+@pytest.mark.parametrize("x", [torch.ones(3, 2, 2, 8, 9), torch.zeros(3, 2, 2, 8, 9)], ids=["ones", "zeros"])
+def test_events_that_are_0_or_1_are_counts_all_the_same(x):
+    row = energy(network("3C FC3"), [x]).layers[0]
+    assert (row.inputs, row.macs, row.acs) == ("analog", 3 * row.dense, 0)
+
+
+def test_a_dead_gated_layer_costs_the_next_one_its_multiplications():
+    model = network("3C TCJA(2,2) 4C FC3")
+    with torch.no_grad():
+        model.layers[0].norm.weight.zero_()
+        model.layers[0].norm.bias.fill_(-5)
+    row = next(row for row in energy(model, [noise(2, 2, 8, 9)]).layers if row.name == "2 4C")
+    assert (row.inputs, row.macs, row.events, row.sparse_pj) == ("analog", 3 * row.dense, 0, 0)
 
 
 def hand_made(T=3):

@@ -104,6 +104,21 @@ def test_files_of_spikingjelly_are_read_where_they_lie(tmp_path):
     assert len(load(tmp_path, "test")) == 10
 
 
+def test_subjects_are_held_out_whole(tmp_path):
+    write_synthetic("dvs128", tmp_path, train=5, test=1)
+    parts = {split: load_events("dvs128", split, T=2, root=tmp_path) for split in ("train", "valid", "test")}
+    subjects = {split: {recording.group for recording in data.recordings} for split, data in parts.items()}
+    assert [len(parts[split]) for split in parts] == [44, 11, 11]  # at least one of 5
+    assert [len(subjects[split]) for split in subjects] == [4, 1, 1]
+    assert set.union(*subjects.values()) == {f"user{i:02d}" for i in range(1, 7)}
+
+
+def test_sizes_and_classes_are_known_without_files(tmp_path):
+    for name, events in EVENT_SETS.items():
+        write_synthetic(name, tmp_path, train=1, test=1)
+        assert events.classes == len(events.find(name, tmp_path).class_names)
+
+
 # the cache
 
 
@@ -197,8 +212,19 @@ def test_a_folder_for_the_cache(nmnist, tmp_path):
 
 def test_a_cache_that_cannot_be_written(nmnist, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"frames cannot be kept in .*file.*; name another folder \(cache=\)"):
+    message = r"frames cannot be kept in .*file.*; point --data-root \(root=, or cache=\) to a folder that can be"
+    with pytest.raises(OSError, match=message):
         load(nmnist, "test", cache=tmp_path / "file")
+
+
+def test_a_cache_that_may_not_be_written(nmnist, monkeypatch):
+    def refuse(path, data):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(OSError, match=r"frames cannot be kept in .*nmnist-T4-count .*denied.*; point --data-root"):
+        load(nmnist, "test")
+    assert not entries(nmnist)
 
 
 # what is wrong

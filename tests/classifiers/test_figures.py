@@ -94,8 +94,16 @@ def test_gates_share_one_scale_around_a_half(tmp_path, drawn):
     assert first.get_title("left") == f"layer 1 64C: mean gate {gates['1 64C'].mean():.3f}"
     assert (second.get_xlabel(), second.get_ylabel()) == ("channel", "step t")
     assert first.yaxis_inverted()  # time runs down
-    assert "gate" in bar.get_ylabel()
+    assert bar.get_ylabel() == "gate F"
     assert drawn[0].get_suptitle() == "digits: gates of test image 0"
+
+
+@pytest.mark.parametrize("panels", [1, 2, 8])
+def test_the_legend_of_the_gates_fits(tmp_path, drawn, panels):
+    save_gates({f"{i} 64C": torch.rand(4, 64) for i in range(panels)}, tmp_path / "g.png", "gates")
+    bar = drawn[0].axes[-1]
+    renderer = drawn[0]._get_renderer()
+    assert bar.yaxis.label.get_window_extent(renderer).height < bar.get_window_extent(renderer).height
 
 
 def test_gates_that_are_all_a_half(tmp_path, drawn):

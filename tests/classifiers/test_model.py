@@ -278,3 +278,10 @@ def test_images_for_a_network_that_starts_with_a_pool_are_refused():
     model = SpikingClassifier(ClassifierConfig("AP2 4C FC3", T=3, shape=(2, 8, 8), classes=3))
     with pytest.raises(ValueError, match=r"takes sequences \[T, N, C, H, W\]: its first layer is no convolution"):
         model(torch.zeros(2, 2, 8, 8))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_bias_is_that_of_every_convolution(bias):
+    config = replace(RESIDUAL, bias=bias)
+    convolutions = [m for m in SpikingClassifier(config).modules() if isinstance(m, nn.Conv2d)]
+    assert len(convolutions) == 6 and all((conv.bias is not None) == bias for conv in convolutions)

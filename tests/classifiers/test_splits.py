@@ -10,7 +10,7 @@ import torch
 from classifiers.events.recording import Recording
 from classifiers.events.sources import CIFAR10_CLASSES
 from classifiers.events.splits import nine_to_one, split_hash
-from classifiers.splits import held_out, validation_split
+from classifiers.splits import held_out, validation_groups, validation_split
 
 
 def test_held_out():
@@ -49,6 +49,16 @@ def test_no_validation():
     train, valid = validation_split(torch.zeros(5), 0, 0)
     assert train.tolist() == [0, 1, 2, 3, 4] and len(valid) == 0
     assert [len(part) for part in validation_split(torch.zeros(0), 0.1, 0)] == [0, 0]
+
+
+def test_groups_stay_whole_and_follow_the_same_rule():
+    groups = [f"user{i % 20:02d}" for i in range(200)]
+    train, valid = validation_groups(groups, 0.1, 5)
+    chosen = np.random.RandomState(5).permutation(20)[:2]
+    assert valid.tolist() == [i for i in range(200) if i % 20 in chosen]
+    assert torch.equal(torch.cat([train, valid]).sort().values, torch.arange(200))
+    assert [len(part) for part in validation_groups(groups, 0, 5)] == [200, 0]
+    assert [len(part) for part in validation_groups(["a", "b", "b"], 0.01, 0)] in ([1, 2], [2, 1])  # at least one
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1, float("nan")])

@@ -1,5 +1,6 @@
 import itertools
 import json
+import re
 import signal
 from dataclasses import replace
 
@@ -10,7 +11,9 @@ from classifiers import checkpoint
 from classifiers.augment import Augment
 from classifiers.config import ClassifierConfig
 from classifiers.data import LabelledImages, load_split, time_first, to_input
-from classifiers.evaluate import Evaluation, evaluate, predict
+from classifiers.evaluate import Evaluation, ends_in_spikes, evaluate, predict, ranking
+from classifiers.events.synthetic import write_synthetic
+from classifiers.model import SpikingClassifier
 from classifiers.presets import PRESETS, preset
 from classifiers.report import report, told
 from classifiers.train import ClassifierTask, TrainConfig
@@ -95,14 +98,14 @@ def test_training_leaves_the_global_random_state_alone(digits, tmp_path):
 
 
 def test_dropout_depends_on_the_step_alone(digits):
-    task = ClassifierTask(CONFIG, *digits[:2])
+    task = ClassifierTask(replace(CONFIG, model=replace(TINY, layers="8C MP2 DP.5 FC10")), *digits[:2])
     x, _ = digits[0].__getitems__([0, 1, 2])
     values = []
     for seed, noise in ((1, 0), (1, 99), (2, 0)):
         torch.manual_seed(noise)
         generator = torch.Generator().manual_seed(seed)
         values.append(task._run(to_input(x), generator))
-    assert torch.equal(values[0], values[1])
+    assert torch.equal(values[0], values[1]) and not torch.equal(values[0], values[2])
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -123,6 +126,8 @@ def test_the_best_epoch_is_the_latest_of_the_best_by_validation(digits, tmp_path
 
 
 class Seen:
+    silent = None
+
     def __init__(self, accuracy):
         self.accuracy = accuracy
 
@@ -143,6 +148,10 @@ def test_the_test_split_is_looked_at_once_and_results_say_by_what_they_were_chos
     assert results == json.loads((run.path / "results.json").read_text())
     assert set(results) == {"data", "n_test", "seed", "last", "best_validation"}
     assert results["n_test"] == 297 and results["last"]["epoch"] == 2
+    assert results["last"]["silent_outputs"] == evaluate(checkpoint.load(run.model), test).silent
+    assert checkpoint.weights_of(read_story(run.model)) == "last epoch 2"
+    best = read_story(run.path / checkpoint.BEST)
+    assert checkpoint.weights_of(best) == f"epoch {best['epoch']}, best by validation"
     model = checkpoint.load(run.model)
     assert results["last"]["test_accuracy"] == evaluate(model, test).accuracy
     assert "best epoch by validation" in told(results)
@@ -164,7 +173,29 @@ def test_neurons_that_cannot_fire_are_told_of_in_the_first_epoch(digits, tmp_pat
     with torch.no_grad():
         task.model.layers[0].norm.bias.fill_(-5)
     fit(task, task.config, to_dict(task.config), RunFolder(tmp_path / "run"))
-    assert "neurons never fired" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "neurons never fired" in told
+    assert "warning: epoch 1: no output neuron fired for 146 of 146 validation inputs" in told
+
+
+def test_an_epoch_without_validation_is_told_without_a_colon(digits, tmp_path, capsys):
+    train(replace(CONFIG, epochs=1), (digits[0], load_split("digits", "valid", TINY, validation=0)), tmp_path / "run")
+    assert [line.strip() for line in re.split("[\r\n]", capsys.readouterr().err) if "epoch" in line] == ["epoch 1/1"]
+
+
+@pytest.mark.parametrize("settings", [{"event_drop": 0.1}, {"roll": 11}, {"cutout": 11}])
+def test_augmentation_that_does_not_fit_is_refused_before_a_run(digits, settings):
+    with pytest.raises(ValueError, match=r"event_drop drops events|roll and cutout must fit into 10 x 10"):
+        ClassifierTask(replace(CONFIG, augment=Augment(**settings)), *digits[:2])
+
+
+@pytest.mark.parametrize("settings", [{"flip": True}, {"rotate": 90.0}])
+def test_directions_are_not_mirrored(tmp_path, settings):
+    write_synthetic("synthetic-events", tmp_path, train=2, test=1)
+    model = ClassifierConfig("AP->8 FC4", T=2, shape=(2, 34, 34), classes=4)
+    data = load_split("synthetic-events", "train", model, root=tmp_path)
+    with pytest.raises(ValueError, match="classes of this data set"):
+        ClassifierTask(TrainConfig(model=model, augment=Augment(**settings)), data, data)
 
 
 # Evaluation
@@ -174,6 +205,49 @@ def test_evaluation_counts():
     seen = Evaluation(torch.tensor([[3, 1, 0], [0, 2, 2], [0, 0, 0]]))
     assert seen.n == 8 and seen.accuracy == 5 / 8
     assert seen.per_class[:2].tolist() == [0.75, 0.5] and seen.per_class[2].isnan()
+
+
+def constant(outputs, digits, layers="4C MP2 FC10"):
+    """A model whose outputs are these, whatever it sees."""
+    model = ClassifierTask(replace(CONFIG, model=replace(TINY, layers=layers)), *digits[:2]).model
+    with torch.no_grad():
+        model.layers[-1].layer.weight.zero_()
+        model.layers[-1].layer.bias.copy_(torch.tensor(outputs))
+    return model
+
+
+def test_of_equal_outputs_the_lowest_class_is_named(digits):
+    tied = [0.0, 0.5, 0.25, 0.5, 0.25, 0.5, 0.0, 0.0, 0.5, 0.5]
+    model = constant(tied, digits)
+    assert ranking(torch.tensor([tied])).tolist() == [[1, 3, 5, 8, 9, 2, 4, 0, 6, 7]]
+    seen = evaluate(model, digits[1])
+    assert seen.confusion[:, 1].sum() == seen.n == len(digits[1])
+
+
+def test_silent_outputs_are_counted_of_networks_that_end_in_spikes(digits):
+    model = ClassifierTask(replace(CONFIG, model=replace(TINY, layers="8C MP2 FC10 LIF")), *digits[:2]).model
+    with torch.no_grad():
+        model.layers[0].norm.weight.fill_(4)
+        model.layers[-1].transform.weight.mul_(4)
+    x, _ = digits[1].__getitems__(range(len(digits[1])))
+    seen = evaluate(model, digits[1])
+    assert seen.silent == sum(not predict(model, to_input(image[None])).any() for image in x)
+    assert 0 < seen.silent < seen.n
+    with torch.no_grad():
+        model.layers[0].norm.bias.fill_(-5)
+    assert evaluate(model, digits[1]).silent == len(digits[1])
+    assert evaluate(constant([0.0] * 10, digits), digits[1]).silent is None
+
+
+@pytest.mark.parametrize(
+    ("layers", "spikes"),
+    [
+        (["FC10 LIF", "FC20 LIF Vote2", "10C GAP", "10S LIF GAP"], True),
+        (["FC10", "FC20 LIF FC10", "4S LIF GAP FC10", "10S 10R GAP"], False),
+    ],
+)
+def test_what_a_network_ends_in(layers, spikes):
+    assert {ends_in_spikes(SpikingClassifier(ClassifierConfig(text))) for text in layers} == {spikes}
 
 
 def test_evaluation_does_not_depend_on_the_batch_size_and_is_that_of_predictions(digits):

@@ -143,13 +143,19 @@ def test_unknown_placement():
         SpikingLayer(nn.Linear(3, 4), TDBatchNorm(4, 0.2), LIF(), placement="output")
 
 
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("placement", ["spikes", "current"])
 @pytest.mark.parametrize("transform", ["conv", "linear"])
-def test_compiles_to_one_graph(transform):
-    layer, _ = build(transform, "current", True)
+def test_compiles_to_one_graph(transform, placement, static):
+    layer, _ = build(transform, placement, True)
     twin = copy.deepcopy(layer)
     x = sequence(transform)
-    a, b = layer(x), torch.compile(twin, fullgraph=True, backend="aot_eager")(x)
-    assert_alive(a)
+
+    def run(layer):
+        return layer.forward_static(x[0], len(x)) if static else layer(x)
+
+    a, b = run(layer), torch.compile(run, fullgraph=True, backend="aot_eager")(twin)
+    assert_alive((a != 0).float())
     assert torch.equal(a, b)
     a.square().sum().backward()
     b.square().sum().backward()

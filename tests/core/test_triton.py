@@ -21,7 +21,7 @@ def test_agrees_in_the_interpreter():
     program = subprocess.run(
         [sys.executable, "-m", f"{__package__}.triton_in_interpreter"],
         env=os.environ | {"TRITON_INTERPRET": "1"},
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[__package__.count(".") + 1],  # the folder of the outermost package
         capture_output=True,
         text=True,
     )
@@ -55,10 +55,11 @@ def test_compiles_without_a_gpu_and_without_fused_multiply_add(surrogate, storag
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     from fsvae_tcja.core.kernels.lif import triton as kernels
 
-    flags = {"AFFINE": True, "GATED": True, "BLOCK_P": 8, "BLOCK_C": 32}
-    forward = build(kernels._forward, storage, flags | {"REST": True, "SILENT": False})
-    derivative = kernels._derivative(surrogate)
-    backward = build(kernels._backward, storage, flags | {"DERIVATIVE": derivative, "STEPS": 4, "STATIC": False})
+    flags = {"AFFINE": True, "GATED": True, "WEIGHTED": True, "BLOCK_P": 8, "BLOCK_C": 32}
+    outputs = {"REST": True, "SILENT": False, "SUMMED": True, "RATED": True}
+    forward = build(kernels._forward, storage, flags | outputs)
+    more = {"DERIVATIVE": kernels._derivative(surrogate), "STEPS": 4, "ONES": False, "STATIC": False, "ADD": True}
+    backward = build(kernels._backward, storage, flags | more)
     assert "mul.rn.f32" in forward and "mul.rn.f32" in backward
     assert "fma" not in forward + backward
 

@@ -80,7 +80,9 @@ def test_bad_input(digits, classifier, tmp_path):
         Classifier(2, 32)
     with pytest.raises(FileNotFoundError, match=r"no classifier .*train-classifier"):
         Classifier.load(tmp_path / "absent.safetensors")
-    with pytest.raises(ValueError, match="Domain-IS looks through a classifier: give its path"):
+    with pytest.raises(
+        ValueError, match=r"through the network classifier: give its path .--networks.classifier; while training --cl"
+    ):
         evaluate(digits[1], STRICT, ("Domain-IS",))
     with pytest.raises(ValueError, match="protocol strict compares with the split test, found digits train"):
         domain_scores(digits[1], classifier, digits[0], tmp_path)

@@ -1,10 +1,14 @@
 """python -m eval: training, references, scores, errors."""
 
 import json
+import os
+import signal
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from eval.cli import main
 from eval.fad import Autoencoder
@@ -86,6 +90,77 @@ def test_notes_are_shown(folder, capsys):
     assert (
         capsys.readouterr().out.count("note: FAD: 30 scored images for 64 features: their covariance has rank 29") == 1
     )
+
+
+def test_names_are_shown_as_they_are_and_scores_written_first(folder, capsys, monkeypatch):
+    """Square brackets and colons are no markup."""
+    np.save(folder / "run[v2] [red] :train:.npy", load_images("digits", "train").images[:100].numpy())
+    score(folder, folder / "run[v2] [red] :train:.npy", "--reference", folder / "statistics")
+    shown = capsys.readouterr().out
+    assert "run[v2] [red] :train:.npy" in shown
+    assert "pixels of the images: 32 x 32; of the reference: 32 x 32" in shown
+    (folder / "scores.json").unlink()
+    monkeypatch.setattr("eval.cli.show", lambda scores: pytest.fail(str(len(load_scores(folder / "scores.json")))))
+    with pytest.raises(pytest.fail.Exception, match=r"^1$"):
+        score(folder, "digits:train", "--reference", folder / "statistics")
+
+
+def test_a_folder_brought_to_a_size_says_so(folder, capsys):
+    (folder / "small").mkdir()
+    for i, image in enumerate(load_images("digits", "train", size=16).images[:80]):
+        Image.fromarray(image[0].numpy()).save(folder / "small" / f"{i:03d}.png")
+    (resized,) = score(folder, folder / "small", "--reference", "digits", "--size", "32")
+    assert (resized.pixels, resized.reference_pixels) == ("16 to 32, PIL bilinear", "32 x 32")
+    assert "pixels of the images: 16 to 32, PIL bilinear; of the reference: 32 x 32" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["score", "reference", "train-fad", "train-classifier"])
+def test_missing_data_are_fetched_on_demand(command, folder, capsys, monkeypatch, tmp_path):
+    def refused(*_, **__):
+        raise OSError("no network here")
+
+    monkeypatch.setattr("fsvae_tcja.runtime.sources._torchvision", lambda name: refused)
+    out = tmp_path / ("out.json" if command == "score" else "out.safetensors")
+    options = ["mnist", "--data-root", str(tmp_path), "--out", str(out), "--device", "cpu"]
+    for extra, message in ((["--download"], "mnist: the download failed (no network here)"), ([], "mnist: missing")):
+        with pytest.raises(SystemExit):
+            main([command, *options, *extra])
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train-fad", "train-classifier"])
+def test_ctrl_c_keeps_the_last_whole_epoch(command, capsys, monkeypatch, tmp_path):
+    seen = []
+
+    @contextmanager
+    def interrupting(unit, total=None):
+        def advance(count, text=""):
+            seen.append(count)
+            if len(seen) == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        yield advance
+
+    monkeypatch.setattr("eval.cli.progress_bar", interrupting)
+    options = [command, "digits", "--batch-size", "500", "--device", "cpu", "--out"]
+    with pytest.raises(SystemExit) as exit:
+        main([*options, str(tmp_path / "stopped.safetensors"), "--epochs", "7"])
+    assert exit.value.code == 130 and len(seen) == 2
+    told = capsys.readouterr()
+    assert told.out.count("\n") == 1 and told.err == ""
+    assert told.out.startswith(f"stopped after epoch 2 of 7, written to {tmp_path / 'stopped.safetensors'}: test ")
+    main([*options, str(tmp_path / "whole.safetensors"), "--epochs", "2"])
+    stopped, whole = ((tmp_path / f"{name}.safetensors").read_bytes() for name in ("stopped", "whole"))
+    assert stopped == whole
+
+
+def test_ctrl_c_in_the_first_epoch_writes_nothing(capsys, monkeypatch, tmp_path):
+    """There is no whole epoch to keep."""
+    monkeypatch.setattr("eval.training.to_float", lambda images: os.kill(os.getpid(), signal.SIGINT) or images / 255)
+    with pytest.raises(SystemExit) as exit:
+        main(["train-fad", "digits", "--epochs", "2", "--device", "cpu", "--out", str(tmp_path / "fad.safetensors")])
+    assert exit.value.code == 130 and capsys.readouterr().err == "interrupted\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_protocols_are_shown(capsys):

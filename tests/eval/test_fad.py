@@ -19,6 +19,7 @@ from eval.fad import (
 from eval.frechet import frechet_distance
 from eval.precision import full_precision
 from eval.protocols import FSVAE2022, STRICT
+from eval.provenance import library_versions
 from eval.scores import score
 from eval.stats import _content_sha256, load_fsvae2022_reference, load_reference, make_reference
 from fsvae_tcja.runtime import checkpoint
@@ -75,6 +76,30 @@ def test_training_learns_and_depends_on_the_seed_alone(data, autoencoder):
     assert [epoch for epoch, _ in losses] == [1, 2] and losses[1][1] < losses[0][1]
     assert again.provenance["test_mse"] == pytest.approx(reconstruction_mse(again, data))
     assert again.provenance["data"] == "blobs" and again.provenance["images"] == 200
+
+
+@pytest.mark.parametrize("steps", [8, 11])  # at the end of the second epoch of 4 steps, and within the third
+def test_a_stopped_training_is_the_shorter_one(data, autoencoder, steps):
+    asked = []
+
+    def stop():
+        asked.append(None)
+        return len(asked) > steps
+
+    stopped = train_autoencoder(data, TrainingConfig(epochs=9, batch_size=50), stop=stop)
+    assert stopped.sha256 == autoencoder.sha256 and stopped.provenance == autoencoder.provenance
+    assert stopped.provenance["epochs"] == 2 and not stopped.training
+    with pytest.raises(KeyboardInterrupt):
+        train_autoencoder(data, stop=lambda: True)
+
+
+def test_a_network_knows_what_it_was_trained_on(data, autoencoder):
+    """The images by the hash that they have as a reference."""
+    told = autoencoder.provenance
+    assert (told["size"], told["channels"], told["images"]) == (32, 1, 200)
+    reference = make_reference(data, autoencoder.extractor(STRICT_FAD), STRICT_FAD)
+    assert told["images_sha256"] == reference.key["data"]["sha256"]
+    assert told["versions"] == library_versions()
 
 
 @pytest.mark.parametrize("field", ["epochs", "batch_size", "lr"])
@@ -307,6 +332,28 @@ def test_reference_files_are_checked(data, autoencoder, tmp_path):
         checkpoint.write(tmp_path / "less.safetensors", tensors, less | {"sha256": _content_sha256(tensors, less)})
         with pytest.raises(ValueError, match=f"lacks a part of reference statistics \\('{part}'\\); make them anew"):
             load_reference(tmp_path / "less.safetensors")
+    data = story["key"]["data"]
+    for changes, found in [
+        ({"key": {}}, r"lacks a part of reference statistics \('data'\)"),
+        ({"key": []}, r"key is \[\], expected dict"),
+        ({"key": story["key"] | {"data": data | {"n": "200"}}}, "n is '200', expected int"),
+        ({"key": story["key"] | {"data": data | {"pixels": None}}}, "pixels is None, expected str"),
+        ({"versions": []}, r"versions is \[\], expected dict"),
+        ({"n": 1}, "n is 1, expected at least 2"),
+    ]:
+        crafted = {name: value for name, value in (story | changes).items() if name != "sha256"}
+        sha256 = _content_sha256(tensors, crafted)
+        checkpoint.write(tmp_path / "crafted.safetensors", tensors, crafted | {"sha256": sha256})
+        with pytest.raises(ValueError, match=rf"crafted.safetensors .*{found}.*; make them anew"):
+            load_reference(tmp_path / "crafted.safetensors")
+    state = autoencoder.state_dict()
+    checkpoint.write(
+        tmp_path / "crafted.safetensors",
+        state,
+        {"kind": "autoencoder", "sha256": autoencoder.sha256, "provenance": ["data"]},
+    )
+    with pytest.raises(ValueError, match=r"crafted.safetensors does not say in a known form where its weights come"):
+        Autoencoder.load(tmp_path / "crafted.safetensors")
     (tmp_path / "authors.npz").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"is not an .npz with mu \[d\] and sigma \[d, d\]"):
         load_fsvae2022_reference(tmp_path / "authors.npz", extractor, FSVAE2022_FAD)

@@ -137,7 +137,11 @@ def test_bad_sources(tmp_path):
     for floats in (torch.zeros(3, 1, 8, 8), np.zeros((3, 8, 8)), [torch.zeros(3, 1, 8, 8)]):
         check(floats, "range of floating point pixels is not stated: say value_range .*, -1..1 or 0..1 or 0..255")
     check(lambda start, count: torch.zeros(count, 1, 8, 8), "is not stated", n=3)
-    check(np.zeros((2, 8, 8), dtype=np.int64), "expected uint8 or floating point pixels, found int64")
+    for kind in (np.int64, np.longdouble, ">f4", np.complex64, "U1"):
+        found = f"expected pixels of type uint8, float16, float32, float64, found {np.dtype(kind)}"
+        check(np.zeros((2, 8, 8), dtype=kind), found)
+        np.save(tmp_path / "kind.npy", np.zeros((2, 8, 8), dtype=kind))
+        check(tmp_path / "kind.npy", f"cannot read images from .*kind.npy: {found}")
     check(np.zeros((2, 5, 8, 4), dtype=np.uint8), r"found \(2, 5, 8, 4\)")
     np.savez(tmp_path / "many.npz", a=np.zeros(3), b=np.zeros(3))
     check(tmp_path / "many.npz", r"holds the arrays \['a', 'b'\], none called images")
@@ -145,6 +149,32 @@ def test_bad_sources(tmp_path):
     check(tmp_path / "objects.npy", "cannot read images from .*objects.npy")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "many.npz").read_bytes()[:100])
     check(tmp_path / "cut.npz", "cannot read images from .*cut.npz")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_damaged_array_file_is_one_error(tmp_path, images, save):
+    """Wherever a byte is flipped, there is a ValueError that names the file, or the images are right."""
+    path = tmp_path / "images.npz"
+    save(path, images=images.numpy())
+    whole, refused = path.read_bytes(), 0
+    for position in range(0, len(whole), 3):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x5A]) + whole[position + 1 :])
+        try:
+            assert torch.equal(collected(open_images(path)), images)
+        except ValueError as error:
+            assert str(path) in str(error)
+            refused += 1
+    assert refused > len(whole) / 6
+
+
+def test_resizing_is_told(tmp_path, images):
+    folder = write_folder(tmp_path / "folder", images)
+    assert open_images(folder).pixels is None and open_images(folder, size=8).pixels is None
+    assert open_images(folder, size=16).pixels == "8 to 16, PIL bilinear"
+    for i, image in enumerate(sorted(folder.iterdir())):
+        Image.new("L", (12, 9)).save(image)
+        told = "2 sizes" if i < N - 1 else "12 x 9"
+        assert open_images(folder, size=16).pixels == f"{told} to 16, PIL bilinear, centre crop"
 
 
 def test_bad_image_files(tmp_path, images):

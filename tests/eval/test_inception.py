@@ -84,6 +84,7 @@ def test_every_kind_of_input_gives_torch_fidelitys_scores(photographs, networks,
     for i, image in enumerate(images):
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / "folder" / f"{i:03d}.png")
     np.savez(tmp_path / "images.npz", images=images.permute(0, 2, 3, 1).numpy())
+    np.save(tmp_path / "images.npy", images.numpy())
     recipes = [TWO_SPLITS.recipe(name) for name in ("IS", "FID-64", "KID")]
     network = extractors_for(recipes, networks, "cpu")[0]
     seen: dict[bytes, dict] = {}
@@ -106,6 +107,7 @@ def test_every_kind_of_input_gives_torch_fidelitys_scores(photographs, networks,
         "float tensor": images / 127.5 - 1,
         "folder": tmp_path / "folder",
         "npz": tmp_path / "images.npz",
+        "npy": tmp_path / "images.npy",
         "loader": DataLoader(images, batch_size=5),
         "callable": lambda start, count: images[start : start + count],
     }

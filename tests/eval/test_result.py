@@ -19,11 +19,13 @@ def score(**changes) -> Score:
         "n": 5000,
         "seed": 1,
         "images": "a folder",
+        "pixels": "28 x 28",
         "value_range": None,
         "extractor": "a" * 64,
         "extractor_description": "autoencoder of mnist",
         "reference": "b" * 64,
         "reference_description": "mnist test, 10000 images",
+        "reference_pixels": "28 to 32, PIL bilinear",
         "recipe": recipe.as_dict(),
         "notes": ("a note",),
     }
@@ -84,7 +86,7 @@ def test_like_is_compared_with_like():
     assert score(value=3.0) - score(value=4.0) == -1.0
 
 
-@pytest.mark.parametrize("field", ["name", "protocol", "n", "extractor", "reference", "recipe"])
+@pytest.mark.parametrize("field", ["name", "protocol", "n", "pixels", "extractor", "reference", "recipe"])
 def test_unlike_scores_refuse_to_be_compared(field):
     recipe = STRICT.recipe("FAD").as_dict() | {"batch_norm": "batch"}
     other = score(**{field: recipe if field == "recipe" else "other"})

@@ -6,16 +6,19 @@ import random
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from eval.evaluate import Networks, evaluate, write_references
+from eval.evaluate import Networks, evaluate, holds_statistics, write_references
 from eval.fad import Autoencoder
 from eval.features import Extractor
-from eval.generators import IndexedImages
+from eval.generators import IndexedImages, open_images
 from eval.protocols import FSVAE2022, STANDARD, STRICT
+from eval.randomness import isolated_randomness
 from eval.scores import Task, compute, score
-from eval.stats import load_reference, make_reference
+from eval.stats import load_fsvae2022_reference, load_reference, make_reference
+from eval.training import TrainingConfig
 from fsvae_tcja.runtime.data import load_images
 
 
@@ -102,7 +105,10 @@ def test_standard_takes_50000_of_a_larger_set():
     """Unless the caller says; what is scored is written down."""
     one = images(1, 1).expand(60_000, -1, -1, -1)
     extractor, recipe = pixel_extractor(), STANDARD.recipe("IS")
-    assert [score(one, extractor, recipe, n=n, batch=10_000).n for n in (None, 60_000)] == [50_000, 60_000]
+    cut, whole = (score(one, extractor, recipe, n=n, batch=10_000) for n in (None, 60_000))
+    assert (cut.n, whole.n) == (50_000, 60_000)
+    assert cut.notes[-1] == "IS: the first 50,000 of 60,000 images, as protocol standard has it"
+    assert "first" not in " ".join(whole.notes)
     assert score(one[:100], extractor, recipe).n == 100
 
 
@@ -138,6 +144,62 @@ def test_the_random_state_of_a_training_is_not_touched(autoencoder_path, tmp_pat
     assert torch.equal(torch.get_rng_state(), before[2])
 
 
+def test_the_random_state_of_mps_is_put_back(monkeypatch):
+    """An Apple GPU by proxy: a number that `torch.manual_seed` sets."""
+    state = [17]
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "manual_seed", lambda seed: state.__setitem__(0, seed))
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: state[0])
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda value: state.__setitem__(0, value))
+    with isolated_randomness(5):
+        assert state == [5]
+    assert state == [17]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_out_of_range(seed):
+    task = Task(STANDARD.recipe("IS"), pixel_extractor())
+    for fails in (
+        lambda: compute(images(20, 1), [task], seed=seed),
+        lambda: evaluate(images(20, 1), STRICT, seed=seed),
+        lambda: TrainingConfig(seed=seed),
+    ):
+        with pytest.raises(ValueError, match=rf"seed must be in 0..2\^63 - 1, found {seed}$"):
+            fails()
+
+
+def test_scores_of_two_sizes_cannot_be_compared(tmp_path):
+    """Whether the pixels were brought to a size here, and from which one, is part of a score and of statistics."""
+    extractor, recipe = dataclasses.replace(pixel_extractor(), size=None), STANDARD.recipe("IS")
+    for side in (8, 16):
+        (tmp_path / str(side)).mkdir()
+        for i, image in enumerate(torch.nn.functional.interpolate(images(20, 1), side)):
+            Image.fromarray(image[0].numpy()).save(tmp_path / str(side) / f"{i}.png")
+    opened = [open_images(tmp_path / str(side), size=size) for side, size in ((8, None), (8, 16), (16, 16), (16, None))]
+    scores = [score(source, extractor, recipe) for source in opened]
+    assert [s.pixels for s in scores] == ["8 x 8", "8 to 16, PIL bilinear", "16 x 16", "16 x 16"]
+    assert scores[2] - scores[3] == 0
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        named = f"differ in pixels: {scores[one].pixels} and {scores[other].pixels}"
+        with pytest.raises(ValueError, match=named):
+            scores[one] - scores[other]
+    references = [make_reference(source, extractor, STRICT.recipe("FAD")) for source in opened]
+    assert [reference.pixels for reference in references] == [s.pixels for s in scores]
+    assert len({reference.sha256 for reference in references}) == 3
+    compared = [score(images(20, 1), extractor, STRICT.recipe("FAD"), reference) for reference in references]
+    assert [s.reference_pixels for s in compared] == [s.pixels for s in scores]
+    with pytest.raises(ValueError, match="differ in reference: "):
+        compared[0] - compared[1]
+    with pytest.raises(ValueError, match="holds images of 16 x 16 and 8 x 8 pixels; bring them to one size"):
+        score(
+            lambda start, count: torch.zeros(count, 1, 8 + start, 8 + start, dtype=torch.uint8),
+            extractor,
+            recipe,
+            n=16,
+            batch=8,
+        )
+
+
 def test_progress_hears_of_every_image():
     heard = []
     recipe, extractor = STRICT.recipe("FAD"), pixel_extractor()
@@ -162,6 +224,46 @@ def test_stored_references_are_found_used_and_checked(tmp_path, autoencoder_path
         evaluate(x, STRICT, reference=path, networks=Networks(autoencoder=tmp_path / "other.safetensors"))
 
 
+def test_damaged_compressed_statistics(tmp_path, autoencoder_path):
+    """Wherever a byte is flipped, there is a ValueError or the right numbers."""
+    path, networks = tmp_path / "statistics.npz", Networks(autoencoder=autoencoder_path)
+    mu = np.random.RandomState(0).randn(64)
+    np.savez_compressed(path, mu=mu, sigma=np.eye(64))
+    whole = path.read_bytes()
+    extractor, recipe = Autoencoder.load(autoencoder_path).extractor(FSVAE2022.recipe("FAD")), FSVAE2022.recipe("FAD")
+    refused = 0
+    for position in range(0, len(whole), 3):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x5A]) + whole[position + 1 :])
+        holds_statistics(path)
+        try:
+            assert np.array_equal(load_fsvae2022_reference(path, extractor, recipe).statistics.mean, mu)
+        except ValueError as error:
+            assert str(path) in str(error)
+            refused += 1
+    assert refused > len(whole) / 6
+    draw = load_images("digits", "train").images.repeat(4, 1, 1, 1)
+    path.write_bytes(whole[:100] + bytes(byte ^ 0x5A for byte in whole[100:140]) + whole[140:])
+    with pytest.raises(ValueError, match=r"statistics.npz is not an .npz with mu"):
+        evaluate(draw, FSVAE2022, reference=path, networks=networks)
+
+
+def test_a_folder_holds_statistics_if_it_has_those_of_a_protocol(tmp_path):
+    (tmp_path / "model-00001.safetensors").touch()
+    assert not holds_statistics(tmp_path)
+    (tmp_path / "strict-FAD.safetensors").touch()
+    assert holds_statistics(tmp_path)
+
+
+def test_the_split_is_that_of_the_data_set_whatever_it_is_called(tmp_path):
+    extractor, recipe = dataclasses.replace(pixel_extractor(), size=32), STRICT.recipe("FAD")
+    with pytest.raises(ValueError, match="compares with the split test, found digits train"):
+        make_reference(open_images("digits:train", name="my numbers"), extractor, recipe)
+    reference = make_reference(open_images("digits:test", name="celeba train"), extractor, recipe)
+    assert reference.description == "celeba train, 297 images"
+    reference.save(tmp_path / "reference.safetensors")
+    load_reference(tmp_path / "reference.safetensors").check(extractor, recipe)
+
+
 def test_published_npz_is_for_its_protocol_only(tmp_path, autoencoder_path):
     np.savez(tmp_path / "published.npz", mu=np.zeros(64, dtype=np.float32), sigma=np.eye(64))
     networks = Networks(autoencoder=autoencoder_path)
@@ -176,6 +278,14 @@ def test_published_npz_is_for_its_protocol_only(tmp_path, autoencoder_path):
         "that it was this one is unverified",
         "the autoencoder untrained is none that the FSVAE authors published: not for a table beside theirs",
     )
+    for mu, sigma, found in (
+        (np.array(["a"] * 64), np.eye(64), "mu of type float16, float32, float64, found <U1"),
+        (np.zeros(64), np.eye(64) * 1j, "sigma of type float16, float32, float64, found complex128"),
+        (np.zeros(64, np.longdouble), np.eye(64), f"mu of type .*, found {np.dtype(np.longdouble)}"),
+    ):
+        np.savez(tmp_path / "published.npz", mu=mu, sigma=sigma)
+        with pytest.raises(ValueError, match=rf"published.npz is not an .npz with mu .*: expected {found}"):
+            evaluate(draw, FSVAE2022, reference=tmp_path / "published.npz", networks=networks)
     np.savez(tmp_path / "published.npz", mu=np.zeros(32), sigma=np.eye(32))
     with pytest.raises(ValueError, match="has 32 features, the autoencoder untrained 64"):
         evaluate(draw, FSVAE2022, reference=tmp_path / "published.npz", networks=networks)
@@ -186,7 +296,9 @@ def test_what_is_missing_is_named(autoencoder_path, tmp_path):
     networks = Networks(autoencoder=autoencoder_path)
     with pytest.raises(ValueError, match="FAD compares images with others: give a reference"):
         evaluate(x, STRICT, networks=networks)
-    with pytest.raises(ValueError, match="FAD looks through an autoencoder: give its path, or make one"):
+    with pytest.raises(
+        ValueError, match=r"FAD looks through the network autoencoder: give its path .--networks.autoencoder"
+    ):
         evaluate(x, STRICT, reference=x)
     with pytest.raises(ValueError, match="KID keeps no statistics"):
         write_references(x, STANDARD, ("KID",), tmp_path)
@@ -295,7 +407,8 @@ def test_reference_hash_knows_the_images_not_the_batches():
     )
     assert one.sha256 == two.sha256 != other.sha256
     streamed = make_reference(list(x.split(5)), extractor, recipe)
-    assert streamed.key["data"]["pixels"] == one.key["data"]["pixels"]
+    assert streamed.key["data"]["sha256"] == one.key["data"]["sha256"]
+    assert streamed.pixels == one.pixels == "8 x 8"
     assert streamed.key["data"]["name"] != one.key["data"]["name"]
     assert streamed.sha256 == one.sha256  # a name is no part of it
 

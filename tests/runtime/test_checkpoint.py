@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from fsvae_tcja import FSVAE, FSVAEConfig, TCJAConfig, load, save
 from fsvae_tcja.core import FSVAE_LIF
 from fsvae_tcja.runtime import checkpoint
-from fsvae_tcja.runtime.checkpoint import KEY, load_into, read, read_state_dict, write
+from fsvae_tcja.runtime.checkpoint import KEY, load_into, read, read_state_dict, read_story, write
 from fsvae_tcja.vae.interop import import_fsvae2022
 
 CONFIG = FSVAEConfig(T=4, latent=8, k=3, channels=(2, 3, 4, 5), tcja=TCJAConfig(encoder=(1,), decoder=(2,)))
@@ -133,6 +133,14 @@ def test_a_foreign_file_is_refused(tmp_path):
     save_file({"w": torch.ones(3)}, tmp_path / "a.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match=r"has no fsvae-tcja metadata: it was not written by this package"):
         read(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("story", ["[]", "{bad", "3", "null", "[" * 100_000, ""])
+def test_a_crafted_story_is_refused(tmp_path, story):
+    save_file({"w": torch.ones(3)}, tmp_path / "a.safetensors", metadata={KEY: story})
+    for reader in (read, read_story, load):
+        with pytest.raises(ValueError, match=r"the fsvae-tcja metadata of .*a\.safetensors are damaged"):
+            reader(tmp_path / "a.safetensors")
 
 
 class Payload:

@@ -1,7 +1,12 @@
 import gzip
+import os
 import pickle
 import re
+import signal
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +15,9 @@ from PIL import Image
 from torchvision import transforms
 
 from fsvae_tcja.runtime.data import batches, data_root, load_images, random_flip, to_float, to_uint8
+from fsvae_tcja.runtime.dataset import MemoryImages
 
+ROOT = Path(__file__).parents[2]
 GREY = torch.arange(256, dtype=torch.uint8)
 
 
@@ -471,3 +478,39 @@ def test_batches_leave_the_global_generator_alone(dataset):
 def test_batch_size_is_checked(dataset):
     with pytest.raises(ValueError, match="batch_size must be at least 1, found 0"):
         batches(dataset, 0)
+
+
+UNFINISHED = """
+import sys
+import torch
+from fsvae_tcja.runtime.data import batches
+from fsvae_tcja.runtime.dataset import MemoryImages
+images = MemoryImages("toy", "train", torch.zeros(1000, 1, 2, 2, dtype=torch.uint8), torch.zeros(1000).long(), 1)
+found = batches(images, 1, num_workers=2)
+next(found)
+print("read", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("end", ["return", signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_their_parent(end):
+    """However it ends, in the middle of its batches."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    parent = subprocess.Popen([sys.executable, "-c", UNFINISHED], **pipes, start_new_session=True, cwd=ROOT)
+    assert parent.stdout.readline() == "read\n"
+    if end != "return":
+        os.killpg(parent.pid, end)
+    parent.communicate(timeout=60)  # until nobody, worker or parent, holds the pipe
+    assert parent.returncode == (0 if end == "return" else -end)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_errors_of_the_system_are_one_line(tmp_path, workers):
+    class Broken(MemoryImages):
+        def load(self, indices):
+            raise PermissionError(13, "Permission denied", "frames")
+
+    data = Broken("toy", "train", torch.zeros(4, 1, 2, 2), torch.zeros(4).long(), 1)
+    with pytest.raises(OSError, match=r"^\[Errno 13\] Permission denied: 'frames'$"):
+        list(batches(data, 2, num_workers=workers))

@@ -4,19 +4,48 @@ Each touches two to four arrays, which is what LLVM turns into vector instructio
 works in are float32; `stored` rows may be halves (storage.py).
 """
 
+import numpy as np
+
 from .storage import compile, narrow, widen
 
 
 @compile
+def scratch(size):
+    """Uninitialised float32, on a cache line of its own: a vector that spans two lines is loaded twice."""
+    space = np.empty(size + 15, np.float32)
+    first = -(space.ctypes.data // 4) % 16
+    return space[first : first + size]
+
+
+@compile
 def read(row, stored):
+    """An assignment of slices would do, but its check of the shapes takes seconds to compile."""
     for j in range(row.size):
         row[j] = widen(stored[j])
 
 
 @compile
 def write(stored, row):
-    for j in range(row.size):
+    for j in range(stored.size):
         stored[j] = narrow(stored, row[j])
+
+
+@compile
+def write_product(stored, row, factor):
+    for j in range(row.size):
+        stored[j] = narrow(stored, row[j] * factor[j])
+
+
+@compile
+def add_product(stored, row, factor):
+    for j in range(row.size):
+        stored[j] = narrow(stored, widen(stored[j]) + row[j] * factor[j])
+
+
+@compile
+def product(row, stored, factor):
+    for j in range(row.size):
+        row[j] = widen(stored[j]) * factor[j]
 
 
 @compile
@@ -38,6 +67,12 @@ def accumulate(total, stored):
 
 
 @compile
+def accumulate_product(total, row, factor):
+    for j in range(row.size):
+        total[j] += row[j] * factor[j]
+
+
+@compile
 def accumulate_squares(total, stored, centre):
     for j in range(stored.size):
         d = widen(stored[j]) - centre[j]
@@ -55,10 +90,10 @@ def accumulate_affine(dscale, dshift, dx, stored):
 def repeat(row, period):
     """Fill the row with copies of `period`."""
     done = period.size
-    row[:done] = period
+    read(row[:done], period)
     while done < row.size:
         count = min(done, row.size - done)
-        row[done : done + count] = row[:count]
+        read(row[done : done + count], row)
         done += count
 
 

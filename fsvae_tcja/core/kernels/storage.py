@@ -82,4 +82,6 @@ def _narrow(array, value):
     return lambda array, value: value
 
 
-compile = numba.njit(nogil=True, error_model="numpy")  # no fastmath: the spikes must be those of the reference
+# No fastmath: the spikes must be those of the reference. Only a kernel is called from Python, and none from C.
+kernel = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+compile = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)

@@ -22,10 +22,13 @@ def inverse(permutation: list[int]) -> list[int]:
 
 
 def dense(y: Tensor, permutation: list[int]) -> Tensor:
-    """y permuted, each step contiguous; all steps may be one and the same memory (stride 0). Copies where it must."""
-    y = y.permute(permutation)
-    steps_fit = y.shape[0] == 1 or y.stride(0) in (0, y[0].numel())
-    return y if steps_fit and y[0].is_contiguous() else y.contiguous()
+    """y permuted and contiguous. Copies where it must."""
+    return y.permute(permutation).contiguous()
+
+
+def contiguous(y: Tensor, permutation: list[int]) -> Tensor:
+    """y itself if its memory is contiguous under the permutation, else a copy that is."""
+    return dense(y, permutation).permute(inverse(permutation))
 
 
 def new(like: Tensor, permutation: list[int], steps: int, **kind) -> Tensor:
@@ -36,8 +39,6 @@ def new(like: Tensor, permutation: list[int], steps: int, **kind) -> Tensor:
 
 def walk(y: Tensor, permutation: list[int], channels: bool) -> Tensor:
     """y as the kernel walks it: [T, N, R]; T = 1 where all steps are the same memory."""
-    y = dense(y, permutation)
-    if y.stride(0) == 0:
-        y = y[:1]
+    y = dense(y[:1] if y.stride(0) == 0 else y, permutation)
     n = y.shape[1] if channels else 1
     return y.reshape(y.shape[0], n, math.prod(y.shape[1:]) // max(n, 1))

@@ -40,15 +40,43 @@ def lif(x: Tensor, v: Tensor, params) -> tuple[Tensor, Tensor]:
     return torch.stack(spikes), v
 
 
+def _per_channel(x: Tensor, y: Tensor) -> Tensor:
+    """x [..., C] beside y [T, N, C, ...]."""
+    return x.view(*x.shape, *(1,) * (y.dim() - 3))
+
+
 def affine_lif(
-    y: Tensor, scale: Tensor | None, shift: Tensor | None, gate: Tensor | None, v: Tensor | None, steps: int, params
+    y: Tensor,
+    scale: Tensor | None,
+    shift: Tensor | None,
+    gate: Tensor | None,
+    weight: Tensor | None,
+    v: Tensor | None,
+    steps: int,
+    params,
 ) -> tuple[Tensor, Tensor]:
-    """LIF of the current gate (scale y + shift): y [T or 1, N, C, ...], scale and shift [C], gate [T, N, C]."""
-    space = (1,) * (y.dim() - 3)
+    """weight times the spikes of the current gate (scale y + shift), and the last membrane.
+
+    y [T or 1, N, C, ...], scale and shift [C], gate and weight [T, N, C].
+    """
     x = y
     if scale is not None:
-        x = scale.view(-1, *space) * y + shift.view(-1, *space)
+        x = _per_channel(scale, y) * y + _per_channel(shift, y)
     if gate is not None:
-        x = gate.view(*gate.shape, *space) * x
+        x = _per_channel(gate, y) * x
     x = x.expand(steps, *x.shape[1:])
-    return lif(x, torch.zeros_like(x[0]) if v is None else v, params)
+    spikes, v = lif(x, torch.zeros_like(x[0]) if v is None else v, params)
+    return (spikes if weight is None else _per_channel(weight, y) * spikes), v
+
+
+def affine_lif_sum(
+    y: Tensor, scale: Tensor, shift: Tensor, gate: Tensor | None, weight: Tensor, steps: int, params
+) -> Tensor:
+    """The weighted spikes of `affine_lif` summed over time, [N, C, ...]."""
+    return affine_lif(y, scale, shift, gate, weight, None, steps, params)[0].sum(0)
+
+
+def affine_lif_rate(y: Tensor, scale: Tensor, shift: Tensor, steps: int, params) -> Tensor:
+    """The mean of the spikes over space, [T, N, C]."""
+    spikes, _ = affine_lif(y, scale, shift, None, None, None, steps, params)
+    return spikes.flatten(3).mean(3) if spikes.dim() > 3 else spikes

@@ -42,39 +42,57 @@ def _tile(P, C, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr):
 
 @triton.jit
 def _forward(
-    y, scale, shift, gate, v, spikes, last, steps, y_step, N, P, C, k,
-    AFFINE: tl.constexpr, GATED: tl.constexpr, REST: tl.constexpr, SILENT: tl.constexpr,
-    BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
+    y, scale, shift, gate, weight, v, spikes, last, total, rate, steps, y_step, N, P, C, k,
+    AFFINE: tl.constexpr, GATED: tl.constexpr, WEIGHTED: tl.constexpr, REST: tl.constexpr, SILENT: tl.constexpr,
+    SUMMED: tl.constexpr, RATED: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
+    """Weighted spikes unless SILENT, their sum over T if SUMMED, that over the block's positions if RATED."""
     n, c, i, channels, tile = _tile(P, C, BLOCK_P, BLOCK_C)
     a, b = 0.0, 0.0
     if AFFINE:
         a, b = tl.load(scale + c, channels, 0.0), tl.load(shift + c, channels, 0.0)
     if GATED:
         gate += n * C
+    if WEIGHTED:
+        weight += n * C
+    if RATED:
+        rate += (tl.program_id(1).to(tl.int64) * steps * N + n) * C
     m = tl.zeros([BLOCK_P, BLOCK_C], tl.float32)
+    sum_t = tl.zeros([BLOCK_P, BLOCK_C], tl.float32)
     if not REST:
         m = tl.load(v + i, tile, 0.0)
     for _ in range(steps):
         u = k.decay * m + k.gain * _current(y, a, b, gate, i, c, tile, channels, AFFINE, GATED)
         fired = u > k.threshold
         m = tl.where(fired, k.keep * u - k.drop, u)
+        s = tl.where(fired, 1.0, 0.0)
+        if RATED:
+            tl.store(rate + c, tl.sum(tl.where(tile, s, 0.0), 0)[None, :], channels)
+            rate += N * C
+        if WEIGHTED:
+            s *= tl.load(weight + c, channels, 0.0)
+            weight += N * C
+        if SUMMED:
+            sum_t += s
         if not SILENT:
-            tl.store(spikes + i, tl.where(fired, 1.0, 0.0).to(spikes.dtype.element_ty), tile)
+            tl.store(spikes + i, s.to(spikes.dtype.element_ty), tile)
             spikes += N * P * C
         y += y_step
         if GATED:
             gate += N * C
-    tl.store(last + i, m, tile)
+    if SUMMED:
+        tl.store(total + i, sum_t, tile)
+    elif not RATED:
+        tl.store(last + i, m, tile)
 
 
 @triton.jit
 def _backward(
-    y, scale, shift, gate, v, grad, dv, dy, dscale, dshift, dgate, y_step, grad_step, N, P, C, k,
-    DERIVATIVE: tl.constexpr, STEPS: tl.constexpr, AFFINE: tl.constexpr, GATED: tl.constexpr, STATIC: tl.constexpr,
-    BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
+    y, scale, shift, gate, weight, v, grad, dv, dy, dscale, dshift, dgate, dweight, y_step, grad_step, N, P, C, k,
+    DERIVATIVE: tl.constexpr, STEPS: tl.constexpr, AFFINE: tl.constexpr, GATED: tl.constexpr, WEIGHTED: tl.constexpr,
+    ONES: tl.constexpr, STATIC: tl.constexpr, ADD: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    """dv holds dL/dv after the last step and is left with dL/dv before the first."""
+    """dv holds dL/dv after the last step and is left with dL/dv before the first. ONES: the weight is all of dL/ds."""
     n, c, i, channels, tile = _tile(P, C, BLOCK_P, BLOCK_C)
     block = tl.program_id(1).to(tl.int64)
     a, b = 0.0, 0.0
@@ -83,6 +101,9 @@ def _backward(
     if GATED:
         gate += n * C
         dgate += (block * STEPS * N + n) * C
+    if WEIGHTED:
+        weight += n * C
+        dweight += (block * STEPS * N + n) * C
     m = tl.load(v + i, tile, 0.0)
     membranes = ()
     for t in tl.static_range(STEPS):
@@ -96,7 +117,15 @@ def _backward(
     sum_y, sum_scale, sum_shift = zero, zero, zero
     for t in tl.static_range(STEPS - 1, -1, -1):
         u = membranes[t]
-        ds = tl.load(grad + t * grad_step + i, tile, 0.0).to(tl.float32) - k.through * d * (u - (k.keep * u - k.drop))
+        if ONES:
+            g = zero + tl.load(weight + t * N * C + c, channels, 0.0)
+        else:
+            g = tl.load(grad + t * grad_step + i, tile, 0.0).to(tl.float32)
+            if WEIGHTED:
+                product = tl.where(tile & (u > k.threshold), g, 0.0)
+                tl.store(dweight + t * N * C + c, tl.sum(product, 0)[None, :], channels)
+                g *= tl.load(weight + t * N * C + c, channels, 0.0)
+        ds = g - k.through * d * (u - (k.keep * u - k.drop))
         du = ds * DERIVATIVE(tl.abs(u - k.centre), k.a, k.b) + tl.where(u > k.threshold, k.keep * d, d)
         d = k.decay * du
         dx = k.gain * du
@@ -113,7 +142,10 @@ def _backward(
         if STATIC:
             sum_y += dx
         else:
-            tl.store(dy + t * N * P * C + i, dx.to(dy.dtype.element_ty), tile)
+            out = dy + t * N * P * C + i
+            if ADD:
+                dx += tl.load(out, tile, 0.0).to(tl.float32)
+            tl.store(out, dx.to(dy.dtype.element_ty), tile)
     if STATIC:
         tl.store(dy + i, tl.load(dy + i, tile, 0.0) + sum_y, tile)
     if AFFINE:
@@ -132,21 +164,29 @@ def _derivative(surrogate: str):
 class _Walk:
     """The tensors of one call as the kernels take them: [T, N, P, C], channel innermost."""
 
-    def __init__(self, y, scale, shift, gate, constants) -> None:
+    def __init__(self, y, scale, shift, gate, weight, v, constants) -> None:
         self.channels = scale is not None
         self.permutation = layout.order(y, self.channels)
         self.y = layout.walk(y, self.permutation, self.channels)
         _, n, length = self.y.shape
         c = scale.numel() if self.channels else length
         self.sizes = n, length // max(c, 1), c
-        self.scale, self.shift = (None if x is None else x.float().contiguous() for x in (scale, shift))
-        self.gate = None if gate is None else gate.float().contiguous()
+        self.scale, self.shift, self.gate, self.weight = (
+            None if x is None else x.float().contiguous() for x in (scale, shift, gate, weight)
+        )
+        self.v = None if v is None else self.state(v)
         self.k = Constants(*constants)
         self.block_c = min(triton.next_power_of_2(c), TILE)
         self.block_p = TILE // self.block_c
         self.blocks = triton.cdiv(self.sizes[1], self.block_p)
         self.grid = n, self.blocks, triton.cdiv(c, self.block_c)
-        self.options = {"BLOCK_P": self.block_p, "BLOCK_C": self.block_c, "enable_fp_fusion": False}
+        self.options = {
+            "AFFINE": self.channels,
+            "GATED": gate is not None,
+            "BLOCK_P": self.block_p,
+            "BLOCK_C": self.block_c,
+            "enable_fp_fusion": False,
+        }
 
     def rows(self, x: Tensor) -> Tensor:
         """An output [T, ...] as the kernels write it, sharing its memory."""
@@ -155,14 +195,24 @@ class _Walk:
     def state(self, v: Tensor) -> Tensor:
         return layout.dense(v.float().unsqueeze(0), self.permutation).reshape(self.y.shape[1:])
 
-    def advance(self, first: int, steps: int, v: Tensor | None, spikes: Tensor | None, last: Tensor) -> None:
-        """Steps first .. first + steps - 1, from the membrane v to `last`; spikes None: not written."""
+    def advance(
+        self, first: int, steps: int, v: Tensor | None, *, spikes=None, last=None, total=None, rate=None
+    ) -> None:
+        """Steps first .. first + steps - 1 from the membrane v; writes the outputs that are not None."""
         y, y_step = _at(self.y, first)
-        gate = None if self.gate is None else self.gate[first:]
+        weighted = self.weight is not None and (spikes is not None or total is not None)
+        weight = self.weight[first:] if weighted else None
         _forward[self.grid](
-            y, self.scale, self.shift, gate, v, spikes, last, steps, y_step, *self.sizes, self.k,
-            AFFINE=self.channels, GATED=gate is not None, REST=v is None, SILENT=spikes is None, **self.options,
+            y, self.scale, self.shift, None if self.gate is None else self.gate[first:], weight, v,
+            spikes, last, total, rate, steps, y_step, *self.sizes, self.k,
+            WEIGHTED=weighted, REST=v is None, SILENT=spikes is None, SUMMED=total is not None,
+            RATED=rate is not None, **self.options,
         )  # fmt: skip
+
+    def partial(self, steps: int, present: bool) -> Tensor:
+        """A sum over space in one part for each block [blocks, T, N, C]; empty if it is not wanted."""
+        n, _, c = self.sizes
+        return self.y.new_empty((self.blocks, steps, n, c if present else 0), dtype=torch.float32)
 
 
 def _at(x: Tensor, t: int) -> tuple[Tensor, int]:
@@ -175,70 +225,105 @@ def forward(
     scale: Tensor | None,
     shift: Tensor | None,
     gate: Tensor | None,
+    weight: Tensor | None,
     v: Tensor | None,
     steps: int,
     constants: list[float],
-    surrogate: str,
 ) -> tuple[Tensor, Tensor]:
-    """Spikes [T, ...] in the type of y and the last membrane, float32. Arguments: register.py."""
-    w = _Walk(y, scale, shift, gate, constants)
+    """Weighted spikes [T, ...] in the type of y and the last membrane, float32. Arguments: register.py."""
+    w = _Walk(y, scale, shift, gate, weight, v, constants)
     spikes = layout.new(y, w.permutation, steps)
     last = layout.new(y, w.permutation, 1, dtype=torch.float32)
     if y.numel():
-        w.advance(0, steps, None if v is None else w.state(v), w.rows(spikes), w.rows(last)[0])
+        w.advance(0, steps, w.v, spikes=w.rows(spikes), last=w.rows(last)[0])
     return spikes, last[0]
 
 
+def total(
+    y: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    gate: Tensor | None,
+    weight: Tensor,
+    steps: int,
+    constants: list[float],
+) -> Tensor:
+    """The weighted spikes summed over time [N, C, ...], float32."""
+    w = _Walk(y, scale, shift, gate, weight, None, constants)
+    summed = layout.new(y, w.permutation, 1, dtype=torch.float32)
+    if y.numel():
+        w.advance(0, steps, None, total=w.rows(summed)[0])
+    return summed[0]
+
+
+def rate(y: Tensor, scale: Tensor, shift: Tensor, steps: int, constants: list[float]) -> Tensor:
+    """The mean of the spikes over space [T, N, C], float32."""
+    w = _Walk(y, scale, shift, None, None, None, constants)
+    partial = w.partial(steps, True)
+    if y.numel():
+        w.advance(0, steps, None, rate=partial)
+    return partial.sum(0) / w.sizes[1]
+
+
 def backward(
-    grad: Tensor,
-    grad_last: Tensor,
+    grad: Tensor | None,
+    grad_last: Tensor | None,
     y: Tensor,
     scale: Tensor | None,
     shift: Tensor | None,
     gate: Tensor | None,
+    weight: Tensor | None,
     v: Tensor | None,
     steps: int,
     constants: list[float],
     surrogate: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of y, scale, shift, gate and v; those of an absent scale, shift, gate are empty."""
-    w = _Walk(y, scale, shift, gate, constants)
-    static = y.shape[0] == 1 and steps > 1
-    dy = layout.new(y, w.permutation, y.shape[0], dtype=torch.float32 if static else y.dtype)
-    if static:
-        dy.zero_()
-    upstream = layout.walk(grad.expand(steps, *y.shape[1:]), w.permutation, w.channels)
+    dy: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of y, scale, shift, gate, weight and v; those of absent inputs are empty. As in cpu.py."""
+    w = _Walk(y, scale, shift, gate, weight, v, constants)
+    static, add = y.shape[0] == 1 and steps > 1, dy is not None
+    if dy is None:
+        dy = layout.new(y, w.permutation, y.shape[0])
+        if static:
+            dy.zero_()
+    out = dy.float() if static else dy  # a static input: summed over the spans, rounded once
+    upstream = None if grad is None else layout.walk(grad.expand(steps, *y.shape[1:]), w.permutation, w.channels)
     dv = layout.new(y, w.permutation, 1, dtype=torch.float32)
     d = w.rows(dv)[0]
-    d.copy_(w.state(grad_last))
+    if grad_last is None:
+        d.zero_()
+    else:
+        d.copy_(w.state(grad_last))
     n, _, c = w.sizes
     sums = y.new_zeros((2, c if w.channels else 0), dtype=torch.float32)
-    dgate = y.new_empty((0,) if gate is None else gate.shape, dtype=torch.float32)
+    dgate, dweight = (y.new_empty((0, 0, 0) if x is None else x.shape, dtype=torch.float32) for x in (gate, weight))
     firsts = range(0, steps, SPAN)
-    states = _states(w, v, firsts)
+    states = _states(w, firsts)
     for first, state in zip(reversed(firsts), reversed(states), strict=True):
         span = min(SPAN, steps - first)
-        partial = y.new_empty((2, w.blocks, n, c if w.channels else 0), dtype=torch.float32)
-        partial_gate = y.new_empty((w.blocks, span, n, c if gate is not None else 0), dtype=torch.float32)
-        (y_t, y_step), (grad_t, grad_step) = _at(w.y, first), _at(upstream, first)
+        affine = y.new_empty((2, w.blocks, n, c if w.channels else 0), dtype=torch.float32)
+        gates, weights = w.partial(span, gate is not None), w.partial(span, weight is not None and grad is not None)
+        (y_t, y_step), (grad_t, grad_step) = _at(w.y, first), (None, 0) if grad is None else _at(upstream, first)
+        factors = (None if x is None else x[first:] for x in (w.gate, w.weight))
         _backward[w.grid](
-            y_t, w.scale, w.shift, None if gate is None else w.gate[first:], state, grad_t, d,
-            w.rows(dy) if static else w.rows(dy)[first:], *partial, partial_gate, y_step, grad_step, *w.sizes, w.k,
-            DERIVATIVE=_derivative(surrogate), STEPS=span, AFFINE=w.channels, GATED=gate is not None, STATIC=static,
-            **w.options,
+            y_t, w.scale, w.shift, *factors, state, grad_t, d, w.rows(out) if static else w.rows(out)[first:],
+            *affine, gates, weights, y_step, grad_step, *w.sizes, w.k,
+            DERIVATIVE=_derivative(surrogate), STEPS=span, WEIGHTED=weight is not None, ONES=grad is None,
+            STATIC=static, ADD=add, **w.options,
         )  # fmt: skip
-        sums += partial.sum((1, 2))
-        if gate is not None:
-            dgate[first : first + span] = partial_gate.sum(0)
-    return dy.to(y.dtype), sums[0].clone(), sums[1].clone(), dgate, dv[0]
+        sums += affine.sum((1, 2))
+        for whole, parts in ((dgate, gates), (dweight, weights)):
+            if parts.numel():
+                whole[first : first + span] = parts.sum(0)
+    dv = y.new_empty(0) if v is None else dv[0]
+    return dy.copy_(out), sums[0].clone(), sums[1].clone(), dgate, dweight, dv
 
 
-def _states(w: _Walk, v: Tensor | None, firsts: range) -> list[Tensor]:
+def _states(w: _Walk, firsts: range) -> list[Tensor]:
     """The membranes before each span of steps."""
-    rest = torch.zeros(w.y.shape[1:], device=w.y.device)
-    states = [rest if v is None else w.state(v)]
+    states = [torch.zeros(w.y.shape[1:], device=w.y.device) if w.v is None else w.v]
     for first in firsts[:-1]:
-        last = torch.empty_like(rest)
-        w.advance(first, SPAN, states[-1], None, last)
+        last = torch.empty_like(states[0])
+        w.advance(first, SPAN, states[-1], last=last)
         states.append(last)
     return states

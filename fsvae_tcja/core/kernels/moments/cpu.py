@@ -6,13 +6,13 @@ from torch import Tensor
 
 from .. import threads
 from ..rows import accumulate, accumulate_squares, affine, fold, repeat, write
-from ..storage import array, compile
+from ..storage import array, kernel
 from .layout import walk
 
 BLOCK = 1024  # values summed side by side: short rows of channels still fill the vector registers
 
 
-@compile
+@kernel
 def _forward(y, mean, squares, block, first, stop):
     """y [S, P*C] -> mean over P and sum of squared distances to it, each [S, C]."""
     length, channels = y.shape[1], mean.shape[1]
@@ -30,10 +30,10 @@ def _forward(y, mean, squares, block, first, stop):
         for lo in range(0, length, block):
             accumulate_squares(total, y[n, lo : lo + block], centre)
         fold(total, channels)
-        squares[n] = total[:channels]
+        write(squares[n], total)
 
 
-@compile
+@kernel
 def _backward(grad, y, offset, slope, block, first, stop):
     """grad += offset[s, c] + slope[c] y, in place."""
     length = y.shape[1]
