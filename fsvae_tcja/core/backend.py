@@ -8,6 +8,7 @@ replaces "auto" everywhere.
 import logging
 import os
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 
 import torch
@@ -18,9 +19,22 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 _DEVICES = {"cpu": "cpu", "triton": "cuda"}
 _PACKAGES = {"cpu": "numba", "triton": "triton"}
-_INSTALLED = {package for package in _PACKAGES.values() if find_spec(package) is not None}
 
 log = logging.getLogger(__name__)
+
+
+@cache
+def _problem(backend: str) -> str | None:
+    """Why the kernels cannot be imported, and the remedy; None if they can."""
+    package = _PACKAGES[backend]
+    if find_spec(package) is None:
+        return f"it needs the package {package}; pip install {package}"
+    try:
+        import_module(f"{__package__}.kernels.lif.{backend}")
+    except Exception as problem:
+        told = (str(problem).splitlines() or [""])[0]
+        return f"the package {package} does not work ({type(problem).__name__}: {told}); reinstall or upgrade it"
+    return None
 
 
 def obstacle(backend: str, device: str, dtype: torch.dtype) -> str | None:
@@ -29,11 +43,9 @@ def obstacle(backend: str, device: str, dtype: torch.dtype) -> str | None:
         return None
     if device != _DEVICES[backend]:
         return f"it runs on {_DEVICES[backend]} tensors, found one on {device}; move the model and the data there"
-    if _PACKAGES[backend] not in _INSTALLED:
-        return f"it needs the package {_PACKAGES[backend]}; pip install {_PACKAGES[backend]}"
     if dtype not in DTYPES:
         return f"it stores {', '.join(str(d)[6:] for d in DTYPES)}, found {str(dtype)[6:]}; convert the input"
-    return None
+    return None if torch.compiler.is_compiling() else _problem(backend)  # no graph can hold an import
 
 
 def _forced() -> str:

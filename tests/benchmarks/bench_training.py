@@ -90,7 +90,7 @@ def parity(folder: str, steps: int) -> None:
         loss = theirs.loss_function_mmd(x, recon, q, p)["loss"].item()
         mine = losses(x, out.recon, out.q, out.p)["loss"].item()
     rate, moved = z.mean().item(), ((out.recon - recon).abs() > 1e-4).float().mean().item()
-    print(f"parity: loss {mine:.6f}, theirs {loss:.6f}; {moved:.0e} of the pixels differ; {rate:.2f} spikes a latent step")
+    print(f"parity: loss {mine:.6f}, theirs {loss:.6f}; {moved:.0e} of the pixels differ; spike rate {rate:.2f}")
     if not (0.01 < rate < 0.99 and abs(mine - loss) < 1e-4 * loss and moved < 0.01):
         raise SystemExit("nothing is timed: the two programs do not compute the same")
 

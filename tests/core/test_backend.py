@@ -40,11 +40,35 @@ def test_a_name_never_falls_back(name, device, dtype, message):
         backend.choose(device, dtype, name)
 
 
-def test_a_missing_package_names_the_remedy(monkeypatch):
-    monkeypatch.setattr(backend, "_INSTALLED", set())
+@pytest.fixture
+def fresh(monkeypatch):
+    """What is known of the packages is found out anew, here and after the test."""
+    monkeypatch.delenv(backend.ENVIRONMENT, raising=False)
+    backend._problem.cache_clear()
+    backend._log_once.cache_clear()
+    yield
+    backend._problem.cache_clear()
+
+
+def test_a_missing_package_names_the_remedy(monkeypatch, fresh):
+    monkeypatch.setattr(backend, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="needs the package numba; pip install numba"):
         backend.choose("cpu", F32, "cpu")
     assert backend.choose("cpu", F32) == "reference"
+
+
+def test_a_broken_package_falls_back_or_raises_with_the_reason(monkeypatch, fresh, caplog):
+    def broken(name):
+        raise SystemError("LLVM does not fit\nits bindings")
+
+    monkeypatch.setattr(backend, "import_module", broken)
+    reason = r"numba does not work \(SystemError: LLVM does not fit\); reinstall or upgrade it"
+    with pytest.raises(ValueError, match=f"backend 'cpu' cannot run: the package {reason}, or choose 'auto'"):
+        backend.choose("cpu", F32, "cpu")
+    assert [backend.choose("cpu", F32) for _ in range(2)] == ["reference"] * 2
+    assert len(caplog.messages) == 1 and "SystemError" in caplog.text
+    assert "reference (cpu: the package numba does not work" in backend.report()["cpu"]
+    assert set(lif(torch.full((3, 4), 0.3))[0].unique().tolist()) == {1.0}
 
 
 def test_the_environment_replaces_auto_only(monkeypatch):
