@@ -103,8 +103,10 @@ class SpikingLayer(nn.Module):
         return {"gate" if self._gated else "weight": self.attention.gate}
 
     def _naive(self, x: Tensor, steps: int, batch_statistics: bool | None) -> Tensor:
-        current = self.norm(self.transform(x.flatten(0, 1)), steps // len(x), batch_statistics)
-        current = current.unflatten(0, x.shape[:2])
+        batch = self.norm.takes_batch(batch_statistics)
+        y = transform(self.transform, x).flatten(0, 1) if batch else self.transform(x.flatten(0, 1))
+        bias = self.transform.bias if batch else None
+        current = self.norm(y, steps // len(x), batch_statistics, bias).unflatten(0, x.shape[:2])
         current = current.expand(steps, *current.shape[1:])
         if self.attention is None:
             return self.neuron(current)[0]

@@ -37,20 +37,27 @@ class TDBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
-    def forward(self, x: Tensor, repeats: int = 1, batch_statistics: bool | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, repeats: int = 1, batch_statistics: bool | None = None, bias: Tensor | None = None
+    ) -> Tensor:
         """Normalise x [N, C, ...], the time axis folded into N.
 
         Args:
             x: the input. A static input may be given once, [N, C, ...], with `repeats` = T.
             repeats: how many equal copies of x the statistics stand for.
             batch_statistics: use (and track) the statistics of this batch; None means in training mode only.
+            bias: [C], in x without its gradient: under batch statistics that is zero, and zero it gets.
         """
         weight = self.weight * self.scale
         if not self.takes_batch(batch_statistics):
             return F.batch_norm(x, self.running_mean, self.running_var, weight, self.bias, False, 0.0, self.eps)
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         count = self.count(x, repeats)
-        y = F.batch_norm(x, mean, var, weight, self.bias, True, 1.0, self.eps)  # var: unbiased for one copy
+        if x.device.type == "cpu":
+            # Over a channels-last CPU tensor PyTorch's variance of a million values is off by 5e-4.
+            x = x.contiguous()
+        offset = self.bias if bias is None else self.bias + 0 * bias
+        y = F.batch_norm(x, mean, var, weight, offset, True, 1.0, self.eps)  # var: unbiased for one copy
         self.track(mean, var * (1 - repeats / count), count)
         return y
 

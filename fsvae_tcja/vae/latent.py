@@ -75,13 +75,12 @@ def _input(x: Tensor | None, z: Tensor) -> Tensor:
 
 def draw_stream(network: LatentNetwork, x: Tensor | None, choice: Tensor) -> Tensor:
     """Draw z [T, N, L] one step at a time; x [T, N, L] or None, choice [T, N, L]."""
-    z_t = torch.zeros(choice.shape[1:], device=choice.device)
-    state, drawn = network.rest(), []
+    z = torch.zeros(len(choice) + 1, *choice.shape[1:], device=choice.device)  # z_0, ..., z_T
+    state = network.rest()
     for t, choice_t in enumerate(choice):
-        spikes, state = network.step(_input(None if x is None else x[t], z_t), state)
-        z_t = pick(spikes, choice_t)
-        drawn.append(z_t)
-    return torch.stack(drawn)
+        spikes, state = network.step(_input(None if x is None else x[t], z[t]), state)
+        z[t + 1] = pick(spikes, choice_t)
+    return z[1:]
 
 
 def draw_prefix(network: LatentNetwork, x: Tensor | None, choice: Tensor) -> Tensor:

@@ -3,6 +3,11 @@
 `widen` reads a stored value as float32, `narrow` rounds a float32 to nearest even for an array to store.
 """
 
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
 import numba
 import torch
 from llvmlite import ir
@@ -83,5 +88,25 @@ def _narrow(array, value):
 
 
 # No fastmath: the spikes must be those of the reference. Only a kernel is called from Python, and none from C.
-kernel = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)
-compile = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)
+_OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+compile = numba.njit(no_cpython_wrapper=True, **_OPTIONS)
+
+
+@cache
+def _sources() -> str:
+    """A digest of everything that a kernel is compiled from."""
+    folder = Path(__file__).parent
+    files = sorted([*folder.rglob("*.py"), folder.parent / "surrogate.py"])
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+def kernel(function: Callable) -> Callable:
+    """Compile for calls from Python, once for all processes: beside the source, or in the user's cache folder.
+
+    Numba looks for changes in the file of the kernel only, so its name carries a digest of all of them.
+    """
+    function.__qualname__ += f"-{_sources()}"
+    try:
+        return numba.njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError:  # neither folder can be written
+        return numba.njit(**_OPTIONS)(function)
