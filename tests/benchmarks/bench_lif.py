@@ -1,6 +1,6 @@
-"""LIF forward and backward on the CPU against other libraries and a compiled reference.
+"""LIF forward and backward against other libraries and a compiled reference, on the CPU or a GPU.
 
-    python tests/benchmarks/bench_lif.py [--peers FOLDER]
+    python tests/benchmarks/bench_lif.py [--peers FOLDER] [--device cuda]
 
 FOLDER: where spikingjelly, snntorch and norse were installed (pip install --no-deps --target FOLDER ...), if not in
 this environment. What cannot be found is named and left out. Parity comes first: a candidate whose spikes differ from
@@ -11,23 +11,31 @@ whose backward rules are others. All run the TCJA neuron (tau 2, hard reset, det
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import torch
-from timing import copy_bandwidth, machine, paired
+from timing import copy_bandwidth, machine, medians
 from torch import Tensor
 
 from fsvae_tcja.core import TCJA_LIF, lif
 from fsvae_tcja.core.memory import keep_freed_memory
 
 OTHER_GRADIENT = ("snntorch", "norse")
-TARGETS = {"spikingjelly": 0.4, "snntorch": 0.25, "norse": 0.25, "torch.compile of the reference": 0.75}
+KERNELS = {"cpu": "cpu", "cuda": "triton"}
+SPIKINGJELLY = {"cpu": ["torch"], "cuda": ["torch", "triton", "cupy"]}  # its backends
+COMPILED = "torch.compile of the reference"
+TARGETS = {
+    "cpu": {"spikingjelly, torch": 0.4, "snntorch": 0.25, "norse": 0.25, COMPILED: 0.75},
+    "cuda": {"spikingjelly, triton": 1, "spikingjelly, cupy": 1},
+}
+OF_COPY = {"cpu": "", "cuda": "at least 0.8"}  # share of a copy's bandwidth
 
 
-def spikingjelly() -> Callable[[Tensor], Tensor]:
+def spikingjelly(backend: str) -> Callable[[Tensor], Tensor]:
     from spikingjelly.activation_based import functional, neuron, surrogate
 
     node = neuron.LIFNode(tau=2.0, surrogate_function=surrogate.ATan(2.0), detach_reset=True, step_mode="m")
-    node.backend = "torch"
+    node.backend = backend
 
     def run(x: Tensor) -> Tensor:
         functional.reset_net(node)
@@ -57,9 +65,8 @@ def snntorch() -> Callable[[Tensor], Tensor]:
 def norse() -> Callable[[Tensor], Tensor]:
     import norse.torch as norse
 
-    cell = norse.LIFBoxCell(norse.LIFBoxParameters(tau_mem_inv=torch.tensor(500.0), v_th=torch.tensor(1.0)))
-
     def run(x: Tensor) -> Tensor:
+        cell = norse.LIFBoxCell(norse.LIFBoxParameters(x.new_tensor(500.0), v_th=x.new_tensor(1.0)))
         state, spikes = None, []
         for current in x:
             spike, state = cell(current, state)
@@ -87,15 +94,16 @@ def differing(a: Tensor, b: Tensor) -> float:
 
 
 def candidates(x: Tensor, upstream: Tensor) -> dict[str, Callable[[], None]]:
+    ours = KERNELS[x.device.type]
     reference = lif(x, params=TCJA_LIF, backend="reference")[0]
     (gradient,) = torch.autograd.grad(reference, x, upstream)
     reference = reference.detach()
     found = {}
     makers = {
-        "ours": lambda: lambda x: lif(x, params=TCJA_LIF, backend="cpu")[0],
+        "ours": lambda: lambda x: lif(x, params=TCJA_LIF, backend=ours)[0],
         "reference": lambda: lambda x: lif(x, params=TCJA_LIF, backend="reference")[0],
-        "torch.compile of the reference": compiled,
-        "spikingjelly": spikingjelly,
+        COMPILED: compiled,
+        **{f"spikingjelly, {name}": partial(spikingjelly, name) for name in SPIKINGJELLY[x.device.type]},
         "snntorch": snntorch,
         "norse": norse,
     }
@@ -122,26 +130,31 @@ def main() -> None:
     parser.add_argument("--peers", help="folder of the other libraries")
     parser.add_argument("--shape", type=int, nargs="+", default=[16, 64, 32, 32, 32], help="[T, ...]")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--device", choices=KERNELS, default="cpu")
     arguments = parser.parse_args()
+    device = arguments.device
     if arguments.peers:
         sys.path.append(arguments.peers)
     keep_freed_memory()
     torch.manual_seed(0)
-    x = (2 * torch.randn(arguments.shape)).requires_grad_()
-    upstream = torch.randn(arguments.shape)
+    x = (2 * torch.randn(arguments.shape, device=device)).requires_grad_()
+    upstream = torch.randn(arguments.shape, device=device)
     found = candidates(x, upstream)
     if "ours" not in found:
         raise SystemExit("nothing is timed: ours does not compute what the reference does")
-    times = paired(found, arguments.rounds)
+    times = medians(found, arguments.rounds, device)
     # x twice, spikes, upstream gradient, gradient of x
-    floor = 5 * x.numel() * x.element_size() / copy_bandwidth()
+    floor = 5 * x.numel() * x.element_size() / copy_bandwidth(device)
     print(f"\n{machine()}")
     print(f"LIF forward + backward, {arguments.shape} float32, medians of {arguments.rounds} paired rounds")
     print("| | ms | ours / theirs | target |\n|---|---|---|---|")
-    print(f"| floor: bytes over copy bandwidth | {floor * 1e3:.0f} | | |")
+    share = floor / times["ours"]
+    print(
+        f"| floor: bytes over copy bandwidth | {floor * 1e3:.3g} | its share of ours: {share:.2f} | {OF_COPY[device]} |"
+    )
     for name, seconds in sorted(times.items(), key=lambda item: item[1]):
         ratio = "" if name == "ours" else f"{times['ours'] / seconds:.2f}"
-        print(f"| {name} | {seconds * 1e3:.0f} | {ratio} | {TARGETS.get(name, '')} |")
+        print(f"| {name} | {seconds * 1e3:.3g} | {ratio} | {TARGETS[device].get(name, '')} |")
 
 
 if __name__ == "__main__":

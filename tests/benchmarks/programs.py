@@ -18,7 +18,7 @@ def resident(field: str) -> float:
 
 
 def _serve(connection, maker: Callable[..., Calls], arguments: tuple, threads: int, cpu_time: bool) -> None:
-    """Run what is asked for; answer with the seconds and the MB that the process grew by at most."""
+    """Run what is asked for; answer with the seconds and the MB that it took at most: process growth, or on the GPU."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     clock = time.process_time if cpu_time else time.perf_counter
@@ -27,7 +27,11 @@ def _serve(connection, maker: Callable[..., Calls], arguments: tuple, threads: i
     while (order := connection.recv()) is not None:
         began = clock()
         calls[order]()
-        connection.send((clock() - began, resident("VmHWM") - before))
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+        seconds = clock() - began
+        on_gpu = torch.cuda.is_initialized() and torch.cuda.max_memory_allocated() / 2**20
+        connection.send((seconds, on_gpu or resident("VmHWM") - before))
 
 
 class Program:
