@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -13,6 +13,7 @@ from fsvae_tcja.runtime.configuration import to_dict
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.runtime.spelling import did_you_mean
 
 from . import checkpoint
 from .data import LabelledData, load_split, located
@@ -20,12 +21,15 @@ from .dossier import write_dossier
 from .evaluate import ends_in_spikes, ranking
 from .evaluate import predict as predict_outputs
 from .files import read_inputs
+from .model import SpikingClassifier
 from .presets import PRESETS
 from .report import report, told
 from .train import ClassifierTask, TrainConfig
 
 PROGRAM = "fsvae-tcja classify"
-TRAIN = TrainCommand(f"{PROGRAM} train", PRESETS, TrainConfig, RunOptions, checkpoint.KIND, Path("runs/classify"))
+TRAIN = TrainCommand(
+    f"{PROGRAM} train", PRESETS, TrainConfig, RunOptions, checkpoint.KIND, SpikingClassifier, Path("runs/classify")
+)
 
 
 def train(args: list[str]) -> int:
@@ -53,10 +57,9 @@ def _train(config: TrainConfig, options: RunOptions) -> int:
     test = split("test")  # loaded before the training, so that missing files are found now
     task = ClassifierTask(config, split("train"), split("valid"), test if config.test_every_epoch else None)
     outcome = fit(task, config, to_dict(config), run, device=device, resume=resume)
+    print(TRAIN.told(outcome, run))
     if not outcome.finished:
-        print(f"stopped after step {outcome.step}; go on with: {PROGRAM} train --resume {run.path}")
         return 130
-    print(f"trained {outcome.step} steps in {outcome.seconds:.0f} s; model: {run.model}, pictures: {run.pictures}")
     print(told(report(run, config, test, device)))
     return 0
 
@@ -126,9 +129,12 @@ def _check_names(path: Path, names: Sequence[str], data: LabelledData) -> None:
 class PredictOptions:
     """Name the class of images or recordings."""
 
-    checkpoint: tyro.conf.Positional[Path]
+    checkpoint: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """A .safetensors checkpoint, or a run folder: its best epoch by validation, else its last."""
-    files: tyro.conf.Positional[tuple[Path, ...]]
+    files: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]],
+        tyro.conf.arg(metavar="FILE...", help_behavior_hint="(at least one)"),
+    ]
     """Images (png, jpg, ...) or event recordings (.bin, .aedat), as the model was trained on."""
     top: int = 3
     """How many classes to name for each."""
@@ -175,5 +181,7 @@ def main(args: list[str]) -> int:
         )
         return 0
     if args[0] not in COMMANDS:
-        raise ValueError(f"unknown command {args[0]!r}: choose one of {list(COMMANDS)}")
+        raise ValueError(
+            f"unknown command {args[0]!r}{did_you_mean(args[0], COMMANDS)}: choose one of {list(COMMANDS)}"
+        )
     return COMMANDS[args[0]](args[1:])

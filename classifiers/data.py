@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from fsvae_tcja.runtime.data import load_images, to_float
 from fsvae_tcja.runtime.dataset import ImageDataset
 from fsvae_tcja.runtime.sources import SOURCES
+from fsvae_tcja.runtime.spelling import did_you_mean
 
 from .config import ClassifierConfig
 from .events import EVENT_SETS, load_events
@@ -66,8 +67,9 @@ def located(name: str) -> str:
     folder = Path(name).expanduser()
     if str(folder) == name == folder.name and not folder.exists():
         raise ValueError(
-            f"unknown data set {name!r}: choose one of {list(IMAGE_SETS)}, of the event sets {list(EVENT_SETS)}, or a "
-            "folder with a folder of images for each class"
+            f"unknown data set {name!r}{did_you_mean(name, [*IMAGE_SETS, *EVENT_SETS])}: choose one of "
+            f"{list(IMAGE_SETS)}, of the event sets {list(EVENT_SETS)}, or a folder with a folder of images for each "
+            "class"
         )
     return str(folder.absolute())
 

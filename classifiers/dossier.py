@@ -8,7 +8,7 @@ from pathlib import Path
 from fsvae_tcja.runtime.atomic import replacing
 
 from .data import LabelledData
-from .energy import Energy, energy
+from .energy import FORMULA, Energy, energy
 from .evaluate import Evaluation, evaluate, inputs
 from .figures import save_confusion, save_firing, save_gates
 from .firing import Firing, firing, warnings
@@ -59,7 +59,7 @@ def write_dossier(
         save_gates(one, folder / "gates-first-input.png", f"{what}: gate of the first input")
     with replacing(folder / "evaluation.json") as temporary:
         temporary.write_text(json.dumps(_plain(data, weights, seen, fired, cost), indent=2) + "\n")
-    return "\n\n".join([title, *_silent(seen), _classes(data, seen), fired.table(), *warnings(fired), cost.table()])
+    return "\n\n".join([title, *_silent(seen), _classes(data, seen), fired.table(), *warnings(fired), cost.text()])
 
 
 def _silent(seen: Evaluation) -> list[str]:
@@ -93,5 +93,11 @@ def _plain(data: LabelledData, weights: str, seen: Evaluation, fired: Firing, co
         "per_class": [None if isnan(accuracy) else accuracy for accuracy in seen.per_class.tolist()],
         "confusion": seen.confusion.tolist(),
         "firing": {"n": fired.n, "layers": layers},
-        "energy": {"n": cost.n, "snn_pj": cost.pj, "snn_pj_if_zeros_are_free": cost.sparse_pj, "ann_pj": cost.ann_pj},
+        "energy": {
+            "n": cost.n,
+            "snn_pj": cost.pj,
+            "snn_pj_if_zeros_are_free": cost.sparse_pj,
+            "ann_pj": cost.ann_pj,
+            "notes": FORMULA.splitlines(),
+        },
     }

@@ -20,7 +20,7 @@ binary inputs   spikes, max-pooled or not, that no gate has weighted: AC = spike
 analog inputs   the network's input, images or event counts, and gated spikes (TCJA on the spikes), averages, currents:
                 MAC = values x fan-out, zeros included, at each of T steps, since hardware that multiplies runs such a
                 layer densely. That is an upper bound where many values are 0, as event counts and gated spikes are: "if
-                zeros cost nothing", above, is the lower bound
+                zeros cost nothing" is the lower bound
 which of them   is decided by the network's structure, not by the values that happened to arrive
 static images   arrive at every step, so the first layer counts T times, though this program computes it once
 neurons         1 MAC per neuron and step, decay x membrane + current; the gain is folded into the threshold
@@ -29,6 +29,11 @@ TCJA            per value 1 AC to squeeze and 1 MAC to gate; the MACs of its con
 ANN             every layer with weights once: MAC = values x fan-out; no steps, neurons or attention
 not counted     memory traffic, biases, pooling, residual sums, comparisons, resets and votes, on either side; the batch
                 norm is folded into the convolution"""
+
+NOTES = f"""\
+an estimate, of arithmetic only: {MAC_PJ} pJ a MAC, {AC_PJ} pJ an AC, 32-bit floats at 45 nm (Horowitz, ISSCC 2014)
+a spike costs an AC for each weight it meets; an analog input a MAC for each, at every step, zeros included
+all of it: "Energy estimate" in classifiers/README.md, and evaluation.json"""
 
 
 @dataclass(frozen=True)
@@ -92,19 +97,23 @@ class Energy:
         """How many times the energy of this network the ANN takes."""
         return _divide(self.ann_pj, self.pj)
 
+    def text(self) -> str:
+        """The totals first, then what they stand for in short, then the layers."""
+        lines = (
+            f"energy per inference: SNN {_uj(self.pj)} uJ, same network as an ANN {_uj(self.ann_pj)} uJ: ANN / SNN = "
+            f"{self.ratio:.3g} (T = {self.T}, mean over {self.n:,})",
+            f"if zeros cost nothing among analog inputs: SNN {_uj(self.sparse_pj)} uJ, "
+            f"ANN / SNN = {_divide(self.ann_pj, self.sparse_pj):.3g}",
+            NOTES,
+        )
+        return "\n".join(lines) + f"\n\n{self.table()}"
+
     def table(self) -> str:
-        """A line per layer, totals, formula and constants."""
+        """A line per layer, and totals."""
         macs, acs, dense = (sum(getattr(layer, name) for layer in self.layers) for name in ("macs", "acs", "dense"))
         total = ("total", "", "", f"{macs:,.0f}", f"{acs:,.0f}", _nj(self.pj), f"{dense:,}", _nj(self.ann_pj))
         header = ("layer", "inputs", "active", "MAC", "AC", "nJ", "ANN MAC", "ANN nJ")
-        lines = (
-            f"energy per inference: T = {self.T} steps, mean of {self.n:,} inputs; arithmetic only, an estimate",
-            table(header, [*map(self._row, self.layers), total]),
-            f"SNN {_nj(self.pj)} nJ, ANN {_nj(self.ann_pj)} nJ: ANN / SNN = {self.ratio:.3g}",
-            f"if zeros cost nothing among analog inputs: SNN {_nj(self.sparse_pj)} nJ, "
-            f"ANN / SNN = {_divide(self.ann_pj, self.sparse_pj):.3g}",
-        )
-        return "\n".join(lines) + f"\n\n{FORMULA}"
+        return table(header, [*map(self._row, self.layers), total])
 
     def _row(self, layer: LayerEnergy) -> tuple[str, ...]:
         counts = f"{layer.macs:,.0f}", f"{layer.acs:,.0f}", _nj(layer.pj)
@@ -116,6 +125,11 @@ class Energy:
 
 def _nj(pj: float) -> str:
     return f"{pj / 1000:,.1f}"
+
+
+def _uj(pj: float) -> str:
+    uj = pj / 1e6
+    return f"{uj:,.0f}" if uj >= 100 else f"{uj:.3g}"
 
 
 def _divide(a: float, b: float) -> float:

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from fsvae_tcja.runtime.spelling import did_you_mean
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -259,5 +261,6 @@ def get_protocol(name: str) -> Protocol:
         ValueError: there is none of that name.
     """
     if name not in PROTOCOLS:
-        raise ValueError(f"unknown protocol {name!r}: choose one of {', '.join(PROTOCOLS)}")
+        near = did_you_mean(name, PROTOCOLS)
+        raise ValueError(f"unknown protocol {name!r}{near}: choose one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]

@@ -23,9 +23,11 @@ from .runtime.export import save_images
 from .runtime.loop import fit
 from .runtime.pictures import save_pairs
 from .runtime.run import RunFolder
+from .runtime.spelling import did_you_mean
 from .scoring_options import ScoringOptions
 from .vae import load
 from .vae.checkpoint import KIND, find
+from .vae.model import FSVAE
 from .vae.presets import PRESETS
 from .vae.reconstruct import reconstruct as reconstruct_images
 from .vae.sample import stream
@@ -45,7 +47,7 @@ class TrainOptions(RunOptions, ScoringOptions):
     """What `train` takes beside the configuration."""
 
 
-TRAIN = TrainCommand(f"{PROGRAM} train", PRESETS, TrainConfig, TrainOptions, KIND)
+TRAIN = TrainCommand(f"{PROGRAM} train", PRESETS, TrainConfig, TrainOptions, KIND, FSVAE)
 
 
 def train(args: list[str]) -> int:
@@ -67,11 +69,8 @@ def _train(config: TrainConfig, options: TrainOptions) -> int:
     task = FSVAETask(config, train, test, score)
     scoring.remember(run)
     outcome = fit(task, config, to_dict(config), run, device=device, resume=resume)
-    if not outcome.finished:
-        print(f"stopped after step {outcome.step}; go on with: {PROGRAM} train --resume {run.path}")
-        return 130
-    print(f"trained {outcome.step} steps in {outcome.seconds:.0f} s; model: {run.model}, pictures: {run.pictures}")
-    return 0
+    print(TRAIN.told(outcome, run))
+    return 0 if outcome.finished else 130
 
 
 @dataclass(frozen=True)
@@ -222,7 +221,8 @@ def main(argv: list[str] | None = None) -> int:
         print(usage())
         return 0
     if args[0] not in COMMANDS:
-        print(f"error: unknown command {args[0]!r}: choose one of {list(COMMANDS)}", file=sys.stderr)
+        near = did_you_mean(args[0], COMMANDS)
+        print(f"error: unknown command {args[0]!r}{near}: choose one of {list(COMMANDS)}", file=sys.stderr)
         return 2
     keep_freed_memory()
     try:

@@ -20,7 +20,7 @@ from eval.domain import Classifier
 from eval.fad import Autoencoder
 from eval.provenance import tensors_sha256
 from eval.result import load_scores
-from fsvae_tcja import FSVAEConfig, load, save
+from fsvae_tcja import FSVAEConfig, cli, load, save
 from fsvae_tcja.cli import COMMANDS, main
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.configuration import from_dict
@@ -129,6 +129,7 @@ def test_help_of_train(capsys):
 
 def test_unknown_command(fails):
     assert "unknown command 'draw': choose one of ['train', 'sample'" in fails("draw")
+    assert "unknown command 'recontruct' (did you mean 'reconstruct'?): choose one of" in fails("recontruct")
 
 
 def test_the_installed_program_is_this_one():
@@ -182,7 +183,18 @@ def test_a_second_run_into_the_same_folder_is_refused(run, fails):
 @pytest.mark.parametrize("form", [["--resume", "{run}"], ["--resume={run}"], ["--device", "cpu", "--resume", "{run}"]])
 def test_resuming_a_finished_run(run, form, capsys):
     assert main(["train", *(part.format(run=run) for part in form)]) == 0
-    assert "trained 60 steps" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert told.startswith("the run was finished already at step 60 of 60, nothing was trained; model: ")
+
+
+def test_a_resumed_run_takes_no_settings(run, fails):
+    for args in (["--epochs", "3"], ["--device", "cpu", "--model.T", "3"], ["mnist"]):
+        message = fails("train", "--resume", run, *args)
+        assert (
+            f"a resumed run keeps its own settings, found {args[-2] if args[1:] else 'mnist'}: start a new" in message
+        )
+        assert "Beside --resume there may be --score-every," in message and "--device, --dry-run\n" in message
+        assert "--out" not in message
 
 
 def test_resuming_with_another_configuration_names_the_keys(run, fails):
@@ -205,11 +217,16 @@ def test_resuming_a_model_is_refused(fails, tmp_path):
     assert "checkpoint.safetensors holds a model and no training run" in fails("train", "--resume", ".")
 
 
+def parameters(config):
+    return sum(p.numel() for p in FSVAE(config).parameters())
+
+
 def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, tmp_path):
     for name, preset in PRESETS.items():
         assert main(["train", name, "--dry-run"]) == 0
         printed = json.loads(capsys.readouterr().out)
         assert from_dict(TrainConfig, printed["configuration"]) == preset.config
+        assert printed["parameters"] == parameters(preset.config.model)
         assert printed["run"]["out"] == f"runs/{name}"
     changes = "--lr 0.25 --betas 0.5 0.75 --no-scheduled-sampling --model.readout mean --model.tcja.decoder 0 1"
     assert main(["train", "mnist", *changes.split(), "--out", "there", "--dry-run"]) == 0
@@ -223,7 +240,17 @@ def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, 
         model=replace(base.model, readout="mean", tcja=replace(base.model.tcja, decoder=(0, 1))),
     )
     assert from_dict(TrainConfig, printed["configuration"]) == expected
+    assert printed["parameters"] == parameters(expected.model) != parameters(base.model)
     assert printed["run"]["out"] == "there"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_builds_the_network(fails, monkeypatch, tmp_path):
+    def refuse(config):
+        raise ValueError(f"no model of {config.latent} latents")
+
+    monkeypatch.setattr(cli, "TRAIN", replace(cli.TRAIN, network=refuse))
+    assert "no model of 7 latents" in fails("train", "digits", "--model.latent", "7", "--dry-run")
     assert not list(tmp_path.iterdir())
 
 
@@ -231,6 +258,7 @@ def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, 
     ("args", "message"),
     [
         (["nope"], "unknown preset 'nope': choose one of ['digits', 'mnist', 'fashion-mnist', 'cifar10', 'celeba']"),
+        (["mnits"], "unknown preset 'mnits' (did you mean 'mnist'?): choose one of"),
         (["--epochs", "3"], "put a preset before --epochs"),
         (["digits", "--epochs", "0"], "epochs must be >= 1, found 0"),
         (["digits", "--batch-size", "2000"], "digits has 1500 training images, fewer than one batch of 2000"),
@@ -273,7 +301,7 @@ def rows_of(path):
     return path.read_text().splitlines() if path.exists() else []
 
 
-def test_ctrl_c_and_resume_give_the_uninterrupted_run(run, tmp_path):
+def test_ctrl_c_and_resume_give_the_uninterrupted_run(run, tmp_path, capsys):
     command = [*PROGRAM, "train", "digits", *TINY, *SHORT, "--out", "run"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and len(rows_of(tmp_path / "run" / "metrics.jsonl")) < 3:
@@ -286,7 +314,9 @@ def test_ctrl_c_and_resume_give_the_uninterrupted_run(run, tmp_path):
     assert out == f"stopped after step {step}; go on with: fsvae-tcja train --resume run\n"
     assert "Traceback" not in err
 
+    capsys.readouterr()
     assert main(["train", "--resume", "run", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.startswith(f"trained {60 - step} steps in ")
     for file in ("checkpoint.safetensors", "model.safetensors", "metrics.jsonl", "config.json"):
         assert (tmp_path / "run" / file).read_bytes() == (run / file).read_bytes()
     assert len(rows_of(tmp_path / "run" / "metrics.jsonl")) == 62

@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
+import torch
 import tyro
+from torch import nn
 
 from . import checkpoint
 from .configuration import from_dict, to_dict
+from .loop import Outcome
 from .run import RunFolder
+from .spelling import did_you_mean
 
 FLAT = tyro.conf.arg(name="")
 
@@ -28,7 +32,7 @@ class RunOptions:
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     dry_run: bool = False
-    """Print the whole configuration and stop."""
+    """Print the whole configuration and the number of parameters, and stop."""
     resume: Path | None = None
     """Go on with this run; its own configuration is used if no preset is named."""
 
@@ -50,6 +54,7 @@ class TrainCommand:
         config: their class.
         options: class of the other options.
         kind: of the checkpoints that it resumes.
+        network: builds the network of a configuration's `model`.
         folder: where runs go by default.
     """
 
@@ -58,10 +63,15 @@ class TrainCommand:
     config: type
     options: type[RunOptions]
     kind: str
+    network: Callable[[Any], nn.Module]
     folder: Path = Path("runs")
 
     def run(self, args: list[str], train: Callable[[Any, Any], int]) -> int:
-        """Parse the arguments and train, or print help or (--dry-run) the configuration; returns the exit status."""
+        """Parse the arguments and train, or print help or (--dry-run) the configuration; returns the exit status.
+
+        Raises:
+            ValueError: an unknown preset, what a resumed run does not take, or (--dry-run) no network can be built.
+        """
         if not args or args[0] in ("-h", "--help"):
             print(self._usage())
             return 0
@@ -70,9 +80,25 @@ class TrainCommand:
         if options.resume not in (None, options.out):
             raise ValueError(f"--resume goes on in its own folder {options.resume}; leave --out away")
         if options.dry_run:
-            print(json.dumps({"configuration": to_dict(config), "run": _plain(options)}, indent=2))
+            parameters = self._parameters(config)
+            plan = {"configuration": to_dict(config), "parameters": parameters, "run": _plain(options)}
+            print(json.dumps(plan, indent=2))
             return 0
         return train(config, options)
+
+    def told(self, outcome: Outcome, run: RunFolder) -> str:
+        """How the training ended, as a line of text."""
+        if not outcome.finished:
+            return f"stopped after step {outcome.step}; go on with: {self.program} --resume {run.path}"
+        done = f"trained {outcome.trained} steps in {outcome.seconds:.0f} s"
+        if not outcome.trained:
+            done = f"the run was finished already at step {outcome.step} of {outcome.total}, nothing was trained"
+        return f"{done}; model: {run.model}, pictures: {run.pictures}"
+
+    def _parameters(self, config: Any) -> int:
+        """Of the network, built without its numbers."""
+        with torch.device("meta"):
+            return sum(p.numel() for p in self.network(config.model).parameters())
 
     def _usage(self) -> str:
         presets = [f"  {name:18}{preset.about}" for name, preset in self.presets.items()]
@@ -89,7 +115,8 @@ class TrainCommand:
             example = f"{self.program} {next(iter(self.presets))} {name} ..."
             raise ValueError(f"put a preset before {name}, one of {list(self.presets)}: {example}")
         if name not in self.presets:
-            raise ValueError(f"unknown preset {name!r}: choose one of {list(self.presets)}")
+            near = did_you_mean(name, self.presets)
+            raise ValueError(f"unknown preset {name!r}{near}: choose one of {list(self.presets)}")
         preset, untouched = self.presets[name], self.options()
 
         def parsed(
@@ -101,7 +128,13 @@ class TrainCommand:
         return tyro.cli(parsed, prog=f"{self.program} {name}", args=args, description=preset.about)
 
     def _resumed(self, args: list[str]) -> tuple[Any, RunOptions]:
-        options = tyro.cli(self.options, prog=self.program, args=args)
+        options, unknown = tyro.cli(self.options, prog=self.program, args=args, return_unknown_args=True)
+        if unknown:
+            known = [f"--{f.name.replace('_', '-')}" for f in fields(self.options) if f.name not in ("out", "resume")]
+            raise ValueError(
+                f"a resumed run keeps its own settings, found {unknown[0]}: start a new run to change it. "
+                f"Beside --resume there may be {', '.join(known)}"
+            )
         run = RunFolder(options.resume, resume=True)
         story = checkpoint.read_story(run.checkpoint)
         if "training" not in story:

@@ -16,6 +16,7 @@ COLUMNS = 3  # at most
 PANEL = (4.4, 3.0)  # inches
 DENSE = 200  # points: a longer curve is drawn faintly under its running mean
 LOG_SPAN = 10  # a positive quantity whose largest value is at least that many times its smallest gets a log axis
+SPLITS = {"valid_": "validation", "test_": "test"}  # prefixes of quantities; without one: training
 AXES = {"step": "iterations", "epoch": "epochs", "seconds": "s"}  # what grows with time: never drawn as a curve
 
 
@@ -27,7 +28,8 @@ def save_curves(
 ) -> None:
     """Draw every quantity of `metrics` against `x` in a panel of its own, as a PNG.
 
-    A quantity measured on the validation or test split ("test_mse") shares the panel of its name ("mse").
+    A quantity measured on the validation or test split ("test_mse") shares the panel of its name ("mse"), which is then
+    the training's; a legend tells them apart.
 
     Args:
         metrics: rows {quantity: number}; a quantity need not be in every row, what is no finite number is passed over.
@@ -61,19 +63,28 @@ def _panels(metrics: Iterable[Mapping[str, object]], x: str) -> dict[str, dict[s
         numbers = {key: value for key, value in row.items() if isinstance(value, int | float) and isfinite(value)}
         for name, value in numbers.items():
             if x in numbers and name != x and name not in AXES:
-                panel = panels.setdefault(name.removeprefix("valid_").removeprefix("test_"), {})
+                panel = panels.setdefault(_split(name)[1], {})
                 panel.setdefault(name, []).append((numbers[x], value))
     return {key: {name: np.array(points, float) for name, points in panel.items()} for key, panel in panels.items()}
+
+
+def _split(name: str) -> tuple[str, str]:
+    """The split on which a quantity was measured, and its name there: "test_mse" -> ("test", "mse")."""
+    for prefix, split in SPLITS.items():
+        if name.startswith(prefix):
+            return split, name.removeprefix(prefix)
+    return "training", name
 
 
 def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str, label: str) -> None:
     for name, points in curves.items():
         steps, values = points.T
+        told = " ".join(_split(name))
         if len(points) > DENSE:
             (line,) = axis.plot(steps, values, linewidth=0.5, alpha=0.3)
-            axis.plot(*_running_mean(points, len(points) // 50).T, color=line.get_color(), label=name)
+            axis.plot(*_running_mean(points, len(points) // 50).T, color=line.get_color(), label=told)
         else:
-            axis.plot(steps, values, marker="." if len(points) < 30 else None, label=name)
+            axis.plot(steps, values, marker="." if len(points) < 30 else None, label=told)
     values = np.concatenate([points[:, 1] for points in curves.values()])
     span = values.max() / values.min() if values.min() > 0 else 1
     if span >= LOG_SPAN:

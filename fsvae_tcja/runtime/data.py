@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from .dataset import ImageDataset
 from .folder import load_folder
 from .sources import SOURCES
+from .spelling import did_you_mean
 
 ROOT_VARIABLE = "FSVAE_TCJA_DATA"
 
@@ -63,7 +64,10 @@ def load_images(
         return load(split, size, data_root(root), download)
     folder = Path(name_or_folder).expanduser()
     if isinstance(name_or_folder, str) and folder.name == name_or_folder and not folder.exists():
-        raise ValueError(f"unknown data set {name_or_folder!r}: choose one of {list(SOURCES)} or a folder of images")
+        raise ValueError(
+            f"unknown data set {name_or_folder!r}{did_you_mean(name_or_folder, SOURCES)}: choose one of "
+            f"{list(SOURCES)} or a folder of images"
+        )
     return load_folder(folder, split, size)
 
 

@@ -88,11 +88,17 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: steps done, whether all of them, and seconds spent."""
+    """How a run ended: steps done, of how many, those that were done now, and seconds spent on them."""
 
     step: int
-    finished: bool
+    total: int
+    trained: int
     seconds: float
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.step == self.total
 
 
 @contextmanager
@@ -245,8 +251,8 @@ def fit(
     device = torch.device(device)
     autocast = torch.autocast(device.type, _DTYPES[config.precision], enabled=config.precision != "fp32")
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
-    step, sums = _restore(task, optimizer, scaler, description, run) if resume else (0, {})
-    means = _Means(sums)
+    first, sums = _restore(task, optimizer, scaler, description, run) if resume else (0, {})
+    step, means = first, _Means(sums)
     total = config.epochs * steps_per_epoch
     saved = time.monotonic()
     run.start(description, step)
@@ -288,7 +294,7 @@ def fit(
             saved = time.monotonic()
             if stop:
                 break
-    return Outcome(step, step == total, time.monotonic() - began)
+    return Outcome(step, total, step - first, time.monotonic() - began)
 
 
 def learning_rate(config: LoopConfig, epoch: int) -> float:

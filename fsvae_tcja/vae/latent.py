@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import FSVAE_LIF, LIF, Linear, SpikingLayer, TDBatchNorm
+from .replay import replayed
 
 SCHEDULED_FROM = 5  # scheduled sampling leaves the first steps alone
 PREDICTION_NOISE = 1e-3  # breaks the ties of the prior's own prediction
@@ -73,6 +74,7 @@ def _input(x: Tensor | None, z: Tensor) -> Tensor:
     return z if x is None else torch.cat([x, z], dim=-1)
 
 
+@replayed
 def draw_stream(network: LatentNetwork, x: Tensor | None, choice: Tensor) -> Tensor:
     """Draw z [T, N, L] one step at a time; x [T, N, L] or None, choice [T, N, L]."""
     z = torch.zeros(len(choice) + 1, *choice.shape[1:], device=choice.device)  # z_0, ..., z_T
@@ -93,6 +95,32 @@ def draw_prefix(network: LatentNetwork, x: Tensor | None, choice: Tensor) -> Ten
 
 
 DRAW = {"stream": draw_stream, "prefix": draw_prefix}
+
+
+def _predict(spikes: Tensor, noise: Tensor) -> Tensor:
+    """The network's own prediction of z_t: spikes [N, L, k], gaussian noise [N, L] -> [N, L]."""
+    return (spikes.mean(-1) + PREDICTION_NOISE * noise > 0.5).to(spikes.dtype)
+
+
+@replayed
+def feed_stream(network: LatentNetwork, z: Tensor, coins: Tensor, noise: Tensor) -> Tensor:
+    """z [T, N, L] with the steps where coins [T] is true predicted from those before; z_T, never an input, stays."""
+    fed, state = torch.cat([torch.zeros_like(z[:1]), z]), network.rest()  # z_0, z_1, ..., z_T
+    for t in range(len(z) - 1):
+        spikes, state = network.step(fed[t], state)
+        fed[t + 1] = torch.where(coins[t], _predict(spikes, noise[t]), fed[t + 1])
+    return fed[1:]
+
+
+def feed_prefix(network: LatentNetwork, z: Tensor, coins: Tensor, noise: Tensor) -> Tensor:
+    """The same by running the whole prefix for each such step."""
+    fed = torch.cat([torch.zeros_like(z[:1]), z])
+    for t in coins[:-1].nonzero().flatten().tolist():
+        fed[t + 1] = _predict(network(fed[: t + 1])[-1], noise[t])
+    return fed[1:]
+
+
+FEED = {"stream": feed_stream, "prefix": feed_prefix}
 
 
 class Posterior(LatentNetwork):
@@ -143,17 +171,12 @@ class Prior(LatentNetwork):
         Returns:
             [T, N, L] in {0, 1}.
         """
-        fed = torch.cat([torch.zeros_like(z[:1]), z.detach()])  # z_0, z_1, ..., z_T
-        tossed = [t for t in coins.nonzero().flatten().tolist() if t < len(z) - 1]  # z_T is never an input
-        state = self.rest()
-        for t in range(max(tossed, default=-1) + 1):
-            if sampling == "stream":
-                spikes, state = self.step(fed[t], state)
-            elif t in tossed:
-                spikes = self(fed[: t + 1])[-1]
-            if t in tossed:
-                fed[t + 1] = (spikes.mean(-1) + PREDICTION_NOISE * noise[t] > 0.5).to(z.dtype)
-        return fed[1:]
+        z = z.detach()
+        end = len(z)
+        if z.device.type == "cpu":  # a GPU has nothing to gain from a length that changes
+            end = int(coins.nonzero().max()) + 2 if coins.any() else 0
+        fed = FEED[sampling](self, z[:end], coins[:end].to(z.device), noise[:end])
+        return torch.cat([fed, z[end:]])
 
     @torch.no_grad()
     def sample(self, choice: Tensor, sampling: str = "stream") -> Tensor:

@@ -175,9 +175,13 @@ class FSVAE(nn.Module):
 
     def _infer(self, images: Tensor, choice: Tensor | None, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         check_images(images, self.config)
-        choice = self._draw_choice(len(images), images.device, generator) if choice is None else choice
-        choice = self.check_choice(choice, len(images)).to(images.device)
-        return self.posterior.infer(self.encoder(images), choice, self.config.sampling)
+        given = choice is not None
+        choice = (
+            self.check_choice(choice, len(images))
+            if given
+            else self._draw_choice(len(images), images.device, generator)
+        )
+        return self.posterior.infer(self.encoder(images), choice.to(images.device), self.config.sampling)
 
     def _draw_choice(self, n: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
         c = self.config

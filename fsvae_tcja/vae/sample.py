@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from .philox import integers
-from .replay import pays, replayed
 
 if TYPE_CHECKING:
     from .model import FSVAE
@@ -62,22 +60,12 @@ def stream(
 
 def _stream(model: FSVAE, n: int, seed: int, batch_size: int, choice: Tensor | None, first: int) -> Iterator[Tensor]:
     device = next(model.parameters()).device
-    draw = partial(_draw, model)
-    draw_whole = None  # the same for whole batches, which are many
     for start in range(0, n, batch_size):
         b = min(batch_size, n - start)
         drawn = picks(model, seed, first + start, b) if choice is None else choice[:, start : start + b]
-        drawn = padded(drawn, 1).to(device)
         with evaluated(model):
-            if draw_whole is None:
-                draw_whole = replayed(draw, drawn) if pays(device, n // batch_size) else draw
-            images = (draw_whole if b == batch_size else draw)(drawn)[:b].cpu()
+            images = model.decode(model.prior.sample(padded(drawn, 1).to(device)))[:b].cpu()
         yield images
-
-
-def _draw(model: FSVAE, choice: Tensor) -> Tensor:
-    """Picks [T, N, L] -> images [N, C, H, W]."""
-    return model.decode(model.prior.sample(choice))
 
 
 def sample(

@@ -8,6 +8,7 @@ import torch
 
 import classifiers
 from classifiers.description import PATTERNS
+from classifiers.energy import FORMULA, NOTES
 from classifiers.model import SpikingClassifier
 from classifiers.presets import PRESETS
 
@@ -22,6 +23,11 @@ def test_the_table_says_what_the_networks_are(name):
     shape = "x".join(map(str, config.model.shape))
     row = f"| `{name}` | {shape}, {config.model.classes} classes | {config.model.T} | `{config.model.layers}` | "
     assert f"{row}{parameters:,} | {config.loss} |" in README
+
+
+def test_the_energy_estimate_is_explained_where_its_notes_point():
+    assert '"Energy estimate" in classifiers/README.md' in NOTES
+    assert f"```\n{FORMULA}\n```" in README.partition("\n## Energy estimate\n")[2].partition("\n## ")[0]
 
 
 def test_every_token_is_explained():

@@ -10,6 +10,7 @@ from PIL import Image
 
 from classifiers.checkpoint import save
 from classifiers.config import ClassifierConfig
+from classifiers.energy import FORMULA
 from classifiers.evaluate import predict
 from classifiers.events.recording import make_events
 from classifiers.events.synthetic import write_synthetic
@@ -18,6 +19,7 @@ from classifiers.files import read_inputs
 from classifiers.model import SpikingClassifier
 from classifiers.train import ClassifierTask
 from fsvae_tcja.cli import main
+from fsvae_tcja.runtime import curves
 from fsvae_tcja.runtime.data import to_float
 
 SMALL = ["--model.layers", "4C TCJA(2,2) MP2 6C MP2 FC20 LIF Vote2", "--model.T", "3", "--model.shape", "1", "10", "10"]
@@ -82,6 +84,7 @@ def test_evaluate_writes_pictures_and_tells_everything(run, capsys, tmp_path):
     totals = [sum(row) for row in found["confusion"]]
     assert found["per_class"] == pytest.approx([row[i] / totals[i] for i, row in enumerate(found["confusion"])])
     assert found["energy"]["snn_pj"] > 0 and len(found["firing"]["layers"]) == 3
+    assert "\n".join(found["energy"]["notes"]) == FORMULA and FORMULA not in told
 
 
 def test_the_evaluation_is_that_of_the_run(run, tmp_path):
@@ -226,6 +229,14 @@ def test_a_misfit_is_found_before_recordings_are_read(tmp_path, capsys, change, 
     assert not (tmp_path / ".cache").exists()
 
 
+def test_help_of_predict_names_its_files(capsys):
+    with pytest.raises(SystemExit):
+        main(["classify", "predict", "--help"])
+    told = " ".join(re.sub("[│|]", " ", capsys.readouterr().out).split())
+    assert "predict [-h] RUN FILE... [--top" in told
+    assert "FILE... Images (png, jpg, ...) or event recordings (.bin, .aedat)" in told and "(at least one)" in told
+
+
 def test_help_speaks_of_classifiers(capsys):
     with pytest.raises(SystemExit):
         main(["classify", "train", "dvs128", "--help"])
@@ -244,12 +255,51 @@ def test_a_dry_run_prints_the_configuration(capsys):
     assert main(["classify", "train", "dvs128", "--model.T", "16", "--dry-run"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["configuration"]["model"]["T"] == 16 and told["run"]["out"] == "runs/classify/dvs128"
+    net = ClassifierConfig(**told["configuration"]["model"])
+    assert told["parameters"] == sum(p.numel() for p in SpikingClassifier(net).parameters())
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [("4C MP2 FC20 LIF Vote3", "Vote3 needs a multiple of 3 neurons, found 20"), ("4C FC9", "the network ends in [9]")],
+)
+def test_a_dry_run_refuses_what_cannot_be_built(capsys, tmp_path, monkeypatch, layers, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(["classify", "train", "digits", "--model.layers", layers, "--dry-run"]) == 2
+    out, err = capsys.readouterr()
+    assert not out and err.startswith("error: ") and message in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_curves_name_what_they_were_measured_on(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(curves.Figure, "savefig", lambda self, path, **k: (drawn.append(self), path.touch()))
+    command = ["classify", "train", "digits", *SMALL, "--epochs", "1", "--test-every-epoch", "--out"]
+    assert main([*command, str(tmp_path / "run")]) == 0
+    (legend,) = (axis.get_legend() for axis in drawn[0].axes if axis.get_legend())
+    assert {text.get_text() for text in legend.get_texts()} == {
+        "training accuracy",
+        "validation accuracy",
+        "test accuracy",
+    }
+
+
+def test_a_resumed_run_takes_no_settings(run, capsys):
+    for args in (["--lr", "3"], ["--lr=3"], ["--device", "cpu", "--model.layers", "4C FC10"]):
+        assert main(["classify", "train", "--resume", str(run), *args]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        name = next(arg for arg in args if arg != "--device" and arg.startswith("--"))
+        assert f"a resumed run keeps its own settings, found {name}: start a new run to change it" in line
+        assert line.endswith("Beside --resume there may be --data-root, --download, --device, --dry-run")
 
 
 def test_resume_goes_on_with_its_own_configuration(run, capsys):
     assert main(["classify", "train", "--resume", str(run), "--dry-run"]) == 0
     assert json.loads(capsys.readouterr().out)["configuration"]["model"]["T"] == 3
-    assert main(["classify", "train", "--resume", str(run)]) == 0  # nothing left to do
+    assert main(["classify", "train", "--resume", str(run)]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("the run was finished already at step 42 of 42, nothing was trained; model: ")
+    assert "test accuracy on digits" in told
 
 
 @pytest.mark.parametrize("args", [[], ["--help"], ["train"], ["train", "--help"]])
@@ -264,7 +314,10 @@ def test_help_names_commands_and_presets(args, capsys):
     ("args", "message"),
     [
         (["guess"], r"unknown command 'guess': choose one of \['train', 'evaluate', 'predict'\]"),
-        (["train", "nope"], "unknown preset 'nope'"),
+        (["pridict"], r"unknown command 'pridict' \(did you mean 'predict'\?\): choose one of"),
+        (["train", "nope"], "unknown preset 'nope': choose"),
+        (["train", "dvs218"], r"unknown preset 'dvs218' \(did you mean 'dvs128'\?\): choose one of"),
+        (["train", "digits", "--data", "N-MNIST"], r"unknown data set 'N-MNIST' \(did you mean 'nmnist'\?\): choose"),
         (["train", "--epochs", "3"], "put a preset before --epochs"),
         (
             ["train", "digits", "--model.classes", "11"],

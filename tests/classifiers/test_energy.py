@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from classifiers.energy import AC_PJ, FORMULA, MAC_PJ, Energy, LayerEnergy, energy
+from classifiers.energy import AC_PJ, FORMULA, MAC_PJ, NOTES, Energy, LayerEnergy, energy
 from classifiers.layers import Dense, Folded
 from classifiers.operations import attention_operations, fan_out
 from classifiers.residual import Current
@@ -200,14 +200,33 @@ def test_rows_of_attention():
     assert without.ann_pj == energy(network(RESIDUAL), [noise(1, 2, 8, 9)]).ann_pj
 
 
-def test_table_has_formula_constants_and_totals():
-    text = energy(hand_made(), [noise(5, 1, 3, 3)]).table()
-    assert text.endswith(FORMULA)
-    assert f"{MAC_PJ} pJ x MAC + {AC_PJ} pJ x AC" in text and "Horowitz" in text
-    assert "1 2C           analog  100.0%  294   0  1.4       98     0.5" in text.splitlines()
-    (total,) = (line for line in text.splitlines() if line.startswith("total"))
-    assert total.split() == ["total", "354", "54", "1.7", "134", "0.6"]
-    assert "SNN 1.7 nJ, ANN 0.6 nJ: ANN / SNN = 0.368" in text
+def test_text_begins_with_the_totals_then_notes_then_the_layers():
+    found = energy(hand_made(), [noise(5, 1, 3, 3)])
+    lines = found.text().splitlines()
+    assert lines[0] == (
+        "energy per inference: SNN 0.00168 uJ, same network as an ANN 0.000616 uJ: ANN / SNN = 0.368 "
+        "(T = 3, mean over 5)"
+    )
+    notes = lines[1 : lines.index("")]
+    assert notes == [
+        "if zeros cost nothing among analog inputs: SNN 0.00168 uJ, ANN / SNN = 0.368",
+        *NOTES.splitlines(),
+    ]
+    assert len(notes) <= 4
+    assert "1 2C           analog  100.0%  294   0  1.4       98     0.5" in lines
+    assert lines[-1].split() == ["total", "354", "54", "1.7", "134", "0.6"]
+
+
+@pytest.mark.parametrize(("pj", "uj"), [(22_244_000, "22.2"), (1_234_567_890, "1,235"), (5e4, "0.05"), (0, "0")])
+def test_microjoules(pj, uj):
+    """A layer without MACs, of so many ACs."""
+    layer = LayerEnergy("1 FC3", "binary", 1, 0, 0, pj / AC_PJ)
+    assert f"SNN {uj} uJ, " in Energy(1, 1, (layer,)).text()
+
+
+def test_notes_and_formula_name_constants_and_source():
+    assert f"{MAC_PJ} pJ x MAC + {AC_PJ} pJ x AC" in FORMULA and "Horowitz" in FORMULA
+    assert f"{MAC_PJ} pJ a MAC, {AC_PJ} pJ an AC" in NOTES and "Horowitz" in NOTES
 
 
 def test_a_network_that_costs_nothing():

@@ -114,5 +114,7 @@ def test_protocols_are_data():
                 recipe.n = 3
     with pytest.raises(ValueError, match="unknown protocol 'loose': choose one of"):
         get_protocol("loose")
+    with pytest.raises(ValueError, match=r"unknown protocol 'stritc' \(did you mean 'strict'\?\): choose one of"):
+        get_protocol("stritc")
     with pytest.raises(ValueError, match="protocol strict defines no FID; it defines"):
         STRICT.recipe("FID")

@@ -103,7 +103,9 @@ def test_data_root(monkeypatch, tmp_path):
 
 def test_unknown_names_splits_and_sizes():
     names = "'digits', 'mnist', 'fashion-mnist', 'cifar10', 'cifar100', 'celeba'"
-    with pytest.raises(ValueError, match=rf"unknown data set 'mnits': choose one of \[{names}\] or a folder"):
+    with pytest.raises(
+        ValueError, match=rf"unknown data set 'mnits' \(did you mean 'mnist'\?\): choose one of \[{names}\] or a folder"
+    ):
         load_images("mnits")
     with pytest.raises(ValueError, match="unknown split 'valid': mnist has the splits train, test"):
         load_images("mnist", "valid")

@@ -112,7 +112,7 @@ def test_resumed_run_is_the_uninterrupted_one(tmp_path, whole, name, number, ste
     config = {"stream": STREAM, "prefix": PREFIX}[name]
     for i, at in enumerate(steps):
         outcome = fit_fsvae(config, tmp_path, resume=i > 0, at=at, number=number)
-        assert (outcome.step, outcome.finished) == (sum(steps[: i + 1]), False)
+        assert (outcome.step, outcome.trained, outcome.finished) == (sum(steps[: i + 1]), steps[i], False)
     outcome = fit_fsvae(config, tmp_path, resume=True)
     assert (outcome.step, outcome.finished) == (10, True)
     assert same(weights(tmp_path), weights(whole / name))

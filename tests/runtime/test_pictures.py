@@ -134,7 +134,7 @@ def test_axes_are_labelled_and_log_where_the_span_is_wide(monkeypatch, tmp_path)
     assert (mse.get_xlabel(), mse.get_ylabel()) == ("step (iterations)", "MSE, images in [-1, 1]")
     assert loss.get_ylabel() == "loss"
     assert (mse.get_yscale(), loss.get_yscale()) == ("log", "log")
-    assert [text.get_text() for text in mse.get_legend().get_texts()] == ["mse", "test_mse"]
+    assert [text.get_text() for text in mse.get_legend().get_texts()] == ["training mse", "test mse"]
     assert pixels(tmp_path / "curves.png").shape[0] == 4 and os.listdir(tmp_path) == ["curves.png"]
     assert matplotlib.rcParams._get("backend") == backend
 

@@ -1,12 +1,27 @@
-"""Recorded functions. Without a GPU, the same buffers with a recording that runs again instead of replaying."""
+"""Recorded runs. Without a GPU: the same buffers and the same book-keeping, with a recording that runs again."""
+
+import copy
+import gc
+import weakref
 
 import pytest
 import torch
 
-from fsvae_tcja.vae import replay, sample
-from fsvae_tcja.vae.replay import Replay, pays, replayed
+from fsvae_tcja.vae import replay
+from fsvae_tcja.vae.latent import draw_stream
+from fsvae_tcja.vae.replay import KINDS, WARM, Replay
 
 from .conftest import SMALL, awake
+
+
+def picks(n):
+    return torch.randint(SMALL.k, (SMALL.T, n, SMALL.latent), generator=torch.Generator().manual_seed(n))
+
+
+def plain(prior, choice):
+    """What drawing gives without a recording."""
+    with torch.no_grad():
+        return draw_stream.__wrapped__(prior, None, choice)
 
 
 def run_again(run):
@@ -14,60 +29,134 @@ def run_again(run):
     return lambda: output.copy_(run()), output
 
 
-def record_fails(run):
+def fails(run):
     raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+
+@pytest.fixture
+def prior():
+    return awake(SMALL).prior
+
+
+@pytest.fixture
+def recordings(prior, monkeypatch):
+    """Pretend that the CPU is a GPU; grows by one with each recording."""
+    made = []
+    monkeypatch.setattr(replay, "record", lambda run: made.append(1) or run_again(run))
+    monkeypatch.setattr(replay, "_pays", lambda module, inputs: not torch.is_grad_enabled())
+    return made
 
 
 def test_same_results_and_no_shared_memory():
     model, choices = awake(SMALL), torch.randint(SMALL.k, (3, SMALL.T, 16, SMALL.latent))
     with torch.no_grad():
-        drawn = Replay(model.prior.sample, choices[0], run_again)
+        drawn = Replay(model.prior.sample, (choices[0],), run_again)
         results = [drawn(choice) for choice in choices]
         for choice, z in zip(choices, results, strict=True):
             assert torch.equal(z, model.prior.sample(choice))
     assert 0.05 < results[0].mean() < 0.95
     assert not torch.equal(results[0], results[1])
-    pointers = {t.untyped_storage().data_ptr() for t in (*results, drawn.input, drawn.output, choices)}
+    pointers = {t.untyped_storage().data_ptr() for t in (*results, *drawn.inputs, drawn.output, choices)}
     assert len(pointers) == 6
 
 
-def test_the_input_is_copied_into_the_same_memory():
+def test_inputs_are_copied_into_the_same_memory_and_none_stays_none():
     seen = []
-    double = Replay(lambda x: seen.append(x.data_ptr()) or 2 * x, torch.zeros(3), run_again)
+    double = Replay(lambda x, nothing: seen.append((x.data_ptr(), nothing)) or 2 * x, (torch.zeros(3), None), run_again)
     x = torch.arange(3.0)
-    assert double(x).tolist() == [0, 2, 4]
+    assert double(x, None).tolist() == [0, 2, 4]
     x += 1
-    assert double(x).tolist() == [2, 4, 6]
-    assert set(seen) == {double.input.data_ptr()} and double.input.data_ptr() != x.data_ptr()
+    assert double(x, None).tolist() == [2, 4, 6]
+    assert set(seen) == {(double.inputs[0].data_ptr(), None)} and double.inputs[0].data_ptr() != x.data_ptr()
 
 
-def test_what_cannot_be_recorded_runs_as_it_is_and_says_why(caplog):
-    function = torch.neg
-    assert replayed(function, torch.zeros(2), record_fails) is function
+def losses_and_images(model):
+    """Of a training run with scheduled sampling."""
+    random, losses = torch.Generator().manual_seed(0), []
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)  # changes the weights in place
+    images = torch.rand(5, 1, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    for _ in range(WARM + 3):
+        out = model.train()(images, generator=random, scheduled=0.7)
+        loss = (out.recon - images).square().mean() + (out.q - out.p).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, model.sample(41, batch_size=8)
+
+
+def test_training_with_scheduled_sampling_and_drawing_are_the_same_when_recorded(request):
+    recorded, other = awake(SMALL), awake(SMALL)
+    expected_losses, expected_images = losses_and_images(other)
+    made = request.getfixturevalue("recordings")
+    losses, images = losses_and_images(recorded)
+    assert len(made) == 3  # the posterior's draw, the prior's own steps, the drawing of a batch
+    assert losses == expected_losses and len(set(losses)) == len(losses)
+    assert torch.equal(images, expected_images)
+
+
+def test_only_what_comes_again_is_recorded(prior, recordings):
+    for n in range(1, 5):
+        prior.sample(picks(n))
+    assert not recordings
+    for _ in range(WARM + 2):
+        prior.sample(picks(4))
+    assert len(recordings) == 1
+
+
+def test_a_module_that_moved_is_recorded_anew(prior, recordings):
+    choice = picks(4)
+    for _ in range(WARM + 1):
+        prior.sample(choice)
+    assert len(recordings) == 1
+    prior.layers[0].transform.weight = torch.nn.Parameter(-prior.layers[0].transform.weight)
+    for _ in range(WARM + 1):
+        found = prior.sample(choice)
+    assert len(recordings) == 2
+    assert torch.equal(found, plain(prior, choice))
+
+
+def test_the_number_of_recordings_is_bounded_and_they_go_with_their_module(prior, recordings, monkeypatch):
+    monkeypatch.setattr(replay, "record", lambda run: recordings.append(1) or (lambda: None, run()))
+    for n in range(1, KINDS + 3):
+        for _ in range(WARM + 1):
+            prior.sample(picks(n))
+    assert len(recordings) == KINDS
+    twin = copy.deepcopy(prior)
+    assert prior in replay._recordings and twin not in replay._recordings
+    for _ in range(WARM + 1):
+        twin.sample(picks(4))
+    assert len(recordings) == KINDS + 1
+    gone = weakref.ref(twin)
+    del twin
+    gc.collect()
+    assert gone() is None
+
+
+def test_what_cannot_be_recorded_runs_as_it_is_and_says_why_once(prior, recordings, monkeypatch, caplog):
+    monkeypatch.setattr(replay, "record", fails)
+    choice = picks(4)
+    expected = prior.sample(choice)
+    for _ in range(WARM + 3):
+        assert torch.equal(prior.sample(choice), expected)
+    assert len(caplog.messages) == 1
     assert "every operation is launched by itself: operation not permitted when stream is capturing" in caplog.text
 
 
-def test_only_a_gpu_and_enough_calls_pay():
-    cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert not pays(cpu, 1000) and not pays(cuda, replay.WARM + 1) and pays(cuda, replay.WARM + 2)
-
-
-@pytest.mark.parametrize("capture", [run_again, record_fails])
-def test_images_are_the_same_with_whole_batches_replayed(monkeypatch, capture):
-    model, calls = awake(SMALL), []
-    expected = model.sample(41, seed=3, batch_size=10)
-    monkeypatch.setattr(sample, "pays", lambda device, passes: passes > 1)
-    monkeypatch.setattr(sample, "replayed", lambda f, x: calls.append(x.shape[1]) or replayed(f, x, capture))
-    assert torch.equal(model.sample(41, seed=3, batch_size=10), expected)
-    assert calls == [16]
+def test_the_cpu_never_records(prior, monkeypatch):
+    monkeypatch.setattr(replay, "record", fails)
+    choice = picks(4)
+    for _ in range(WARM + 2):
+        prior.sample(choice)
+    assert prior not in replay._recordings
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_cuda_graph_draws_the_same():
     model = awake(SMALL).cuda()
-    choices = torch.randint(SMALL.k, (3, SMALL.T, 64, SMALL.latent), device="cuda")
-    draw = lambda choice: model.decode(model.prior.sample(choice))  # noqa: E731
-    with torch.no_grad():
-        recorded = Replay(draw, choices[0], replay.record)
-        for choice in choices:
-            assert torch.equal(recorded(choice), draw(choice))
+    choices = torch.randint(SMALL.k, (WARM + 3, SMALL.T, 64, SMALL.latent), device="cuda")
+    for choice in choices:
+        found = model.prior.sample(choice)
+        assert torch.equal(found, plain(model.prior, choice))
+    (recordings,) = [r for m, r in replay._recordings.items() if m is model.prior]
+    assert all(isinstance(run, Replay) for run in recordings.runs.values()) and recordings.runs

@@ -11,6 +11,6 @@ def transform(module: nn.Module, x: Tensor) -> Tensor:
     channels-last output PyTorch takes longer for it than for the rest of the convolution.
     """
     folded = x.flatten(0, 1)
-    if module.bias is None:
+    if module.bias is None or not torch.is_grad_enabled():
         return module(folded).unflatten(0, x.shape[:2])
     return torch.func.functional_call(module, {"bias": module.bias.detach()}, folded).unflatten(0, x.shape[:2])
