@@ -15,7 +15,6 @@ import torch
 from eval.fad import DIGITS_TRAINING, score_fad, train_autoencoder
 from eval.protocols import STRICT
 from eval.stats import make_reference
-from fsvae_tcja.core.memory import keep_freed_memory
 from fsvae_tcja.runtime.configuration import to_dict
 from fsvae_tcja.runtime.data import batches, load_images
 from fsvae_tcja.runtime.dataset import ImageDataset
@@ -53,7 +52,6 @@ def reconstruct(model: FSVAE, test: ImageDataset, path: Path) -> float:
 
 def main() -> None:
     began = time.monotonic()
-    keep_freed_memory()
     train, test = load_images("digits", "train"), load_images("digits", "test")
     run = RunFolder(sys.argv[1] if len(sys.argv) > 1 else free_folder())
 

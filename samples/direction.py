@@ -19,7 +19,6 @@ from classifiers.data import load_split
 from classifiers.presets import preset
 from classifiers.report import report
 from classifiers.train import ClassifierTask, TrainConfig
-from fsvae_tcja.core.memory import keep_freed_memory
 from fsvae_tcja.runtime.atomic import replacing
 from fsvae_tcja.runtime.configuration import to_dict
 from fsvae_tcja.runtime.loop import fit
@@ -74,7 +73,6 @@ def draw(found: dict[str, list[float]], path: Path) -> None:
 
 
 def main() -> None:
-    keep_freed_memory()
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/direction")
     found = {
         name: [accuracy(config(attention, neuron, seed), out / f"{name}, seed {seed}") for seed in SEEDS]

@@ -13,8 +13,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 def keep_freed_memory() -> bool:
     """Let malloc keep the memory of freed tensors for the next ones (Linux with glibc); True if it took effect.
 
-    For the whole process. The holes between the tensors that are alive stay with it: a training step takes somewhat
-    more memory. Call it before the first large tensor.
+    For the whole process. The holes between the tensors that are alive stay with it, so call it after one training
+    step, when what lives long has its place: before the first, the optimizer's state breaks up the largest holes.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from ..core.memory import keep_freed_memory
 from . import checkpoint, seeding
 from .data import batches
 from .run import RunFolder
@@ -225,6 +226,7 @@ def fit(
 
     An interrupted run (Ctrl-C, SIGTERM) finishes its step, and the evaluation if that was the last of an epoch, writes
     a checkpoint and returns; resumed, it gives bit for bit the weights of an uninterrupted run (CPU, one process).
+    From its second step on, the process keeps freed memory (core/memory.py).
 
     Args:
         task: model, data and losses.
@@ -271,6 +273,8 @@ def fit(
                 scaler.step(optimizer)
                 scaler.update()
                 step += 1
+                if step == first + 1:
+                    keep_freed_memory()
                 means.add(losses)
                 bar.update()
                 if step % config.log_every == 0 or step % steps_per_epoch == 0:

@@ -10,6 +10,7 @@ both give the same outputs and gradients. Random event counts, T = 20, 128x128, 
 import argparse
 import sys
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from programs import Program, in_turns
@@ -112,9 +113,9 @@ def trainer(model: nn.Module, run: Callable[[Tensor], Tensor], batch: int) -> di
 
 
 def ours(batch: int) -> dict[str, Callable[[], None]]:
-    keep_freed_memory()  # as fsvae-tcja does
     model = SpikingClassifier(CONFIG)
-    return trainer(model, lambda x: model(x).mean(0), batch)
+    train, settle = trainer(model, lambda x: model(x).mean(0), batch)["train"], cache(keep_freed_memory)
+    return {"train": lambda: (train(), settle())}  # once, after the first step, as runtime.loop does
 
 
 def theirs(batch: int, folder: str) -> dict[str, Callable[[], None]]:

@@ -3,6 +3,7 @@
 A tile of neurons is carried through all T steps, a chunk of it at a time, while its membranes lie in the cache.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -262,9 +263,14 @@ def _backward(
             write(dv[n, lo:hi], state)
 
 
+@cache
+def _nothing(dimensions: int):
+    """Stands for None, so that a kernel is compiled once for all uses."""
+    return np.empty([0] * dimensions, np.float32)
+
+
 def _given(x: Tensor | None, dimensions: int):
-    """x as an array; an empty one stands for None, so that a kernel is compiled once for all uses."""
-    return array(torch.empty([0] * dimensions) if x is None else x)
+    return _nothing(dimensions) if x is None else array(x)
 
 
 class _Walk:
