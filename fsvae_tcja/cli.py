@@ -13,6 +13,7 @@ import tyro
 from tqdm import tqdm
 
 from . import doctor
+from .core.memory import keep_freed_memory
 from .runtime import checkpoint
 from .runtime.command import RunOptions, TrainCommand
 from .runtime.configuration import to_dict
@@ -223,6 +224,8 @@ def main(argv: list[str] | None = None) -> int:
         near = did_you_mean(args[0], COMMANDS)
         print(f"error: unknown command {args[0]!r}{near}: choose one of {list(COMMANDS)}", file=sys.stderr)
         return 2
+    if args[0] in ("sample", "score"):  # training does so itself, after its first step
+        keep_freed_memory()
     try:
         return COMMANDS[args[0]](args[1:])
     except (ValueError, OSError) as error:
