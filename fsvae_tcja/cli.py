@@ -68,7 +68,7 @@ def _train(config: TrainConfig, options: TrainOptions) -> int:
     train, test = (load_images(config.data, split, **where) for split in ("train", "test"))
     task = FSVAETask(config, train, test, score)
     scoring.remember(run)
-    outcome = fit(task, config, to_dict(config), run, device=device, resume=resume)
+    outcome = fit(task, config, to_dict(config), run, device=device, resume=resume, keep_memory=True)
     print(TRAIN.told(outcome, run))
     return 0 if outcome.finished else 130
 

@@ -57,7 +57,7 @@ def main() -> None:
 
     config = preset("digits").config
     task = FSVAETask(config, train, test)
-    outcome = fit(task, config, to_dict(config), run)
+    outcome = fit(task, config, to_dict(config), run, keep_memory=True)
     model = task.model.eval()
     if not outcome.finished:
         sys.exit(f"stopped after step {outcome.step}; go on with: fsvae-tcja train --resume {run.path}")

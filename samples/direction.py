@@ -46,7 +46,7 @@ def accuracy(config: TrainConfig, path: Path) -> float:
     """Train; test accuracy of the last epoch."""
     train, valid, test = (load_split(config.data, split, config.model) for split in ("train", "valid", "test"))
     run = RunFolder(path)
-    if not fit(ClassifierTask(config, train, valid), config, to_dict(config), run).finished:
+    if not fit(ClassifierTask(config, train, valid), config, to_dict(config), run, keep_memory=True).finished:
         sys.exit(130)
     return report(run, config, test, torch.device("cpu"))["last"]["test_accuracy"]
 

@@ -66,14 +66,14 @@ class TDBatchNorm(nn.Module):
         return self.training if batch_statistics is None else batch_statistics
 
     def count(self, x: Tensor, repeats: int = 1) -> int:
-        """Values per channel of x [N, C, ...], `repeats` times over; a ValueError if they are fewer than two."""
-        count = x.numel() // x.shape[1] * repeats
+        """Values per channel of x [N, C, ...], `repeats` times over; a ValueError if less than two may differ."""
+        count = x.numel() // x.shape[1]
         if count < 2:
             raise ValueError(
                 "training needs more than one value per channel to normalise, found an input of shape "
                 f"{list(x.shape)}; use a larger batch, or eval mode"
             )
-        return count
+        return count * repeats
 
     @torch.no_grad()
     def track(self, mean: Tensor, var: Tensor, count: int) -> None:

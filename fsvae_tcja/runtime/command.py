@@ -131,8 +131,9 @@ class TrainCommand:
         options, unknown = tyro.cli(self.options, prog=self.program, args=args, return_unknown_args=True)
         if unknown:
             known = [f"--{f.name.replace('_', '-')}" for f in fields(self.options) if f.name not in ("out", "resume")]
+            found = f"{unknown[0]}{did_you_mean(unknown[0], known)}"
             raise ValueError(
-                f"a resumed run keeps its own settings, found {unknown[0]}: start a new run to change it. "
+                f"a resumed run keeps its own settings, found {found}: start a new run to change it. "
                 f"Beside --resume there may be {', '.join(known)}"
             )
         run = RunFolder(options.resume, resume=True)

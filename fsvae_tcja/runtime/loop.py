@@ -221,12 +221,12 @@ def fit(
     *,
     device: torch.device | str = "cpu",
     resume: bool = False,
+    keep_memory: bool = False,
 ) -> Outcome:
     """Train a task.
 
     An interrupted run (Ctrl-C, SIGTERM) finishes its step, and the evaluation if that was the last of an epoch, writes
     a checkpoint and returns; resumed, it gives bit for bit the weights of an uninterrupted run (CPU, one process).
-    From its second step on, the process keeps freed memory (core/memory.py).
 
     Args:
         task: model, data and losses.
@@ -235,6 +235,7 @@ def fit(
         run: where everything goes.
         device: where the model is trained.
         resume: go on from the checkpoint in `run`.
+        keep_memory: from the second step on a CPU, `core.memory.keep_freed_memory`; for a process that only trains.
 
     Raises:
         ValueError: fewer images than one batch, a checkpoint of another configuration, or a loss that is not finite.
@@ -273,7 +274,7 @@ def fit(
                 scaler.step(optimizer)
                 scaler.update()
                 step += 1
-                if step == first + 1:
+                if keep_memory and device.type == "cpu" and step == first + 1:
                     keep_freed_memory()
                 means.add(losses)
                 bar.update()

@@ -1,44 +1,50 @@
 """Stepping through time as CUDA graphs: a GPU would wait longer for each of its many small launches than it computes.
 
 A recorded run is replayed on its own memory: the inputs are copied in, the result is copied out, and the tensors of
-the module are read where they lie. Not yet measured on a GPU.
+the module are read where they lie. What else the module holds (the constants of its neurons and norms) must stay as it
+is. Each thread and stream has its own recordings. Not yet run on a GPU.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from itertools import chain
+from threading import get_ident
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-from ..core import backend
+from ..core import LIF, backend
 
 Run = Callable[[], Tensor]
 Recording = tuple[Callable[[], object], Tensor]  # what replays a run, and the tensor that its result is left in
 Function = Callable[..., Tensor]
+Inputs = tuple[Tensor | None, ...]
 
 WARM = 3  # calls of a kind that run as they are: kernels are compiled, and a kind that is rare is never recorded
 KINDS = 8  # recordings that a module keeps
+RECORDED = ("cuda",)  # types of device
 
 log = logging.getLogger(__name__)
 
 
-def record(run: Run) -> Recording:
+def record(run: Run, device: torch.device) -> Recording:
     """Record a run in a CUDA graph.
 
     Raises:
         RuntimeError: something in it cannot be recorded.
     """
-    here = torch.cuda.current_stream()
-    with torch.cuda.stream(here):  # also after a failure
-        graph = torch.cuda.CUDAGraph()
-        torch.clear_autocast_cache()  # casts inside the graph belong to it alone
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may pin memory meanwhile
-            output = run()
+    with torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):  # back to it after a failure
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(device)
         torch.clear_autocast_cache()
+        try:
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):  # others may pin memory
+                output = run()
+        finally:
+            torch.clear_autocast_cache()  # a cast inside the graph has not been computed
     return graph.replay, output
 
 
@@ -48,14 +54,11 @@ class Replay:
     Args:
         function: runs the same operations for all inputs of these shapes, and changes nothing but its result.
         inputs: tensors, or None.
-        record: see `record`.
     """
 
-    def __init__(
-        self, function: Function, inputs: tuple[Tensor | None, ...], record: Callable[[Run], Recording]
-    ) -> None:
+    def __init__(self, function: Function, inputs: Inputs) -> None:
         self.inputs = [None if x is None else x.clone() for x in inputs]
-        self.replay, self.output = record(lambda: function(*self.inputs))
+        self.replay, self.output = record(lambda: function(*self.inputs), _device(inputs))
 
     def __call__(self, *inputs: Tensor | None) -> Tensor:
         for mine, x in zip(self.inputs, inputs, strict=True):
@@ -73,7 +76,7 @@ class Recordings:
         self.runs: dict[tuple, Replay | None] = {}  # None: could not be recorded
         self.places: tuple[int, ...] = ()
 
-    def find(self, kind: tuple, module: nn.Module, function: Function, inputs: tuple[Tensor | None, ...]) -> Function:
+    def find(self, kind: tuple, module: nn.Module, function: Function, inputs: Inputs) -> Function:
         """The recorded run for inputs of this kind; the function itself while it is not worth one."""
         places = tuple(x.data_ptr() for x in chain(module.parameters(), module.buffers()))
         if places != self.places:
@@ -82,51 +85,68 @@ class Recordings:
             self.runs.clear()
         self.calls[kind] += 1
         if kind not in self.runs and self.calls[kind] > WARM and len(self.runs) < KINDS:
-            self.runs[kind] = self._recorded(function, inputs)
+            self.runs[kind] = _recorded(function, inputs)
         return self.runs.get(kind) or function
-
-    @staticmethod
-    def _recorded(function: Function, inputs: tuple[Tensor | None, ...]) -> Replay | None:
-        try:
-            return Replay(function, inputs, record)
-        except RuntimeError as problem:
-            log.warning("no CUDA graph, every operation is launched by itself: %s", str(problem).splitlines()[0])
-            return None
 
 
 _recordings: WeakKeyDictionary[nn.Module, Recordings] = WeakKeyDictionary()
 
 
-def _pays(module: nn.Module, inputs: tuple[Tensor | None, ...]) -> bool:
-    """Whether a run may be recorded: on a GPU, without gradients, with nobody looking at what happens inside."""
-    on_gpu = any(x is not None and x.device.type == "cuda" for x in inputs)
-    if not on_gpu or torch.is_grad_enabled() or torch.compiler.is_compiling():
-        return False
-    return not torch.cuda.is_current_stream_capturing() and not any(
-        part._forward_hooks or part._forward_pre_hooks for part in module.modules()
+def _recorded(function: Function, inputs: Inputs) -> Replay | None:
+    try:
+        return Replay(function, inputs)
+    except RuntimeError as problem:
+        _log_once(f"no CUDA graph, every operation is launched by itself: {str(problem).splitlines()[0]}")
+        return None
+
+
+@cache
+def _log_once(message: str) -> None:
+    log.warning(message)
+
+
+def _device(inputs: Inputs) -> torch.device:
+    return next(x.device for x in inputs if x is not None)
+
+
+def _is_watched(module: nn.Module) -> bool:
+    """Whether somebody looks at the operations inside, or records them himself."""
+    return (
+        any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+        or torch.compiler.is_compiling()
+        or is_in_torch_dispatch_mode()
+        or (torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing())
     )
 
 
-def _kind(name: str, inputs: tuple[Tensor | None, ...]) -> tuple:
-    """What a recording depends on, the module apart."""
-    device = next(x.device for x in inputs if x is not None)
-    cast = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
-    who = backend.choose(device.type, torch.float32)
-    return name, device, cast, who, *(None if x is None else (x.shape, x.dtype) for x in inputs)
+def _kind(name: str, module: nn.Module, inputs: Inputs) -> tuple:
+    """What a recording depends on, the memory of the module apart."""
+    device = _device(inputs)
+    neurons = (part for part in module.modules() if isinstance(part, LIF))
+    return (
+        name,
+        *(None if x is None else (x.shape, x.dtype) for x in inputs),
+        (device, torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else None, get_ident()),
+        torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None,
+        (torch.is_inference_mode_enabled(), torch.are_deterministic_algorithms_enabled()),
+        (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32),
+        *(backend.choose(device.type, torch.float32, neuron.backend) for neuron in neurons),
+    )
 
 
 def replayed(function: Function) -> Function:
-    """A function(module, *tensors or None) -> tensor that is recorded on a GPU; elsewhere it runs as it is.
+    """A function(module, *tensors or None) -> tensor, without gradient, that is recorded on a GPU.
 
-    It gives no gradient there, draws no random number, and has no effect but its result.
+    It draws no random number and has no effect but its result. Elsewhere it runs as it is.
     """
 
     @wraps(function)
+    @torch.no_grad()
     def run(module: nn.Module, *inputs: Tensor | None) -> Tensor:
-        if not _pays(module, inputs):
+        if _device(inputs).type not in RECORDED or _is_watched(module):
             return function(module, *inputs)
         found = _recordings.setdefault(module, Recordings())
         bound = partial(function, module)
-        return found.find(_kind(function.__name__, inputs), module, bound, inputs)(*inputs)
+        return found.find(_kind(function.__name__, module, inputs), module, bound, inputs)(*inputs)
 
     return run

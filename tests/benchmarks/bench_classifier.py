@@ -115,7 +115,7 @@ def trainer(model: nn.Module, run: Callable[[Tensor], Tensor], batch: int) -> di
 def ours(batch: int) -> dict[str, Callable[[], None]]:
     model = SpikingClassifier(CONFIG)
     train, settle = trainer(model, lambda x: model(x).mean(0), batch)["train"], cache(keep_freed_memory)
-    return {"train": lambda: (train(), settle())}  # once, after the first step, as runtime.loop does
+    return {"train": lambda: (train(), settle())}  # once, after the first step, as fsvae-tcja classify train does
 
 
 def theirs(batch: int, folder: str) -> dict[str, Callable[[], None]]:

@@ -62,11 +62,13 @@ def snntorch() -> Callable[[Tensor], Tensor]:
     return run
 
 
-def norse() -> Callable[[Tensor], Tensor]:
+def norse(device: torch.device) -> Callable[[Tensor], Tensor]:
     import norse.torch as norse
 
+    rate, threshold = torch.tensor(500.0, device=device), torch.tensor(1.0, device=device)
+    cell = norse.LIFBoxCell(norse.LIFBoxParameters(tau_mem_inv=rate, v_th=threshold))
+
     def run(x: Tensor) -> Tensor:
-        cell = norse.LIFBoxCell(norse.LIFBoxParameters(x.new_tensor(500.0), v_th=x.new_tensor(1.0)))
         state, spikes = None, []
         for current in x:
             spike, state = cell(current, state)
@@ -105,7 +107,7 @@ def candidates(x: Tensor, upstream: Tensor) -> dict[str, Callable[[], None]]:
         COMPILED: compiled,
         **{f"spikingjelly, {name}": partial(spikingjelly, name) for name in SPIKINGJELLY[x.device.type]},
         "snntorch": snntorch,
-        "norse": norse,
+        "norse": lambda: norse(x.device),
     }
     for name, make in makers.items():
         try:

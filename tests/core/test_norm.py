@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fsvae_tcja.core import TDBatchNorm
+from fsvae_tcja.core import LIF, Linear, SpikingLayer, TDBatchNorm
 
 from .conftest import load
 
@@ -71,3 +71,12 @@ def test_one_value_has_no_variance():
         ValueError, match=r"more than one value per channel to normalise, found .* \[1, 3\]; use a larger"
     ):
         TDBatchNorm(3, 0.2)(torch.randn(1, 3))
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_copies_of_one_value_have_none_either(backend):
+    layer = SpikingLayer(Linear(5, 3), TDBatchNorm(3, 0.2), LIF(backend=backend))
+    with pytest.raises(
+        ValueError, match=r"more than one value per channel to normalise, found .* \[1, 3\]; use a larger"
+    ):
+        layer.forward_static(torch.randn(1, 5), 4)

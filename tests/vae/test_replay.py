@@ -3,9 +3,11 @@
 import copy
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from fsvae_tcja.vae import replay
 from fsvae_tcja.vae.latent import draw_stream
@@ -24,12 +26,12 @@ def plain(prior, choice):
         return draw_stream.__wrapped__(prior, None, choice)
 
 
-def run_again(run):
+def run_again(run, device):
     output = run()
     return lambda: output.copy_(run()), output
 
 
-def fails(run):
+def fails(run, device):
     raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
 
@@ -42,15 +44,17 @@ def prior():
 def recordings(prior, monkeypatch):
     """Pretend that the CPU is a GPU; grows by one with each recording."""
     made = []
-    monkeypatch.setattr(replay, "record", lambda run: made.append(1) or run_again(run))
-    monkeypatch.setattr(replay, "_pays", lambda module, inputs: not torch.is_grad_enabled())
+    monkeypatch.setattr(replay, "record", lambda run, device: made.append(device.type) or run_again(run, device))
+    monkeypatch.setattr(replay, "RECORDED", ("cpu",))
+    replay._log_once.cache_clear()
     return made
 
 
-def test_same_results_and_no_shared_memory():
+def test_same_results_and_no_shared_memory(monkeypatch):
+    monkeypatch.setattr(replay, "record", run_again)
     model, choices = awake(SMALL), torch.randint(SMALL.k, (3, SMALL.T, 16, SMALL.latent))
     with torch.no_grad():
-        drawn = Replay(model.prior.sample, (choices[0],), run_again)
+        drawn = Replay(model.prior.sample, (choices[0],))
         results = [drawn(choice) for choice in choices]
         for choice, z in zip(choices, results, strict=True):
             assert torch.equal(z, model.prior.sample(choice))
@@ -60,9 +64,10 @@ def test_same_results_and_no_shared_memory():
     assert len(pointers) == 6
 
 
-def test_inputs_are_copied_into_the_same_memory_and_none_stays_none():
+def test_inputs_are_copied_into_the_same_memory_and_none_stays_none(monkeypatch):
+    monkeypatch.setattr(replay, "record", run_again)
     seen = []
-    double = Replay(lambda x, nothing: seen.append((x.data_ptr(), nothing)) or 2 * x, (torch.zeros(3), None), run_again)
+    double = Replay(lambda x, nothing: seen.append((x.data_ptr(), nothing)) or 2 * x, (torch.zeros(3), None))
     x = torch.arange(3.0)
     assert double(x, None).tolist() == [0, 2, 4]
     x += 1
@@ -117,7 +122,7 @@ def test_a_module_that_moved_is_recorded_anew(prior, recordings):
 
 
 def test_the_number_of_recordings_is_bounded_and_they_go_with_their_module(prior, recordings, monkeypatch):
-    monkeypatch.setattr(replay, "record", lambda run: recordings.append(1) or (lambda: None, run()))
+    monkeypatch.setattr(replay, "record", lambda run, device: recordings.append(1) or (lambda: None, run()))
     for n in range(1, KINDS + 3):
         for _ in range(WARM + 1):
             prior.sample(picks(n))
@@ -131,6 +136,57 @@ def test_the_number_of_recordings_is_bounded_and_they_go_with_their_module(prior
     del twin
     gc.collect()
     assert gone() is None
+
+
+def recorded(prior, choice):
+    """Call until a recording would have been made."""
+    for _ in range(WARM + 2):
+        found = prior.sample(choice)
+    return found
+
+
+def test_who_looks_inside_sees_every_operation(prior, recordings):
+    seen = []
+    handle = prior.layers[1].transform.register_forward_hook(lambda *_: seen.append(1))
+    recorded(prior, picks(4))
+    assert len(seen) == (WARM + 2) * SMALL.T and not recordings
+    handle.remove()
+    with FlopCounterMode(display=False) as counter:
+        recorded(prior, picks(4))
+    assert counter.get_total_flops() % (WARM + 2) == 0 and counter.get_total_flops() > 0 and not recordings
+    recorded(prior, picks(4))
+    assert len(recordings) == 1
+
+
+def test_other_settings_are_recorded_by_themselves(prior, recordings):
+    expected = recorded(prior, picks(4))
+    with torch.inference_mode():
+        assert torch.equal(recorded(prior, picks(4)), expected)
+    assert torch.equal(prior.sample(picks(4)), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        recorded(prior, picks(4))
+    for layer in prior.layers:
+        layer.neuron.backend = "reference"
+    recorded(prior, picks(4))
+    assert len(recordings) == 4
+
+
+def test_threads_do_not_share_memory(prior, recordings):
+    choices = [picks(4), picks(4).flip(0)]
+    expected = [plain(prior, choice) for choice in choices]
+    assert not torch.equal(*expected)
+
+    def draws(i):
+        return all(torch.equal(prior.sample(choices[i]), expected[i]) for _ in range(100))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(draws, range(2)))
+    assert len(recordings) == 2
+
+
+def test_stepping_gives_no_gradient(prior):
+    assert prior.layers[0].transform.weight.requires_grad and torch.is_grad_enabled()
+    assert not draw_stream(prior, None, picks(4)).requires_grad
 
 
 def test_what_cannot_be_recorded_runs_as_it_is_and_says_why_once(prior, recordings, monkeypatch, caplog):

@@ -3,10 +3,7 @@
 `widen` reads a stored value as float32, `narrow` rounds a float32 to nearest even for an array to store.
 """
 
-import hashlib
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 
 import numba
 import torch
@@ -14,6 +11,8 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, overload
 from torch import Tensor
+
+from .disk import Disk
 
 VIEWS = {torch.float32: torch.float32, torch.bfloat16: torch.uint16, torch.float16: torch.int16}
 
@@ -92,21 +91,8 @@ _OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 compile = numba.njit(no_cpython_wrapper=True, **_OPTIONS)
 
 
-@cache
-def _sources() -> str:
-    """A digest of everything that a kernel is compiled from."""
-    folder = Path(__file__).parent
-    files = sorted([*folder.rglob("*.py"), folder.parent / "surrogate.py"])
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
-
-
 def kernel(function: Callable) -> Callable:
-    """Compile for calls from Python, once for all processes: beside the source, or in the user's cache folder.
-
-    Numba looks for changes in the file of the kernel only, so its name carries a digest of all of them.
-    """
-    function.__qualname__ += f"-{_sources()}"
-    try:
-        return numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # neither folder can be written
-        return numba.njit(**_OPTIONS)(function)
+    """Compile for calls from Python, once for all processes."""
+    dispatcher = numba.njit(**_OPTIONS)(function)
+    dispatcher._cache = Disk(f"{function.__module__.rpartition('kernels.')[2]}.{function.__name__}")
+    return dispatcher

@@ -84,19 +84,21 @@ def _accumulate_fired(total, grad, u, k):
         total[j] += widen(grad[j]) if u[j] > k.threshold else np.float32(0)
 
 
+# The type of the constants tells the backward kernel which surrogate to compile in.
 class Rectangle(Constants):
-    """The constants of neurons with this surrogate: their type tells the kernel which derivative to compile in."""
+    """Constants of neurons with the surrogate `rectangle`."""
 
 
 class Triangle(Constants):
-    """The same."""
+    """Constants of neurons with the surrogate `triangle`."""
 
 
 class Atan(Constants):
-    """The same."""
+    """Constants of neurons with the surrogate `atan`."""
 
 
 RULES = {rule.__name__.lower(): rule for rule in (Rectangle, Triangle, Atan)}
+assert RULES.keys() == SURROGATES.keys()
 
 
 def derivative(r, k):

@@ -13,6 +13,7 @@ from torch import Tensor
 from triton.runtime.interpreter import InterpretedFunction
 
 from ...surrogate import SURROGATES
+from ..device import on_its_device
 from ..neuron import Constants
 from . import layout
 
@@ -220,6 +221,7 @@ def _at(x: Tensor, t: int) -> tuple[Tensor, int]:
     return (x, 0) if len(x) == 1 else (x[t:], x.stride(0))
 
 
+@on_its_device
 def forward(
     y: Tensor,
     scale: Tensor | None,
@@ -239,6 +241,7 @@ def forward(
     return spikes, last[0]
 
 
+@on_its_device
 def total(
     y: Tensor,
     scale: Tensor,
@@ -256,6 +259,7 @@ def total(
     return summed[0]
 
 
+@on_its_device
 def rate(y: Tensor, scale: Tensor, shift: Tensor, steps: int, constants: list[float]) -> Tensor:
     """The mean of the spikes over space [T, N, C], float32."""
     w = _Walk(y, scale, shift, None, None, None, constants)
@@ -265,6 +269,7 @@ def rate(y: Tensor, scale: Tensor, shift: Tensor, steps: int, constants: list[fl
     return partial.sum(0) / w.sizes[1]
 
 
+@on_its_device
 def backward(
     grad: Tensor | None,
     grad_last: Tensor | None,

@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..device import on_its_device
 from .layout import walk
 
 TILE = 4096  # values of a program
@@ -44,6 +45,7 @@ def _blocks(samples: int, positions: int, channels: int) -> tuple[tuple[int, int
     return (samples, triton.cdiv(positions, p), triton.cdiv(channels, c)), {"BLOCK_P": p, "BLOCK_C": c}
 
 
+@on_its_device
 def forward(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """As reference.moments: the variance is that within the blocks plus that of their means."""
     walked = walk(y)
@@ -61,6 +63,7 @@ def forward(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return space.float(), batch_mean.float(), variance.float()
 
 
+@on_its_device
 def backward(grad: Tensor, d_space: Tensor, d_mean: Tensor, d_variance: Tensor, y: Tensor, mean: Tensor) -> None:
     """Adds the gradient of y through its moments to `grad`, channels-last, in place."""
     walked = walk(y).contiguous()
