@@ -57,7 +57,7 @@ def _train(config: TrainConfig, options: RunOptions) -> int:
     test = split("test")  # loaded before the training, so that missing files are found now
     task = ClassifierTask(config, split("train"), split("valid"), test if config.test_every_epoch else None)
     outcome = fit(task, config, to_dict(config), run, device=device, resume=resume, keep_memory=True)
-    print(TRAIN.told(outcome, run))
+    print(TRAIN.told(outcome, run, options))
     if not outcome.finished:
         return 130
     print(told(report(run, config, test, device)))

@@ -69,7 +69,7 @@ def _train(config: TrainConfig, options: TrainOptions) -> int:
     task = FSVAETask(config, train, test, score)
     scoring.remember(run)
     outcome = fit(task, config, to_dict(config), run, device=device, resume=resume, keep_memory=True)
-    print(TRAIN.told(outcome, run))
+    print(TRAIN.told(outcome, run, options))
     return 0 if outcome.finished else 130
 
 

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -27,6 +28,14 @@ def _devices() -> dict[str, str]:
         "cuda": cuda,
         "mps": "yes" if torch.backends.mps.is_available() else "no",
     }
+
+
+def _kernels() -> dict[str, str]:
+    if find_spec("numba") is None:
+        return {}
+    from .core.kernels.disk import folder
+
+    return {"compiled kernels ($NUMBA_CACHE_DIR)": str(folder())}
 
 
 def _data(root: Path) -> dict[str, str]:
@@ -61,7 +70,7 @@ def report(root: str | Path | None = None) -> str:
     sections = {
         "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
         "devices": _devices(),
-        "backends": backend.report(),
+        "backends": backend.report() | _kernels(),
         "data": _data(data_root(root)),
     }
     lines = []

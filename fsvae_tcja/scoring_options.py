@@ -17,7 +17,7 @@ class ScoringOptions:
     """Scores while training, of images drawn on the seed of the run. A resumed run goes on with them."""
 
     score_every: int | None = None
-    """Epochs between two scorings of the model; 0: none. --resume remembers this and what follows."""
+    """Epochs between two scorings of the model; 0: none. --resume remembers the options of the scores."""
     score_protocol: Literal["standard", "fsvae2022", "strict"] | None = None
     """What is fixed, see `python -m eval protocols`; None: strict."""
     score_n: int | None = None

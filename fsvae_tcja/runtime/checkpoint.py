@@ -1,6 +1,7 @@
 """Checkpoints: tensors and their story in one safetensors file. Nothing is ever unpickled."""
 
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,19 @@ from torch import Tensor, nn
 from .atomic import replacing
 
 KEY = "fsvae-tcja"
+SUMS = "crc32"  # in the story on disk: a checksum of each tensor
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], story: Mapping[str, Any]) -> None:
     """Write tensors and a JSON-able story in one step: the file is whole or absent."""
     flat = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     with replacing(path, ".safetensors") as temporary:
-        save_file(flat, temporary, metadata={KEY: json.dumps(story)})
+        sums = {name: _checksum(t) for name, t in sorted(flat.items())}
+        save_file(flat, temporary, metadata={KEY: json.dumps({**story, SUMS: sums})})
+
+
+def _checksum(tensor: Tensor) -> int:
+    return zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
 
 
 def _explain(path: Path, error: Exception) -> ValueError:
@@ -46,15 +53,22 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         with safe_open(path, "pt", device=str(device)) as file:
-            story = (file.metadata() or {}).get(KEY)
+            text = (file.metadata() or {}).get(KEY)
             tensors = {n.removeprefix(prefix): file.get_tensor(n) for n in file.keys() if n.startswith(prefix)}  # noqa: SIM118
     except SafetensorError as error:
         raise _explain(path, error) from error
-    if story is None:
+    if text is None:
         raise ValueError(
             f"{path} has no {KEY} metadata: it was not written by this package; expected one of its checkpoints"
         )
-    return tensors, _parsed(path, story)
+    story = _parsed(path, text)
+    sums = story.pop(SUMS, None)
+    if not isinstance(sums, dict | None):
+        raise ValueError(f"the checksums of {path} are damaged; fetch or save it anew")
+    for name, tensor in tensors.items():
+        if sums is not None and sums.get(prefix + name) != _checksum(tensor):
+            raise ValueError(f"{path} is damaged: {prefix + name} is not what was written; fetch or save it anew")
+    return tensors, story
 
 
 def _parsed(path: Path, text: str) -> dict[str, Any]:

@@ -86,10 +86,11 @@ class TrainCommand:
             return 0
         return train(config, options)
 
-    def told(self, outcome: Outcome, run: RunFolder) -> str:
+    def told(self, outcome: Outcome, run: RunFolder, options: RunOptions) -> str:
         """How the training ended, as a line of text."""
         if not outcome.finished:
-            return f"stopped after step {outcome.step}; go on with: {self.program} --resume {run.path}"
+            root = f" --data-root {options.data_root}" if options.data_root else ""
+            return f"stopped after step {outcome.step}; go on with: {self.program} --resume {run.path}{root}"
         done = f"trained {outcome.trained} steps in {outcome.seconds:.0f} s"
         if not outcome.trained:
             done = f"the run was finished already at step {outcome.step} of {outcome.total}, nothing was trained"

@@ -202,7 +202,10 @@ def _check_same(trained: dict[str, Any], config: dict[str, Any], run: RunFolder)
     different = sorted(k for k in there.keys() | here.keys() if there.get(k) != here.get(k))
     if different:
         pairs = ", ".join(f"{k}: {there.get(k)} there, {here.get(k)} here" for k in different)
-        raise ValueError(f"{run.path} was trained with another configuration ({pairs}); resume it without changes")
+        raise ValueError(
+            f"{run.path} was trained with another configuration ({pairs}); resume it without changes, "
+            "or without naming a preset: --resume alone takes the run's own configuration"
+        )
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

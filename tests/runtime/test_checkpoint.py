@@ -111,6 +111,29 @@ def test_truncated_anywhere(path):
             read(path)
 
 
+def test_a_flipped_bit_in_any_tensor(path):
+    whole = path.read_bytes()
+    data = 8 + struct.unpack("<Q", whole[:8])[0]
+    for at in range(data, len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(
+            ValueError, match=r"a\.safetensors is damaged: \S+ is not what was written; fetch or save it"
+        ):
+            read(path)
+    assert read(path, "none") == ({}, STORY)
+
+
+def test_crafted_checksums(tmp_path):
+    save_file({"x": torch.ones(2)}, tmp_path / "x.safetensors", metadata={KEY: '{"crc32": 3}'})
+    with pytest.raises(ValueError, match=r"the checksums of .*x\.safetensors are damaged; fetch or save it anew"):
+        read(tmp_path / "x.safetensors")
+
+
+def test_a_file_without_checksums_is_read(tmp_path):
+    save_file({"x": torch.ones(2)}, tmp_path / "x.safetensors", metadata={KEY: "{}"})
+    assert read(tmp_path / "x.safetensors")[0]["x"].tolist() == [1, 1]
+
+
 @pytest.mark.parametrize("size", [0x4B50, 0x04034B50, 0x0280])
 def test_truncated_with_a_header_size_that_looks_like_another_format(tmp_path, size):
     path = tmp_path / "a.safetensors"
