@@ -100,10 +100,11 @@ class FSVAETask:
         """Reconstruction error on the first test images; a grid of samples and one of reconstructions."""
         mse, shown = self._reconstruct()
         save_pairs(*shown, run.pictures / f"epoch-{epoch:03d}-reconstructions.png")
-        save_curves(run.read_metrics(), run.pictures / "curves.png", units=UNITS)
         drawn = sample(self.model, 64, self.config.seed)
         save_grid(drawn, run.pictures / f"epoch-{epoch:03d}-samples.png", columns=8)
-        return {"test_mse": mse} | (self.score(epoch, self.model) if self.score else {})
+        rows, found = run.read_metrics(), {"test_mse": mse} | (self.score(epoch, self.model) if self.score else {})
+        save_curves([*rows, {"step": rows[-1]["step"], **found}], run.pictures / "curves.png", units=UNITS)
+        return found
 
     def _reconstruct(self) -> tuple[float, tuple[Tensor, Tensor]]:
         n = min(TEST_IMAGES, len(self.test))

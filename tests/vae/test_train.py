@@ -58,6 +58,14 @@ def test_scores_while_training_are_logged_and_change_nothing(digits, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), scored.parameters(), strict=True))
 
 
+def test_the_curves_show_the_last_epoch_too(digits, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("fsvae_tcja.vae.train.save_curves", lambda rows, *_, **__: drawn.append(rows))
+    _, rows = train(TINY, digits, tmp_path / "run", lambda epoch, model: {"score": 1.0})
+    last = {name: rows[-1][name] for name in ("step", "test_mse", "score")}
+    assert drawn == [[*rows[:-1], last]]
+
+
 def test_saving_memory_gives_the_same_weights(digits, tmp_path):
     """Layers computed again in the backward pass: equal gradients, statistics counted once."""
     plain, _ = train(TINY, digits, tmp_path / "plain")
