@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import platform
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -31,11 +30,15 @@ def _devices() -> dict[str, str]:
 
 
 def _kernels() -> dict[str, str]:
-    if find_spec("numba") is None:
+    """Where the kernels of the CPU are kept, if they can run."""
+    if backend.obstacle("cpu", "cpu", torch.float32) is not None:
         return {}
     from .core.kernels.disk import folder
 
-    return {"compiled kernels ($NUMBA_CACHE_DIR)": str(folder())}
+    try:
+        return {"compiled kernels ($NUMBA_CACHE_DIR)": str(folder())}
+    except RuntimeError as problem:  # no home
+        return {"compiled kernels ($NUMBA_CACHE_DIR)": f"nowhere: {problem}"}
 
 
 def _data(root: Path) -> dict[str, str]:

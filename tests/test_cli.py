@@ -302,7 +302,8 @@ def rows_of(path):
 
 
 def test_ctrl_c_and_resume_give_the_uninterrupted_run(run, tmp_path, capsys):
-    command = [*PROGRAM, "train", "digits", *TINY, *SHORT, "--out", "run", "--data-root", "somewhere"]
+    where = ["--data-root", "some where", "--device", "cpu"]
+    command = [*PROGRAM, "train", "digits", *TINY, *SHORT, "--out", "run", *where]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and len(rows_of(tmp_path / "run" / "metrics.jsonl")) < 3:
         time.sleep(0.002)
@@ -311,7 +312,8 @@ def test_ctrl_c_and_resume_give_the_uninterrupted_run(run, tmp_path, capsys):
     assert process.returncode == 130, err
     step = checkpoint.read("run/checkpoint.safetensors", "none")[1]["step"]
     assert 3 <= step < 30
-    assert out == f"stopped after step {step}; go on with: fsvae-tcja train --resume run --data-root somewhere\n"
+    told = "go on with: fsvae-tcja train --resume run --data-root 'some where' --device cpu"
+    assert out == f"stopped after step {step}; {told}\n"
     assert "Traceback" not in err
 
     capsys.readouterr()

@@ -14,15 +14,19 @@ from torch import Tensor, nn
 from .atomic import replacing
 
 KEY = "fsvae-tcja"
-SUMS = "crc32"  # in the story on disk: a checksum of each tensor
+SUMS = "crc32"  # in the story on disk: a checksum of each tensor, and under "" that of the story
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], story: Mapping[str, Any]) -> None:
     """Write tensors and a JSON-able story in one step: the file is whole or absent."""
     flat = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     with replacing(path, ".safetensors") as temporary:
-        sums = {name: _checksum(t) for name, t in sorted(flat.items())}
+        sums = {"": _sum_of(story)} | {name: _checksum(t) for name, t in sorted(flat.items())}
         save_file(flat, temporary, metadata={KEY: json.dumps({**story, SUMS: sums})})
+
+
+def _sum_of(story: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(story, sort_keys=True).encode())
 
 
 def _checksum(tensor: Tensor) -> int:
@@ -65,6 +69,8 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
     sums = story.pop(SUMS, None)
     if not isinstance(sums, dict | None):
         raise ValueError(f"the checksums of {path} are damaged; fetch or save it anew")
+    if sums is not None and sums.get("") != _sum_of(story):
+        raise ValueError(f"the {KEY} metadata of {path} are damaged; fetch or save it anew")
     for name, tensor in tensors.items():
         if sums is not None and sums.get(prefix + name) != _checksum(tensor):
             raise ValueError(f"{path} is damaged: {prefix + name} is not what was written; fetch or save it anew")

@@ -1,6 +1,7 @@
 """What the commands that train share: a preset with options generated from the typed configuration, and resuming."""
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -89,8 +90,10 @@ class TrainCommand:
     def told(self, outcome: Outcome, run: RunFolder, options: RunOptions) -> str:
         """How the training ended, as a line of text."""
         if not outcome.finished:
-            root = f" --data-root {options.data_root}" if options.data_root else ""
-            return f"stopped after step {outcome.step}; go on with: {self.program} --resume {run.path}{root}"
+            same = ["--resume", str(run.path)]
+            same += ["--data-root", str(options.data_root)] if options.data_root else []
+            same += ["--device", options.device] if options.device != "auto" else []
+            return f"stopped after step {outcome.step}; go on with: {self.program} {shlex.join(same)}"
         done = f"trained {outcome.trained} steps in {outcome.seconds:.0f} s"
         if not outcome.trained:
             done = f"the run was finished already at step {outcome.step} of {outcome.total}, nothing was trained"

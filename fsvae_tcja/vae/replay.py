@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cache, partial, wraps
 from itertools import chain
-from threading import get_ident
+from threading import Lock, get_ident
 from weakref import WeakKeyDictionary
 
 import torch
@@ -75,18 +75,20 @@ class Recordings:
         self.calls: Counter[tuple] = Counter()
         self.runs: dict[tuple, Replay | None] = {}  # None: could not be recorded
         self.places: tuple[int, ...] = ()
+        self.lock = Lock()
 
     def find(self, kind: tuple, module: nn.Module, function: Function, inputs: Inputs) -> Function:
         """The recorded run for inputs of this kind; the function itself while it is not worth one."""
         places = tuple(x.data_ptr() for x in chain(module.parameters(), module.buffers()))
-        if places != self.places:
-            self.places = places
-            self.calls.clear()
-            self.runs.clear()
-        self.calls[kind] += 1
-        if kind not in self.runs and self.calls[kind] > WARM and len(self.runs) < KINDS:
-            self.runs[kind] = _recorded(function, inputs)
-        return self.runs.get(kind) or function
+        with self.lock:
+            if places != self.places:
+                self.places = places
+                self.calls.clear()
+                self.runs.clear()
+            self.calls[kind] += 1
+            if kind not in self.runs and self.calls[kind] > WARM and len(self.runs) < KINDS:
+                self.runs[kind] = _recorded(function, inputs)
+            return self.runs.get(kind) or function
 
 
 _recordings: WeakKeyDictionary[nn.Module, Recordings] = WeakKeyDictionary()

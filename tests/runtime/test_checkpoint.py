@@ -123,6 +123,16 @@ def test_a_flipped_bit_in_any_tensor(path):
     assert read(path, "none") == ({}, STORY)
 
 
+def test_a_flipped_bit_in_the_story(path):
+    whole = path.read_bytes()
+    for old, new in ((b'step\\": 3', b'step\\": 7'), (b'T\\": 4', b'T\\": 6')):
+        assert whole.count(old) == 1
+        path.write_bytes(whole.replace(old, new))
+        for reader in (read, read_story):
+            with pytest.raises(ValueError, match=r"the fsvae-tcja metadata of .*a\.safetensors are damaged; fetch"):
+                reader(path)
+
+
 def test_crafted_checksums(tmp_path):
     save_file({"x": torch.ones(2)}, tmp_path / "x.safetensors", metadata={KEY: '{"crc32": 3}'})
     with pytest.raises(ValueError, match=r"the checksums of .*x\.safetensors are damaged; fetch or save it anew"):

@@ -1,4 +1,3 @@
-import itertools
 import json
 import signal
 import threading
@@ -8,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fsvae_tcja.runtime import checkpoint
+from fsvae_tcja.runtime import checkpoint, loop
 from fsvae_tcja.runtime.configuration import to_dict
 from fsvae_tcja.runtime.dataset import MemoryImages
 from fsvae_tcja.runtime.loop import LoopConfig, fit, learning_rate
@@ -65,10 +64,11 @@ class Interrupted(FSVAETask):
 
     def __init__(self, config, *, at=0, number=signal.SIGINT):
         super().__init__(config, toy(40, 32), toy(10, 32, "test"))
-        self.steps, self.at, self.number = itertools.count(1), at, number
+        self.steps, self.at, self.number = 0, at, number
 
     def losses(self, images, labels, epoch, generator):
-        if next(self.steps) == self.at:
+        self.steps += 1
+        if self.steps == self.at:
             signal.raise_signal(self.number)
         return super().losses(images, labels, epoch, generator)
 
@@ -120,6 +120,15 @@ def test_resumed_run_is_the_uninterrupted_one(tmp_path, whole, name, number, ste
         assert (tmp_path / file).read_bytes() == (whole / name / file).read_bytes()
     for picture in (whole / name / "pictures").iterdir():
         assert (tmp_path / "pictures" / picture.name).read_bytes() == picture.read_bytes()
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_memory_is_kept_once_after_the_first_step_if_asked(tmp_path, monkeypatch, keep):
+    task, seen = Interrupted(STREAM, at=3), []
+    monkeypatch.setattr(loop, "keep_freed_memory", lambda: seen.append(task.steps))
+    for resume in (False, True):
+        fit(task, STREAM, to_dict(STREAM), RunFolder(tmp_path, resume), resume=resume, keep_memory=keep)
+    assert seen == ([1, 4] if keep else [])
 
 
 def test_interruption_in_the_last_step_finishes_the_run(tmp_path, whole):

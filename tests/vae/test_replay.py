@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -176,7 +177,10 @@ def test_threads_do_not_share_memory(prior, recordings):
     expected = [plain(prior, choice) for choice in choices]
     assert not torch.equal(*expected)
 
+    both = threading.Barrier(2)
+
     def draws(i):
+        both.wait(60)
         return all(torch.equal(prior.sample(choices[i]), expected[i]) for _ in range(100))
 
     with ThreadPoolExecutor(2) as pool:

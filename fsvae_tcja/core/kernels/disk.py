@@ -1,8 +1,8 @@
 """Compiled kernels on disk, so that they are compiled once and not at every start: one file for each.
 
 Numba's own cache has one index for all variants of a function: two processes that fill it at once can leave the code
-of one under the name of the other, and a damaged file ends the program. Here a file holds the key that it was compiled
-for, is written whole or not at all, and is compiled again if anything is wrong with it.
+of one under the name of the other, and a damaged file ends the program. Here a file is bound to what it was compiled
+from and for, is written whole or not at all, and is compiled again if a bit of it is wrong.
 """
 
 import hashlib
@@ -10,13 +10,15 @@ import logging
 import os
 import pickle
 import sys
-import tempfile
+import uuid
 from functools import cache
 from pathlib import Path
 
 import numba
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
+
+DIGEST = hashlib.sha256().digest_size
 
 log = logging.getLogger(__name__)
 
@@ -36,32 +38,38 @@ def sources() -> str:
 
 
 class Disk:
-    """What Numba's dispatcher takes as its cache, for one kernel."""
+    """What Numba's dispatcher takes as its cache, for one kernel.
+
+    A file holds the digest of key and code, then the code; one that does not fit is as good as none.
+    """
 
     cache_path = None
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.sources = sources()  # now, not at the first call: the files may be others by then
 
     def load_overload(self, signature, context) -> CompileResult | None:
         """The kernel compiled for these types and this processor, or None."""
         try:
             context.refresh()
             place, key = self._place(signature, context.codegen())
-            with open(place, "rb") as file:
-                found, compiled = pickle.loads(file.read())
-            return CompileResult._rebuild(context, *compiled) if found == key else None
+            content = place.read_bytes()
+            if content[:DIGEST] != _digest(key, content[DIGEST:]):
+                return None
+            return CompileResult._rebuild(context, *pickle.loads(content[DIGEST:]))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Exception as problem:
-            _log_once(f"the kernel {self.name} cannot be read from disk ({_told(problem)}): it is compiled again")
+            _log_once(f"the compiled kernels cannot be read from disk ({_told(problem)}): they are compiled again")
             return None
 
     def save_overload(self, signature, compiled: CompileResult) -> None:
         """Keep it for the next process."""
         try:
             place, key = self._place(signature, compiled.codegen)
-            _write(place, dumps((key, compiled._reduce())))
+            code = dumps(compiled._reduce())
+            _write(place, _digest(key, code) + code)
         except Exception as problem:
             _log_once(
                 f"the kernels cannot be kept on disk ({_told(problem)}) and are compiled at every start; set "
@@ -69,23 +77,27 @@ class Disk:
             )
 
     def _place(self, signature, codegen) -> tuple[Path, str]:
-        """The file for this variant, whatever it was compiled from, and the key that it must hold."""
+        """The file for this variant, whatever it was compiled from, and the key that its digest must include."""
         variant = f"{self.name} {signature} {codegen.magic_tuple()} {sys.version_info[:2]}"
         name = f"{self.name}-{hashlib.sha256(variant.encode()).hexdigest()[:16]}.kernel"
-        return folder() / name, f"{variant} {numba.__version__} {sources()}"
+        return folder() / name, f"{variant} {numba.__version__} {self.sources}"
+
+
+def _digest(key: str, code: bytes) -> bytes:
+    return hashlib.sha256(key.encode() + code).digest()
 
 
 def _write(place: Path, content: bytes) -> None:
     """Whole or not at all."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
-        try:
+    temporary = place.with_suffix(f".{uuid.uuid4().hex}")
+    try:
+        with open(temporary, "xb") as file:
             file.write(content)
-            file.close()
-            os.replace(file.name, place)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+        os.replace(temporary, place)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _told(problem: Exception) -> str:
