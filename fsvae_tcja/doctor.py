@@ -29,18 +29,6 @@ def _devices() -> dict[str, str]:
     }
 
 
-def _kernels() -> dict[str, str]:
-    """Where the kernels of the CPU are kept, if they can run."""
-    if backend.obstacle("cpu", "cpu", torch.float32) is not None:
-        return {}
-    from .core.kernels.disk import folder
-
-    try:
-        return {"compiled kernels ($NUMBA_CACHE_DIR)": str(folder())}
-    except RuntimeError as problem:  # no home
-        return {"compiled kernels ($NUMBA_CACHE_DIR)": f"nowhere: {problem}"}
-
-
 def _data(root: Path) -> dict[str, str]:
     told = {f"data root (${ROOT_VARIABLE} or ./data)": str(root)}
     for name, files in FILES.items():
@@ -73,7 +61,7 @@ def report(root: str | Path | None = None) -> str:
     sections = {
         "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
         "devices": _devices(),
-        "backends": backend.report() | _kernels(),
+        "backends": backend.report(),
         "data": _data(data_root(root)),
     }
     lines = []

@@ -3,16 +3,12 @@
 `widen` reads a stored value as float32, `narrow` rounds a float32 to nearest even for an array to store.
 """
 
-from collections.abc import Callable
-
 import numba
 import torch
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, overload
 from torch import Tensor
-
-from .disk import Disk
 
 VIEWS = {torch.float32: torch.float32, torch.bfloat16: torch.uint16, torch.float16: torch.int16}
 
@@ -87,12 +83,5 @@ def _narrow(array, value):
 
 
 # No fastmath: the spikes must be those of the reference. Only a kernel is called from Python, and none from C.
-_OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
-compile = numba.njit(no_cpython_wrapper=True, **_OPTIONS)
-
-
-def kernel(function: Callable) -> Callable:
-    """Compile for calls from Python, once for all processes."""
-    dispatcher = numba.njit(**_OPTIONS)(function)
-    dispatcher._cache = Disk(f"{function.__module__.rpartition('kernels.')[2]}.{function.__name__}")
-    return dispatcher
+kernel = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+compile = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)

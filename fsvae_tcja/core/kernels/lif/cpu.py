@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba.extending import overload
 from torch import Tensor
 
 from ...surrogate import SURROGATES
@@ -84,43 +83,22 @@ def _accumulate_fired(total, grad, u, k):
         total[j] += widen(grad[j]) if u[j] > k.threshold else np.float32(0)
 
 
-# The type of the constants tells the backward kernel which surrogate to compile in.
-class Rectangle(Constants):
-    """Constants of neurons with the surrogate `rectangle`."""
+@cache
+def _fire_backward(surrogate: str):
+    derivative = compile(SURROGATES[surrogate].derivative)
 
+    @compile
+    def fire_backward(dx, u, grad, v, k):
+        """dL/ds_t -> dL/dx_t, and dL/dv_t -> dL/dv_{t-1} in place."""
+        for j in range(u.size):
+            after = k.keep * u[j] - k.drop
+            dv = v[j]
+            ds = widen(grad[j]) - k.through * dv * (u[j] - after)
+            du = ds * derivative(abs(u[j] - k.centre), k.a, k.b) + (k.keep * dv if u[j] > k.threshold else dv)
+            dx[j] = narrow(dx, k.gain * du)
+            v[j] = k.decay * du
 
-class Triangle(Constants):
-    """Constants of neurons with the surrogate `triangle`."""
-
-
-class Atan(Constants):
-    """Constants of neurons with the surrogate `atan`."""
-
-
-RULES = {rule.__name__.lower(): rule for rule in (Rectangle, Triangle, Atan)}
-assert RULES.keys() == SURROGATES.keys()
-
-
-def derivative(r, k):
-    raise NotImplementedError("compiled by Numba only")
-
-
-@overload(derivative, inline="always")
-def _derivative(r, k):
-    rule = compile(SURROGATES[k.instance_class.__name__.lower()].derivative)
-    return lambda r, k: rule(r, k.a, k.b)
-
-
-@compile
-def _fire_backward(dx, u, grad, v, k):
-    """dL/ds_t -> dL/dx_t, and dL/dv_t -> dL/dv_{t-1} in place."""
-    for j in range(u.size):
-        after = k.keep * u[j] - k.drop
-        dv = v[j]
-        ds = widen(grad[j]) - k.through * dv * (u[j] - after)
-        du = ds * derivative(abs(u[j] - k.centre), k) + (k.keep * dv if u[j] > k.threshold else dv)
-        dx[j] = narrow(dx, k.gain * du)
-        v[j] = k.decay * du
+    return fire_backward
 
 
 @compile
@@ -184,85 +162,91 @@ def _forward(y, scale, shift, gate, weight, v, spikes, last, total, rate, steps,
             write(last[n, lo:hi], state)
 
 
-@kernel
-def _backward(
-    y, scale, shift, gate, weight, v, grad, grad_last,
-    dy, total, dscale, dshift, dgate, dweight, dv, steps, k, tile, chunk, first, stop,
-):  # fmt: skip
-    """Without `grad` the weight is all of dL/ds, and dy is added to. A static input has `total` in place of dy."""
-    length = y.shape[2]
-    tiles = (length + tile - 1) // tile
-    per_step, per_grad = (1 if y.shape[0] > 1 else 0), (1 if grad.shape[0] > 1 else 0)
-    u, state = scratch(steps * tile).reshape(steps, tile), scratch(tile)
-    rows = scratch(6 * chunk).reshape(6, chunk)
-    x, g, gates, weights, sum_gate, sum_weight = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-    for item in range(first, stop):
-        n, lo = item // tiles, item % tiles * tile
-        hi = min(lo + tile, length)
-        _start(state, v, n, lo, hi)
-        for t in range(steps):
-            if gate.size:
-                repeat(gates, gate[t, n])
-            for at in range(lo, hi, chunk):
-                to = min(at + chunk, hi)
-                m, here = to - at, at - lo
-                y_t, u_t, v_t = y[t * per_step, n, at:to], u[t, here : here + m], state[here : here + m]
+@cache
+def _backward(surrogate: str):
+    fire_backward = _fire_backward(surrogate)
+
+    @kernel
+    def backward(
+        y, scale, shift, gate, weight, v, grad, grad_last,
+        dy, total, dscale, dshift, dgate, dweight, dv, steps, k, tile, chunk, first, stop,
+    ):  # fmt: skip
+        """Without `grad` the weight is all of dL/ds, and dy is added to. A static input has `total` in place of dy."""
+        length = y.shape[2]
+        tiles = (length + tile - 1) // tile
+        per_step, per_grad = (1 if y.shape[0] > 1 else 0), (1 if grad.shape[0] > 1 else 0)
+        u, state = scratch(steps * tile).reshape(steps, tile), scratch(tile)
+        rows = scratch(6 * chunk).reshape(6, chunk)
+        x, g, gates, weights, sum_gate, sum_weight = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
+        for item in range(first, stop):
+            n, lo = item // tiles, item % tiles * tile
+            hi = min(lo + tile, length)
+            _start(state, v, n, lo, hi)
+            for t in range(steps):
                 if gate.size:
-                    affine(x[:m], y_t, scale[:m], shift[:m])
-                    multiply(x[:m], gates[:m])
-                    _membrane(u_t, x[:m], v_t, k)
-                elif scale.size:
-                    _membrane_affine(u_t, y_t, v_t, scale[:m], shift[:m], k)
-                else:
-                    _membrane(u_t, y_t, v_t, k)
-        _start(state, grad_last, n, lo, hi)
-        if total.size:
-            total[n, lo:hi] = 0
-        for t in range(steps - 1, -1, -1):
-            if gate.size:
-                repeat(gates, gate[t, n])
-            if weight.size:
-                repeat(weights, weight[t, n])
-            sum_gate[:] = 0
-            sum_weight[:] = 0
-            for at in range(lo, hi, chunk):
-                to = min(at + chunk, hi)
-                m, here = to - at, at - lo
-                y_t, u_t, v_t, dx = y[t * per_step, n, at:to], u[t, here : here + m], state[here : here + m], x[:m]
-                if not grad.size:
-                    _fire_backward(dx, u_t, weights[:m], v_t, k)
-                elif weight.size:
-                    _accumulate_fired(sum_weight[:m], grad[t * per_grad, n, at:to], u_t, k)
-                    product(g[:m], grad[t * per_grad, n, at:to], weights[:m])
-                    _fire_backward(dx, u_t, g[:m], v_t, k)
-                elif scale.size or total.size:
-                    _fire_backward(dx, u_t, grad[t * per_grad, n, at:to], v_t, k)
-                else:
-                    _fire_backward(dy[t, n, at:to], u_t, grad[t * per_grad, n, at:to], v_t, k)
-                    continue
+                    repeat(gates, gate[t, n])
+                for at in range(lo, hi, chunk):
+                    to = min(at + chunk, hi)
+                    m, here = to - at, at - lo
+                    y_t, u_t, v_t = y[t * per_step, n, at:to], u[t, here : here + m], state[here : here + m]
+                    if gate.size:
+                        affine(x[:m], y_t, scale[:m], shift[:m])
+                        multiply(x[:m], gates[:m])
+                        _membrane(u_t, x[:m], v_t, k)
+                    elif scale.size:
+                        _membrane_affine(u_t, y_t, v_t, scale[:m], shift[:m], k)
+                    else:
+                        _membrane(u_t, y_t, v_t, k)
+            _start(state, grad_last, n, lo, hi)
+            if total.size:
+                total[n, lo:hi] = 0
+            for t in range(steps - 1, -1, -1):
                 if gate.size:
-                    affine(g[:m], y_t, scale[:m], shift[:m])
-                    accumulate_product(sum_gate[:m], g[:m], dx)
-                    multiply(dx, gates[:m])
-                if not scale.size:
-                    accumulate(total[n, at:to], dx)
-                    continue
-                accumulate_affine(dscale[:m], dshift[:m], dx, y_t)
-                if total.size:
-                    accumulate_product(total[n, at:to], dx, scale[:m])
-                elif grad.size:
-                    write_product(dy[t, n, at:to], dx, scale[:m])
-                else:
-                    add_product(dy[t, n, at:to], dx, scale[:m])
-            width = min(chunk, hi - lo)
-            if dgate.size:
-                fold(sum_gate[:width], gate.shape[2])
-                accumulate(dgate[t, n], sum_gate[: gate.shape[2]])
-            if dweight.size:
-                fold(sum_weight[:width], weight.shape[2])
-                accumulate(dweight[t, n], sum_weight[: weight.shape[2]])
-        if dv.size:
-            write(dv[n, lo:hi], state)
+                    repeat(gates, gate[t, n])
+                if weight.size:
+                    repeat(weights, weight[t, n])
+                sum_gate[:] = 0
+                sum_weight[:] = 0
+                for at in range(lo, hi, chunk):
+                    to = min(at + chunk, hi)
+                    m, here = to - at, at - lo
+                    y_t, u_t, v_t, dx = y[t * per_step, n, at:to], u[t, here : here + m], state[here : here + m], x[:m]
+                    if not grad.size:
+                        fire_backward(dx, u_t, weights[:m], v_t, k)
+                    elif weight.size:
+                        _accumulate_fired(sum_weight[:m], grad[t * per_grad, n, at:to], u_t, k)
+                        product(g[:m], grad[t * per_grad, n, at:to], weights[:m])
+                        fire_backward(dx, u_t, g[:m], v_t, k)
+                    elif scale.size or total.size:
+                        fire_backward(dx, u_t, grad[t * per_grad, n, at:to], v_t, k)
+                    else:
+                        fire_backward(dy[t, n, at:to], u_t, grad[t * per_grad, n, at:to], v_t, k)
+                        continue
+                    if gate.size:
+                        affine(g[:m], y_t, scale[:m], shift[:m])
+                        accumulate_product(sum_gate[:m], g[:m], dx)
+                        multiply(dx, gates[:m])
+                    if not scale.size:
+                        accumulate(total[n, at:to], dx)
+                        continue
+                    accumulate_affine(dscale[:m], dshift[:m], dx, y_t)
+                    if total.size:
+                        accumulate_product(total[n, at:to], dx, scale[:m])
+                    elif grad.size:
+                        write_product(dy[t, n, at:to], dx, scale[:m])
+                    else:
+                        add_product(dy[t, n, at:to], dx, scale[:m])
+                width = min(chunk, hi - lo)
+                if dgate.size:
+                    fold(sum_gate[:width], gate.shape[2])
+                    accumulate(dgate[t, n], sum_gate[: gate.shape[2]])
+                if dweight.size:
+                    fold(sum_weight[:width], weight.shape[2])
+                    accumulate(dweight[t, n], sum_weight[: weight.shape[2]])
+            if dv.size:
+                write(dv[n, lo:hi], state)
+
+    return backward
 
 
 @cache
@@ -278,7 +262,7 @@ def _given(x: Tensor | None, dimensions: int):
 class _Walk:
     """The tensors of one call as the kernels take them."""
 
-    def __init__(self, y, scale, shift, gate, weight, v, steps, constants, rule=Constants) -> None:
+    def __init__(self, y, scale, shift, gate, weight, v, steps, constants) -> None:
         self.channels = scale is not None
         self.permutation = layout.order(y, self.channels)
         self.like, self.y = y, layout.walk(y, self.permutation, self.channels)
@@ -297,7 +281,7 @@ class _Walk:
             *(_given(x, 3) for x in factors),
             self.state(v),
         )
-        self.settings = steps, rule(*map(np.float32, constants)), self.tile, self.chunk
+        self.settings = steps, Constants(*map(np.float32, constants)), self.tile, self.chunk
 
     def rows(self, x: Tensor):
         """An output as the kernels write it, [T, N, R], sharing its memory."""
@@ -393,7 +377,7 @@ def backward(
     A `grad` of None is one everywhere, so that dL/ds is the weight, whose gradient is then not computed, and `dy` must
     be given: it is added to, in place.
     """
-    w = _Walk(y, scale, shift, gate, weight, v, steps, constants, RULES[surrogate])
+    w = _Walk(y, scale, shift, gate, weight, v, steps, constants)
     out = layout.new(y, w.permutation, len(y)) if dy is None else dy
     total, total_rows = w.new_state(len(y) < steps)
     dv, dv_rows = w.new_state(v is not None)
@@ -404,10 +388,11 @@ def backward(
     else:
         upstream = layout.walk(grad.expand(steps, *y.shape[1:]), w.permutation, w.channels)
     inputs = *w.inputs, array(upstream), w.state(grad_last), w.rows(out), total_rows
+    run = _backward(surrogate)
 
     def task(part: int, lo: int, hi: int) -> None:
         partial = (array(x[part]) for x in (*sums, dgate, dweight))
-        _backward(*inputs, *partial, dv_rows, *w.settings, lo, hi)
+        run(*inputs, *partial, dv_rows, *w.settings, lo, hi)
 
     threads.run(task, w.items, w.parts)
     if total.numel():
