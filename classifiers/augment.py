@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fsvae_tcja.runtime.data import random_flip
+from fsvae_tcja.data.pixels import random_flip
 
 from .losses import one_hot
 

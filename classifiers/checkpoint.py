@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from fsvae_tcja.runtime import checkpoint
-from fsvae_tcja.runtime.configuration import from_dict, to_dict
+from fsvae_tcja.utils.configuration import from_dict, to_dict
 
 from .config import ClassifierConfig
 from .model import SpikingClassifier

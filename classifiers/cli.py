@@ -9,11 +9,11 @@ import tyro
 
 from fsvae_tcja.runtime.checkpoint import read_story
 from fsvae_tcja.runtime.command import RunOptions, TrainCommand
-from fsvae_tcja.runtime.configuration import to_dict
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.run import RunFolder
-from fsvae_tcja.runtime.spelling import did_you_mean
+from fsvae_tcja.utils.configuration import to_dict
+from fsvae_tcja.utils.spelling import did_you_mean
 
 from . import checkpoint
 from .data import LabelledData, load_split, located

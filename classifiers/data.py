@@ -7,16 +7,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fsvae_tcja.runtime.data import load_images, to_float
-from fsvae_tcja.runtime.dataset import ImageDataset
-from fsvae_tcja.runtime.sources import SOURCES
-from fsvae_tcja.runtime.spelling import did_you_mean
+from fsvae_tcja.data.events import EVENT_SETS, load_events
+from fsvae_tcja.data.events.dataset import EventFrames
+from fsvae_tcja.data.events.frames import SliceBy
+from fsvae_tcja.data.image_dataset import ImageDataset
+from fsvae_tcja.data.image_sets import SOURCES
+from fsvae_tcja.data.load import load_images
+from fsvae_tcja.data.pixels import to_float
+from fsvae_tcja.data.splits import validation_split
+from fsvae_tcja.utils.spelling import did_you_mean
 
 from .config import ClassifierConfig
-from .events import EVENT_SETS, load_events
-from .events.dataset import EventFrames
-from .events.frames import SliceBy
-from .splits import validation_split
 
 IMAGE_SETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")  # with labels, of runtime.sources
 SPLIT_SEED = 0  # of every split that a data set does not come with: fixed, so that results can be compared

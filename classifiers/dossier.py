@@ -5,7 +5,7 @@ from itertools import islice
 from math import ceil, isnan
 from pathlib import Path
 
-from fsvae_tcja.runtime.atomic import replacing
+from fsvae_tcja.utils.atomic import replacing
 
 from .data import LabelledData
 from .energy import FORMULA, Energy, energy

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fsvae_tcja.runtime.data import batches
+from fsvae_tcja.data.load import batches
 
 from .data import LabelledData, time_first, to_input
 from .model import SpikingClassifier

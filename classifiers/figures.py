@@ -12,7 +12,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from torch import Tensor
 
-from fsvae_tcja.runtime.atomic import replacing
+from fsvae_tcja.utils.atomic import replacing
 
 from .firing import Firing
 

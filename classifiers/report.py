@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from fsvae_tcja.runtime.atomic import replacing
 from fsvae_tcja.runtime.checkpoint import read_story
 from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.utils.atomic import replacing
 
 from . import checkpoint
 from .data import LabelledData

@@ -9,19 +9,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fsvae_tcja.core import SpikingLayer
-from fsvae_tcja.runtime.configuration import to_dict
+from fsvae_tcja.data.events import EVENT_SETS
+from fsvae_tcja.data.events.dataset import EventFrames
+from fsvae_tcja.data.events.frames import SliceBy
 from fsvae_tcja.runtime.loop import LoopConfig, Schedule
 from fsvae_tcja.runtime.pictures import save_curves
 from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.utils.configuration import to_dict
 
 from . import checkpoint
 from .augment import Augment, augment, check_fit
 from .config import ClassifierConfig, choose
 from .data import LabelledData, time_first, to_input
 from .evaluate import Evaluation, evaluate, inputs, ranking
-from .events import EVENT_SETS
-from .events.dataset import EventFrames
-from .events.frames import SliceBy
 from .firing import firing, warnings
 from .losses import LOSSES, Loss
 from .model import SpikingClassifier

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fsvae_tcja.runtime.data import load_images
+from fsvae_tcja.data.image_sets import SOURCES
+from fsvae_tcja.data.load import load_images
 from fsvae_tcja.runtime.device import resolve
-from fsvae_tcja.runtime.sources import SOURCES
 
 from .domain import CLASSIFIER_TRAINING, DIGITS_CLASSIFIER_TRAINING, Classifier, train_classifier
 from .evaluate import Networks, evaluate, holds_statistics, write_references

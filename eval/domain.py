@@ -13,7 +13,7 @@ from typing import Self
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsvae_tcja.runtime.dataset import ImageDataset
+from fsvae_tcja.data.image_dataset import ImageDataset
 
 from .networks import FeatureNetwork
 from .training import Progress, Stop, TrainingConfig, mean_over, provenance, train

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsvae_tcja.runtime.dataset import ImageDataset
+from fsvae_tcja.data.image_dataset import ImageDataset
 
 from .networks import FeatureNetwork
 from .protocols import STRICT, Protocol

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fsvae_tcja.runtime.data import load_images
-from fsvae_tcja.runtime.dataset import ImageDataset
-from fsvae_tcja.runtime.folder import load_folder
-from fsvae_tcja.runtime.sources import SOURCES
+from fsvae_tcja.data.folder import load_folder
+from fsvae_tcja.data.image_dataset import ImageDataset
+from fsvae_tcja.data.image_sets import SOURCES
+from fsvae_tcja.data.load import load_images
 
 from .arrays import FLOATING, check_type, reading
 from .images import RANGES, ValueRange, canonical, regroup, too_few

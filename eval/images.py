@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fsvae_tcja.runtime.data import to_uint8
+from fsvae_tcja.data.pixels import to_uint8
 
 ValueRange = Literal["-1..1", "0..1", "0..255"]
 RANGES: dict[str, tuple[float, float]] = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0), "0..255": (0.0, 255.0)}

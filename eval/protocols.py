@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from fsvae_tcja.runtime.spelling import did_you_mean
+from fsvae_tcja.utils.spelling import did_you_mean
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from fsvae_tcja.runtime.atomic import replacing
+from fsvae_tcja.utils.atomic import replacing
 
 from .provenance import differences, library_versions
 

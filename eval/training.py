@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fsvae_tcja.runtime.data import batches, to_float
-from fsvae_tcja.runtime.dataset import ImageDataset
+from fsvae_tcja.data.image_dataset import ImageDataset
+from fsvae_tcja.data.load import batches
+from fsvae_tcja.data.pixels import to_float
 
 from .provenance import ImageDigest, library_versions
 from .randomness import check_seed, isolated_randomness

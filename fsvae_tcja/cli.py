@@ -14,17 +14,17 @@ from tqdm import tqdm
 
 from . import doctor
 from .core.memory import keep_freed_memory
+from .data.load import load_images
 from .runtime import checkpoint
 from .runtime.command import RunOptions, TrainCommand
-from .runtime.configuration import to_dict
-from .runtime.data import load_images
 from .runtime.device import resolve
 from .runtime.export import save_images
 from .runtime.loop import fit
 from .runtime.pictures import save_pairs
 from .runtime.run import RunFolder
-from .runtime.spelling import did_you_mean
 from .scoring_options import ScoringOptions
+from .utils.configuration import to_dict
+from .utils.spelling import did_you_mean
 from .vae import load
 from .vae.checkpoint import KIND, find
 from .vae.model import FSVAE

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from .core import backend
-from .runtime.data import ROOT_VARIABLE, data_root
-from .runtime.sources import FILES, missing_files
+from .data.image_sets import FILES, missing_files
+from .data.load import ROOT_VARIABLE, data_root
 
 PACKAGES = ("fsvae-tcja", "torch", "torchvision", "torch-fidelity", "numba", "triton", "tonic", "numpy", "scipy")
 
@@ -39,8 +39,8 @@ def _data(root: Path) -> dict[str, str]:
 
 def _events(root: Path) -> dict[str, str]:
     """Whether each event set is there, by its folders, lists and tables of labels; no recording is read."""
-    from classifiers.events import EVENT_SETS
-    from classifiers.events.synthetic import SYNTHETIC_SET
+    from .data.events import EVENT_SETS
+    from .data.events.synthetic import SYNTHETIC_SET
 
     told = {}
     for name, events in EVENT_SETS.items():

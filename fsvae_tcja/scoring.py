@@ -17,10 +17,10 @@ from eval.result import save_scores
 from eval.scores import compute, images_to_score
 from eval.stats import KIND, REFERENCE_SEED
 
+from .data.image_sets import SOURCES
+from .data.load import load_images
 from .runtime import checkpoint
-from .runtime.data import load_images
 from .runtime.run import RunFolder
-from .runtime.sources import SOURCES
 from .scoring_options import ScoringOptions
 from .vae import FSVAE, load
 from .vae.sample import stream

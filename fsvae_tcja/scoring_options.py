@@ -5,9 +5,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
-from .runtime.atomic import replacing
-from .runtime.configuration import from_dict
 from .runtime.run import RunFolder
+from .utils.atomic import replacing
+from .utils.configuration import from_dict
 
 FILE = "scoring.json"
 

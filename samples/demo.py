@@ -15,12 +15,12 @@ import torch
 from eval.fad import DIGITS_TRAINING, score_fad, train_autoencoder
 from eval.protocols import STRICT
 from eval.stats import make_reference
-from fsvae_tcja.runtime.configuration import to_dict
-from fsvae_tcja.runtime.data import batches, load_images
-from fsvae_tcja.runtime.dataset import ImageDataset
+from fsvae_tcja.data.image_dataset import ImageDataset
+from fsvae_tcja.data.load import batches, load_images
 from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.pictures import save_curves, save_grid, save_pairs
 from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.utils.configuration import to_dict
 from fsvae_tcja.vae.losses import UNITS
 from fsvae_tcja.vae.model import FSVAE
 from fsvae_tcja.vae.presets import preset

@@ -3,7 +3,7 @@
     python samples/direction.py [OUT]
 
 Trains one small network, from the same seeds and for as long, with TCJA, its ablations, without it, and with neurons
-that have no memory (each frame by itself: at most 50%, see classifiers/events/README.md). OUT is a new folder, by
+that have no memory (each frame by itself: at most 50%, see fsvae_tcja/data/events/README.md). OUT is a new folder, by
 default runs/direction; it gets a run folder for each and direction.png.
 """
 
@@ -19,10 +19,10 @@ from classifiers.data import load_split
 from classifiers.presets import preset
 from classifiers.report import report
 from classifiers.train import ClassifierTask, TrainConfig
-from fsvae_tcja.runtime.atomic import replacing
-from fsvae_tcja.runtime.configuration import to_dict
 from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.utils.atomic import replacing
+from fsvae_tcja.utils.configuration import to_dict
 
 VARIANTS = {  # name: (attention, neuron)
     "TCJA": ("joint", "atan"),

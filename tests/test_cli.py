@@ -22,10 +22,10 @@ from eval.provenance import tensors_sha256
 from eval.result import load_scores
 from fsvae_tcja import FSVAEConfig, cli, load, save
 from fsvae_tcja.cli import COMMANDS, main
+from fsvae_tcja.data.load import load_images
 from fsvae_tcja.runtime import checkpoint
-from fsvae_tcja.runtime.configuration import from_dict
-from fsvae_tcja.runtime.data import load_images
 from fsvae_tcja.scoring import drawn_from
+from fsvae_tcja.utils.configuration import from_dict
 from fsvae_tcja.vae.model import FSVAE
 from fsvae_tcja.vae.presets import PRESETS
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .atomic import replacing
+from ..utils.atomic import replacing
 
 KEY = "fsvae-tcja"
 SUMS = "crc32"  # in the story on disk: a checksum of each tensor, and under "" that of the story

@@ -11,11 +11,11 @@ import torch
 import tyro
 from torch import nn
 
+from ..utils.configuration import from_dict, to_dict
+from ..utils.spelling import did_you_mean
 from . import checkpoint
-from .configuration import from_dict, to_dict
 from .loop import Outcome
 from .run import RunFolder
-from .spelling import did_you_mean
 
 FLAT = tyro.conf.arg(name="")
 

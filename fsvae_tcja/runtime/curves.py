@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from .atomic import replacing
+from ..utils.atomic import replacing
 
 COLUMNS = 3  # at most
 PANEL = (4.4, 3.0)  # inches

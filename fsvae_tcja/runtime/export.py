@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .atomic import replacing
-from .data import to_uint8
+from ..data.pixels import to_uint8
+from ..utils.atomic import replacing
 from .pictures import save_grid, save_png
 
 

@@ -16,8 +16,8 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ..core.memory import keep_freed_memory
+from ..data.load import batches
 from . import checkpoint, seeding
-from .data import batches
 from .run import RunFolder
 
 Precision = Literal["fp32", "bf16", "fp16"]

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .atomic import replacing
+from ..data.pixels import to_uint8
+from ..utils.atomic import replacing
 from .curves import save_curves
-from .data import to_uint8
 
 __all__ = ["save_curves", "save_grid", "save_pairs", "save_png"]
 

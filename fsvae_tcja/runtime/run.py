@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from .atomic import replacing
+from ..utils.atomic import replacing
 
 
 class RunFolder:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from ..runtime import checkpoint
-from ..runtime.configuration import from_dict, to_dict
+from ..utils.configuration import from_dict, to_dict
 from .config import FSVAEConfig
 from .model import FSVAE
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..runtime.data import batches, to_float
-from ..runtime.dataset import ImageDataset
+from ..data.image_dataset import ImageDataset
+from ..data.load import batches
+from ..data.pixels import to_float
 from .sample import evaluated, padded, picks
 
 if TYPE_CHECKING:

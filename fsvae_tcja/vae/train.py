@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core import SpikingLayer
-from ..runtime.configuration import to_dict
-from ..runtime.data import ImageDataset, random_flip, to_float
+from ..data.image_dataset import ImageDataset
+from ..data.pixels import random_flip, to_float
 from ..runtime.loop import LoopConfig
 from ..runtime.pictures import save_curves, save_grid, save_pairs
 from ..runtime.run import RunFolder
+from ..utils.configuration import to_dict
 from .checkpoint import KIND
 from .config import FSVAEConfig
 from .losses import UNITS, Distance, losses

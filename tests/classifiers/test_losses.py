@@ -7,7 +7,7 @@ import torch
 
 from classifiers.losses import LOSSES, cross_entropy, one_hot, smse, smse_paper, tet
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parent.parent / "golden"
 
 
 def example(T=3, N=4, K=5):

@@ -12,16 +12,16 @@ from classifiers.augment import Augment
 from classifiers.config import ClassifierConfig
 from classifiers.data import LabelledImages, load_split, time_first, to_input
 from classifiers.evaluate import Evaluation, ends_in_spikes, evaluate, predict, ranking
-from classifiers.events.synthetic import write_synthetic
 from classifiers.model import SpikingClassifier
 from classifiers.presets import PRESETS, preset
 from classifiers.report import report, told
 from classifiers.train import ClassifierTask, TrainConfig
+from fsvae_tcja.data.events.synthetic import write_synthetic
+from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.runtime.checkpoint import read_story
-from fsvae_tcja.runtime.configuration import from_dict, to_dict
-from fsvae_tcja.runtime.dataset import MemoryImages
 from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.utils.configuration import from_dict, to_dict
 
 TINY = ClassifierConfig("8C TCJA(2,2) MP2 16C MP2 DP.1 FC40 LIF Vote4", T=3, shape=(1, 10, 10))
 CONFIG = TrainConfig(data="digits", epochs=2, batch_size=32, lr=1e-2, log_every=5, model=TINY)

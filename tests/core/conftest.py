@@ -7,7 +7,7 @@ import torch
 
 from fsvae_tcja.core import SURROGATES, LIFParams, Surrogate
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "golden"
 
 FAMILIES = [
     LIFParams(0.5, 0.7, 0.6, strict, hard, detach, Surrogate(kind, 1.3))

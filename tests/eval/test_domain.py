@@ -9,8 +9,8 @@ from eval.domain import CLASSIFIER_TRAINING, Classifier, train_classifier
 from eval.evaluate import Networks, evaluate
 from eval.protocols import STRICT
 from eval.scores import score
-from fsvae_tcja.runtime.data import load_images
-from fsvae_tcja.runtime.dataset import MemoryImages
+from fsvae_tcja.data.image_dataset import MemoryImages
+from fsvae_tcja.data.load import load_images
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from PIL import Image
 from eval.cli import main
 from eval.fad import Autoencoder
 from eval.result import load_scores
-from fsvae_tcja.runtime.data import load_images
+from fsvae_tcja.data.load import load_images
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,9 @@ from eval.protocols import FSVAE2022, STRICT
 from eval.provenance import library_versions
 from eval.scores import score
 from eval.stats import _content_sha256, load_fsvae2022_reference, load_reference, make_reference
+from fsvae_tcja.data.image_dataset import MemoryImages
+from fsvae_tcja.data.load import batches, load_images
 from fsvae_tcja.runtime import checkpoint
-from fsvae_tcja.runtime.data import batches, load_images
-from fsvae_tcja.runtime.dataset import MemoryImages
 
 STRICT_FAD, FSVAE2022_FAD = STRICT.recipe("FAD"), FSVAE2022.recipe("FAD")
 SMALL_FSVAE2022 = dataclasses.replace(

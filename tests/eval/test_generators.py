@@ -12,7 +12,7 @@ from eval.features import Extractor
 from eval.generators import IndexedImages, open_images
 from eval.protocols import STRICT
 from eval.stats import make_reference
-from fsvae_tcja.runtime.dataset import MemoryImages
+from fsvae_tcja.data.image_dataset import MemoryImages
 
 N = 11
 

@@ -19,7 +19,7 @@ from eval.randomness import isolated_randomness
 from eval.scores import Task, compute, score
 from eval.stats import load_fsvae2022_reference, load_reference, make_reference
 from eval.training import TrainingConfig
-from fsvae_tcja.runtime.data import load_images
+from fsvae_tcja.data.load import load_images
 
 
 def pixel_extractor(calls: list | None = None) -> Extractor:

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fsvae_tcja.runtime.data import to_float
+from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.runtime.export import save_array, save_folder, save_images
 
 

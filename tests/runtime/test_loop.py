@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.runtime import checkpoint, loop
-from fsvae_tcja.runtime.configuration import to_dict
-from fsvae_tcja.runtime.dataset import MemoryImages
 from fsvae_tcja.runtime.loop import LoopConfig, fit, learning_rate
 from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.utils.configuration import to_dict
 from fsvae_tcja.vae.config import FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
+from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.runtime import curves
-from fsvae_tcja.runtime.atomic import replacing
-from fsvae_tcja.runtime.data import to_float
 from fsvae_tcja.runtime.pictures import GAP, save_curves, save_grid, save_pairs, save_png
+from fsvae_tcja.utils.atomic import replacing
 
 
 def noise(*shape, seed=0):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from fsvae_tcja import FSVAEConfig, TCJAConfig
-from fsvae_tcja.runtime.configuration import from_dict, to_dict
+from fsvae_tcja.utils.configuration import from_dict, to_dict
 from fsvae_tcja.vae.presets import PRESETS, preset
 from fsvae_tcja.vae.train import TrainConfig
 

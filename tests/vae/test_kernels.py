@@ -5,7 +5,8 @@ import torch
 
 from fsvae_tcja import FSVAE, FSVAEConfig, TCJAConfig
 from fsvae_tcja.core.backend import ENVIRONMENT
-from fsvae_tcja.runtime.data import load_images, to_float
+from fsvae_tcja.data.load import load_images
+from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.vae.losses import losses
 
 STEPS, BATCH, SEEDS = 8, 4, 5

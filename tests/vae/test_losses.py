@@ -7,7 +7,7 @@ import torch
 
 from fsvae_tcja.vae.losses import kld, losses, mmd, psp
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "golden"
 
 
 def test_psp_golden():

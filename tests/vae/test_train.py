@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from fsvae_tcja import FSVAE
-from fsvae_tcja.runtime.configuration import to_dict
-from fsvae_tcja.runtime.data import load_images
+from fsvae_tcja.data.load import load_images
 from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.utils.configuration import to_dict
 from fsvae_tcja.vae.reconstruct import reconstruct
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
 

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from fsvae_tcja.runtime.data import batches, data_root, load_images, random_flip, to_float, to_uint8
-from fsvae_tcja.runtime.dataset import MemoryImages
+from fsvae_tcja.data.image_dataset import MemoryImages
+from fsvae_tcja.data.load import batches, data_root, load_images
+from fsvae_tcja.data.pixels import random_flip, to_float, to_uint8
 
 ROOT = Path(__file__).parents[2]
 GREY = torch.arange(256, dtype=torch.uint8)
@@ -485,8 +486,8 @@ def test_batch_size_is_checked(dataset):
 UNFINISHED = """
 import sys
 import torch
-from fsvae_tcja.runtime.data import batches
-from fsvae_tcja.runtime.dataset import MemoryImages
+from fsvae_tcja.data.load import batches
+from fsvae_tcja.data.image_dataset import MemoryImages
 images = MemoryImages("toy", "train", torch.zeros(1000, 1, 2, 2, dtype=torch.uint8), torch.zeros(1000).long(), 1)
 found = batches(images, 1, num_workers=2)
 next(found)

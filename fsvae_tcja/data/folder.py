@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import torch
 
-from .dataset import FileImages
+from .image_dataset import FileImages
 from .image_file import EXTENSIONS, is_grey
 
 

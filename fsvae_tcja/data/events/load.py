@@ -5,8 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fsvae_tcja.runtime.data import data_root
-
+from ..load import data_root
 from ..splits import validation_groups, validation_split
 from .cache import FrameCache
 from .dataset import EventFrames

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from classifiers import checkpoint
-from classifiers.events import EVENT_SETS, EventFrames
-from classifiers.events.synthetic import write_synthetic
 from classifiers.train import ClassifierTask
 from fsvae_tcja.cli import main
+from fsvae_tcja.data.events import EVENT_SETS, EventFrames
+from fsvae_tcja.data.events.synthetic import write_synthetic
 
 TRAIN = {"dvs128": 2, "cifar10dvs": 2, "ncaltech101": 1, "nmnist": 2, "synthetic-events": 4}  # recordings of a class
 ONE = {  # a recording of the test split
@@ -95,7 +95,7 @@ def test_a_resumed_run_of_events_is_the_uninterrupted_one(tmp_path, monkeypatch)
 def test_a_signal_to_the_whole_group_stops_a_run_in_good_order(tmp_path):
     """As `timeout 20 fsvae-tcja ...` sends it: to the processes that load ahead too."""
     write_synthetic("nmnist", tmp_path, train=4, test=1)
-    program = "import sys; from classifiers.events import EventFrames; EventFrames.workers = 2; "
+    program = "import sys; from fsvae_tcja.data.events import EventFrames; EventFrames.workers = 2; "
     program += "from fsvae_tcja.cli import main; sys.exit(main(sys.argv[1:]))"
     given = arguments("nmnist", tmp_path, tmp_path / "run", epochs=1000)
     process = subprocess.Popen(
@@ -104,7 +104,7 @@ def test_a_signal_to_the_whole_group_stops_a_run_in_good_order(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     try:
         metrics, deadline = tmp_path / "run" / "metrics.jsonl", time.monotonic() + 60

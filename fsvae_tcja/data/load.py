@@ -1,4 +1,4 @@
-"""Data sets by name or folder, batches of them, and the two ranges of an image."""
+"""Data sets by name or folder, and batches of them."""
 
 import os
 import signal
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from .dataset import ImageDataset
+from ..utils.spelling import did_you_mean
 from .folder import load_folder
-from .sources import SOURCES
-from .spelling import did_you_mean
+from .image_dataset import ImageDataset
+from .image_sets import SOURCES
 
 ROOT_VARIABLE = "FSVAE_TCJA_DATA"
 
@@ -120,35 +120,6 @@ def _plain_errors(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
     except (ValueError, OSError) as error:
         message = str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip()
         raise (OSError if isinstance(error, OSError) else ValueError)(message) from None
-
-
-def to_float(images: Tensor) -> Tensor:
-    """uint8 in 0..255 -> float32 in [-1, 1]: x / 127.5 - 1."""
-    if images.dtype != torch.uint8:
-        raise ValueError(f"to_float expects uint8 images in 0..255, found {images.dtype}")
-    return images.float() / 127.5 - 1
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """float in [-1, 1] -> uint8: round((x + 1) * 127.5). The inverse of `to_float`, exactly.
-
-    Raises:
-        ValueError: not floating point, not finite, or more than half a grey level outside [-1, 1].
-    """
-    if not images.is_floating_point():
-        raise ValueError(f"to_uint8 expects floating point images in [-1, 1], found {images.dtype}")
-    levels = ((images.float() + 1) * 127.5).round()
-    if not ((levels >= 0) & (levels <= 255)).all():
-        raise ValueError(
-            f"to_uint8 expects images in [-1, 1], found values from {images.min():.4g} to {images.max():.4g}"
-        )
-    return levels.to(torch.uint8)
-
-
-def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror each image of [B, C, H, W] left to right with probability 1/2. For training data only."""
-    flipped = torch.rand(len(images), 1, 1, 1, generator=generator, device=generator.device) < 0.5
-    return torch.where(flipped.to(images.device), images.flip(-1), images)
 
 
 def _as_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

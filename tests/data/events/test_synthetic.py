@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from classifiers.events import EVENT_SETS, load_events, to_frames
-from classifiers.events.moving import DURATION, HEADINGS, SHAPES, moving_shape, record
-from classifiers.events.sources import DIRECTIONS
-from classifiers.events.synthetic import write_synthetic
+from fsvae_tcja.data.events import EVENT_SETS, load_events, to_frames
+from fsvae_tcja.data.events.moving import DURATION, HEADINGS, SHAPES, moving_shape, record
+from fsvae_tcja.data.events.sources import DIRECTIONS
+from fsvae_tcja.data.events.synthetic import write_synthetic
 
 SIZE = (34, 30)
 OPPOSITE = {
@@ -176,8 +176,8 @@ def test_gestures_are_cut_out_of_their_file(tmp_path):
 
 
 def test_synthetic_events_are_written_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("classifiers.events.synthetic.TRAIN", 3)
-    monkeypatch.setattr("classifiers.events.synthetic.TEST", 2)
+    monkeypatch.setattr("fsvae_tcja.data.events.synthetic.TRAIN", 3)
+    monkeypatch.setattr("fsvae_tcja.data.events.synthetic.TEST", 2)
     test = load_events("synthetic-events", "test", T=2, root=tmp_path)
     assert test.class_names == DIRECTIONS and test.labels.bincount().tolist() == [2] * 4
     file = test.recordings[0].path
@@ -203,7 +203,7 @@ def test_a_set_is_whole_or_not_there(tmp_path, monkeypatch):
         if len(calls) == 5:
             raise OSError("disk full")
 
-    monkeypatch.setattr("classifiers.events.synthetic.write_atis", fail)
+    monkeypatch.setattr("fsvae_tcja.data.events.synthetic.write_atis", fail)
     with pytest.raises(OSError, match="disk full"):
         write_synthetic("nmnist", tmp_path)
     assert len(calls) == 5 and not list(tmp_path.iterdir())

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers.events import EVENT_SETS, EventFrames, load_events, to_frames
-from classifiers.events.synthetic import write_synthetic
-from classifiers.events.writers import write_atis
-from fsvae_tcja.runtime.data import batches
+from fsvae_tcja.data.events import EVENT_SETS, EventFrames, load_events, to_frames
+from fsvae_tcja.data.events.synthetic import write_synthetic
+from fsvae_tcja.data.events.writers import write_atis
+from fsvae_tcja.data.load import batches
 
 
 @pytest.fixture
@@ -386,8 +386,8 @@ def test_damaged_lists_of_trials(gestures, text, message):
 
 def test_importing_needs_no_tonic():
     program = (
-        "import sys; sys.modules['tonic'] = None\nimport classifiers.data, classifiers.events, classifiers.augment"
+        "import sys; sys.modules['tonic'] = None\nimport classifiers.data, fsvae_tcja.data.events, classifiers.augment"
     )
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root)
     assert done.returncode == 0, done.stderr

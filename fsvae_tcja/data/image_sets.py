@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .dataset import FileImages, ImageDataset, MemoryImages
 from .idx import read_idx
+from .image_dataset import FileImages, ImageDataset, MemoryImages
 
 DIGITS_TRAIN = 1500  # of 1797
 MNIST_PREFIXES = {"train": "train", "test": "t10k"}

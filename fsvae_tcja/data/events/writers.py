@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fsvae_tcja.runtime.atomic import replacing
-
+from ...utils.atomic import replacing
 from .formats import AEDAT3_EVENT, AEDAT3_PACKET, ATIS_BYTES, END_OF_HEADER, POLARITY
 
 PACKET_EVENTS = 4096

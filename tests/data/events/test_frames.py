@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from classifiers.events import to_frames
-from classifiers.events.recording import make_events
+from fsvae_tcja.data.events import to_frames
+from fsvae_tcja.data.events.recording import make_events
 
 from .test_formats import draw
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fsvae_tcja.runtime.atomic import replacing
-
+from ...utils.atomic import replacing
 from .frames import SliceBy, check_slicing, to_frames
 from .recording import Recording
 

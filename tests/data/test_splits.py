@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers.events.recording import Recording
-from classifiers.events.sources import CIFAR10_CLASSES
-from classifiers.events.splits import nine_to_one, split_hash
-from classifiers.splits import held_out, validation_groups, validation_split
+from fsvae_tcja.data.events.recording import Recording
+from fsvae_tcja.data.events.sources import CIFAR10_CLASSES
+from fsvae_tcja.data.events.splits import nine_to_one, split_hash
+from fsvae_tcja.data.splits import held_out, validation_groups, validation_split
 
 
 def test_held_out():
@@ -99,7 +99,7 @@ def test_the_split_of_cifar10dvs_is_the_published_one():
     label = {c: i for i, c in enumerate(CIFAR10_CLASSES)}
     train, test = nine_to_one([Recording(Path(name), name, label[name.split("/")[0]]) for name in names])
     assert len(train) == 9000 and [sum(r.label == c for r in test) for c in range(10)] == [100] * 10
-    readme = Path(__file__).parents[2] / "classifiers" / "events" / "README.md"
+    readme = Path(__file__).parents[2] / "fsvae_tcja" / "data" / "events" / "README.md"
     assert split_hash(r.name for r in test) in readme.read_text()
 
 
