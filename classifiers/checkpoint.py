@@ -16,10 +16,10 @@ KIND = "classifier"
 BEST = "best.safetensors"  # in a run folder: the epoch of the best validation accuracy
 
 
-def save(model: SpikingClassifier, path: str | Path, story: dict[str, Any] | None = None) -> None:
-    """Write weights, configuration and what `story` adds to `path` (.safetensors), whole or not at all."""
+def save(model: SpikingClassifier, path: str | Path, metadata: dict[str, Any] | None = None) -> None:
+    """Write weights, configuration and what `metadata` adds to `path` (.safetensors), whole or not at all."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    checkpoint.write(path, tensors, (story or {}) | {"kind": KIND, "config": to_dict(model.config)})
+    checkpoint.write(path, tensors, (metadata or {}) | {"kind": KIND, "config": to_dict(model.config)})
 
 
 def find(path: str | Path) -> Path:
@@ -30,14 +30,14 @@ def find(path: str | Path) -> Path:
     return path / BEST if (path / BEST).is_file() else path / "model.safetensors"
 
 
-def weights_of(story: Mapping[str, Any]) -> str:
-    """Which weights a checkpoint's story tells of: "epoch 2, best by validation", "last epoch 10"."""
-    if "valid_accuracy" in story:
-        return f"epoch {story['epoch']}, best by validation"
-    if "step" not in story:
+def weights_of(metadata: Mapping[str, Any]) -> str:
+    """Which weights a checkpoint's metadata tells of: "epoch 2, best by validation", "last epoch 10"."""
+    if "valid_accuracy" in metadata:
+        return f"epoch {metadata['epoch']}, best by validation"
+    if "step" not in metadata:
         return "weights of no training run"
-    training = story["training"]
-    epoch, more = divmod(story["step"], story["images"] // training["batch_size"])
+    training = metadata["training"]
+    epoch, more = divmod(metadata["step"], metadata["images"] // training["batch_size"])
     if epoch == training["epochs"]:
         return f"last epoch {epoch}"
     return f"epoch {epoch} of {training['epochs']}" + (f" and {more} steps" if more else "")
@@ -51,9 +51,9 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> SpikingClassif
         ValueError: the file is truncated, pickled, of another kind, or its tensors do not fit its configuration.
     """
     path = find(path)
-    tensors, story = checkpoint.read(path, "model.")
-    if story.get("kind") != KIND:
-        raise ValueError(f"{path} holds a {story.get('kind')!r}, expected {KIND!r}")
-    model = SpikingClassifier(from_dict(ClassifierConfig, story["config"]))
+    tensors, metadata = checkpoint.read(path, "model.")
+    if metadata.get("kind") != KIND:
+        raise ValueError(f"{path} holds a {metadata.get('kind')!r}, expected {KIND!r}")
+    model = SpikingClassifier(from_dict(ClassifierConfig, metadata["config"]))
     checkpoint.load_into(model, tensors, path)
     return model.to(device).eval()

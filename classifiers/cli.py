@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from fsvae_tcja.runtime.checkpoint import read_story
+from fsvae_tcja.runtime.checkpoint import read_metadata
 from fsvae_tcja.runtime.command import RunOptions, TrainCommand
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.runtime.loop import fit
@@ -94,9 +94,9 @@ def evaluate(args: list[str]) -> int:
     device = resolve(options.device)
     model = checkpoint.load(options.checkpoint, device)
     path = checkpoint.find(options.checkpoint)
-    story = read_story(path)
-    training = story.get("training", {})
-    name = options.data or story.get("data")
+    metadata = read_metadata(path)
+    training = metadata.get("training", {})
+    name = options.data or metadata.get("data")
     if name is None:
         raise ValueError(f"{path} does not say what it was trained on; name a data set with --data")
     data = load_split(
@@ -108,8 +108,8 @@ def evaluate(args: list[str]) -> int:
         root=options.data_root,
         download=options.download,
     )
-    _check_names(path, story.get("classes", data.class_names), data)
-    out, weights = options.out or path.parent / f"evaluation-{options.split}", checkpoint.weights_of(story)
+    _check_names(path, metadata.get("classes", data.class_names), data)
+    out, weights = options.out or path.parent / f"evaluation-{options.split}", checkpoint.weights_of(metadata)
     print(write_dossier(model, data, out, weights, n=options.n_looked_at, batch_size=options.batch_size))
     print(f"\nreport: {out}")
     return 0
@@ -151,9 +151,9 @@ def predict(args: list[str]) -> int:
         raise ValueError(f"--top must be at least 1 class, found {options.top}")
     device = resolve(options.device)
     model = checkpoint.load(options.checkpoint, device)
-    story = read_story(checkpoint.find(options.checkpoint))
-    names = story.get("classes") or [str(i) for i in range(model.config.classes)]
-    slices = story.get("training", {}).get("slices", "count")
+    metadata = read_metadata(checkpoint.find(options.checkpoint))
+    names = metadata.get("classes") or [str(i) for i in range(model.config.classes)]
+    slices = metadata.get("training", {}).get("slices", "count")
     for path in options.files:
         for title, x in read_inputs(path, model.config, slices):
             outputs = predict_outputs(model, x.to(device)).cpu()

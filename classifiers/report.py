@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from fsvae_tcja.runtime.checkpoint import read_story
+from fsvae_tcja.runtime.checkpoint import read_metadata
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.utils.atomic import replacing
 
@@ -37,18 +37,18 @@ def report(run: RunFolder, config: TrainConfig, test: LabelledData, device: torc
         "last": {"epoch": config.epochs, "test_accuracy": seen.accuracy, "silent_outputs": seen.silent},
     }
     if (best := run.path / checkpoint.BEST).is_file():
-        story = read_story(best)
+        metadata = read_metadata(best)
         seen, weights = evaluate(checkpoint.load(best, device), test, config.batch_size), best
         results["best_validation"] = {
-            "epoch": story["epoch"],
-            "valid_accuracy": story["valid_accuracy"],
+            "epoch": metadata["epoch"],
+            "valid_accuracy": metadata["valid_accuracy"],
             "test_accuracy": seen.accuracy,
             "silent_outputs": seen.silent,
         }
     if tested := [row for row in run.read_metrics() if "test_accuracy" in row]:
         top = max(tested, key=lambda row: row["test_accuracy"])
         results["best_test_as_in_the_literature"] = {"epoch": top["epoch"], "test_accuracy": top["test_accuracy"]}
-    which = checkpoint.weights_of(read_story(weights))
+    which = checkpoint.weights_of(read_metadata(weights))
     title = f"{test.name} test: accuracy {seen.accuracy:.2%}, n = {seen.n:,}, {which}, seed {config.seed}"
     save_confusion(seen.confusion, run.pictures / "confusion.png", title, test.class_names)
     with replacing(run.path / "results.json") as temporary:

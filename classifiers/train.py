@@ -131,8 +131,8 @@ class ClassifierTask:
 
     def _keep(self, run: RunFolder, epoch: int, accuracy: float) -> None:
         """The epoch of the best validation accuracy, the latest of equals."""
-        story = self.story() | {"epoch": epoch, "valid_accuracy": accuracy, "training": to_dict(self.config)}
-        checkpoint.save(self.model, run.path / checkpoint.BEST, story)
+        metadata = self.metadata() | {"epoch": epoch, "valid_accuracy": accuracy, "training": to_dict(self.config)}
+        checkpoint.save(self.model, run.path / checkpoint.BEST, metadata)
 
     def _look_at_neurons(self) -> None:
         seen = self.valid if len(self.valid) else self.data
@@ -140,7 +140,7 @@ class ClassifierTask:
         for warning in warnings(firing(self.model, [batch])):
             tqdm.write(f"warning: {warning}", file=sys.stderr)
 
-    def story(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Kind, configuration, data and class names, for the checkpoint."""
         return {
             "kind": checkpoint.KIND,

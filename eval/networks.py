@@ -70,8 +70,8 @@ class FeatureNetwork(nn.Module):
 
     def save(self, path: str | Path) -> None:
         """Write the weights; what they are and where they come from goes into the metadata."""
-        story = {"kind": self.kind, "sha256": self.sha256, "provenance": self.provenance}
-        checkpoint.write(path, self.state_dict(), story)
+        metadata = {"kind": self.kind, "sha256": self.sha256, "provenance": self.provenance}
+        checkpoint.write(path, self.state_dict(), metadata)
 
     @classmethod
     @isolated_randomness()  # of the weights that a new network has
@@ -99,12 +99,12 @@ class FeatureNetwork(nn.Module):
             raise FileNotFoundError(f"there is no {cls.kind} {path.absolute()}; make one with `{cls.command}`")
         if path.suffix in (".pth", ".pt"):
             return checkpoint.read_state_dict(path), {"file": path.name}
-        state, story = checkpoint.read(path)
-        if story.get("kind") != cls.kind:
-            raise ValueError(f"{path} holds {story.get('kind', 'a model')}, expected {cls.kind}")
-        if story.get("sha256") != tensors_sha256(state):
+        state, metadata = checkpoint.read(path)
+        if metadata.get("kind") != cls.kind:
+            raise ValueError(f"{path} holds {metadata.get('kind', 'a model')}, expected {cls.kind}")
+        if metadata.get("sha256") != tensors_sha256(state):
             raise ValueError(f"the weights in {path} were altered after they were saved; fetch or train them again")
-        if not isinstance(provenance := story.get("provenance"), dict):
+        if not isinstance(provenance := metadata.get("provenance"), dict):
             raise ValueError(f"{path} does not say in a known form where its weights come from; train them again")
         return state, provenance
 

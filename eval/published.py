@@ -31,4 +31,4 @@ STATISTICS = {
         "fashion-mnist", "test", 10_000, FASHION_MNIST
     ),
 }
-"""SHA-256 of the file: its story. mnist_test_64.npz, fashion_test_64.npz."""
+"""SHA-256 of the file: its metadata. mnist_test_64.npz, fashion_test_64.npz."""

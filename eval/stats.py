@@ -80,8 +80,8 @@ class Reference:
     def save(self, path: str | Path) -> None:
         """Write moments to a .safetensors file with the key, library versions and a hash of all in its metadata."""
         moments = _moments(self.statistics)
-        story = {"kind": KIND, "n": self.statistics.n, "key": self.key, "versions": library_versions()}
-        checkpoint.write(path, moments, story | {"sha256": _content_sha256(moments, story)})
+        metadata = {"kind": KIND, "n": self.statistics.n, "key": self.key, "versions": library_versions()}
+        checkpoint.write(path, moments, metadata | {"sha256": _content_sha256(moments, metadata)})
 
 
 def _check_split(data_set: str | None, split: str | None, recipe: Recipe) -> None:
@@ -93,8 +93,8 @@ def _check_split(data_set: str | None, split: str | None, recipe: Recipe) -> Non
         )
 
 
-def _content_sha256(moments: dict[str, Tensor], story: dict[str, Any]) -> str:
-    said = {name: value for name, value in story.items() if name != "sha256"}
+def _content_sha256(moments: dict[str, Tensor], metadata: dict[str, Any]) -> str:
+    said = {name: value for name, value in metadata.items() if name != "sha256"}
     return json_sha256([tensors_sha256(moments), said])
 
 
@@ -193,32 +193,32 @@ def load_reference(path: str | Path) -> Reference:
         FileNotFoundError: no such file.
         ValueError: truncated, altered, or not reference statistics.
     """
-    tensors, story = checkpoint.read(path)
-    if story.get("kind") != KIND:
+    tensors, metadata = checkpoint.read(path)
+    if metadata.get("kind") != KIND:
         raise ValueError(
-            f"{path} holds {story.get('kind', 'a model')}, expected reference statistics; "
+            f"{path} holds {metadata.get('kind', 'a model')}, expected reference statistics; "
             "a checkpoint as reference is taken by `fsvae-tcja score`"
         )
-    if story.get("sha256") != _content_sha256(tensors, story):
+    if metadata.get("sha256") != _content_sha256(tensors, metadata):
         raise ValueError(f"the statistics in {path} were altered after they were saved; make them anew")
     try:
-        _check_story(story)
-        statistics = GaussianStatistics.from_moments(tensors["mean"], tensors["covariance"], story["n"])
+        _check_metadata(metadata)
+        statistics = GaussianStatistics.from_moments(tensors["mean"], tensors["covariance"], metadata["n"])
     except KeyError as error:
         raise ValueError(f"{path} lacks a part of reference statistics ({error}); make them anew") from error
     except ValueError as error:
         raise ValueError(f"{path} holds no sound reference statistics: {error}; make them anew") from error
-    return Reference(statistics, story["key"], _version_notes(story["versions"]))
+    return Reference(statistics, metadata["key"], _version_notes(metadata["versions"]))
 
 
-def _check_story(story: dict[str, Any]) -> None:
-    """Raise KeyError or ValueError for a story that is not of the form that `Reference.save` writes."""
-    key = _typed(story, "key", dict)
+def _check_metadata(metadata: dict[str, Any]) -> None:
+    """Raise KeyError or ValueError for a metadata that is not of the form that `Reference.save` writes."""
+    key = _typed(metadata, "key", dict)
     data = _typed(key, "data", dict)
     _typed(key, "extractor", str)
     _typed(key, "extraction", dict)
-    _typed(story, "versions", dict)
-    for n in (_typed(story, "n", int), _typed(data, "n", int)):
+    _typed(metadata, "versions", dict)
+    for n in (_typed(metadata, "n", int), _typed(data, "n", int)):
         if n < 2:
             raise ValueError(f"n is {n}, expected at least 2")
     for name, kind in {"name": str, "data_set": str | None, "split": str | None, "pixels": str}.items():

@@ -134,7 +134,7 @@ def reconstruct(args: list[str]) -> int:
     options = _parse(ReconstructOptions, "reconstruct", args)
     device = resolve(options.device)
     model = load(options.checkpoint, device)
-    data = options.data or checkpoint.read_story(find(options.checkpoint)).get("data")
+    data = options.data or checkpoint.read_metadata(find(options.checkpoint)).get("data")
     if data is None:
         raise ValueError(f"{options.checkpoint} does not say what it was trained on; name a data set with --data")
     where = {"root": options.data_root, "download": options.download}
@@ -174,9 +174,9 @@ def info(args: list[str]) -> int:
         Args:
             path: a .safetensors checkpoint or a run folder.
         """
-        tensors, story = checkpoint.read(find(path), prefix="model.")
+        tensors, metadata = checkpoint.read(find(path), prefix="model.")
         learnt = sum(t.numel() for n, t in tensors.items() if t.is_floating_point() and ".running_" not in n)
-        print(json.dumps(story | {"parameters": learnt, "file": str(find(path))}, indent=2))
+        print(json.dumps(metadata | {"parameters": learnt, "file": str(find(path))}, indent=2))
 
     _parse(show, "info", args)
     return 0

@@ -64,14 +64,14 @@ def _checkpoint(what: str) -> Path | None:
         return None  # a folder of that name is ./mnist
     path = Path(what).expanduser()
     path = path / "model.safetensors" if (path / "model.safetensors").is_file() else path
-    if path.suffix != ".safetensors" or not path.is_file() or checkpoint.read_story(path).get("kind") == KIND:
+    if path.suffix != ".safetensors" or not path.is_file() or checkpoint.read_metadata(path).get("kind") == KIND:
         return None
     return path
 
 
 def _drawing(path: Path, seed: int, device: torch.device) -> Source:
-    model, story = load(path, device), checkpoint.read_story(path)
-    name = f"{story['kind']} on {story.get('data', 'unknown data')}, step {story.get('step', 'unknown')}"
+    model, metadata = load(path, device), checkpoint.read_metadata(path)
+    name = f"{metadata['kind']} on {metadata.get('data', 'unknown data')}, step {metadata.get('step', 'unknown')}"
     return drawn_from(model, seed, f"{name}, {tensors_sha256(model.state_dict())[:8]}, seed {seed}")
 
 

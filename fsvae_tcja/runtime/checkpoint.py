@@ -1,4 +1,4 @@
-"""Checkpoints: tensors and their story in one safetensors file. Nothing is ever unpickled."""
+"""Checkpoints: tensors and their metadata in one safetensors file. Nothing is ever unpickled."""
 
 import json
 import zlib
@@ -14,19 +14,19 @@ from torch import Tensor, nn
 from ..utils.atomic import replacing
 
 KEY = "fsvae-tcja"
-SUMS = "crc32"  # in the story on disk: a checksum of each tensor, and under "" that of the story
+SUMS = "crc32"  # in the metadata on disk: a checksum of each tensor, and under "" that of the metadata
 
 
-def write(path: str | Path, tensors: Mapping[str, Tensor], story: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON-able story in one step: the file is whole or absent."""
+def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON-able metadata in one step: the file is whole or absent."""
     flat = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     with replacing(path, ".safetensors") as temporary:
-        sums = {"": _sum_of(story)} | {name: _checksum(t) for name, t in sorted(flat.items())}
-        save_file(flat, temporary, metadata={KEY: json.dumps({**story, SUMS: sums})})
+        sums = {"": _sum_of(metadata)} | {name: _checksum(t) for name, t in sorted(flat.items())}
+        save_file(flat, temporary, metadata={KEY: json.dumps({**metadata, SUMS: sums})})
 
 
-def _sum_of(story: Mapping[str, Any]) -> int:
-    return zlib.crc32(json.dumps(story, sort_keys=True).encode())
+def _sum_of(metadata: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(metadata, sort_keys=True).encode())
 
 
 def _checksum(tensor: Tensor) -> int:
@@ -46,7 +46,7 @@ def _explain(path: Path, error: Exception) -> ValueError:
 
 
 def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu") -> tuple[dict[str, Tensor], dict]:
-    """Read what `write` wrote: the tensors whose names start with `prefix` (cut off), and the story.
+    """Read what `write` wrote: the tensors whose names start with `prefix` (cut off), and the metadata.
 
     Raises:
         FileNotFoundError: no such file.
@@ -65,33 +65,33 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
         raise ValueError(
             f"{path} has no {KEY} metadata: it was not written by this package; expected one of its checkpoints"
         )
-    story = _parsed(path, text)
-    sums = story.pop(SUMS, None)
+    metadata = _parsed(path, text)
+    sums = metadata.pop(SUMS, None)
     if not isinstance(sums, dict | None):
         raise ValueError(f"the checksums of {path} are damaged; fetch or save it anew")
-    if sums is not None and sums.get("") != _sum_of(story):
+    if sums is not None and sums.get("") != _sum_of(metadata):
         raise ValueError(f"the {KEY} metadata of {path} are damaged; fetch or save it anew")
     for name, tensor in tensors.items():
         if sums is not None and sums.get(prefix + name) != _checksum(tensor):
             raise ValueError(f"{path} is damaged: {prefix + name} is not what was written; fetch or save it anew")
-    return tensors, story
+    return tensors, metadata
 
 
 def _parsed(path: Path, text: str) -> dict[str, Any]:
     try:
-        story = json.loads(text)
+        metadata = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"the {KEY} metadata of {path} are damaged ({error}); fetch or save it anew") from error
-    if not isinstance(story, dict):
+    if not isinstance(metadata, dict):
         raise ValueError(
-            f"the {KEY} metadata of {path} are damaged (found {type(story).__name__}, expected names and values); "
+            f"the {KEY} metadata of {path} are damaged (found {type(metadata).__name__}, expected names and values); "
             "fetch or save it anew"
         )
-    return story
+    return metadata
 
 
-def read_story(path: str | Path) -> dict[str, Any]:
-    """The story alone. Errors as `read`."""
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """The metadata alone. Errors as `read`."""
     return read(path, prefix="no tensor")[1]
 
 

@@ -141,12 +141,12 @@ class TrainCommand:
                 f"Beside --resume there may be {', '.join(known)}"
             )
         run = RunFolder(options.resume, resume=True)
-        story = checkpoint.read_story(run.checkpoint)
-        if "training" not in story:
+        metadata = checkpoint.read_metadata(run.checkpoint)
+        if "training" not in metadata:
             raise ValueError(f"{run.checkpoint} holds a model and no training run; start one with a preset")
-        if story.get("kind") != self.kind:
-            raise ValueError(f"{run.path} is a run of a {story.get('kind')!r}, {self.program} resumes {self.kind!r}")
-        return from_dict(self.config, story["training"]), replace(options, out=options.out or options.resume)
+        if metadata.get("kind") != self.kind:
+            raise ValueError(f"{run.path} is a run of a {metadata.get('kind')!r}, {self.program} resumes {self.kind!r}")
+        return from_dict(self.config, metadata["training"]), replace(options, out=options.out or options.resume)
 
 
 def _plain(options: RunOptions) -> dict[str, Any]:

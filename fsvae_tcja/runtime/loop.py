@@ -83,7 +83,7 @@ class Task(Protocol):
     def end_of_epoch(self, epoch: int, run: RunFolder) -> dict[str, float]:
         """Evaluate and draw; what it returns is logged."""
 
-    def story(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """What a checkpoint says of the model: kind and configuration."""
 
 
@@ -151,7 +151,7 @@ def _save(
 ) -> None:
     model = {f"model.{name}": t for name, t in task.model.state_dict().items()}
     _check_finite(model | means.sums, step, run)
-    story = task.story() | {
+    metadata = task.metadata() | {
         "step": step,
         "images": len(task.data),
         "training": config,
@@ -162,8 +162,8 @@ def _save(
     }
     sums = {f"sums.{name}": t for name, t in means.sums.items()}
     # The checkpoint last: a run killed between the two does the missing steps again and rewrites the model.
-    checkpoint.write(run.model, model, story)
-    checkpoint.write(run.checkpoint, model | moments | sums, story)
+    checkpoint.write(run.model, model, metadata)
+    checkpoint.write(run.checkpoint, model | moments | sums, metadata)
 
 
 def _restore(
@@ -174,23 +174,23 @@ def _restore(
     run: RunFolder,
 ) -> tuple[int, dict[str, Tensor]]:
     """Fill model and optimizer from the checkpoint; return the number of steps done and the sums of the losses."""
-    tensors, story = checkpoint.read(run.checkpoint)
+    tensors, metadata = checkpoint.read(run.checkpoint)
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _under("optimizer.", tensors).items():
         i, key = name.split(".")
         moments.setdefault(int(i), {})[key] = tensor
     if not moments:
         raise ValueError(f"{run.checkpoint} holds a model and no optimizer: it is not the checkpoint of a run")
-    _check_same(story["training"], config, run)
-    if story.get("images") != len(task.data):
+    _check_same(metadata["training"], config, run)
+    if metadata.get("images") != len(task.data):
         raise ValueError(
-            f"{run.path} was trained on {story.get('images')} images, found {len(task.data)}; "
+            f"{run.path} was trained on {metadata.get('images')} images, found {len(task.data)}; "
             "resume it on the same data"
         )
     checkpoint.load_into(task.model, _under("model.", tensors), run.checkpoint)
     optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
-    scaler.load_state_dict(story["scaler"])
-    return story["step"], _under("sums.", tensors)
+    scaler.load_state_dict(metadata["scaler"])
+    return metadata["step"], _under("sums.", tensors)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

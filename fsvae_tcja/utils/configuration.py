@@ -1,29 +1,86 @@
-"""Nested frozen dataclasses as plain data, and back."""
+"""Nested frozen dataclasses as plain data, and back; parts of a configuration that are chosen by name."""
 
-from dataclasses import asdict, fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, ClassVar, get_type_hints
 
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """A nested configuration as plain data for JSON."""
-    return asdict(config)
+from .spelling import did_you_mean
 
 
-def from_dict(cls: type, data: dict[str, Any]) -> Any:
+class Part:
+    """Base of one kind of configurable part: a neuron, a latent, a read-out.
+
+    A kind is a subclass of Part with a `table`, {name: instance}; what stands in the table are instances of frozen
+    dataclasses that inherit from the kind. A field of a configuration that is annotated with the kind holds one of
+    them. As plain data it is {"type": the name of its class, and its fields}; the table knows the class of that name. A
+    name of the table alone stands for what the table holds under it.
+    """
+
+    table: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def of(cls, part: Any) -> Any:
+        """The part itself, or the one of this name."""
+        return cls.named(part) if isinstance(part, str) else part
+
+    @classmethod
+    def named(cls, name: str) -> Any:
+        """The part of this name.
+
+        Raises:
+            ValueError: there is none; the message lists the names.
+        """
+        if name not in cls.table:
+            kind = cls.__name__.lower()
+            raise ValueError(f"unknown {kind} {name!r}{did_you_mean(name, cls.table)}: choose one of {list(cls.table)}")
+        return cls.table[name]
+
+    @classmethod
+    def class_of(cls, type_name: str) -> type:
+        """The class of this name among those in the table; a ValueError lists them if there is none."""
+        classes = {type(part).__name__: type(part) for part in cls.table.values()}
+        if type_name not in classes:
+            raise ValueError(
+                f"unknown {cls.__name__.lower()} of type {type_name!r}: known are {sorted(classes)}; import the module "
+                "that adds it to the table first"
+            )
+        return classes[type_name]
+
+
+def to_dict(config: Any) -> Any:
+    """A nested configuration as plain data for JSON; tuples become lists."""
+    if is_dataclass(config):
+        kind = {"type": type(config).__name__} if isinstance(config, Part) else {}
+        return kind | {field.name: to_dict(getattr(config, field.name)) for field in fields(config)}
+    if isinstance(config, tuple | list):
+        return [to_dict(item) for item in config]
+    if isinstance(config, Mapping):
+        return {name: to_dict(value) for name, value in config.items()}
+    return config
+
+
+def from_dict(cls: type, data: Mapping[str, Any]) -> Any:
     """The configuration of class `cls` that `to_dict` (or JSON) gave.
 
     Raises:
-        ValueError: an unknown key, or a value that the configuration refuses.
+        ValueError: an unknown key or type of part, or a value that the configuration refuses.
     """
-    known = {f.name: f for f in fields(cls)}
-    unknown = sorted(set(data) - set(known))
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{cls.__name__} must be names and values, found {data!r}")
+    data = dict(data)
+    if issubclass(cls, Part):
+        cls = cls.class_of(data.pop("type", None))
+    known = {field.name for field in fields(cls) if field.init}
+    unknown = sorted(set(data) - known)
     if unknown:
         raise ValueError(f"unknown key {unknown[0]!r} in {cls.__name__}: known are {sorted(known)}")
-    values = {}
-    for name, value in data.items():
-        if isinstance(value, dict):
-            value = from_dict(known[name].default_factory, value)
-        elif isinstance(value, list):
-            value = tuple(value)
-        values[name] = value
-    return cls(**values)
+    kinds = get_type_hints(cls)
+    return cls(**{name: _value(kinds[name], value) for name, value in data.items()})
+
+
+def _value(kind: Any, value: Any) -> Any:
+    if isinstance(value, str) and isinstance(kind, type) and issubclass(kind, Part):
+        return kind.named(value)
+    if isinstance(value, Mapping) and isinstance(kind, type) and (is_dataclass(kind) or issubclass(kind, Part)):
+        return from_dict(kind, value)
+    return tuple(value) if isinstance(value, list) else value

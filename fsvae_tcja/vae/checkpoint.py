@@ -32,9 +32,9 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> FSVAE:
         ValueError: the file is truncated, pickled, of another kind, or its tensors do not fit its configuration.
     """
     path = find(path)
-    tensors, story = checkpoint.read(path, "model.")
-    if story.get("kind") != KIND:
-        raise ValueError(f"{path} holds a {story.get('kind')!r}, expected {KIND!r}")
-    model = FSVAE(from_dict(FSVAEConfig, story["config"]))
+    tensors, metadata = checkpoint.read(path, "model.")
+    if metadata.get("kind") != KIND:
+        raise ValueError(f"{path} holds a {metadata.get('kind')!r}, expected {KIND!r}")
+    model = FSVAE(from_dict(FSVAEConfig, metadata["config"]))
     checkpoint.load_into(model, tensors, path)
     return model.to(device).eval()

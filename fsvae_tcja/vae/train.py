@@ -115,6 +115,6 @@ class FSVAETask:
             shown = shown or (x[:32], recon[:32])
         return error / (n * x[0].numel()), shown
 
-    def story(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Kind and configuration, for the checkpoint."""
         return {"kind": KIND, "config": to_dict(self.config.model), "data": self.config.data}

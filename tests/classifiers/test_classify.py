@@ -103,14 +103,14 @@ def test_without_attention_there_is_no_gate_to_draw(tmp_path):
     assert not list(out.glob("gates*"))
 
 
-def network(folder, layers, shape=(1, 10, 10), **story):
+def network(folder, layers, shape=(1, 10, 10), **metadata):
     """A checkpoint of a network that has learned nothing."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = SpikingClassifier(ClassifierConfig(layers, T=3, shape=shape)).eval()
     with torch.no_grad():
         model.layers[-1].layer.bias.copy_(torch.arange(10) % 3 / 4)
-    save(model, folder / "net.safetensors", story)
+    save(model, folder / "net.safetensors", metadata)
     return model, str(folder / "net.safetensors")
 
 
@@ -247,8 +247,8 @@ def test_help_speaks_of_classifiers(capsys):
 
 def test_info_reads_a_classifier(run, capsys):
     assert main(["info", str(run)]) == 0
-    story = json.loads(capsys.readouterr().out)
-    assert story["kind"] == "classifier" and story["config"]["T"] == 3
+    metadata = json.loads(capsys.readouterr().out)
+    assert metadata["kind"] == "classifier" and metadata["config"]["T"] == 3
 
 
 def test_a_dry_run_prints_the_configuration(capsys):

@@ -18,7 +18,7 @@ from classifiers.report import report, told
 from classifiers.train import ClassifierTask, TrainConfig
 from fsvae_tcja.data.events.synthetic import write_synthetic
 from fsvae_tcja.data.image_dataset import MemoryImages
-from fsvae_tcja.runtime.checkpoint import read_story
+from fsvae_tcja.runtime.checkpoint import read_metadata
 from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.utils.configuration import from_dict, to_dict
@@ -120,8 +120,8 @@ def test_the_best_epoch_is_the_latest_of_the_best_by_validation(digits, tmp_path
     accuracies = iter([0.5, 0.7, 0.7, 0.6])
     monkeypatch.setattr("classifiers.train.evaluate", lambda *_: Seen(next(accuracies)))
     _, run = train(replace(CONFIG, epochs=4), digits, tmp_path / "run")
-    story = read_story(run.path / checkpoint.BEST)
-    assert (story["epoch"], story["valid_accuracy"]) == (3, 0.7)
+    metadata = read_metadata(run.path / checkpoint.BEST)
+    assert (metadata["epoch"], metadata["valid_accuracy"]) == (3, 0.7)
     assert checkpoint.find(run.path).name == checkpoint.BEST
 
 
@@ -149,8 +149,8 @@ def test_the_test_split_is_looked_at_once_and_results_say_by_what_they_were_chos
     assert set(results) == {"data", "n_test", "seed", "last", "best_validation"}
     assert results["n_test"] == 297 and results["last"]["epoch"] == 2
     assert results["last"]["silent_outputs"] == evaluate(checkpoint.load(run.model), test).silent
-    assert checkpoint.weights_of(read_story(run.model)) == "last epoch 2"
-    best = read_story(run.path / checkpoint.BEST)
+    assert checkpoint.weights_of(read_metadata(run.model)) == "last epoch 2"
+    best = read_metadata(run.path / checkpoint.BEST)
     assert checkpoint.weights_of(best) == f"epoch {best['epoch']}, best by validation"
     model = checkpoint.load(run.model)
     assert results["last"]["test_accuracy"] == evaluate(model, test).accuracy

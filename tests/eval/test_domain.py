@@ -36,7 +36,7 @@ def domain_scores(images, classifier, reference, tmp_path) -> list:
     )
 
 
-def test_the_classifier_learns_and_is_saved_with_its_story(classifier, tmp_path):
+def test_the_classifier_learns_and_is_saved_with_its_metadata(classifier, tmp_path):
     assert classifier.provenance["test_accuracy"] > 0.95
     assert classifier.provenance["data"] == "digits"
     classifier.save(tmp_path / "classifier.safetensors")

@@ -37,10 +37,10 @@ def score(folder, images, *options) -> list:
     return load_scores(folder / "scores.json")
 
 
-def test_training_keeps_its_story(folder):
-    story = Autoencoder.load(folder / "fad.safetensors").provenance
-    assert (story["data"], story["split"], story["epochs"], story["seed"]) == ("digits", "train", 1, 0)
-    assert 0 < story["test_mse"] < 1
+def test_training_keeps_its_metadata(folder):
+    metadata = Autoencoder.load(folder / "fad.safetensors").provenance
+    assert (metadata["data"], metadata["split"], metadata["epochs"], metadata["seed"]) == ("digits", "train", 1, 0)
+    assert 0 < metadata["test_mse"] < 1
 
 
 def test_scores_from_statistics_and_from_images_agree(folder, capsys):

@@ -157,9 +157,9 @@ def test_bad_files(autoencoder, tmp_path):
 def test_altered_weights_are_refused(autoencoder, tmp_path):
     path = tmp_path / "fad.safetensors"
     autoencoder.save(path)
-    tensors, story = checkpoint.read(path)
+    tensors, metadata = checkpoint.read(path)
     next(iter(tensors.values())).view(-1)[0] += 1
-    checkpoint.write(path, tensors, story)
+    checkpoint.write(path, tensors, metadata)
     with pytest.raises(ValueError, match="altered after they were saved"):
         Autoencoder.load(path)
 
@@ -321,27 +321,27 @@ def test_reference_files_are_checked(data, autoencoder, tmp_path):
     save_file(load_file(tmp_path / "reference.safetensors"), tmp_path / "bare.safetensors")
     with pytest.raises(ValueError, match="no fsvae-tcja metadata"):
         load_reference(tmp_path / "bare.safetensors")
-    tensors, story = checkpoint.read(tmp_path / "reference.safetensors")
-    for changes in ({"n": 201}, {"key": story["key"] | {"extractor": "0"}}, {}):
+    tensors, metadata = checkpoint.read(tmp_path / "reference.safetensors")
+    for changes in ({"n": 201}, {"key": metadata["key"] | {"extractor": "0"}}, {}):
         moved = {name: tensor if changes else tensor + 1 for name, tensor in tensors.items()}
-        checkpoint.write(tmp_path / "altered.safetensors", moved, story | changes)
+        checkpoint.write(tmp_path / "altered.safetensors", moved, metadata | changes)
         with pytest.raises(ValueError, match="altered after they were saved; make them anew"):
             load_reference(tmp_path / "altered.safetensors")
     for part in ("key", "n", "versions"):
-        less = {name: value for name, value in story.items() if name != part}
+        less = {name: value for name, value in metadata.items() if name != part}
         checkpoint.write(tmp_path / "less.safetensors", tensors, less | {"sha256": _content_sha256(tensors, less)})
         with pytest.raises(ValueError, match=f"lacks a part of reference statistics \\('{part}'\\); make them anew"):
             load_reference(tmp_path / "less.safetensors")
-    data = story["key"]["data"]
+    data = metadata["key"]["data"]
     for changes, found in [
         ({"key": {}}, r"lacks a part of reference statistics \('data'\)"),
         ({"key": []}, r"key is \[\], expected dict"),
-        ({"key": story["key"] | {"data": data | {"n": "200"}}}, "n is '200', expected int"),
-        ({"key": story["key"] | {"data": data | {"pixels": None}}}, "pixels is None, expected str"),
+        ({"key": metadata["key"] | {"data": data | {"n": "200"}}}, "n is '200', expected int"),
+        ({"key": metadata["key"] | {"data": data | {"pixels": None}}}, "pixels is None, expected str"),
         ({"versions": []}, r"versions is \[\], expected dict"),
         ({"n": 1}, "n is 1, expected at least 2"),
     ]:
-        crafted = {name: value for name, value in (story | changes).items() if name != "sha256"}
+        crafted = {name: value for name, value in (metadata | changes).items() if name != "sha256"}
         sha256 = _content_sha256(tensors, crafted)
         checkpoint.write(tmp_path / "crafted.safetensors", tensors, crafted | {"sha256": sha256})
         with pytest.raises(ValueError, match=rf"crafted.safetensors .*{found}.*; make them anew"):

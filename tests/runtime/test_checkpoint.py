@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from fsvae_tcja import FSVAE, FSVAEConfig, TCJAConfig, load, save
 from fsvae_tcja.core import FSVAE_LIF
 from fsvae_tcja.runtime import checkpoint
-from fsvae_tcja.runtime.checkpoint import KEY, load_into, read, read_state_dict, read_story, write
+from fsvae_tcja.runtime.checkpoint import KEY, load_into, read, read_metadata, read_state_dict, write
 from fsvae_tcja.vae.interop import import_fsvae2022
 
 CONFIG = FSVAEConfig(T=4, latent=8, k=3, channels=(2, 3, 4, 5), tcja=TCJAConfig(encoder=(1,), decoder=(2,)))
@@ -50,8 +50,8 @@ def bits(tensor):
 
 
 def test_round_trip_is_bit_for_bit(path):
-    tensors, story = read(path)
-    assert story == STORY
+    tensors, metadata = read(path)
+    assert metadata == STORY
     assert {name: bits(t) for name, t in tensors.items()} == {name: bits(t) for name, t in TENSORS.items()}
 
 
@@ -123,12 +123,12 @@ def test_a_flipped_bit_in_any_tensor(path):
     assert read(path, "none") == ({}, STORY)
 
 
-def test_a_flipped_bit_in_the_story(path):
+def test_a_flipped_bit_in_the_metadata(path):
     whole = path.read_bytes()
     for old, new in ((b'step\\": 3', b'step\\": 7'), (b'T\\": 4', b'T\\": 6')):
         assert whole.count(old) == 1
         path.write_bytes(whole.replace(old, new))
-        for reader in (read, read_story):
+        for reader in (read, read_metadata):
             with pytest.raises(ValueError, match=r"the fsvae-tcja metadata of .*a\.safetensors are damaged; fetch"):
                 reader(path)
 
@@ -168,10 +168,10 @@ def test_a_foreign_file_is_refused(tmp_path):
         read(tmp_path / "a.safetensors")
 
 
-@pytest.mark.parametrize("story", ["[]", "{bad", "3", "null", "[" * 100_000, ""])
-def test_a_crafted_story_is_refused(tmp_path, story):
-    save_file({"w": torch.ones(3)}, tmp_path / "a.safetensors", metadata={KEY: story})
-    for reader in (read, read_story, load):
+@pytest.mark.parametrize("metadata", ["[]", "{bad", "3", "null", "[" * 100_000, ""])
+def test_a_crafted_story_is_refused(tmp_path, metadata):
+    save_file({"w": torch.ones(3)}, tmp_path / "a.safetensors", metadata={KEY: metadata})
+    for reader in (read, read_metadata, load):
         with pytest.raises(ValueError, match=r"the fsvae-tcja metadata of .*a\.safetensors are damaged"):
             reader(tmp_path / "a.safetensors")
 
@@ -235,10 +235,10 @@ def test_load_into_counts_what_it_does_not_name(model):
 
 
 def rewrite(path, change):
-    """Change the story inside a checkpoint, or its tensors."""
-    tensors, story = read(path)
-    change(tensors, story)
-    write(path, tensors, story)
+    """Change the metadata inside a checkpoint, or its tensors."""
+    tensors, metadata = read(path)
+    change(tensors, metadata)
+    write(path, tensors, metadata)
 
 
 def test_model_comes_back_with_configuration_and_samples(tmp_path, model):
@@ -266,15 +266,15 @@ def test_configuration_is_readable_without_this_package(tmp_path, model):
     save(model, tmp_path / "m.safetensors")
     data = (tmp_path / "m.safetensors").read_bytes()
     (header,) = struct.unpack("<Q", data[:8])
-    story = json.loads(json.loads(data[8 : 8 + header])["__metadata__"][KEY])
-    assert story["config"]["T"] == 4
-    assert story["config"]["channels"] == [2, 3, 4, 5]
+    metadata = json.loads(json.loads(data[8 : 8 + header])["__metadata__"][KEY])
+    assert metadata["config"]["T"] == 4
+    assert metadata["config"]["channels"] == [2, 3, 4, 5]
 
 
 def test_another_T_than_that_of_the_weights(tmp_path, model):
     path = tmp_path / "m.safetensors"
     save(model, path)
-    rewrite(path, lambda tensors, story: story["config"].update(T=5))
+    rewrite(path, lambda tensors, metadata: metadata["config"].update(T=5))
     with pytest.raises(
         ValueError, match=r"cla\S* has shape \[4, 4, 4\], the model \[5, 5, 4\].*Sizes \(and T, with TCJA\) are"
     ):
@@ -284,7 +284,7 @@ def test_another_T_than_that_of_the_weights(tmp_path, model):
 def test_another_kind(tmp_path, model):
     path = tmp_path / "m.safetensors"
     save(model, path)
-    rewrite(path, lambda tensors, story: story.update(kind="autoencoder"))
+    rewrite(path, lambda tensors, metadata: metadata.update(kind="autoencoder"))
     with pytest.raises(ValueError, match=r"m\.safetensors holds a 'autoencoder', expected 'fsvae'"):
         load(path)
 
@@ -292,7 +292,7 @@ def test_another_kind(tmp_path, model):
 def test_an_unknown_key_in_the_configuration(tmp_path, model):
     path = tmp_path / "m.safetensors"
     save(model, path)
-    rewrite(path, lambda tensors, story: story["config"].update(steps=5))
+    rewrite(path, lambda tensors, metadata: metadata["config"].update(steps=5))
     with pytest.raises(ValueError, match="unknown key 'steps' in FSVAEConfig"):
         load(path)
 
@@ -300,6 +300,6 @@ def test_an_unknown_key_in_the_configuration(tmp_path, model):
 def test_a_tensor_too_few(tmp_path, model):
     path = tmp_path / "m.safetensors"
     save(model, path)
-    rewrite(path, lambda tensors, story: tensors.pop("model.prior.layers.0.transform.bias"))
+    rewrite(path, lambda tensors, metadata: tensors.pop("model.prior.layers.0.transform.bias"))
     with pytest.raises(ValueError, match=r"m\.safetensors .*prior\.layers\.0\.transform\.bias is missing"):
         load(path)

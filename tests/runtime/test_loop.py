@@ -50,7 +50,7 @@ class Toy:
         self.evaluated.append((epoch, self.model.training))
         return {"test": float(epoch)}
 
-    def story(self):
+    def metadata(self):
         return {"kind": "toy"}
 
 
@@ -290,8 +290,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     fit_toy(whole, tmp_path / "whole", epochs=1)
     with pytest.raises(ValueError, match=r"loss is not finite at step 6; .* sound\. Lower the learning rate"):
         fit_toy(Toy(events={5: lambda loss: loss * float("nan")}), tmp_path / "run")
-    saved, story = checkpoint.read(tmp_path / "run" / "checkpoint.safetensors", "model.")
-    assert story["step"] == 3
+    saved, metadata = checkpoint.read(tmp_path / "run" / "checkpoint.safetensors", "model.")
+    assert metadata["step"] == 3
     assert same(saved, weights(tmp_path / "whole"))
 
 
