@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from fsvae_tcja.data import LabelledDataset, located
 from fsvae_tcja.runtime.checkpoint import read_metadata
 from fsvae_tcja.runtime.command import RunOptions, TrainCommand
 from fsvae_tcja.runtime.device import resolve
@@ -16,7 +17,7 @@ from fsvae_tcja.utils.configuration import to_dict
 from fsvae_tcja.utils.spelling import did_you_mean
 
 from . import checkpoint
-from .data import LabelledData, load_split, located
+from .data import load_split
 from .dossier import write_dossier
 from .evaluate import ends_in_spikes, ranking
 from .evaluate import predict as predict_outputs
@@ -43,7 +44,7 @@ def _train(config: TrainConfig, options: RunOptions) -> int:
     resume = options.resume is not None
     run = RunFolder(options.out, resume=resume)
 
-    def split(name: str) -> LabelledData:
+    def split(name: str) -> LabelledDataset:
         return load_split(
             config.data,
             name,
@@ -115,7 +116,7 @@ def evaluate(args: list[str]) -> int:
     return 0
 
 
-def _check_names(path: Path, names: Sequence[str], data: LabelledData) -> None:
+def _check_names(path: Path, names: Sequence[str], data: LabelledDataset) -> None:
     """Outputs mean the classes that the model was trained on, in that order."""
     for i, (there, here) in enumerate(zip(names, data.class_names, strict=True)):
         if there != here:

@@ -5,9 +5,9 @@ from itertools import islice
 from math import ceil, isnan
 from pathlib import Path
 
+from fsvae_tcja.data import LabelledDataset
 from fsvae_tcja.utils.atomic import replacing
 
-from .data import LabelledData
 from .energy import FORMULA, Energy, energy
 from .evaluate import Evaluation, evaluate, inputs
 from .figures import save_confusion, save_firing, save_gates
@@ -19,7 +19,7 @@ from .tables import table
 
 def write_dossier(
     model: SpikingClassifier,
-    data: LabelledData,
+    data: LabelledDataset,
     folder: Path,
     weights: str,
     *,
@@ -68,7 +68,7 @@ def _silent(seen: Evaluation) -> list[str]:
     return [f"no output neuron fired for {seen.silent:,} of {seen.n:,} inputs, which count as the first class"]
 
 
-def _classes(data: LabelledData, seen: Evaluation) -> str:
+def _classes(data: LabelledDataset, seen: Evaluation) -> str:
     rows = [
         (name, f"{total:,}", f"{accuracy:.2%}" if total else "-")
         for name, total, accuracy in zip(
@@ -78,7 +78,7 @@ def _classes(data: LabelledData, seen: Evaluation) -> str:
     return table(("class", "n", "accuracy"), rows)
 
 
-def _plain(data: LabelledData, weights: str, seen: Evaluation, fired: Firing, cost: Energy) -> dict:
+def _plain(data: LabelledDataset, weights: str, seen: Evaluation, fired: Firing, cost: Energy) -> dict:
     layers = {
         layer.name: {"rate": layer.rate, "dead": layer.dead, "saturated": layer.saturated} for layer in fired.layers
     }

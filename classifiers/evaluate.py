@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fsvae_tcja.data.load import batches
+from fsvae_tcja.data import LabelledDataset, batches, time_first, to_input
 
-from .data import LabelledData, time_first, to_input
 from .model import SpikingClassifier
 from .parts import parts
 
@@ -37,7 +36,7 @@ class Evaluation:
         return self.confusion.diagonal().double() / self.confusion.sum(1)
 
 
-def inputs(data: LabelledData, batch_size: int, device: torch.device | str) -> Iterator[tuple[Tensor, Tensor]]:
+def inputs(data: LabelledDataset, batch_size: int, device: torch.device | str) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches as the network takes them, with their labels [N]."""
     for x, labels in batches(data, batch_size):
         yield time_first(to_input(x.to(device))), labels
@@ -70,7 +69,7 @@ def ends_in_spikes(model: SpikingClassifier) -> bool:
     return bool(found) and found[-1].spikes is not None
 
 
-def evaluate(model: SpikingClassifier, data: LabelledData, batch_size: int = 64) -> Evaluation:
+def evaluate(model: SpikingClassifier, data: LabelledDataset, batch_size: int = 64) -> Evaluation:
     """Name every input of a split, by the first of its `ranking`.
 
     Raises:

@@ -12,9 +12,9 @@ from fsvae_tcja.data.events.formats import read_aedat2, read_aedat3, read_atis
 from fsvae_tcja.data.events.frames import SliceBy
 from fsvae_tcja.data.events.gestures import labels_of, read_labels
 from fsvae_tcja.data.image_file import EXTENSIONS, read_image
+from fsvae_tcja.data.inputs import time_first, to_input
 
 from .config import ClassifierConfig
-from .data import time_first, to_input
 
 READERS = {b"#!AER-DAT2.0": read_aedat2, b"#!AER-DAT3.1": read_aedat3}  # .aedat by its first line
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 
+from fsvae_tcja.data import LabelledDataset
 from fsvae_tcja.runtime.checkpoint import read_metadata
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.utils.atomic import replacing
 
 from . import checkpoint
-from .data import LabelledData
 from .evaluate import evaluate
 from .figures import save_confusion
 from .train import TrainConfig
@@ -22,7 +22,7 @@ ROWS = {
 }
 
 
-def report(run: RunFolder, config: TrainConfig, test: LabelledData, device: torch.device) -> dict[str, Any]:
+def report(run: RunFolder, config: TrainConfig, test: LabelledDataset, device: torch.device) -> dict[str, Any]:
     """Test accuracy of the last epoch and of the best by validation, written to results.json.
 
     pictures/confusion.png is that of the best, or of the last where nothing was kept for validation.

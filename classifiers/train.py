@@ -9,8 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fsvae_tcja.core import SpikingLayer
-from fsvae_tcja.data.events import EVENT_SETS
-from fsvae_tcja.data.events.dataset import EventFrames
+from fsvae_tcja.data import LabelledDataset, time_first, to_input
 from fsvae_tcja.data.events.frames import SliceBy
 from fsvae_tcja.runtime.loop import LoopConfig, Schedule
 from fsvae_tcja.runtime.pictures import save_curves
@@ -20,7 +19,6 @@ from fsvae_tcja.utils.configuration import to_dict
 from . import checkpoint
 from .augment import Augment, augment, check_fit
 from .config import ClassifierConfig, choose
-from .data import LabelledData, time_first, to_input
 from .evaluate import Evaluation, evaluate, inputs, ranking
 from .firing import firing, warnings
 from .losses import LOSSES, Loss
@@ -79,11 +77,9 @@ class ClassifierTask:
     """
 
     def __init__(
-        self, config: TrainConfig, train: LabelledData, valid: LabelledData, test: LabelledData | None = None
+        self, config: TrainConfig, train: LabelledDataset, valid: LabelledDataset, test: LabelledDataset | None = None
     ) -> None:
-        events = isinstance(train, EventFrames)
-        directed = events and EVENT_SETS[train.name].directed
-        check_fit(config.augment, config.model.shape[1:], events=events, directed=directed)
+        check_fit(config.augment, config.model.shape[1:], events=train.T is not None, directed=train.directed)
         self.config = config
         self.data = train
         self.valid = valid

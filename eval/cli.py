@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fsvae_tcja.data.image_sets import SOURCES
+from fsvae_tcja.data.image_sets import IMAGE_SETS
 from fsvae_tcja.data.load import load_images
 from fsvae_tcja.runtime.device import resolve
 
@@ -287,7 +287,7 @@ def _reference(what: str | None, protocol: str, value_range: ValueRange | None, 
     """Statistics stay paths, images are opened; a data set without a split takes the protocol's."""
     if what is None or holds_statistics(what):
         return what
-    if what in SOURCES:
+    if what in IMAGE_SETS:
         what = f"{what}:{get_protocol(protocol).split_of(what)}"
     return open_images(what, value_range=value_range, **where)
 

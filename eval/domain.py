@@ -13,7 +13,7 @@ from typing import Self
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsvae_tcja.data.image_dataset import ImageDataset
+from fsvae_tcja.data.dataset import LabelledDataset
 
 from .networks import FeatureNetwork
 from .training import Progress, Stop, TrainingConfig, mean_over, provenance, train
@@ -70,10 +70,10 @@ class Classifier(FeatureNetwork):
 
 
 def train_classifier(
-    dataset: ImageDataset,
+    dataset: LabelledDataset,
     config: TrainingConfig = CLASSIFIER_TRAINING,
     *,
-    test: ImageDataset | None = None,
+    test: LabelledDataset | None = None,
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> Classifier:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsvae_tcja.data.image_dataset import ImageDataset
+from fsvae_tcja.data.dataset import LabelledDataset
 
 from .networks import FeatureNetwork
 from .protocols import STRICT, Protocol
@@ -91,10 +91,10 @@ DIGITS_TRAINING = TrainingConfig(epochs=8, batch_size=32)
 
 
 def train_autoencoder(
-    dataset: ImageDataset,
+    dataset: LabelledDataset,
     config: TrainingConfig = FULL_TRAINING,
     *,
-    test: ImageDataset | None = None,
+    test: LabelledDataset | None = None,
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> Autoencoder:
@@ -129,7 +129,7 @@ def train_autoencoder(
     return autoencoder
 
 
-def reconstruction_mse(autoencoder: Autoencoder, dataset: ImageDataset) -> float:
+def reconstruction_mse(autoencoder: Autoencoder, dataset: LabelledDataset) -> float:
     """Mean squared error per pixel in [-1, 1], evaluation mode."""
     return mean_over(dataset, lambda images, _: (autoencoder(images) - images).square().mean((1, 2, 3)))
 

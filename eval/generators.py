@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fsvae_tcja.data.dataset import LabelledDataset
 from fsvae_tcja.data.folder import load_folder
-from fsvae_tcja.data.image_dataset import ImageDataset
-from fsvae_tcja.data.image_sets import SOURCES
+from fsvae_tcja.data.image_sets import IMAGE_SETS
 from fsvae_tcja.data.load import load_images
 
 from .arrays import FLOATING, check_type, reading
@@ -125,8 +125,8 @@ def open_images(
 
     Args:
         what: a tensor or array; a callable (start, count) -> images; a path to a folder, .npy or .npz; the name of a
-            data set and a split, "mnist:test"; an `ImageDataset`; a DataLoader or any iterable of batches or of
-            (images, labels). Tensors and batches are [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
+            data set and a split, "mnist:test"; a `LabelledDataset` of images; a DataLoader or any iterable of batches
+            or of (images, labels). Tensors and batches are [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
         value_range: range of floating point pixels, which have to state it; 8-bit images are always 0..255.
         size: height and width of data sets (32 if None) and folders (that of the images if None, which must agree).
             Data sets are resized as `load_images` says; what happens to a folder is told by `pixels`.
@@ -150,7 +150,7 @@ def open_images(
         return IndexedImages(
             name or "a tensor", len(what), lambda start, count: what[start : start + count], value_range
         )
-    if isinstance(what, ImageDataset):
+    if isinstance(what, LabelledDataset):
         return _open_dataset(what, name)
     if isinstance(what, Iterable):
         return StreamedImages(name or "a loader", what, value_range)
@@ -171,7 +171,7 @@ def _open_path(
     name: str | None,
 ) -> Source:
     data, _, split = str(what).partition(":")
-    if data in SOURCES:
+    if data in IMAGE_SETS:
         return _open_dataset(load_images(data, split or "test", size=size or 32, root=root, download=download), name)
     path = Path(what).expanduser()
     if (path.suffix == ".safetensors" and path.is_file()) or (path / "model.safetensors").is_file():
@@ -183,20 +183,22 @@ def _open_path(
         images = _read_arrays(path)
         return open_images(images, value_range=value_range, name=name or path.name)
     if path.is_file() or (not path.exists() and path.suffix):
-        raise ValueError(f"cannot take images from {path}: give a folder, an .npy or .npz, or one of {list(SOURCES)}")
+        raise ValueError(
+            f"cannot take images from {path}: give a folder, an .npy or .npz, or one of {list(IMAGE_SETS)}"
+        )
     if not path.exists():
         raise FileNotFoundError(
-            f"there is no folder of images {path.absolute()}, and no data set of that name: these are {list(SOURCES)}, "
-            "with their split as in mnist:test"
+            f"there is no folder of images {path.absolute()}, and no data set of that name: these are "
+            f"{list(IMAGE_SETS)}, with their split as in mnist:test"
         )
     return _open_folder(path, size, name)
 
 
-def _open_dataset(dataset: ImageDataset, name: str | None) -> IndexedImages:
+def _open_dataset(dataset: LabelledDataset, name: str | None) -> IndexedImages:
     def draw(start: int, count: int) -> Tensor:
-        return dataset.__getitems__(list(range(start, start + count)))[0]
+        return dataset.load(list(range(start, start + count)))
 
-    known = (dataset.name, dataset.split) if dataset.name in SOURCES else (None, None)
+    known = (dataset.name, dataset.split) if dataset.name in IMAGE_SETS else (None, None)
     return IndexedImages(name or f"{dataset.name} {dataset.split}", len(dataset), draw, None, *known)
 
 

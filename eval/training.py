@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fsvae_tcja.data.image_dataset import ImageDataset
+from fsvae_tcja.data.dataset import LabelledDataset
 from fsvae_tcja.data.load import batches
 from fsvae_tcja.data.pixels import to_float
 
@@ -50,7 +50,7 @@ class TrainingConfig:
 def train(
     build: Callable[[], nn.Module],
     loss: Callable[[nn.Module, Tensor, Tensor], Tensor],
-    dataset: ImageDataset,
+    dataset: LabelledDataset,
     config: TrainingConfig,
     progress: Progress | None = None,
     stop: Stop | None = None,
@@ -104,13 +104,13 @@ def _as_after(network: nn.Module, whole: dict[str, Tensor]) -> nn.Module:
 
 
 @torch.inference_mode()
-def mean_over(dataset: ImageDataset, value: Callable[[Tensor, Tensor], Tensor]) -> float:
+def mean_over(dataset: LabelledDataset, value: Callable[[Tensor, Tensor], Tensor]) -> float:
     """Mean over a data set of a function (images in [-1, 1], labels) -> [B]."""
     total = sum(value(to_float(images), labels).double().sum().item() for images, labels in batches(dataset, 250))
     return total / len(dataset)
 
 
-def provenance(dataset: ImageDataset, config: TrainingConfig) -> dict[str, Any]:
+def provenance(dataset: LabelledDataset, config: TrainingConfig) -> dict[str, Any]:
     """What went into a network, as plain data."""
     settings = {name: value for name, value in asdict(config).items() if name not in ("latent", "device")}
     data = {"data": dataset.name, "split": dataset.split, "images": len(dataset), "images_sha256": _sha256(dataset)}
@@ -118,7 +118,7 @@ def provenance(dataset: ImageDataset, config: TrainingConfig) -> dict[str, Any]:
     return data | pixels | settings | {"versions": library_versions()}
 
 
-def _sha256(dataset: ImageDataset) -> str:
+def _sha256(dataset: LabelledDataset) -> str:
     """Hash of all pixels: that of a reference made of the same images."""
     digest, start = ImageDigest(), 0
     for images, _ in batches(dataset, 250):

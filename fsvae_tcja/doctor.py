@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 
 from .core import backend
-from .data.image_sets import FILES, missing_files
-from .data.load import ROOT_VARIABLE, data_root
+from .data import EVENT_SETS, IMAGE_SETS
+from .data.image_sets import status
+from .data.root import ROOT_VARIABLE, data_root
 
 PACKAGES = ("fsvae-tcja", "torch", "torchvision", "torch-fidelity", "numba", "triton", "tonic", "numpy", "scipy")
 
@@ -31,29 +32,8 @@ def _devices() -> dict[str, str]:
 
 def _data(root: Path) -> dict[str, str]:
     told = {f"data root (${ROOT_VARIABLE} or ./data)": str(root)}
-    for name, files in FILES.items():
-        absent = len(missing_files(name, root))
-        told[name] = f"{absent} of {len(files)} files missing" if absent else "found"
-    return told | _events(root)
-
-
-def _events(root: Path) -> dict[str, str]:
-    """Whether each event set is there, by its folders, lists and tables of labels; no recording is read."""
-    from .data.events import EVENT_SETS
-    from .data.events.synthetic import SYNTHETIC_SET
-
-    told = {}
-    for name, events in EVENT_SETS.items():
-        try:
-            events.find(name, root)
-            told[name] = "found"
-        except FileNotFoundError as error:
-            told[name] = str(error).splitlines()[0].removeprefix(f"{name}: ")
-        except ValueError as error:
-            told[name] = f"damaged: {error}"
-    if told[SYNTHETIC_SET].startswith("missing"):
-        told[SYNTHETIC_SET] = "drawn on its first use"
-    return told
+    told |= {name: status(name, root) for name in IMAGE_SETS}
+    return told | {name: events.status(name, root) for name, events in EVENT_SETS.items()}
 
 
 def report(root: str | Path | None = None) -> str:

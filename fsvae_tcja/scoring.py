@@ -17,7 +17,7 @@ from eval.result import save_scores
 from eval.scores import compute, images_to_score
 from eval.stats import KIND, REFERENCE_SEED
 
-from .data.image_sets import SOURCES
+from .data.image_sets import IMAGE_SETS
 from .data.load import load_images
 from .runtime import checkpoint
 from .runtime.run import RunFolder
@@ -60,7 +60,7 @@ class ScoreCheckpoint(ScoreCommand):
 
 def _checkpoint(what: str) -> Path | None:
     """The checkpoint that a run folder or a .safetensors file holds; None: it is something else."""
-    if what in SOURCES:
+    if what in IMAGE_SETS:
         return None  # a folder of that name is ./mnist
     path = Path(what).expanduser()
     path = path / "model.safetensors" if (path / "model.safetensors").is_file() else path

@@ -15,7 +15,7 @@ import torch
 from eval.fad import DIGITS_TRAINING, score_fad, train_autoencoder
 from eval.protocols import STRICT
 from eval.stats import make_reference
-from fsvae_tcja.data.image_dataset import ImageDataset
+from fsvae_tcja.data.dataset import LabelledDataset
 from fsvae_tcja.data.load import batches, load_images
 from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.pictures import save_curves, save_grid, save_pairs
@@ -37,12 +37,12 @@ def free_folder() -> Path:
     return next(Path("runs") / name for name in names if not (Path("runs") / name).exists())
 
 
-def all_images(dataset: ImageDataset) -> torch.Tensor:
+def all_images(dataset: LabelledDataset) -> torch.Tensor:
     """uint8 [N, C, H, W]."""
     return next(batches(dataset, len(dataset)))[0]
 
 
-def reconstruct(model: FSVAE, test: ImageDataset, path: Path) -> float:
+def reconstruct(model: FSVAE, test: LabelledDataset, path: Path) -> float:
     """Draw 32 reconstructions; return the mean squared error over the test split."""
     originals, reconstructions = zip(*reconstruct_images(model, test, len(test), SEED), strict=True)
     x, recon = torch.cat(originals), torch.cat(reconstructions)

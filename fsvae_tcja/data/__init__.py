@@ -1,7 +1,37 @@
-"""Every data set: images, folders, event cameras."""
+"""Every data set: images, folders, event cameras. One record a set, one kind of dataset."""
 
-from .image_dataset import ImageDataset, MemoryImages
-from .load import batches, data_root, load_images
+from .dataset import LabelledDataset, Subset, limited, split_off
+from .events import EVENT_SETS, EventFrames, load_events
+from .folder import inspect_folder
+from .image_dataset import FileImages, ImageDataset, MemoryImages
+from .image_sets import IMAGE_SETS, ImageSet
+from .inputs import time_first, to_input
+from .load import batches, load_images
+from .names import located, parse_name
 from .pixels import to_float, to_uint8
+from .root import data_root
 
-__all__ = ["ImageDataset", "MemoryImages", "batches", "data_root", "load_images", "to_float", "to_uint8"]
+__all__ = [
+    "EVENT_SETS",
+    "IMAGE_SETS",
+    "EventFrames",
+    "FileImages",
+    "ImageDataset",
+    "ImageSet",
+    "LabelledDataset",
+    "MemoryImages",
+    "Subset",
+    "batches",
+    "data_root",
+    "inspect_folder",
+    "limited",
+    "load_events",
+    "load_images",
+    "located",
+    "parse_name",
+    "split_off",
+    "time_first",
+    "to_float",
+    "to_input",
+    "to_uint8",
+]

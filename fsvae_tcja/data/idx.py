@@ -11,14 +11,27 @@ import numpy as np
 UINT8 = 8
 
 
-def read_idx(path: str | Path, axes: int) -> np.ndarray:
-    """Read an idx file of uint8 with `axes` axes; a name ending in .gz is decompressed in memory.
+def unzipped(path: Path) -> bytes:
+    """The contents of a file; of one whose name ends in .gz, decompressed.
 
     Raises:
-        ValueError: not an idx file of that kind, damaged, too short or too long; the message names the file.
+        ValueError: a damaged gzip file; the message names it.
     """
-    path = Path(path)
-    data = _read_bytes(path)
+    if path.suffix != ".gz":
+        return path.read_bytes()
+    try:
+        with gzip.open(path) as file:
+            return file.read()
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is a damaged gzip file ({error}); fetch it again") from error
+
+
+def parse_idx(data: bytes, axes: int, path: Path) -> np.ndarray:
+    """The uint8 array with `axes` axes in the contents of an idx file, which `path` names.
+
+    Raises:
+        ValueError: not an idx file of that kind, too short or too long; the message names the file.
+    """
     start = 4 + 4 * axes
     if data[:4] != bytes([0, 0, UINT8, axes]):
         raise ValueError(
@@ -34,13 +47,3 @@ def read_idx(path: str | Path, axes: int) -> np.ndarray:
             f"{' x '.join(map(str, shape))} = {math.prod(shape)}; fetch it again"
         )
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
-
-
-def _read_bytes(path: Path) -> bytes:
-    if path.suffix != ".gz":
-        return path.read_bytes()
-    try:
-        with gzip.open(path) as file:
-            return file.read()
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is a damaged gzip file ({error}); fetch it again") from error

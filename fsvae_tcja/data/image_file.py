@@ -1,11 +1,13 @@
-"""One image file: is it grey, and its pixels at a given size."""
+"""One image file: what its header says, and its pixels at a given size."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from einops import rearrange
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -13,10 +15,22 @@ EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif"
 GREY_MODES = frozenset({"1", "L", "LA"})
 
 
-def is_grey(path: Path) -> bool:
-    """Whether the file stores one channel (and perhaps transparency). Reads the header only."""
+class Header(NamedTuple):
+    """What an image file says of itself: whether it stores one channel (and perhaps transparency), and its pixels."""
+
+    grey: bool
+    width: int
+    height: int
+
+
+def read_header(path: Path) -> Header:
+    """The header of an image file; its pixels are not decoded.
+
+    Raises:
+        ValueError: the file cannot be read, or has other than 8 bits per channel; the message names it.
+    """
     with _opened(path) as image:
-        return image.mode in GREY_MODES
+        return Header(image.mode in GREY_MODES, *image.size)
 
 
 def read_image(path: Path, channels: int, size: int, crop: int | None = None) -> Tensor:
@@ -37,7 +51,8 @@ def read_image(path: Path, channels: int, size: int, crop: int | None = None) ->
         left, top = (round((side - crop) / 2) for side in pixels.size)
         pixels = pixels.crop((left, top, left + crop, top + crop))
     pixels = ImageOps.fit(pixels, (size, size), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(pixels)).view(size, size, channels).permute(2, 0, 1)
+    array = torch.from_numpy(np.array(pixels)).view(size, size, channels)
+    return rearrange(array, "h w c -> c h w")
 
 
 @contextmanager

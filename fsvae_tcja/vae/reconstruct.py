@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..data.image_dataset import ImageDataset
+from ..data.dataset import LabelledDataset
 from ..data.load import batches
 from ..data.pixels import to_float
 from .sample import evaluated, padded, picks
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def reconstruct(
-    model: FSVAE, images: ImageDataset, n: int, seed: int = 0, *, batch_size: int = 64
+    model: FSVAE, images: LabelledDataset, n: int, seed: int = 0, *, batch_size: int = 64
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Reconstruct the first n images of a data set, batch by batch.
 

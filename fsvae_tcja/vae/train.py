@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core import SpikingLayer
-from ..data.image_dataset import ImageDataset
+from ..data.dataset import LabelledDataset
 from ..data.pixels import random_flip, to_float
 from ..runtime.loop import LoopConfig
 from ..runtime.pictures import save_curves, save_grid, save_pairs
@@ -58,8 +58,8 @@ class FSVAETask:
     def __init__(
         self,
         config: TrainConfig,
-        train: ImageDataset,
-        test: ImageDataset,
+        train: LabelledDataset,
+        test: LabelledDataset,
         score: Callable[[int, FSVAE], dict[str, float]] | None = None,
     ) -> None:
         wanted = (config.model.in_channels, config.model.image_size)

@@ -16,11 +16,11 @@ from classifiers.files import read_inputs
 from classifiers.model import SpikingClassifier
 from classifiers.train import ClassifierTask
 from fsvae_tcja.cli import main
+from fsvae_tcja.data.events.formats import write_atis
 from fsvae_tcja.data.events.recording import make_events
-from fsvae_tcja.data.events.synthetic import write_synthetic
-from fsvae_tcja.data.events.writers import write_aedat2, write_atis
 from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.runtime import curves
+from tests.data.events.writers import write_aedat2, write_synthetic
 
 SMALL = ["--model.layers", "4C TCJA(2,2) MP2 6C MP2 FC20 LIF Vote2", "--model.T", "3", "--model.shape", "1", "10", "10"]
 

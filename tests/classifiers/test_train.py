@@ -10,18 +10,18 @@ import torch
 from classifiers import checkpoint
 from classifiers.augment import Augment
 from classifiers.config import ClassifierConfig
-from classifiers.data import LabelledImages, load_split, time_first, to_input
+from classifiers.data import load_split
 from classifiers.evaluate import Evaluation, ends_in_spikes, evaluate, predict, ranking
 from classifiers.model import SpikingClassifier
 from classifiers.presets import PRESETS, preset
 from classifiers.report import report, told
 from classifiers.train import ClassifierTask, TrainConfig
-from fsvae_tcja.data.events.synthetic import write_synthetic
-from fsvae_tcja.data.image_dataset import MemoryImages
+from fsvae_tcja.data import MemoryImages, Subset, time_first, to_input
 from fsvae_tcja.runtime.checkpoint import read_metadata
 from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.utils.configuration import from_dict, to_dict
+from tests.data.events.writers import write_synthetic
 
 TINY = ClassifierConfig("8C TCJA(2,2) MP2 16C MP2 DP.1 FC40 LIF Vote4", T=3, shape=(1, 10, 10))
 CONFIG = TrainConfig(data="digits", epochs=2, batch_size=32, lr=1e-2, log_every=5, model=TINY)
@@ -99,7 +99,7 @@ def test_training_leaves_the_global_random_state_alone(digits, tmp_path):
 
 def test_dropout_depends_on_the_step_alone(digits):
     task = ClassifierTask(replace(CONFIG, model=replace(TINY, layers="8C MP2 DP.5 FC10")), *digits[:2])
-    x, _ = digits[0].__getitems__([0, 1, 2])
+    x, _ = digits[0].read([0, 1, 2])
     values = []
     for seed, noise in ((1, 0), (1, 99), (2, 0)):
         torch.manual_seed(noise)
@@ -135,12 +135,12 @@ class Seen:
 def test_the_test_split_is_looked_at_once_and_results_say_by_what_they_were_chosen(digits, tmp_path):
     seen = []
 
-    class Watched(LabelledImages):
-        def __getitems__(self, indices):
+    class Watched(Subset):
+        def read(self, indices):
             seen.append(len(indices))
-            return super().__getitems__(indices)
+            return super().read(indices)
 
-    test = Watched(digits[2].images, "test", digits[2].indices)
+    test = Watched(digits[2], torch.arange(len(digits[2])))
     _, run = train(CONFIG, (*digits[:2], test), tmp_path / "run")
     assert not seen
     results = report(run, CONFIG, test, torch.device("cpu"))
@@ -229,7 +229,7 @@ def test_silent_outputs_are_counted_of_networks_that_end_in_spikes(digits):
     with torch.no_grad():
         model.layers[0].norm.weight.fill_(4)
         model.layers[-1].transform.weight.mul_(4)
-    x, _ = digits[1].__getitems__(range(len(digits[1])))
+    x, _ = digits[1].read(range(len(digits[1])))
     seen = evaluate(model, digits[1])
     assert seen.silent == sum(not predict(model, to_input(image[None])).any() for image in x)
     assert 0 < seen.silent < seen.n
@@ -255,7 +255,7 @@ def test_evaluation_does_not_depend_on_the_batch_size_and_is_that_of_predictions
     train = model.training
     seen = evaluate(model, digits[1], batch_size=7)
     assert torch.equal(seen.confusion, evaluate(model, digits[1], batch_size=64).confusion)
-    x, labels = digits[1].__getitems__(range(len(digits[1])))
+    x, labels = digits[1].read(range(len(digits[1])))
     predicted = predict(model, to_input(x)).argmax(1)
     for true, guess in ((3, 3), (0, 1)):
         assert seen.confusion[true, guess] == ((labels == true) & (predicted == guess)).sum()
@@ -273,7 +273,7 @@ def test_inputs_that_are_not_finite_are_refused():
 def toy(n, size, classes, labels=None):
     images = torch.zeros(n, 1, size, size, dtype=torch.uint8)
     labels = torch.arange(n) % classes if labels is None else labels
-    return LabelledImages(MemoryImages("toy", "train", images, labels, classes), "train", torch.arange(n))
+    return MemoryImages("toy", "train", images, labels, classes)
 
 
 def test_splits_are_apart_and_whole():
@@ -281,7 +281,7 @@ def test_splits_are_apart_and_whole():
     assert [len(part) for part in parts] == [1354, 146, 297]
     assert not set(parts[0].indices.tolist()) & set(parts[1].indices.tolist())
     image, label = parts[1][5]
-    images, labels = parts[1].__getitems__([5])
+    images, labels = parts[1].read([5])
     assert torch.equal(images[0], image) and labels.tolist() == [label]
 
 

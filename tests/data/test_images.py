@@ -299,7 +299,7 @@ def test_celeba_is_cropped_and_resized_as_published(tmp_path):
     published = transforms.Compose([transforms.CenterCrop(148), transforms.Resize(64), transforms.PILToTensor()])
     for split, names in {"train": ["1.jpg", "2.jpg"], "valid": ["3.jpg"], "test": ["4.jpg"]}.items():
         data = load_images("celeba", split, size=64, root=tmp_path)
-        images, labels = data.__getitems__(range(len(data)))
+        images, labels = data.read(range(len(data)))
         files = [tmp_path / "celeba" / "img_align_celeba" / name for name in names]
         assert torch.equal(images, torch.stack([published(Image.open(file)) for file in files]))
         assert labels.tolist() == [-1] * len(names) and data.classes is None
@@ -353,7 +353,7 @@ def test_palettes_alpha_and_cmyk_become_rgb(tmp_path):
     rgba.convert("P").save(tmp_path / "b.png", transparency=bytes(range(256)))
     rgba.convert("P").save(tmp_path / "c.gif", transparency=3)
     rgba.convert("CMYK").save(tmp_path / "d.tif")
-    images, _ = load_images(tmp_path, "all", size=8).__getitems__([0, 1, 2, 3])
+    images, _ = load_images(tmp_path, "all", size=8).read([0, 1, 2, 3])
     expected = [rgba.convert("RGB"), *[rgba.convert("P").convert("RGB")] * 2, rgba.convert("CMYK").convert("RGB")]
     assert np.array_equal(images.permute(0, 2, 3, 1), np.stack(expected))
 

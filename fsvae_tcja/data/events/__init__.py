@@ -3,6 +3,6 @@
 from .dataset import EventFrames
 from .frames import to_frames
 from .load import load_events
-from .sources import EVENT_SETS
+from .sources import EVENT_SETS, EventSet
 
-__all__ = ["EVENT_SETS", "EventFrames", "load_events", "to_frames"]
+__all__ = ["EVENT_SETS", "EventFrames", "EventSet", "load_events", "to_frames"]

@@ -1,10 +1,11 @@
-"""Reading recordings in the formats in which the data sets are published."""
+"""Reading recordings in the formats in which the data sets are published, and writing that of an ATIS."""
 
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
+from ...utils.atomic import replacing
 from .recording import EVENT, make_events
 
 AEDAT3_PACKET = np.dtype(
@@ -163,3 +164,29 @@ def _checked(path: Path, events: np.ndarray) -> np.ndarray:
             f"{events['t'].max()} microseconds); fetch it again"
         )
     return events
+
+
+def write_atis(path: str | Path, events: np.ndarray) -> None:
+    """Write the 5-byte format of an ATIS, as `read_atis` reads it. Rows below 240, times up to 2^23 microseconds.
+
+    Raises:
+        ValueError: values that the format cannot hold.
+    """
+    check_range(path, events, x=256, y=240, t=2**23)  # row 240 marks an overflow of the time
+    words = np.empty((len(events), ATIS_BYTES), np.uint8)
+    x, y, t, p = (events[name].astype(np.int64) for name in "xytp")
+    for i, column in enumerate((x, y, p << 7 | t >> 16, t >> 8 & 0xFF, t & 0xFF)):
+        words[:, i] = column
+    with replacing(path) as temporary:
+        temporary.write_bytes(words.tobytes())
+
+
+def check_range(path: str | Path, events: np.ndarray, **ends: int) -> None:
+    """Raise a ValueError unless every column of the events is in 0..end - 1; p in 0..1."""
+    for name, end in {**ends, "p": 2}.items():
+        values = events[name]
+        if len(values) and not (values.min() >= 0 and values.max() < end):
+            raise ValueError(
+                f"cannot write {path}: {name} must be in 0..{end - 1} in this format, "
+                f"found {values.min()} to {values.max()}"
+            )

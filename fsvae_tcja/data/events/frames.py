@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import numpy as np
 
 SliceBy = Literal["count", "time"]
-MOST = np.iinfo(np.int16).max
+MOST_EVENTS = np.iinfo(np.int16).max  # of a pixel in a frame
 
 
 def to_frames(events: np.ndarray, T: int, size: tuple[int, int], by: SliceBy = "count") -> np.ndarray:
@@ -37,8 +37,8 @@ def to_frames(events: np.ndarray, T: int, size: tuple[int, int], by: SliceBy = "
     x, y, p = (events[name].astype(np.int64) for name in "xyp")
     pixels = ((slices * 2 + p) * size[0] + y) * size[1] + x
     counts = np.bincount(pixels, minlength=T * 2 * size[0] * size[1])
-    if counts.max() > MOST:
-        raise ValueError(f"a pixel has {counts.max()} events in a frame, more than {MOST}; use a larger T")
+    if counts.max() > MOST_EVENTS:
+        raise ValueError(f"a pixel has {counts.max()} events in a frame, more than {MOST_EVENTS}; use a larger T")
     return counts.reshape(T, 2, *size).astype(np.int16)
 
 

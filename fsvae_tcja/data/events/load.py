@@ -1,18 +1,17 @@
-"""The door to the event sets."""
+"""Event sets by name."""
 
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..load import data_root
-from ..splits import validation_groups, validation_split
+from ..root import data_root
+from ..splits import SPLIT_SEED, validation_groups, validation_split
 from .cache import FrameCache
 from .dataset import EventFrames
 from .frames import SliceBy
 from .recording import Recording
 from .sources import EVENT_SETS
-from .synthetic import SYNTHETIC_SET, write_synthetic_set
 
 SPLITS = ("train", "valid", "test")
 
@@ -25,29 +24,30 @@ def load_events(
     by: SliceBy = "count",
     root: str | Path | None = None,
     valid: float = 0.1,
-    seed: int = 0,
+    seed: int = SPLIT_SEED,
     cache: str | Path | None = None,
 ) -> EventFrames:
     """A split of an event set, its recordings cut into T frames. Nothing is augmented.
 
-    | name             | files below `root`                                                     | test split          |
-    |------------------|------------------------------------------------------------------------|---------------------|
-    | dvs128           | DvsGesture/: user*.aedat, user*_labels.csv, trials_to_{train,test}.txt | the published lists |
-    | cifar10dvs       | CIFAR10DVS/CLASS/*.aedat                                               | 9:1, `nine_to_one`  |
-    | ncaltech101      | NCALTECH101/Caltech101/CLASS/*.bin, BACKGROUND_Google among 101        | 9:1, `nine_to_one`  |
-    | nmnist           | NMNIST/Train/DIGIT/*.bin, NMNIST/Test/DIGIT/*.bin                      | Test/               |
-    | synthetic-events | none: drawn on its first use, see `synthetic`                          | drawn               |
+    | name               | files below `root`                                            | test split          |
+    |--------------------|---------------------------------------------------------------|---------------------|
+    | `dvs128`           | `DvsGesture/`: user*.aedat, user*_labels.csv, trials_to_*.txt | the published lists |
+    | `cifar10dvs`       | `CIFAR10DVS/`: CLASS/*.aedat                                  | 9:1                 |
+    | `ncaltech101`      | `NCALTECH101/Caltech101/`: CLASS/*.bin, 101 classes           | 9:1                 |
+    | `nmnist`           | `NMNIST/`: Train/DIGIT/*.bin, Test/DIGIT/*.bin                | Test/               |
+    | `synthetic-events` | none: drawn on its first use into `synthetic-events-1/`       | drawn               |
 
-    The first call reads every recording of the split and keeps its frames; later ones find them.
+    and whatever was added to `EVENT_SETS`. 9:1 is per class, by the SHA-256 of the recordings' names. The first call
+    reads every recording of the split and keeps its frames; later ones find them.
 
     Args:
-        name: of the table, which is that of `EVENT_SETS`.
+        name: of the table.
         split: "train", "valid" or "test".
         T: frames of a recording.
-        by: slices of equal event "count" or equal "time", see `to_frames`.
-        root: folder of the data sets, see `data_root`.
-        valid: part of each class of the training split that becomes the split "valid", see `validation_split`; of
-            dvs128 part of its subjects, see `validation_groups`.
+        by: slices of equal event "count" or equal "time".
+        root: folder of the data sets; None: $FSVAE_TCJA_DATA, else ./data.
+        valid: part of each class of the training split that becomes the split "valid", in [0, 1); of dvs128 part of its
+            subjects.
         seed: of that choice.
         cache: folder of the frames; by default .cache/events below the root.
 
@@ -60,19 +60,19 @@ def load_events(
         raise ValueError(f"unknown event set {name!r}: choose one of {list(EVENT_SETS)}")
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}: choose one of {list(SPLITS)}")
-    root = data_root(root)
-    if name == SYNTHETIC_SET:
-        write_synthetic_set(root)
-    events = EVENT_SETS[name]
+    root, events = data_root(root), EVENT_SETS[name]
+    if events.draw and not (folder := root / events.folders[0]).is_dir():
+        events.draw(folder)
     parts = events.find(name, root)
     recordings = parts.test
     if split != "test":
         train, held = _hold_out(parts.train, valid, seed)
         recordings = [parts.train[i] for i in (held if split == "valid" else train)]
-    folder = Path(cache) if cache else root / ".cache" / "events"
-    frames = FrameCache(folder / f"{name}-T{T}-{by}", events.read, T, by, events.size)
+    frames = FrameCache(
+        (Path(cache) if cache else root / ".cache" / "events") / f"{name}-T{T}-{by}", events.read, T, by, events.size
+    )
     frames.fill(recordings, f"{name}, {split}: reading")
-    return EventFrames(name, split, recordings, parts.class_names, frames)
+    return EventFrames(name, split, recordings, parts.class_names, frames, events.directed)
 
 
 def _hold_out(recordings: list[Recording], fraction: float, seed: int) -> tuple[Tensor, Tensor]:

@@ -11,8 +11,8 @@ from . import gestures
 from .formats import read_aedat2, read_aedat3, read_atis
 from .recording import Recording
 from .splits import nine_to_one
+from .synthetic import DIRECTIONS, SIZE, SYNTHETIC_SET, draw_synthetic_set
 
-DIRECTIONS = ("right", "left", "up", "down")
 SYNTHETIC_FOLDER = "synthetic-events-1"  # the number changes with what is drawn
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -38,6 +38,7 @@ class EventSet:
         read: events of a file.
         parts: the recordings in a folder; raises ValueError or FileNotFoundError.
         directed: whether a mirrored or turned recording is one of another class.
+        draw: makes the first of the folders where it is missing; None: the files are published.
     """
 
     folders: tuple[str, ...]
@@ -47,6 +48,17 @@ class EventSet:
     read: Callable[[Path], np.ndarray]
     parts: Callable[[Path], Parts]
     directed: bool = False
+    draw: Callable[[Path], None] | None = None
+
+    def status(self, name: str, root: Path) -> str:
+        """A line on whether the set is there, by its folders, lists and tables of labels; no recording is read."""
+        try:
+            self.find(name, root)
+            return "found"
+        except FileNotFoundError as error:
+            return "drawn on its first use" if self.draw else str(error).splitlines()[0].removeprefix(f"{name}: ")
+        except ValueError as error:
+            return f"damaged: {error}"
 
     def find(self, name: str, root: Path) -> Parts:
         """The recordings of the set called `name` below `root`.
@@ -160,13 +172,14 @@ EVENT_SETS: dict[str, EventSet] = {
         read_atis,
         partial(_split_folders, DIGITS),
     ),
-    "synthetic-events": EventSet(
+    SYNTHETIC_SET: EventSet(
         (SYNTHETIC_FOLDER,),
         "nowhere: it is drawn",
-        (34, 34),
+        SIZE,
         len(DIRECTIONS),
         read_atis,
         partial(_split_folders, DIRECTIONS),
         directed=True,
+        draw=draw_synthetic_set,
     ),
 }

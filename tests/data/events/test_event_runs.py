@@ -16,7 +16,7 @@ from classifiers import checkpoint
 from classifiers.train import ClassifierTask
 from fsvae_tcja.cli import main
 from fsvae_tcja.data.events import EVENT_SETS, EventFrames
-from fsvae_tcja.data.events.synthetic import write_synthetic
+from tests.data.events.writers import write_synthetic
 
 TRAIN = {"dvs128": 2, "cifar10dvs": 2, "ncaltech101": 1, "nmnist": 2, "synthetic-events": 4}  # recordings of a class
 ONE = {  # a recording of the test split

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from fsvae_tcja.data.events import EVENT_SETS, EventFrames, load_events, to_frames
-from fsvae_tcja.data.events.synthetic import write_synthetic
-from fsvae_tcja.data.events.writers import write_atis
+from fsvae_tcja.data.events.formats import write_atis
 from fsvae_tcja.data.load import batches
+from tests.data.events.writers import write_synthetic
 
 
 @pytest.fixture
@@ -125,9 +125,9 @@ def test_sizes_and_classes_are_known_without_files(tmp_path):
 def test_recordings_are_read_once(nmnist, reads):
     first = load(nmnist, valid=0)
     assert len(reads) == 30 == len(entries(nmnist))
-    frames, _ = first.__getitems__(range(30))
+    frames, _ = first.read(range(30))
     assert len(reads) == 30
-    again, _ = load(nmnist, valid=0).__getitems__(range(30))
+    again, _ = load(nmnist, valid=0).read(range(30))
     assert len(reads) == 30 and torch.equal(frames, again)
 
 

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from fsvae_tcja.data.events.formats import AEDAT3_PACKET, read_aedat2, read_aedat3, read_atis
+from fsvae_tcja.data.events.formats import AEDAT3_PACKET, read_aedat2, read_aedat3, read_atis, write_atis
 from fsvae_tcja.data.events.recording import EVENT, make_events
-from fsvae_tcja.data.events.writers import AEDAT2_HEADER, AEDAT3_HEADER, write_aedat2, write_aedat3, write_atis
+from tests.data.events.writers import AEDAT2_HEADER, AEDAT3_HEADER, write_aedat2, write_aedat3
 
 FORMATS = {
     "aedat3": (write_aedat3, read_aedat3),

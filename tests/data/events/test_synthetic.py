@@ -8,7 +8,7 @@ import pytest
 from fsvae_tcja.data.events import EVENT_SETS, load_events, to_frames
 from fsvae_tcja.data.events.moving import DURATION, HEADINGS, SHAPES, moving_shape, record
 from fsvae_tcja.data.events.sources import DIRECTIONS
-from fsvae_tcja.data.events.synthetic import write_synthetic
+from tests.data.events.writers import write_synthetic
 
 SIZE = (34, 30)
 OPPOSITE = {
@@ -144,7 +144,7 @@ def test_a_written_set_goes_through_its_own_loader(tmp_path, name, train, test, 
     for split, n in (("train", train), ("test", test)):
         data = load_events(name, split, T=T, root=tmp_path, valid=0)
         assert data.labels.bincount(minlength=data.classes).tolist() == [n] * data.classes
-        frames, labels = data.__getitems__(range(len(data)))
+        frames, labels = data.read(range(len(data)))
         assert frames.shape == (len(data), T, 2, *EVENT_SETS[name].size)
         counts = frames.sum((2, 3, 4))
         assert (counts[:, :-1] == counts[:, :1]).all() and counts.min() > 10

@@ -1,0 +1,142 @@
+"""What every data set is: samples with integer labels, read one by one or a batch at a time; and parts of one."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .splits import SPLIT_SEED, validation_split
+
+
+class LabelledDataset(Dataset[tuple[Tensor, int]]):
+    """Samples with integer labels: images uint8 [C, H, W], or frames of event counts int16 [T, 2, H, W].
+
+    `dataset[i] -> (x, int)`, which `torch.utils.data.DataLoader` collates by itself.
+    `dataset.read(indices) -> (x [B, ...], int64 [B])` reads a batch at once. A subclass defines `load`.
+
+    Attributes:
+        name: of the data set or the folder.
+        split: "train", "valid", "test", ...
+        shape: (C, H, W) of an image or a frame.
+        channels: C.
+        size: W in pixels; images are square.
+        T: frames of a sample; None: the samples are images.
+        classes: number of classes, or None if there are no labels.
+        class_names: their names, by default their numbers.
+        labels: int64 [len], -1 where there is none.
+        directed: whether a mirrored or turned sample belongs to another class.
+        workers: loader processes that pay for this data set.
+        sha256: of the unzipped contents of each of its files, where its loader tells: the identity of the data.
+
+    Raises:
+        ValueError: a label outside -1..classes - 1.
+    """
+
+    T: int | None = None
+    directed = False
+    workers = 0
+    sha256: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        shape: tuple[int, int, int],
+        labels: Tensor,
+        classes: int | None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        if classes is not None and len(labels) and not -1 <= labels.min() <= labels.max() < classes:
+            raise ValueError(
+                f"{name}, {split}: labels must lie in 0..{classes - 1}, one for each of {classes} classes, found "
+                f"{labels.min()} to {labels.max()}; its files are damaged, fetch them again"
+            )
+        self.name = name
+        self.split = split
+        self.shape = shape
+        self.channels, _, self.size = shape
+        self.labels = labels
+        self.classes = classes
+        self.class_names = tuple(class_names or map(str, range(classes or 0)))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.load([index])[0], int(self.labels[index])
+
+    def read(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Samples [B, ...] with their labels int64 [B]."""
+        return self.load(indices), self.labels[indices]
+
+    def load(self, indices: Sequence[int]) -> Tensor:
+        """Samples [B, ...]."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        what = "images" if self.T is None else f"samples of {self.T} frames"
+        shape = " x ".join(map(str, self.shape))
+        return f"{type(self).__name__}({self.name}, {self.split}: {len(self)} {what} of {shape})"
+
+
+class Subset(LabelledDataset):
+    """Some samples of a data set.
+
+    Args:
+        dataset: what they are taken from.
+        indices: int64 [n], which.
+        split: what to call them; None: as `dataset` does.
+    """
+
+    def __init__(self, dataset: LabelledDataset, indices: Tensor, split: str | None = None) -> None:
+        labels = dataset.labels[indices]
+        super().__init__(
+            dataset.name, split or dataset.split, dataset.shape, labels, dataset.classes, dataset.class_names
+        )
+        self.dataset = dataset
+        self.indices = indices
+        self.T, self.directed, self.workers = dataset.T, dataset.directed, dataset.workers
+
+    def load(self, indices: Sequence[int]) -> Tensor:
+        return self.dataset.load(self.indices[torch.as_tensor(indices)].tolist())
+
+
+def split_off(dataset: LabelledDataset, fraction: float, seed: int = SPLIT_SEED) -> tuple[Subset, Subset]:
+    """Hold a part of every class of a training split out, by which settings may be chosen.
+
+    Args:
+        dataset: the training split.
+        fraction: part of each class to hold out, in [0, 1).
+        seed: 0..2^32 - 1, of the choice, see `validation_split`.
+
+    Returns:
+        (train, valid).
+
+    Raises:
+        ValueError: a fraction or seed outside its range.
+    """
+    train, valid = validation_split(dataset.labels, fraction, seed)
+    return Subset(dataset, train, "train"), Subset(dataset, valid, "valid")
+
+
+def limited(dataset: LabelledDataset, n: int | None) -> LabelledDataset:
+    """n samples of a data set, in its order: those that come first in `numpy.random.RandomState(0).permutation`.
+
+    The same for every run, whose split says so ("train, 1000 of 60000"); the samples of a smaller n are among those of
+    a larger one.
+
+    Args:
+        dataset: what to take them from.
+        n: how many, at least 1; None, or at least as many as there are: all.
+
+    Raises:
+        ValueError: n < 1.
+    """
+    if n is not None and n < 1:
+        raise ValueError(f"a data set is limited to at least 1 sample, found {n}")
+    if n is None or n >= len(dataset):
+        return dataset
+    chosen = np.sort(np.random.RandomState(SPLIT_SEED).permutation(len(dataset))[:n])
+    return Subset(dataset, torch.from_numpy(chosen), f"{dataset.split}, {n} of {len(dataset)}")

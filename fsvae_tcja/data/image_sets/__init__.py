@@ -1,0 +1,58 @@
+"""The image sets that are known by name. One of your own: IMAGE_SETS["mine"] = ImageSet(...)."""
+
+import hashlib
+from pathlib import Path
+
+from ..idx import unzipped
+from .celeba import CELEBA
+from .cifar import CIFAR10, CIFAR100
+from .digits import DIGITS
+from .mnist import FASHION_MNIST, MNIST
+from .mnist_5k import MNIST_5K
+from .record import ImageSet
+
+__all__ = ["IMAGE_SETS", "ImageSet", "missing_files", "status", "wrong_contents"]
+
+IMAGE_SETS: dict[str, ImageSet] = {
+    "digits": DIGITS,
+    "mnist-5k": MNIST_5K,
+    "mnist": MNIST,
+    "fashion-mnist": FASHION_MNIST,
+    "cifar10": CIFAR10,
+    "cifar100": CIFAR100,
+    "celeba": CELEBA,
+}
+
+
+def missing_files(name: str, root: Path) -> list[Path]:
+    """The files of an image set that are neither below `root` nor elsewhere."""
+    return IMAGE_SETS[name].missing(IMAGE_SETS[name].files, root)
+
+
+def wrong_contents(name: str, file: str, path: Path, sha256: str) -> str | None:
+    """What is wrong with a file of an image set, by the SHA-256 of its unzipped contents; None: nothing is known."""
+    expected = IMAGE_SETS[name].sha256.get(file)
+    if expected in (None, sha256):
+        return None
+    known = ((other, place) for other in IMAGE_SETS for place, one in IMAGE_SETS[other].sha256.items() if one == sha256)
+    other, place = next(known, (None, None))
+    if other:
+        return f"{path} is not that file of {name} but of {other}: it belongs at {place} below the data root"
+    return f"{path} is not that file of {name} as published: SHA-256 {sha256[:16]}..., expected {expected[:16]}..."
+
+
+def status(name: str, root: Path) -> str:
+    """A line: "found", how many files of an image set are missing, or what is wrong with one."""
+    source = IMAGE_SETS[name]
+    if absent := missing_files(name, root):
+        return f"{len(absent)} of {len(source.files)} files missing{source.remedy and '. ' + source.remedy}"
+    for file in source.sha256:
+        path = source.find(file, root)
+        assert path
+        try:
+            wrong = wrong_contents(name, file, path, hashlib.sha256(unzipped(path)).hexdigest())
+        except ValueError as error:
+            wrong = str(error)
+        if wrong:
+            return f"found, but {wrong}"
+    return "found"

@@ -1,0 +1,51 @@
+"""CIFAR10 and CIFAR100, read by torchvision after its md5 check."""
+
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from ..image_dataset import MemoryImages
+from ..resize import resized
+from .download import torchvision_dataset, torchvision_download
+from .record import ImageSet
+
+
+def load(name: str, dataset: str, split: str, size: int | None, files: list[Path]) -> MemoryImages:
+    """32x32 colour images and their labels."""
+    folder = files[0].parent
+    try:
+        data = torchvision_dataset(dataset)(folder.parent, train=split == "train")
+    except RuntimeError as error:
+        raise ValueError(
+            f"a file in {folder.absolute()} fails its md5 check; delete the folder and fetch it again"
+        ) from error
+    labels = torch.tensor(data.targets)
+    return MemoryImages(name, split, resized(data.data, size), labels, len(data.classes), data.classes)
+
+
+def _record(name: str, dataset: str, about: str, *files: str) -> ImageSet:
+    return ImageSet(
+        partial(load, name, dataset),
+        dict.fromkeys(("train", "test"), files),
+        about,
+        download=torchvision_download(dataset),
+    )
+
+
+CIFAR10 = _record(
+    "cifar10",
+    "CIFAR10",
+    "60,000 colour photographs of 32x32, 10 classes",
+    *(f"cifar-10-batches-py/data_batch_{i}" for i in range(1, 6)),
+    "cifar-10-batches-py/test_batch",
+    "cifar-10-batches-py/batches.meta",
+)
+CIFAR100 = _record(
+    "cifar100",
+    "CIFAR100",
+    "60,000 colour photographs of 32x32, 100 classes",
+    "cifar-100-python/train",
+    "cifar-100-python/test",
+    "cifar-100-python/meta",
+)

@@ -1,0 +1,50 @@
+"""Names of data sets, folders of images, and their splits."""
+
+from pathlib import Path
+
+from ..utils.spelling import did_you_mean
+from .events.sources import EVENT_SETS
+from .image_sets import IMAGE_SETS
+
+
+def parse_name(text: str) -> tuple[str, str | None]:
+    """A data set or a folder with its split: "mnist:test" -> ("mnist", "test"), "photos" -> ("photos", None).
+
+    There is no split where the text has no colon, is a path as it stands, or has neither a data set nor a folder before
+    the last colon.
+    """
+    name, _, split = text.rpartition(":")
+    known = name in IMAGE_SETS or name in EVENT_SETS or (name and Path(name).expanduser().is_dir())
+    if known and not Path(text).expanduser().exists():
+        return name, split or None
+    return text, None
+
+
+def find_folder(name: str | Path, *, events: bool = False) -> Path:
+    """The folder that is meant by a name which is no data set's.
+
+    Args:
+        name: a path; a plain word must be that of a folder which is there.
+        events: whether event sets could have been meant.
+
+    Raises:
+        ValueError: neither a data set nor a folder.
+    """
+    folder = Path(name).expanduser()
+    if isinstance(name, str) and str(folder) == name == folder.name and not folder.exists():
+        also = [*EVENT_SETS] if events else []
+        choices = f"{list(IMAGE_SETS)}{f', of the event sets {also},' if events else ''}"
+        raise ValueError(
+            f"unknown data set {name!r}{did_you_mean(name, [*IMAGE_SETS, *also])}: choose one of {choices} or a folder "
+            "of images"
+        )
+    return folder
+
+
+def located(name: str) -> str:
+    """The name of a data set as it is; of a folder its absolute path, so that it is found from elsewhere too.
+
+    Raises:
+        ValueError: neither.
+    """
+    return name if name in IMAGE_SETS or name in EVENT_SETS else str(find_folder(name, events=True).absolute())
