@@ -15,6 +15,7 @@ from PIL import Image
 from torchvision import transforms
 
 from fsvae_tcja.data.image_dataset import MemoryImages
+from fsvae_tcja.data.image_sets import IMAGE_SETS
 from fsvae_tcja.data.load import batches, data_root, load_images
 from fsvae_tcja.data.pixels import random_flip, to_float, to_uint8
 
@@ -103,12 +104,14 @@ def test_data_root(monkeypatch, tmp_path):
 
 
 def test_unknown_names_splits_and_sizes():
-    names = "'digits', 'mnist', 'fashion-mnist', 'cifar10', 'cifar100', 'celeba'"
+    names = ", ".join(map(repr, IMAGE_SETS))
     with pytest.raises(
         ValueError, match=rf"unknown data set 'mnits' \(did you mean 'mnist'\?\): choose one of \[{names}\] or a folder"
     ):
         load_images("mnits")
     with pytest.raises(ValueError, match="unknown split 'valid': mnist has the splits train, test"):
+        load_images("mnist", "valid")
+    with pytest.raises(ValueError, match='"valid" is a part of train: say which with validation=0.1'):
         load_images("mnist", "valid")
     with pytest.raises(ValueError, match="size must be at least 1 pixel, found 0"):
         load_images("digits", size=0)
@@ -488,6 +491,7 @@ import sys
 import torch
 from fsvae_tcja.data.load import batches
 from fsvae_tcja.data.image_dataset import MemoryImages
+from fsvae_tcja.data.image_sets import IMAGE_SETS
 images = MemoryImages("toy", "train", torch.zeros(1000, 1, 2, 2, dtype=torch.uint8), torch.zeros(1000).long(), 1)
 found = batches(images, 1, num_workers=2)
 next(found)

@@ -59,10 +59,10 @@ def test_frames_are_those_of_the_recordings(nmnist):
 
 def test_attributes(nmnist):
     data = load(nmnist, "test")
-    assert (data.name, data.split, data.channels, data.size, data.steps) == ("nmnist", "test", 2, (34, 34), 4)
+    assert (data.name, data.split, data.shape, data.channels, data.T) == ("nmnist", "test", (2, 34, 34), 2, 4)
     assert data.classes == 10 and data.class_names == tuple("0123456789")
     assert data.labels.dtype == torch.int64 and data.labels.tolist() == list(range(10))
-    assert repr(data) == "EventFrames(nmnist, test: 10 recordings, 4 frames of 2 x 34 x 34)"
+    assert repr(data) == "EventFrames(nmnist, test: 10 samples of 4 frames of 2 x 34 x 34)"
 
 
 @pytest.mark.parametrize("workers", [0, 2])

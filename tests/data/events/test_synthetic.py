@@ -1,13 +1,15 @@
 """Synthetic recordings: no frame tells the direction, time does; the files of every set."""
 
 import re
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from fsvae_tcja.data.events import EVENT_SETS, load_events, to_frames
 from fsvae_tcja.data.events.moving import DURATION, HEADINGS, SHAPES, moving_shape, record
-from fsvae_tcja.data.events.sources import DIRECTIONS
+from fsvae_tcja.data.events.synthetic import DIRECTIONS, draw_synthetic_set
 from tests.data.events.writers import write_synthetic
 
 SIZE = (34, 30)
@@ -176,8 +178,8 @@ def test_gestures_are_cut_out_of_their_file(tmp_path):
 
 
 def test_synthetic_events_are_written_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("fsvae_tcja.data.events.synthetic.TRAIN", 3)
-    monkeypatch.setattr("fsvae_tcja.data.events.synthetic.TEST", 2)
+    small = replace(EVENT_SETS["synthetic-events"], draw=partial(draw_synthetic_set, train=3, test=2))
+    monkeypatch.setitem(EVENT_SETS, "synthetic-events", small)
     test = load_events("synthetic-events", "test", T=2, root=tmp_path)
     assert test.class_names == DIRECTIONS and test.labels.bincount().tolist() == [2] * 4
     file = test.recordings[0].path
@@ -205,7 +207,7 @@ def test_a_set_is_whole_or_not_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr("fsvae_tcja.data.events.synthetic.write_atis", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_synthetic("nmnist", tmp_path)
+        draw_synthetic_set(tmp_path / "set")
     assert len(calls) == 5 and not list(tmp_path.iterdir())
 
 
