@@ -107,7 +107,8 @@ def load_folder(folder: Path, split: str, size: int | None) -> FileImages:
     contents = inspect_folder(folder)
     if split not in contents.files:
         if not contents.is_split:
-            raise ValueError(f"unknown split {split!r}: a folder has the splits train, test and all")
+            hint = '; "valid" is a part of train: say which with validation=0.1' if split == "valid" else ""
+            raise ValueError(f"unknown split {split!r}: a folder has the splits train, test and all{hint}")
         raise ValueError(f"no image for the split {split!r} in {contents.folder}, which holds {len(contents)} in all")
     names = contents.files[split]
     return FileImages(

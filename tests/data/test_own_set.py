@@ -18,9 +18,7 @@ def load_stripes(split, size, files):
 
 
 def test_an_own_set(tmp_path, monkeypatch):
-    record = ImageSet(
-        load_stripes, {"train": ["stripes/train.npy"], "test": ["stripes/test.npy"]}, "two kinds of stripes"
-    )
+    record = ImageSet(load_stripes, {"train": ["stripes/train.npy"], "test": ["stripes/test.npy"]})
     monkeypatch.setitem(IMAGE_SETS, "stripes", record)
     monkeypatch.setenv("FSVAE_TCJA_BACKEND", "reference")
     monkeypatch.setenv("FSVAE_TCJA_DATA", str(tmp_path))

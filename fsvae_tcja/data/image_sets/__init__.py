@@ -15,8 +15,8 @@ __all__ = ["IMAGE_SETS", "ImageSet", "missing_files", "status", "wrong_contents"
 
 IMAGE_SETS: dict[str, ImageSet] = {
     "digits": DIGITS,
-    "mnist-5k": MNIST_5K,
     "mnist": MNIST,
+    "mnist-5k": MNIST_5K,
     "fashion-mnist": FASHION_MNIST,
     "cifar10": CIFAR10,
     "cifar100": CIFAR100,
