@@ -1,6 +1,6 @@
 """Fully-spiking variational autoencoder with temporal-channel joint attention."""
 
-from .vae import FSVAE, FSVAEConfig, FSVAEOutput, TCJAConfig, load, save
+from .vae import FSVAE, LATENTS, READOUTS, Bernoulli, FSVAEConfig, FSVAEOutput, TCJAConfig, load, save
 
 __version__ = "0.1.0"
-__all__ = ["FSVAE", "FSVAEConfig", "FSVAEOutput", "TCJAConfig", "load", "save"]
+__all__ = ["FSVAE", "LATENTS", "READOUTS", "Bernoulli", "FSVAEConfig", "FSVAEOutput", "TCJAConfig", "load", "save"]

@@ -21,9 +21,8 @@ from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.pictures import save_curves, save_grid, save_pairs
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.utils.configuration import to_dict
-from fsvae_tcja.vae.losses import UNITS
 from fsvae_tcja.vae.model import FSVAE
-from fsvae_tcja.vae.presets import preset
+from fsvae_tcja.vae.presets import PRESETS
 from fsvae_tcja.vae.reconstruct import reconstruct as reconstruct_images
 from fsvae_tcja.vae.train import FSVAETask
 
@@ -55,7 +54,7 @@ def main() -> None:
     train, test = load_images("digits", "train"), load_images("digits", "test")
     run = RunFolder(sys.argv[1] if len(sys.argv) > 1 else free_folder())
 
-    config = preset("digits").config
+    config = PRESETS["digits"].config
     task = FSVAETask(config, train, test)
     outcome = fit(task, config, to_dict(config), run, keep_memory=True)
     model = task.model.eval()
@@ -74,7 +73,7 @@ def main() -> None:
     samples, reconstructions, curves = (run.path / f"{n}.png" for n in ("samples", "reconstructions", "curves"))
     mse = reconstruct(model, test, reconstructions)
     save_grid(drawn[:64], samples, columns=8, title=str(score))
-    save_curves(run.read_metrics(), curves, units=UNITS)
+    save_curves(run.read_metrics(), curves, units=model.units)
 
     print(f"""
 TCJA-FSVAE on digits, T = {config.model.T}, {outcome.step} steps in {outcome.seconds:.0f} s, seed {SEED}

@@ -99,8 +99,8 @@ sys.modules["triton"] = sys.modules["numba"] = None  # importing them raises Imp
 def refuse(*args): raise AssertionError("network")
 socket.socket.connect = socket.getaddrinfo = refuse
 import torch
-from fsvae_tcja import FSVAE, FSVAEConfig
-model = FSVAE(FSVAEConfig(T=4, latent=8, k=3, channels=(2, 3, 4, 5)))
+from fsvae_tcja import FSVAE, Bernoulli, FSVAEConfig
+model = FSVAE(FSVAEConfig(T=4, L=8, latent=Bernoulli(k=3), channels=(2, 3, 4, 5)))
 model(torch.zeros(2, 1, 32, 32)).recon.sum().backward()
 print(tuple(model.sample(2).shape))
 """

@@ -20,7 +20,7 @@ from eval.domain import Classifier
 from eval.fad import Autoencoder
 from eval.provenance import tensors_sha256
 from eval.result import load_scores
-from fsvae_tcja import FSVAEConfig, cli, load, save
+from fsvae_tcja import Bernoulli, FSVAEConfig, cli, load, save
 from fsvae_tcja.cli import COMMANDS, main
 from fsvae_tcja.data.load import load_images
 from fsvae_tcja.runtime import checkpoint
@@ -31,7 +31,7 @@ from fsvae_tcja.vae.presets import PRESETS
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
 
 PROGRAM = [sys.executable, "-c", "import sys; from fsvae_tcja.cli import main; sys.exit(main())"]
-TINY = shlex.split("--model.T 4 --model.latent 8 --model.k 3 --model.channels 2 3 4 5 --device cpu")
+TINY = shlex.split("--model.T 4 --model.L 8 --model.latent.k 3 --model.channels 2 3 4 5 --device cpu")
 SHORT = shlex.split("--epochs 2 --batch-size 50 --log-every 1")  # 2 epochs of 30 steps
 
 
@@ -150,7 +150,9 @@ def test_run_folder(run):
         "pictures",
     }
     config = from_dict(TrainConfig, json.loads((run / "config.json").read_text()))
-    model = FSVAEConfig(T=4, latent=8, k=3, channels=(2, 3, 4, 5), tcja=PRESETS["digits"].config.model.tcja)
+    model = FSVAEConfig(
+        T=4, L=8, latent=Bernoulli(k=3), channels=(2, 3, 4, 5), tcja=PRESETS["digits"].config.model.tcja
+    )
     assert config == replace(PRESETS["digits"].config, epochs=2, batch_size=50, log_every=1, model=model)
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     trained = [(step, (step + 29) // 30, False) for step in range(1, 61)]
@@ -213,7 +215,9 @@ def test_resuming_what_is_no_run(fails):
 
 
 def test_resuming_a_model_is_refused(fails, tmp_path):
-    save(FSVAE(FSVAEConfig(T=4, latent=8, k=3, channels=(2, 3, 4, 5))), tmp_path / "checkpoint.safetensors")
+    save(
+        FSVAE(FSVAEConfig(T=4, L=8, latent=Bernoulli(k=3), channels=(2, 3, 4, 5))), tmp_path / "checkpoint.safetensors"
+    )
     assert "checkpoint.safetensors holds a model and no training run" in fails("train", "--resume", ".")
 
 
@@ -228,7 +232,9 @@ def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, 
         assert from_dict(TrainConfig, printed["configuration"]) == preset.config
         assert printed["parameters"] == parameters(preset.config.model)
         assert printed["run"]["out"] == f"runs/{name}"
-    changes = "--lr 0.25 --betas 0.5 0.75 --no-scheduled-sampling --model.readout mean --model.tcja.decoder 0 1"
+    changes = (
+        "--lr 0.25 --betas 0.5 0.75 --model.latent.no-scheduled-sampling --model.readout mean --model.tcja.decoder 0 1"
+    )
     assert main(["train", "mnist", *changes.split(), "--out", "there", "--dry-run"]) == 0
     printed = json.loads(capsys.readouterr().out)
     base = PRESETS["mnist"].config
@@ -236,8 +242,12 @@ def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, 
         base,
         lr=0.25,
         betas=(0.5, 0.75),
-        scheduled_sampling=False,
-        model=replace(base.model, readout="mean", tcja=replace(base.model.tcja, decoder=(0, 1))),
+        model=replace(
+            base.model,
+            latent=Bernoulli(scheduled_sampling=False),
+            readout="mean",
+            tcja=replace(base.model.tcja, decoder=(0, 1)),
+        ),
     )
     assert from_dict(TrainConfig, printed["configuration"]) == expected
     assert printed["parameters"] == parameters(expected.model) != parameters(base.model)
@@ -247,10 +257,10 @@ def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, 
 
 def test_a_dry_run_builds_the_network(fails, monkeypatch, tmp_path):
     def refuse(config):
-        raise ValueError(f"no model of {config.latent} latents")
+        raise ValueError(f"no model of {config.L} latents")
 
     monkeypatch.setattr(cli, "TRAIN", replace(cli.TRAIN, network=refuse))
-    assert "no model of 7 latents" in fails("train", "digits", "--model.latent", "7", "--dry-run")
+    assert "no model of 7 latents" in fails("train", "digits", "--model.L", "7", "--dry-run")
     assert not list(tmp_path.iterdir())
 
 
@@ -438,7 +448,7 @@ def test_wrong_settings_of_reconstruct(run, fails, args, message, tmp_path):
 
 
 def test_reconstruct_of_a_bare_model_needs_data(fails, tmp_path):
-    save(FSVAE(FSVAEConfig(T=4, latent=8, k=3, channels=(2, 3, 4, 5))), tmp_path / "m.safetensors")
+    save(FSVAE(FSVAEConfig(T=4, L=8, latent=Bernoulli(k=3), channels=(2, 3, 4, 5))), tmp_path / "m.safetensors")
     message = fails("reconstruct", "m.safetensors")
     assert "m.safetensors does not say what it was trained on; name a data set with --data" in message
 

@@ -4,12 +4,14 @@ from .layers import SpikingLayer
 from .lif import FSVAE_LIF, LIF, TCJA_LIF, TCJA_TET_LIF, TCJA_TRIANGLE_LIF, LIFParams, lif, lif_step
 from .linear import Linear
 from .norm import TDBatchNorm
+from .params import NEURONS, Neuron
 from .surrogate import SURROGATES, Surrogate
 from .tcja import TCJA, tcja, tcja_gate
 
 __all__ = [
     "FSVAE_LIF",
     "LIF",
+    "NEURONS",
     "SURROGATES",
     "TCJA",
     "TCJA_LIF",
@@ -17,6 +19,7 @@ __all__ = [
     "TCJA_TRIANGLE_LIF",
     "LIFParams",
     "Linear",
+    "Neuron",
     "SpikingLayer",
     "Surrogate",
     "TDBatchNorm",

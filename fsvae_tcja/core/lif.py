@@ -1,6 +1,6 @@
 """Leaky integrate-and-fire neuron with explicit state. Equations: core/README.md, section 1."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from . import backend as backends
 from .kernels.lif import reference, register
 from .kernels.neuron import constants
+from .params import NEURONS, Neuron
 from .surrogate import Surrogate
 
 
 @dataclass(frozen=True)
-class LIFParams:
+class LIFParams(Neuron):
     """The constants of one LIF family.
 
         u_t = decay v_{t-1} + gain x_t
@@ -44,6 +45,10 @@ class LIFParams:
             raise ValueError(f"v_th must be > 0, found {self.v_th}")
         object.__setattr__(self, "constants", tuple(constants(self)))  # what the kernels take
 
+    def build(self, channels: int, backend: str = "auto") -> "LIF":
+        """The neurons of a layer of so many channels, all alike."""
+        return LIF(self, backend)
+
 
 FSVAE_LIF = LIFParams(0.25, 1.0, 0.2, True, True, False, Surrogate("rectangle", 1.0, centre=0.0))
 """FSVAE 2022. The surrogate's window is centred on 0, not on the threshold."""
@@ -56,6 +61,14 @@ TCJA_TRIANGLE_LIF = LIFParams(0.5, 0.5, 1.0, False, True, True, Surrogate("trian
 
 TCJA_TET_LIF = LIFParams(0.5, 1.0, 1.0, True, True, False, Surrogate("triangle", 1.0))
 """TCJA networks trained with TET."""
+
+NEURONS |= {
+    "fsvae2022": FSVAE_LIF,
+    "atan": TCJA_LIF,
+    "triangle": TCJA_TRIANGLE_LIF,
+    "tet": TCJA_TET_LIF,
+    "frame": replace(TCJA_LIF, decay=0.0, gain=1.0),
+}
 
 
 def _check_state(v: Tensor | None, like: Tensor) -> None:
@@ -119,6 +132,7 @@ class LIF(nn.Module):
     def __init__(self, params: LIFParams = FSVAE_LIF, backend: str = "auto") -> None:
         super().__init__()
         self.params = params
+        self.v_th = params.v_th
         self.backend = backend
 
     def forward(self, x: Tensor, v: Tensor | None = None) -> tuple[Tensor, Tensor]:

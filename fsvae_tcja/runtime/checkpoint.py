@@ -98,9 +98,12 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
     """Fill a model with exactly these tensors.
 
+    A model with a method `upgraded(tensors)` gets those of an earlier version under today's names.
+
     Raises:
         ValueError: a tensor is missing, unknown or of another shape; the first three are named.
     """
+    tensors = model.upgraded(tensors) if hasattr(model, "upgraded") else tensors
     expected = model.state_dict()
     wrong = [f"{n} is missing" for n in expected if n not in tensors]
     wrong += [f"{n} is unknown to the model" for n in tensors if n not in expected]

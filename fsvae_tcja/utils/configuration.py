@@ -20,8 +20,11 @@ class Part:
 
     @classmethod
     def of(cls, part: Any) -> Any:
-        """The part itself, or the one of this name."""
-        return cls.named(part) if isinstance(part, str) else part
+        """The part itself, or the one of this name; a ValueError if it is neither."""
+        part = cls.named(part) if isinstance(part, str) else part
+        if not isinstance(part, cls):
+            raise ValueError(f"expected a {cls.__name__}, or one of the names {list(cls.table)}, found {part!r}")
+        return part
 
     @classmethod
     def named(cls, name: str) -> Any:
@@ -62,6 +65,8 @@ def to_dict(config: Any) -> Any:
 def from_dict(cls: type, data: Mapping[str, Any]) -> Any:
     """The configuration of class `cls` that `to_dict` (or JSON) gave.
 
+    A class with an `upgrade(data) -> data` gets what an earlier version wrote in today's form.
+
     Raises:
         ValueError: an unknown key or type of part, or a value that the configuration refuses.
     """
@@ -70,6 +75,8 @@ def from_dict(cls: type, data: Mapping[str, Any]) -> Any:
     data = dict(data)
     if issubclass(cls, Part):
         cls = cls.class_of(data.pop("type", None))
+    if hasattr(cls, "upgrade"):
+        data = cls.upgrade(data)
     known = {field.name for field in fields(cls) if field.init}
     unknown = sorted(set(data) - known)
     if unknown:

@@ -2,6 +2,24 @@
 
 from .checkpoint import load, save
 from .config import FSVAEConfig, TCJAConfig
+from .latent import LATENTS, Bernoulli, Latent, LatentModule, Term
 from .model import FSVAE, FSVAEOutput
+from .noise import Source
+from .readout import READOUTS, Readout
 
-__all__ = ["FSVAE", "FSVAEConfig", "FSVAEOutput", "TCJAConfig", "load", "save"]
+__all__ = [
+    "FSVAE",
+    "LATENTS",
+    "READOUTS",
+    "Bernoulli",
+    "FSVAEConfig",
+    "FSVAEOutput",
+    "Latent",
+    "LatentModule",
+    "Readout",
+    "Source",
+    "TCJAConfig",
+    "Term",
+    "load",
+    "save",
+]

@@ -5,17 +5,29 @@ from pathlib import Path
 import torch
 
 from ..runtime import checkpoint
+from ..runtime.rebuild import check_rebuilds
 from ..utils.configuration import from_dict, to_dict
 from .config import FSVAEConfig
 from .model import FSVAE
+from .upgrade import upgrade_model
 
 KIND = "fsvae"
 
 
 def save(model: FSVAE, path: str | Path) -> None:
-    """Write weights and configuration to `path` (.safetensors), whole or not at all."""
+    """Write weights and configuration to `path` (.safetensors), whole or not at all.
+
+    Raises:
+        ValueError: the model holds a part that its configuration does not build, and that would be lost.
+    """
+    check_rebuildable(model)
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     checkpoint.write(path, tensors, {"kind": KIND, "config": to_dict(model.config)})
+
+
+def check_rebuildable(model: FSVAE) -> None:
+    """Raise a ValueError unless the configuration of the model builds the same one again."""
+    check_rebuilds(model, lambda: FSVAE(model.config))
 
 
 def find(path: str | Path) -> Path:
@@ -35,6 +47,6 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> FSVAE:
     tensors, metadata = checkpoint.read(path, "model.")
     if metadata.get("kind") != KIND:
         raise ValueError(f"{path} holds a {metadata.get('kind')!r}, expected {KIND!r}")
-    model = FSVAE(from_dict(FSVAEConfig, metadata["config"]))
+    model = FSVAE(from_dict(FSVAEConfig, upgrade_model(metadata["config"], metadata.get("training"))))
     checkpoint.load_into(model, tensors, path)
     return model.to(device).eval()

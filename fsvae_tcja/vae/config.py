@@ -1,18 +1,19 @@
-"""What a model is: sizes, attention, read-out. Saved inside every checkpoint."""
+"""What a model is: sizes, attention, latent, read-out, neurons. Saved inside every checkpoint."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from ..core import FSVAE_LIF, Neuron
 from ..core.layers import Placement
 from ..core.tcja import Fusion
+from ..utils.spelling import check_choice
+from .latent import LATENTS, Latent
+from .readout import READOUTS, Readout
+from .upgrade import upgrade_model
 
-Readout = Literal["membrane", "tcja", "mean"]
-Sampling = Literal["stream", "prefix"]
-
-
-def _choose(name: str, value: str, choices: Any) -> None:
-    if value not in get_args(choices):
-        raise ValueError(f"{name} must be one of {list(get_args(choices))}, found {value!r}")
+Input = Literal["image", "frames"]
+CHANNELS = {"image": (1, 3), "frames": (1, 2, 3)}
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,16 @@ class TCJAConfig:
     """K_C, extent of the convolution that slides along channels."""
     kernel_t: int = 4
     """K_T, extent of the convolution that slides along time."""
-    placement: Placement = "current"
-    """Gate the current (all that travels between layers stays binary) or the spikes."""
+    placement: Placement = "spikes"
+    """Gate the spikes, or the current (all that travels between layers stays binary)."""
     fusion: Fusion = "joint"
     """Join the two attentions by product (the paper's), by sum, or keep one of them."""
 
     def __post_init__(self) -> None:
         if min(self.kernel_c, self.kernel_t) < 1:
             raise ValueError(f"kernels must be >= 1, found kernel_c={self.kernel_c}, kernel_t={self.kernel_t}")
-        _choose("placement", self.placement, Placement)
-        _choose("fusion", self.fusion, Fusion)
+        check_choice("placement", self.placement, Placement)
+        check_choice("fusion", self.fusion, Fusion)
 
 
 @dataclass(frozen=True)
@@ -46,29 +47,40 @@ class FSVAEConfig:
     image_size: int = 32
     """Height and width of the image in pixels: 2 * 2^(number of encoder blocks)."""
     in_channels: int = 1
-    """1 for grey, 3 for RGB."""
+    """Channels of the image: 1 for grey, 3 for RGB; of event frames 2, darker and brighter."""
     T: int = 16
     """Time steps."""
-    latent: int = 128
-    """L, latent neurons."""
-    k: int = 20
-    """Spikes per latent and step, of which one is drawn."""
+    L: int = 128
+    """Latent neurons."""
+    latent: Latent = LATENTS["bernoulli"]
+    """What is drawn in the latent, and how posterior and prior are compared."""
     channels: tuple[int, ...] = (32, 64, 128, 256)
     """Channels of the encoder blocks; the decoder mirrors them."""
     tcja: TCJAConfig = field(default_factory=TCJAConfig)
     """Attention."""
-    readout: Readout = "membrane"
+    readout: Readout = READOUTS["membrane"]
     """From the output sequence to the image: leaky sum (0.8 a step), TCJA gate and sum, or mean."""
-    sampling: Sampling = "stream"
-    """How training draws the latent: step by step by running statistics, O(T), or the authors' prefixes, O(T^2)."""
+    neuron: Neuron = FSVAE_LIF
+    """The neurons of all layers."""
+    input: Input = "image"
+    """image: the same at each step. frames: one for each of T steps; the model learns their mean."""
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "in_channels", "T", "latent", "k"):
+        if isinstance(self.latent, int):
+            raise ValueError(
+                f"latent must be one of {list(LATENTS)} or a Latent, found {self.latent}; the number of latent neurons "
+                f"is L: FSVAEConfig(L={self.latent})"
+            )
+        for name, kind in (("latent", Latent), ("readout", Readout), ("neuron", Neuron)):
+            object.__setattr__(self, name, kind.of(getattr(self, name)))
+        for name in ("image_size", "in_channels", "T", "L"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number >= 1, found {value!r}")
-        if self.in_channels not in (1, 3):
-            raise ValueError(f"in_channels must be 1 (grey) or 3 (RGB), found {self.in_channels}")
+        check_choice("input", self.input, Input)
+        if self.in_channels not in CHANNELS[self.input]:
+            wanted = "1 (grey) or 3 (RGB)" if self.input == "image" else "1, 2 (events) or 3"
+            raise ValueError(f"in_channels must be {wanted}, found {self.in_channels}")
         if not self.channels or min(self.channels) < 1:
             raise ValueError(f"channels must name at least one block of at least one channel, found {self.channels}")
         size = 2 * 2 ** len(self.channels)
@@ -78,11 +90,14 @@ class FSVAEConfig:
                 f"image_size={self.image_size}; give one block per halving down to 2x2 "
                 "(32 pixels: 4 blocks, 64 pixels: 5)"
             )
-        _choose("readout", self.readout, Readout)
-        _choose("sampling", self.sampling, Sampling)
         for part in ("encoder", "decoder"):
             blocks = getattr(self.tcja, part)
             if any(not 0 <= block < len(self.channels) for block in blocks) or len(set(blocks)) < len(blocks):
                 raise ValueError(
                     f"tcja.{part} must name different blocks among 0..{len(self.channels) - 1}, found {blocks}"
                 )
+
+    @staticmethod
+    def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
+        """Plain data of any version in today's form."""
+        return upgrade_model(data)

@@ -7,11 +7,13 @@ from torch import Tensor
 
 from ..runtime.checkpoint import load_into, read_state_dict
 from .config import FSVAEConfig
+from .latent import Bernoulli
 from .model import FSVAE
 
 # Their names -> ours, in order; `{last}` is the number of the last decoder block.
-_RENAME = [
+RENAME = [
     (r"^encoder\.(\d+)\.", r"encoder.blocks.\1."),
+    (r"^(prior|posterior)\.", r"latent.\1."),
     (r"^before_latent_layer\.", "encoder.to_latent."),
     (r"^decoder_input\.", "decoder.from_latent."),
     (r"^decoder\.(\d+)\.", r"decoder.blocks.\1."),
@@ -20,7 +22,7 @@ _RENAME = [
     (r"\.bn\.", ".norm."),
     (r"^(?!decoder\.readout)(.*(?:\.\d+|_latent))\.(weight|bias)$", r"\1.transform.\2"),
 ]
-_CONSTANT = ("prior.initial_input", "posterior.initial_input", "membrane_output_layer.coef")
+CONSTANTS = ("prior.initial_input", "posterior.initial_input", "membrane_output_layer.coef")
 
 
 def _configure(state: dict[str, Tensor], path: Path) -> FSVAEConfig:
@@ -30,29 +32,29 @@ def _configure(state: dict[str, Tensor], path: Path) -> FSVAEConfig:
     missing = [k for k in needed if k not in state]
     if not blocks or missing:
         raise ValueError(f"{path} is not an FSVAE 2022 checkpoint: it lacks {missing or ['encoder.0.weight']}")
-    latent = state["before_latent_layer.weight"].shape[0]
+    L = state["before_latent_layer.weight"].shape[0]
     return FSVAEConfig(
         image_size=2 * 2 ** len(blocks),
         in_channels=state[blocks[0]].shape[1],
         T=state["membrane_output_layer.coef"].shape[-1],
-        latent=latent,
-        k=state["prior.layers.2.weight"].shape[0] // latent,
+        L=L,
+        latent=Bernoulli(k=state["prior.layers.2.weight"].shape[0] // L, sampling="prefix"),
         channels=tuple(state[k].shape[0] for k in blocks),
-        sampling="prefix",
     )
 
 
 def _check_constants(state: dict[str, Tensor], model: FSVAE, path: Path) -> None:
     """The constants of their file must be ours: z_0 = 0 and a read-out that decays by 0.8."""
-    first = [state[k] for k in _CONSTANT[:2] if k in state]
-    decay = state[_CONSTANT[2]].flatten()
+    first = [state[k] for k in CONSTANTS[:2] if k in state]
+    decay = state[CONSTANTS[2]].flatten()
     same = decay.shape == (model.config.T,) and decay.allclose(model.decoder.readout.coefficients)
     if not same or any(z.any() for z in first):
         raise ValueError(f"{path} has another initial latent than 0 or another read-out decay than 0.8: not FSVAE 2022")
 
 
-def _rename(name: str, last: int) -> str:
-    for pattern, ours in _RENAME:
+def our_name(name: str, last: int) -> str:
+    """Our name of one of their tensors, `last` the number of the last decoder block."""
+    for pattern, ours in RENAME:
         name = re.sub(pattern, ours.replace("{last}", str(last)), name)
     return name
 
@@ -60,7 +62,7 @@ def _rename(name: str, last: int) -> str:
 def import_fsvae2022(path: str | Path) -> FSVAE:
     """Read an authors' checkpoint into our model; sizes and T are taken from the file.
 
-    The model comes in eval mode, with `sampling="prefix"`, the published way. Nothing is unpickled but tensors.
+    The model comes in eval mode; trained on, it draws z by prefixes, the published way. Only tensors are unpickled.
 
     Raises:
         FileNotFoundError: no such file.
@@ -71,7 +73,7 @@ def import_fsvae2022(path: str | Path) -> FSVAE:
     config = _configure(state, path)
     model = FSVAE(config)
     last = len(config.channels) - 1
-    ours = {_rename(k, last): v.squeeze(-1) if v.dim() == 5 else v for k, v in state.items() if k not in _CONSTANT}
+    ours = {our_name(k, last): v.squeeze(-1) if v.dim() == 5 else v for k, v in state.items() if k not in CONSTANTS}
     load_into(model, ours, path)
     _check_constants(state, model, path)
     return model.eval()

@@ -26,22 +26,29 @@ def _multiply(a: int, b: Tensor) -> tuple[Tensor, Tensor]:
     return (high + (low >> 16)) >> 16, (((high & 0xFFFF) << 16) + low) & MASK
 
 
-def integers(k: int, seed: int, first: int, n: int, length: int, device: torch.device | str = "cpu") -> Tensor:
-    """Uniform whole numbers in 0..k-1, int64 [n, length]: row i is the stream of key `seed` and number first + i.
-
-    A word w becomes floor(w k / 2^32): no value is more likely than another by more than k / 2^32.
+def words(seed: int, first: int, n: int, length: int, block: int = 0, device: torch.device | str = "cpu") -> Tensor:
+    """Uniform words in 0..2^32 - 1, int64 [n, length]: row i is stream first + i of the key `seed`.
 
     Args:
-        k: 1..2^31.
         seed: 0..2^64 - 1.
         first: number of the first stream, 0..2^63 - 1.
         n: streams.
-        length: numbers of each, up to 2^34.
-        device: where they are drawn.
+        length: words of each, up to 2^34.
+        block: which 2^34 words of the stream, 0..2^32 - 1.
+        device: where they are computed.
     """
     stream = torch.arange(first, first + n, device=device)[:, None]
-    block = torch.arange(-(-length // 4), device=device).expand(n, -1)
-    zero = torch.zeros_like(block)
-    counter = (block, zero, (stream & MASK) + zero, (stream >> 32) + zero)
-    words = torch.stack(philox(counter, (seed & MASK, seed >> 32)), dim=2)  # [n, blocks, 4]
-    return (words.flatten(1)[:, :length] * k) >> 32
+    counter = torch.arange(-(-length // 4), device=device).expand(n, -1)
+    zero = torch.zeros_like(counter)
+    found = philox((counter, zero + block, (stream & MASK) + zero, (stream >> 32) + zero), (seed & MASK, seed >> 32))
+    return torch.stack(found, dim=2).flatten(1)[:, :length]
+
+
+def integers(k: int, words: Tensor) -> Tensor:
+    """Words to whole numbers in 0..k-1, k in 1..2^31: floor(w k / 2^32), no value likelier by more than k / 2^32."""
+    return (words * k) >> 32
+
+
+def uniform(words: Tensor) -> Tensor:
+    """Words to float32 numbers in [0, 1): the upper 24 bits, exactly."""
+    return (words >> 8).float() * 2**-24

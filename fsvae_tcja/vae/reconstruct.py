@@ -1,4 +1,4 @@
-"""Reconstructing images of a data set, one seed per image."""
+"""Reconstructing images of a data set, one stream of random numbers per image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor
 from ..data.dataset import LabelledDataset
 from ..data.load import batches
 from ..data.pixels import to_float
-from .sample import evaluated, padded, picks
+from ..utils.modes import evaluated
+from .sample import noise_of, padded
 
 if TYPE_CHECKING:
     from .model import FSVAE
@@ -26,14 +27,14 @@ def reconstruct(
         model: runs in eval mode; its mode is restored.
         images: of the model's size.
         n: how many, 1 <= n <= len(images).
-        seed: owner of the latent draws. What image i becomes depends on (seed, i) alone.
+        seed: random seed of the latent. What image i becomes depends on (seed, i) alone.
         batch_size: images per pass.
 
     Yields:
         originals and reconstructions [B, C, H, W] in [-1, 1], on the CPU.
 
     Raises:
-        ValueError: n is not in 1..len(images).
+        ValueError: n is not in 1..len(images), or the images are of another kind than the model's.
     """
     if images.channels != model.config.in_channels:
         raise ValueError(
@@ -46,8 +47,8 @@ def reconstruct(
     first = 0
     for pixels, _ in batches(images, batch_size, order=torch.arange(n)):
         x = to_float(pixels)
-        choice = picks(model, seed, first, len(x))
+        noise = noise_of(model, seed, first, len(x))
         with evaluated(model):
-            recon = model(padded(x, 0).to(device), choice=padded(choice, 1)).recon[: len(x)].cpu()
+            recon = model(padded(x, 0).to(device), noise=padded(noise, 1)).recon[: len(x)].cpu()
         yield x, recon
         first += len(x)

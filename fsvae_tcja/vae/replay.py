@@ -8,7 +8,7 @@ is. Each thread and stream has its own recordings. Not yet run on a GPU.
 import logging
 from collections import Counter
 from collections.abc import Callable
-from functools import cache, partial, wraps
+from functools import partial, wraps
 from itertools import chain
 from threading import Lock, get_ident
 from weakref import WeakKeyDictionary
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-from ..core import LIF, backend
+from ..core import backend
+from ..utils.logs import warn_once
 
 Run = Callable[[], Tensor]
 Recording = tuple[Callable[[], object], Tensor]  # what replays a run, and the tensor that its result is left in
@@ -98,13 +99,8 @@ def _recorded(function: Function, inputs: Inputs) -> Replay | None:
     try:
         return Replay(function, inputs)
     except RuntimeError as problem:
-        _log_once(f"no CUDA graph, every operation is launched by itself: {str(problem).splitlines()[0]}")
+        warn_once(log, f"no CUDA graph, every operation is launched by itself: {str(problem).splitlines()[0]}")
         return None
-
-
-@cache
-def _log_once(message: str) -> None:
-    log.warning(message)
 
 
 def _device(inputs: Inputs) -> torch.device:
@@ -124,7 +120,7 @@ def _is_watched(module: nn.Module) -> bool:
 def _kind(name: str, module: nn.Module, inputs: Inputs) -> tuple:
     """What a recording depends on, the memory of the module apart."""
     device = _device(inputs)
-    neurons = (part for part in module.modules() if isinstance(part, LIF))
+    backends = (part.backend for part in module.modules() if hasattr(part, "backend"))
     return (
         name,
         *(None if x is None else (x.shape, x.dtype) for x in inputs),
@@ -132,7 +128,7 @@ def _kind(name: str, module: nn.Module, inputs: Inputs) -> tuple:
         torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None,
         (torch.is_inference_mode_enabled(), torch.are_deterministic_algorithms_enabled()),
         (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32),
-        *(backend.choose(device.type, torch.float32, neuron.backend) for neuron in neurons),
+        *(backend.choose(device.type, torch.float32, name) for name in backends),
     )
 
 

@@ -1,8 +1,8 @@
 """Training the FSVAE."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,14 +15,13 @@ from ..runtime.loop import LoopConfig
 from ..runtime.pictures import save_curves, save_grid, save_pairs
 from ..runtime.run import RunFolder
 from ..utils.configuration import to_dict
-from .checkpoint import KIND
+from .checkpoint import KIND, check_rebuildable
 from .config import FSVAEConfig
-from .losses import UNITS, Distance, losses
 from .model import FSVAE
 from .reconstruct import reconstruct
 from .sample import sample
+from .upgrade import upgrade_training
 
-SCHEDULED_FIRST, SCHEDULED_LAST = 0.1, 0.3  # probability of scheduled sampling over the epochs
 TEST_IMAGES = 1000  # first images of the test split, for the reconstruction error of every epoch
 
 
@@ -32,17 +31,13 @@ class TrainConfig(LoopConfig):
 
     model: FSVAEConfig = field(default_factory=FSVAEConfig)
     """The model."""
-    distance: Distance = "mmd"
-    """Distance between posterior and prior in the loss."""
-    scheduled_sampling: bool = True
-    """Feed the prior its own predictions, with a probability that rises from 0.1 to 0.3 over the epochs."""
     flip: bool = False
     """Flip training images left to right, each with probability 0.5."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.distance not in get_args(Distance):
-            raise ValueError(f"distance must be one of {list(get_args(Distance))}, found {self.distance!r}")
+    @staticmethod
+    def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
+        """Plain data of any version in today's form."""
+        return upgrade_training(data)
 
 
 class FSVAETask:
@@ -62,6 +57,11 @@ class FSVAETask:
         test: LabelledDataset,
         score: Callable[[int, FSVAE], dict[str, float]] | None = None,
     ) -> None:
+        if config.model.input != "image":
+            raise ValueError(
+                f"this task trains on images, found a model with input={config.model.input!r}; train that one from "
+                "Python: model.losses(frames, model(frames))"
+            )
         wanted = (config.model.in_channels, config.model.image_size)
         if (train.channels, train.size) != wanted:
             raise ValueError(
@@ -83,18 +83,12 @@ class FSVAETask:
             self.model.decoder.compile()
 
     def losses(self, images: Tensor, labels: Tensor, epoch: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """images uint8 [B, C, H, W] -> {"loss", "mse", the distance}."""
+        """images uint8 [B, C, H, W] -> {"loss", "mse", the terms of the latent}; epoch counted from 0."""
         if self.config.flip:
             images = random_flip(images, generator)
         x = to_float(images)
-        out = self.model(x, generator=generator, scheduled=self._scheduled(epoch))
-        with torch.autocast(x.device.type, enabled=False):
-            return losses(x, out.recon.float(), out.q, out.p, self.config.distance)
-
-    def _scheduled(self, epoch: int) -> float:
-        if not self.config.scheduled_sampling:
-            return 0.0
-        return SCHEDULED_FIRST + (SCHEDULED_LAST - SCHEDULED_FIRST) * epoch / self.config.epochs
+        out = self.model(x, generator=generator)
+        return self.model.losses(x, out, progress=epoch / self.config.epochs, generator=generator)
 
     @torch.no_grad()
     def end_of_epoch(self, epoch: int, run: RunFolder) -> dict[str, float]:
@@ -104,7 +98,7 @@ class FSVAETask:
         drawn = sample(self.model, 64, self.config.seed)
         save_grid(drawn, run.pictures / f"epoch-{epoch:03d}-samples.png", columns=8)
         rows, found = run.read_metrics(), {"test_mse": mse} | (self.score(epoch, self.model) if self.score else {})
-        save_curves([*rows, {"step": rows[-1]["step"], **found}], run.pictures / "curves.png", units=UNITS)
+        save_curves([*rows, {"step": rows[-1]["step"], **found}], run.pictures / "curves.png", units=self.model.units)
         return found
 
     def _reconstruct(self) -> tuple[float, tuple[Tensor, Tensor]]:
@@ -116,5 +110,6 @@ class FSVAETask:
         return error / (n * x[0].numel()), shown
 
     def metadata(self) -> dict[str, Any]:
-        """Kind and configuration, for the checkpoint."""
+        """Kind and configuration, for the checkpoint; a ValueError if they do not describe the model."""
+        check_rebuildable(self.model)
         return {"kind": KIND, "config": to_dict(self.config.model), "data": self.config.data}

@@ -24,8 +24,7 @@ from fsvae_tcja import FSVAE, FSVAEConfig
 from fsvae_tcja.core.memory import keep_freed_memory
 from fsvae_tcja.vae.config import TCJAConfig
 from fsvae_tcja.vae.interop import import_fsvae2022
-from fsvae_tcja.vae.losses import losses
-from fsvae_tcja.vae.presets import preset
+from fsvae_tcja.vae.presets import PRESETS
 
 BATCH = {"cpu": 64, "cuda": 250}
 DRAWN = {"cpu": (64, 64), "cuda": (8192, 1024)}  # images in all, and of one pass
@@ -40,7 +39,7 @@ def images(batch: int, device: str = "cpu") -> torch.Tensor:
 
 
 def config(steps: int, tcja: bool) -> FSVAEConfig:
-    return FSVAEConfig(T=steps, tcja=preset("mnist").config.model.tcja if tcja else TCJAConfig())
+    return FSVAEConfig(T=steps, tcja=PRESETS["mnist"].config.model.tcja if tcja else TCJAConfig())
 
 
 def ours(device: str, steps: int, batch: int, tcja: bool, precision: str = "fp32") -> Calls:
@@ -53,9 +52,9 @@ def ours(device: str, steps: int, batch: int, tcja: bool, precision: str = "fp32
 
     def train() -> None:
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-            out = model.train()(x)
+            loss = model.train().losses(x, model(x))["loss"]
         optimiser.zero_grad()
-        losses(x, out.recon.float(), out.q.float(), out.p.float())["loss"].backward()
+        loss.backward()
         optimiser.step()
         settle()  # once, after the first step, as fsvae-tcja train does
 
@@ -96,9 +95,10 @@ def parity(folder: str, device: str, steps: int) -> None:
         choice = torch.stack([torch.randint(20, (batch * 128,)).view(batch, 128) for _ in range(steps)])
         with tempfile.TemporaryDirectory() as path:
             torch.save(theirs.state_dict(), f"{path}/theirs.pth")
-            out = import_fsvae2022(f"{path}/theirs.pth").to(device)(x, choice=choice)
+            imported = import_fsvae2022(f"{path}/theirs.pth").to(device)
+            out = imported(x, noise=choice)
         loss = theirs.loss_function_mmd(x, recon, q, p)["loss"].item()
-        mine = losses(x, out.recon, out.q, out.p)["loss"].item()
+        mine = imported.losses(x, out)["loss"].item()
     rate, moved = z.mean().item(), ((out.recon - recon).abs() > 1e-4).float().mean().item()
     print(f"parity: loss {mine:.6f}, theirs {loss:.6f}; {moved:.0e} of the pixels differ; spike rate {rate:.2f}")
     if not (0.01 < rate < 0.99 and abs(mine - loss) < 1e-4 * loss and moved < 0.01):
@@ -145,11 +145,11 @@ def operations(steps: int, batch: int) -> float:
     with torch.no_grad():
         model.encoder(images(batch))
         model.decoder(torch.zeros(steps, batch, 128))
-        for network, features in ((model.posterior, 256), (model.prior, 128)):
+        for network, features in ((model.latent.posterior, 256), (model.latent.prior, 128)):
             network(torch.zeros(steps, batch, features))
         drawn = total
         total = 0
-        model.posterior(torch.zeros(steps - 1, batch, 256))  # the sampling pass has no gradient
+        model.latent.posterior(torch.zeros(steps - 1, batch, 256))  # the sampling pass has no gradient
     return 3 * drawn + total
 
 

@@ -7,13 +7,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fsvae_tcja import FSVAE, FSVAEConfig, TCJAConfig, load, save
+from fsvae_tcja import FSVAE, Bernoulli, FSVAEConfig, TCJAConfig, load, save
 from fsvae_tcja.core import FSVAE_LIF
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.checkpoint import KEY, load_into, read, read_metadata, read_state_dict, write
 from fsvae_tcja.vae.interop import import_fsvae2022
 
-CONFIG = FSVAEConfig(T=4, latent=8, k=3, channels=(2, 3, 4, 5), tcja=TCJAConfig(encoder=(1,), decoder=(2,)))
+CONFIG = FSVAEConfig(
+    T=4, L=8, latent=Bernoulli(k=3), channels=(2, 3, 4, 5), tcja=TCJAConfig(encoder=(1,), decoder=(2,))
+)
 TENSORS = {
     "model.float": torch.tensor([0.1, -0.0, 1e-42, float("inf"), float("nan")]),
     "model.half": torch.tensor([[1.5, 2.5]], dtype=torch.bfloat16),
@@ -300,6 +302,6 @@ def test_an_unknown_key_in_the_configuration(tmp_path, model):
 def test_a_tensor_too_few(tmp_path, model):
     path = tmp_path / "m.safetensors"
     save(model, path)
-    rewrite(path, lambda tensors, metadata: tensors.pop("model.prior.layers.0.transform.bias"))
+    rewrite(path, lambda tensors, metadata: tensors.pop("model.latent.prior.layers.0.transform.bias"))
     with pytest.raises(ValueError, match=r"m\.safetensors .*prior\.layers\.0\.transform\.bias is missing"):
         load(path)

@@ -1,10 +1,11 @@
 import pytest
 import torch
 
-from fsvae_tcja import FSVAE, FSVAEConfig, TCJAConfig
+from fsvae_tcja.vae import FSVAE, Bernoulli, FSVAEConfig, TCJAConfig
 
-SMALL = FSVAEConfig(T=7, latent=6, k=3, channels=(3, 4, 5, 6), tcja=TCJAConfig((1, 3), (0, 2)))
-LARGE = FSVAEConfig(image_size=64, in_channels=3, T=3, latent=6, k=2, channels=(3, 4, 5, 6, 7))
+SMALL = FSVAEConfig(T=7, L=6, latent=Bernoulli(k=3), channels=(3, 4, 5, 6), tcja=TCJAConfig((1, 3), (0, 2)))
+LARGE = FSVAEConfig(image_size=64, in_channels=3, T=3, L=6, latent=Bernoulli(k=2), channels=(3, 4, 5, 6, 7))
+K = SMALL.latent.k
 
 
 def awake(config: FSVAEConfig) -> FSVAE:
@@ -18,8 +19,9 @@ def awake(config: FSVAEConfig) -> FSVAE:
             parameter.data.normal_(0.15, 0.2)
     with torch.no_grad():
         for _ in range(60):
-            images = torch.rand(16, config.in_channels, config.image_size, config.image_size) * 2 - 1
-            model(images)
+            size = (16, config.in_channels, config.image_size, config.image_size)
+            images = torch.rand(size) * 2 - 1 if config.input == "image" else torch.rand(config.T, *size)
+            model.losses(images, model(images))
     return model.eval()
 
 

@@ -1,31 +1,51 @@
+import inspect
 import json
 
 import pytest
 
-from fsvae_tcja import FSVAEConfig, TCJAConfig
+from fsvae_tcja.core import FSVAE_LIF, TCJA_LIF, SpikingLayer
 from fsvae_tcja.utils.configuration import from_dict, to_dict
-from fsvae_tcja.vae.presets import PRESETS, preset
+from fsvae_tcja.vae import LATENTS, READOUTS, Bernoulli, FSVAEConfig, TCJAConfig
+from fsvae_tcja.vae.presets import PRESETS
 from fsvae_tcja.vae.train import TrainConfig
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_presets_survive_json(name):
-    config = preset(name).config
+    config = PRESETS[name].config
     assert from_dict(TrainConfig, json.loads(json.dumps(to_dict(config)))) == config
 
 
 def test_published_recipe():
-    config = preset("mnist").config
+    config = PRESETS["mnist"].config
     assert (config.epochs, config.batch_size, config.lr, config.weight_decay) == (150, 250, 1e-3, 1e-3)
-    assert (config.betas, config.distance, config.scheduled_sampling) == ((0.9, 0.999), "mmd", True)
-    assert (config.model.T, config.model.latent, config.model.k) == (16, 128, 20)
-    assert preset("cifar10").config.flip
-    assert preset("celeba").config.model.image_size == 64
+    assert config.betas == (0.9, 0.999)
+    assert (config.model.T, config.model.L, config.model.neuron) == (16, 128, FSVAE_LIF)
+    assert config.model.latent == Bernoulli(20, "stream", "mmd", True)
+    assert PRESETS["cifar10"].config.flip
+    assert PRESETS["celeba"].config.model.image_size == 64
 
 
-def test_unknown_preset():
-    with pytest.raises(ValueError, match=r"unknown preset 'mnits': choose one of \['digits', 'mnist'"):
-        preset("mnits")
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_presets_say_what_they_are_and_name_the_protocol_of_a_score(name):
+    preset = PRESETS[name]
+    assert preset.about.endswith(".")
+    assert "FAD" not in preset.gives or "strict" in preset.gives or "fsvae2022" in preset.gives
+
+
+def test_parts_are_chosen_by_name():
+    config = FSVAEConfig(latent="bernoulli", readout="mean", neuron="atan")
+    assert config == FSVAEConfig(latent=LATENTS["bernoulli"], readout=READOUTS["mean"], neuron=TCJA_LIF)
+    for name in ("latent", "readout", "neuron"):
+        with pytest.raises(ValueError, match=f"unknown {name} 'nope': choose one of"):
+            FSVAEConfig(**{name: "nope"})
+        with pytest.raises(ValueError, match=r"expected a \w+, or one of the names \["):
+            FSVAEConfig(**{name: 1.5})
+
+
+def test_the_attention_sits_where_layers_and_presets_have_it():
+    assert TCJAConfig().placement == inspect.signature(SpikingLayer).parameters["placement"].default
+    assert {preset.config.model.tcja.placement for preset in PRESETS.values()} == {"spikes"}
 
 
 def test_unknown_key():
@@ -40,12 +60,14 @@ def test_unknown_key():
     [
         ({"T": 0}, "T must be a whole number >= 1, found 0"),
         ({"T": 4.5}, "T must be a whole number >= 1, found 4.5"),
+        ({"L": 0}, "L must be a whole number >= 1, found 0"),
+        ({"latent": 32}, r"the number of latent neurons is L: FSVAEConfig\(L=32\)"),
         ({"in_channels": 2}, r"in_channels must be 1 \(grey\) or 3 \(RGB\), found 2"),
+        ({"in_channels": 4, "input": "frames"}, r"in_channels must be 1, 2 \(events\) or 3, found 4"),
+        ({"input": "video"}, r"input must be one of \['image', 'frames'\], found 'video'"),
         ({"image_size": 28}, "4 encoder blocks make a model for 32x32 images, found image_size=28"),
         ({"image_size": 64}, r"64 pixels: 5"),
         ({"channels": ()}, "channels must name at least one block"),
-        ({"readout": "sum"}, "readout must be one of"),
-        ({"sampling": "fast"}, "sampling must be one of"),
         ({"tcja": TCJAConfig(encoder=(4,))}, r"tcja.encoder must name different blocks among 0\.\.3, found \(4,\)"),
         ({"tcja": TCJAConfig(decoder=(1, 1))}, "tcja.decoder must name different blocks"),
     ],
@@ -62,8 +84,6 @@ def test_bad_attention_and_training():
         TCJAConfig(kernel_c=0)
     with pytest.raises(ValueError, match="fusion must be one of"):
         TCJAConfig(fusion="sum")
-    with pytest.raises(ValueError, match="distance must be one of"):
-        TrainConfig(distance="l2")
     with pytest.raises(ValueError, match="batch_size must be >= 1, found 0"):
         TrainConfig(batch_size=0)
     with pytest.raises(ValueError, match="lr must be > 0"):

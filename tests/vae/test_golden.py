@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from fsvae_tcja.vae.interop import _rename, import_fsvae2022
-from fsvae_tcja.vae.losses import kld, losses, mmd
+from fsvae_tcja.vae import FSVAE
+from fsvae_tcja.vae.interop import import_fsvae2022, our_name
+from fsvae_tcja.vae.losses import kld, mmd
 
 
 class Golden:
@@ -21,8 +22,10 @@ class Golden:
         return torch.from_numpy(self.arrays[key])
 
     def model(self, sampling):
-        model = import_fsvae2022(self.checkpoint)
-        model.config = replace(model.config, sampling=sampling)
+        published = import_fsvae2022(self.checkpoint)
+        config = replace(published.config, latent=replace(published.config.latent, sampling=sampling))
+        model = FSVAE(config).eval()
+        model.load_state_dict(published.state_dict())
         return model
 
 
@@ -33,7 +36,7 @@ def published(golden):
 
 def test_sizes_come_from_the_file(published):
     c = published.model("prefix").config
-    assert (c.T, c.latent, c.k, c.in_channels, c.image_size) == (8, 16, 4, 1, 32)
+    assert (c.T, c.L, c.latent.k, c.in_channels, c.image_size) == (8, 16, 4, 1, 32)
     assert c.channels == (32, 64, 128, 256)
 
 
@@ -43,38 +46,38 @@ def test_evaluation(published, sampling):
     images = published["images"]
     with torch.no_grad():
         latent = model.encoder(images)
-        out = model(images, choice=published["eval_choice"])
-    for name, spikes in {"latent": latent, "q": out.q, "p": out.p, "z": out.z}.items():
+        out = model(images, noise=published["eval_choice"])
+        p = model.latent.prior.predict(out.z)
+        mse = model.losses(images, out)["mse"]
+    for name, spikes in {"latent": latent, "q": out.q, "p": p, "z": out.z}.items():
         assert torch.equal(spikes, published[f"eval_{name}"]), name
         assert 0.01 < spikes.mean() < 0.99, f"{name} must hold spikes and silence"
     torch.testing.assert_close(out.recon, published["eval_recon"], atol=1e-5, rtol=0)
-    torch.testing.assert_close(mmd(out.q, out.p), published["eval_mmd"], atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(kld(out.q, out.p), published["eval_kld"], atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(
-        losses(images, out.recon, out.q, out.p)["mse"], published["eval_mse"], atol=1e-6, rtol=1e-5
-    )
+    torch.testing.assert_close(mmd(out.q, p), published["eval_mmd"], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(kld(out.q, p), published["eval_kld"], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(mse, published["eval_mse"], atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("sampling", ["prefix", "stream"])
 def test_prior_sampling(published, sampling):
     model = published.model(sampling)
     with torch.no_grad():
-        z = model.prior.sample(published["sample_choice"], sampling)
+        z = model.latent.prior.sample(published["sample_choice"], sampling)
         images = model.decode(z)
     assert torch.equal(z, published["sample_z"])
     torch.testing.assert_close(images, published["sample_images"], atol=1e-5, rtol=0)
     n = z.shape[1]
-    torch.testing.assert_close(model.sample(n, choice=published["sample_choice"]), images, atol=1e-6, rtol=0)
+    torch.testing.assert_close(model.sample(n, noise=published["sample_choice"]), images, atol=1e-6, rtol=0)
 
 
 def test_training_by_prefixes(published):
     model = published.model("prefix").train()
     images = published["images"]
-    out = model(images, choice=published["train_choice"])
-    parts = losses(images, out.recon, out.q, out.p, "mmd")
+    out = model(images, noise=published["train_choice"])
+    parts = model.losses(images, out)
     parts["loss"].backward()
 
-    for name, spikes in {"q": out.q, "p": out.p, "z": out.z}.items():
+    for name, spikes in {"q": out.q, "z": out.z}.items():
         assert torch.equal(spikes, published[f"train_{name}"]), name
     torch.testing.assert_close(out.recon, published["train_recon"], atol=1e-4, rtol=0)
     torch.testing.assert_close(parts["mse"], published["train_mse"], atol=1e-6, rtol=1e-5)
@@ -85,7 +88,7 @@ def test_training_by_prefixes(published):
     compared = 0
     for key in published.arrays.files:
         kind, _, name = key.partition("/")
-        ours = _rename(name, last)
+        ours = our_name(name, last)
         if kind == "gradnorm":
             # A bias in front of a batch norm has gradient 0: what either program gives there is rounding, ~1e-7.
             torch.testing.assert_close(parameters[ours].grad.norm(), published[key], rtol=1e-3, atol=1e-6)

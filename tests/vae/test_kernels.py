@@ -3,14 +3,13 @@
 import pytest
 import torch
 
-from fsvae_tcja import FSVAE, FSVAEConfig, TCJAConfig
 from fsvae_tcja.core.backend import ENVIRONMENT
 from fsvae_tcja.data.load import load_images
 from fsvae_tcja.data.pixels import to_float
-from fsvae_tcja.vae.losses import losses
+from fsvae_tcja.vae import FSVAE, Bernoulli, FSVAEConfig, TCJAConfig
 
 STEPS, BATCH, SEEDS = 8, 4, 5
-CONFIG = FSVAEConfig(T=4, latent=16, k=4, channels=(4, 8, 16, 32), tcja=TCJAConfig(decoder=(2, 3), placement="spikes"))
+CONFIG = FSVAEConfig(T=4, L=16, latent=Bernoulli(k=4), channels=(4, 8, 16, 32), tcja=TCJAConfig(decoder=(2, 3)))
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +26,7 @@ def curve(seed, batches):
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     found = []
     for images in batches:
-        out = model(images, generator=random)
-        loss = losses(images, out.recon, out.q, out.p)["loss"]
+        loss = model.losses(images, model(images, generator=random), generator=random)["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

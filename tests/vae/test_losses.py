@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from fsvae_tcja.vae.losses import kld, losses, mmd, psp
+from fsvae_tcja.vae.losses import kld, mmd, psp
 
 DATA = Path(__file__).parents[1] / "golden"
 
@@ -45,17 +45,3 @@ def test_kld_closed_form_is_summed_over_time_and_latents():
     one = 0.75 * math.log((0.75 + eps) / (0.25 + eps)) + 0.25 * math.log((0.25 + eps) / (0.75 + eps))
     assert kld(q, p).item() == pytest.approx(3 * 5 * one, rel=1e-6)
     assert kld(q, q).item() == 0
-
-
-def test_losses_adds_its_parts():
-    images, recon = torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), 0.5)
-    q, p = torch.ones(3, 2, 5, 4), torch.zeros(3, 2, 5, 4)
-    by_mmd, by_kld = (losses(images, recon, q, p, name) for name in ("mmd", "kld"))
-    assert by_mmd["mse"].item() == 0.25
-    assert by_mmd["loss"].item() == pytest.approx(0.25 + mmd(q, p).item())
-    assert by_kld["loss"].item() == pytest.approx(0.25 + 1e-4 * kld(q, p).item())
-
-
-def test_unknown_distance():
-    with pytest.raises(ValueError, match="unknown distance 'l2'"):
-        losses(torch.zeros(1), torch.zeros(1), torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), "l2")

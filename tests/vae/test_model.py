@@ -3,12 +3,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fsvae_tcja import FSVAE, TCJAConfig
-from fsvae_tcja.core import FSVAE_LIF
-from fsvae_tcja.vae.model import Readout
+from fsvae_tcja.core import FSVAE_LIF, TCJA_LIF
+from fsvae_tcja.vae import FSVAE, Bernoulli, TCJAConfig
+from fsvae_tcja.vae.losses import kld, mmd
 from fsvae_tcja.vae.sample import stream
 
-from .conftest import LARGE, SMALL, awake
+from .conftest import LARGE, SMALL, K, awake
 
 
 def test_published_size():
@@ -32,8 +32,8 @@ def test_shapes(config, readout):
     out = model(images)
     assert out.recon.shape == images.shape
     assert out.recon.abs().max() <= 1
-    assert out.q.shape == out.p.shape == (config.T, 3, config.latent, config.k)
-    assert out.z.shape == (config.T, 3, config.latent)
+    assert out.q.shape == (config.T, 3, config.L, config.latent.k)
+    assert out.z.shape == (config.T, 3, config.L)
     assert model.sample(2).shape == (2, *images.shape[1:])
     assert model.decode(model.encode(images)).shape == images.shape
 
@@ -41,10 +41,9 @@ def test_shapes(config, readout):
 @pytest.mark.parametrize("sampling", ["stream", "prefix"])
 @pytest.mark.parametrize("placement", ["spikes", "current"])
 def test_every_parameter_learns(images, sampling, placement):
-    config = replace(SMALL, sampling=sampling, tcja=replace(SMALL.tcja, placement=placement))
+    config = replace(SMALL, latent=Bernoulli(K, sampling), tcja=replace(SMALL.tcja, placement=placement))
     model = awake(config).train()
-    out = model(images, scheduled=0.5)
-    (out.recon.square().sum() + out.q.sum() + out.p.sum()).backward()
+    model.losses(images, model(images), progress=1.0)["loss"].backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -76,32 +75,6 @@ def test_the_static_first_layer_is_the_repeated_image(images):
         results.append((spikes, x.grad, block.transform.weight.grad, block.norm.running_mean, block.norm.running_var))
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("readout", ["membrane", "mean"])
-def test_summing_before_the_last_convolution_is_exact(readout):
-    config = replace(SMALL, readout=readout)
-    layer = Readout(config).double()
-    x = (torch.rand(config.T, 2, 3, 32, 32) < 0.3).double()
-    y = torch.stack([layer.conv(x_t) for x_t in x])
-    if readout == "membrane":
-        total = torch.zeros_like(y[0])
-        for y_t in y:  # a LIF that never fires
-            total = 0.8 * total + y_t
-    else:
-        total = y.mean(0)
-    torch.testing.assert_close(layer.of_sum(torch.tensordot(layer.coefficients, x, 1)), torch.tanh(total))
-
-
-def test_tcja_readout_gates_then_sums():
-    config = replace(SMALL, readout="tcja", in_channels=3)
-    layer = Readout(config)
-    x = (torch.rand(config.T, 2, 3, 32, 32) < 0.3).float()
-    y = torch.stack([layer.conv(x_t) for x_t in x])
-    gate = layer.attention.gate(y)
-    torch.testing.assert_close(layer.of_sequence(x), torch.tanh((gate[..., None, None] * y).sum(0)))
-    assert layer.attention.tla.weight.shape == (3, 3, 4)
-    assert layer.attention.cla.weight.shape == (7, 7, 1)
 
 
 @pytest.mark.parametrize("config", [SMALL, replace(SMALL, channels=(16, 32, 64, 128), tcja=TCJAConfig((2, 3), (2, 3)))])
@@ -136,9 +109,9 @@ def test_a_stream_left_half_way_leaves_gradients_on_and_the_mode_as_it_was(small
 
 
 def test_picks_replay_a_run(small, images):
-    choice = torch.randint(SMALL.k, (SMALL.T, 5, SMALL.latent))
+    noise = torch.randint(K, (SMALL.T, 5, SMALL.L))
     with torch.no_grad():
-        a, b = small(images, choice=choice), small(images, choice=choice.int())
+        a, b = small(images, noise=noise), small(images, noise=noise.int())
         c = small(images, generator=torch.Generator().manual_seed(1))
         d = small(images, generator=torch.Generator().manual_seed(1))
     assert torch.equal(a.recon, b.recon)
@@ -146,16 +119,120 @@ def test_picks_replay_a_run(small, images):
     assert not torch.equal(a.z, c.z)
 
 
-def test_scheduled_sampling_is_for_training_only(small, images):
-    choice = torch.randint(SMALL.k, (SMALL.T, 5, SMALL.latent))
+@pytest.mark.parametrize(("distance", "divergence", "weight"), [("mmd", mmd, 1.0), ("kld", kld, 1e-4)])
+def test_the_loss_is_the_sum_of_its_weighted_parts(images, distance, divergence, weight):
+    model = awake(replace(SMALL, latent=Bernoulli(K, distance=distance)))
     with torch.no_grad():
-        assert torch.equal(small(images, choice=choice, scheduled=1.0).p, small(images, choice=choice).p)
+        out = model(images)
+        parts = model.losses(images, out)
+        expected = divergence(out.q, model.latent.prior.predict(out.z))
+    assert parts.keys() == {"loss", "mse", distance}
+    assert parts["mse"].item() == pytest.approx((out.recon - images).square().mean().item())
+    assert torch.equal(parts[distance], expected) and expected > 0
+    assert parts["loss"].item() == pytest.approx((parts["mse"] + weight * expected).item())
+    assert model.units.keys() == parts.keys()
 
 
-def test_thresholds_and_scales():
-    model = FSVAE(SMALL)
-    assert {m.scale for m in model.posterior.modules() if hasattr(m, "scale")} == {2 * FSVAE_LIF.v_th}
-    assert {m.scale for m in model.encoder.modules() if hasattr(m, "scale")} == {FSVAE_LIF.v_th}
+def test_a_code_between_two_others_is_decoded(small, images):
+    with torch.no_grad():
+        z = small.encode(images)
+        a, b, between = small.decode(z[:, :1]), small.decode(z[:, 1:2]), small.decode((z[:, :1] + z[:, 1:2]) / 2)
+    assert not torch.equal(between, a) and not torch.equal(between, b)
+
+
+@pytest.mark.parametrize("readout", ["membrane", "tcja", "mean"])
+def test_decoding_and_reconstructing_can_be_exported(images, readout):
+    model = awake(replace(SMALL, readout=readout))
+    noise = torch.randint(K, (SMALL.T, len(images), SMALL.L))
+
+    class Decode(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, z):
+            return self.model.decode(z)
+
+    class Reconstruct(Decode):
+        def forward(self, images):
+            return self.model(images, noise=noise).recon
+
+    with torch.no_grad():
+        z = model.encode(images, noise=noise)
+        for module, x in ((Decode(model), z), (Reconstruct(model), images)):
+            exported = torch.export.export(module, (x,)).module()
+            torch.testing.assert_close(exported(x), module(x))
+
+
+# frames of events
+
+FRAMES = replace(SMALL, input="frames", in_channels=2)
+
+
+@pytest.fixture
+def frames():
+    """Counts of a moving bar, two polarities, [T, N, C, H, W] in [0, 1]."""
+    x = torch.zeros(SMALL.T, 5, 2, 32, 32)
+    for t in range(SMALL.T):
+        for i in range(5):
+            x[t, i, 0, :, 4 * t + i] = 1.0
+            x[t, i, 1, :, 4 * t + i + 1] = 0.5
+    return x
+
+
+def test_frames_are_seen_step_by_step_and_their_mean_is_learnt(frames):
+    model = awake(FRAMES)
+    with torch.no_grad():
+        out = model(frames, noise=torch.zeros(SMALL.T, 5, SMALL.L, dtype=torch.int64))
+        backwards = model(frames.flip(0), noise=torch.zeros(SMALL.T, 5, SMALL.L, dtype=torch.int64))
+        parts = model.losses(frames, out)
+    assert out.recon.shape == (5, 2, 32, 32)
+    assert not torch.equal(out.z, backwards.z), "the order of the frames must be seen"
+    target = model.target(frames)
+    assert target.min() == -1 and target.max() == pytest.approx(2 / 7 - 1)
+    assert torch.equal(target, model.target(frames.flip(0)))
+    assert parts["mse"].item() == pytest.approx((out.recon - target).square().mean().item())
+    drawn = model.sample(3, seed=1)
+    assert drawn.shape == (3, 2, 32, 32) and torch.equal(drawn[:2], model.sample(2, seed=1))
+
+
+def test_every_parameter_learns_from_frames(frames):
+    model = awake(FRAMES).train()
+    model.losses(frames, model(frames), progress=1.0)["loss"].backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        assert "transform.bias" in name or parameter.grad.abs().sum() > 0, name
+
+
+def test_equal_frames_are_a_static_image(small, images):
+    """What the blocks do with a sequence is what they do with an image shown at each step."""
+    with torch.no_grad():
+        assert torch.equal(small.encoder(images.expand(SMALL.T, *images.shape)), small.encoder(images))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda x: x[:-1], r"frames must be \[7, N, 2, 32, 32\] with N >= 1, found \[6, 5, 2, 32, 32\]"),
+        (lambda x: x[0], r"found \[5, 2, 32, 32\]"),
+        (lambda x: x[:, :0], "with N >= 1"),
+        (lambda x: x * 9, r"frames must lie in \[0, 1\], found 0 to 9; divide counts"),
+        (lambda x: -x, r"frames must lie in \[0, 1\], found -1 to"),
+        (lambda x: x.to(torch.int16), r"frames must be floating point in \[0, 1\], found torch.int16; divide counts"),
+    ],
+)
+def test_bad_frames(frames, bad, message):
+    with pytest.raises(ValueError, match=message):
+        FSVAE(FRAMES)(bad(frames))
+
+
+@pytest.mark.parametrize("neuron", [FSVAE_LIF, TCJA_LIF])
+def test_thresholds_and_scales(neuron):
+    model = FSVAE(replace(SMALL, neuron=neuron))
+    assert {m.scale for m in model.latent.modules() if hasattr(m, "scale")} == {2 * neuron.v_th}
+    for part in (model.encoder, model.decoder):
+        assert {m.scale for m in part.modules() if hasattr(m, "scale")} == {neuron.v_th}
+    assert {m.params for m in model.modules() if hasattr(m, "v_th")} == {neuron}
 
 
 @pytest.mark.parametrize(
@@ -176,19 +253,19 @@ def test_bad_images(small, images, bad, message):
 
 
 @pytest.mark.parametrize(
-    ("choice", "message"),
+    ("noise", "message"),
     [
-        (torch.zeros(7, 5, 5, dtype=torch.long), r"choice must be \[T, N, L\] = \[7, 5, 6\], found \[7, 5, 5\]"),
+        (torch.zeros(7, 5, 5, dtype=torch.long), r"noise must be \[T, N, L\] = \[7, 5, 6\], found \[7, 5, 5\]"),
         (torch.full((7, 5, 6), 3), r"whole numbers in 0\.\.2"),
         (torch.full((7, 5, 6), -1), r"whole numbers in 0\.\.2"),
         (torch.zeros(7, 5, 6), "found torch.float32"),
     ],
 )
-def test_bad_picks(small, images, choice, message):
+def test_bad_picks(small, images, noise, message):
     with pytest.raises(ValueError, match=message):
-        small(images, choice=choice)
+        small(images, noise=noise)
     with pytest.raises(ValueError, match=message):
-        small.sample(5, choice=choice)
+        small.sample(5, noise=noise)
 
 
 def test_bad_latent_and_bad_requests(small):
@@ -197,3 +274,5 @@ def test_bad_latent_and_bad_requests(small):
     for arguments in ({"n": 0}, {"n": 1, "seed": -1}, {"n": 1, "seed": 2**63}, {"n": 1, "batch_size": 0}):
         with pytest.raises(ValueError, match="must be >= 1 and seed in"):
             small.sample(**arguments)
+    with pytest.raises(ValueError, match=r"z must be floating point, found torch\.int64; convert it"):
+        small.decode(torch.zeros(7, 2, 6, dtype=torch.int64))

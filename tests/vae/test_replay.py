@@ -10,15 +10,16 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from fsvae_tcja.utils.logs import warn_once
 from fsvae_tcja.vae import replay
-from fsvae_tcja.vae.latent import draw_stream
+from fsvae_tcja.vae.latent.bernoulli import draw_stream
 from fsvae_tcja.vae.replay import KINDS, WARM, Replay
 
-from .conftest import SMALL, awake
+from .conftest import SMALL, K, awake
 
 
 def picks(n):
-    return torch.randint(SMALL.k, (SMALL.T, n, SMALL.latent), generator=torch.Generator().manual_seed(n))
+    return torch.randint(K, (SMALL.T, n, SMALL.L), generator=torch.Generator().manual_seed(n))
 
 
 def plain(prior, choice):
@@ -38,7 +39,7 @@ def fails(run, device):
 
 @pytest.fixture
 def prior():
-    return awake(SMALL).prior
+    return awake(SMALL).latent.prior
 
 
 @pytest.fixture
@@ -47,18 +48,18 @@ def recordings(prior, monkeypatch):
     made = []
     monkeypatch.setattr(replay, "record", lambda run, device: made.append(device.type) or run_again(run, device))
     monkeypatch.setattr(replay, "RECORDED", ("cpu",))
-    replay._log_once.cache_clear()
+    warn_once.cache_clear()
     return made
 
 
 def test_same_results_and_no_shared_memory(monkeypatch):
     monkeypatch.setattr(replay, "record", run_again)
-    model, choices = awake(SMALL), torch.randint(SMALL.k, (3, SMALL.T, 16, SMALL.latent))
+    model, choices = awake(SMALL), torch.randint(K, (3, SMALL.T, 16, SMALL.L))
     with torch.no_grad():
-        drawn = Replay(model.prior.sample, (choices[0],))
+        drawn = Replay(model.latent.prior.sample, (choices[0],))
         results = [drawn(choice) for choice in choices]
         for choice, z in zip(choices, results, strict=True):
-            assert torch.equal(z, model.prior.sample(choice))
+            assert torch.equal(z, model.latent.prior.sample(choice))
     assert 0.05 < results[0].mean() < 0.95
     assert not torch.equal(results[0], results[1])
     pointers = {t.untyped_storage().data_ptr() for t in (*results, *drawn.inputs, drawn.output, choices)}
@@ -82,8 +83,9 @@ def losses_and_images(model):
     optimizer = torch.optim.SGD(model.parameters(), 0.1)  # changes the weights in place
     images = torch.rand(5, 1, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
     for _ in range(WARM + 3):
-        out = model.train()(images, generator=random, scheduled=0.7)
-        loss = (out.recon - images).square().mean() + (out.q - out.p).square().mean()
+        out = model.train()(images, generator=random)
+        # beyond the end of a training: 0.7 of the steps are replaced
+        loss = model.losses(images, out, progress=3.0, generator=random)["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -214,9 +216,9 @@ def test_the_cpu_never_records(prior, monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_cuda_graph_draws_the_same():
     model = awake(SMALL).cuda()
-    choices = torch.randint(SMALL.k, (WARM + 3, SMALL.T, 64, SMALL.latent), device="cuda")
+    choices = torch.randint(K, (WARM + 3, SMALL.T, 64, SMALL.L), device="cuda")
     for choice in choices:
-        found = model.prior.sample(choice)
-        assert torch.equal(found, plain(model.prior, choice))
-    (recordings,) = [r for m, r in replay._recordings.items() if m is model.prior]
+        found = model.latent.prior.sample(choice)
+        assert torch.equal(found, plain(model.latent.prior, choice))
+    (recordings,) = [r for m, r in replay._recordings.items() if m is model.latent.prior]
     assert all(isinstance(run, Replay) for run in recordings.runs.values()) and recordings.runs

@@ -3,15 +3,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fsvae_tcja import FSVAE
+from fsvae_tcja.core import LIF, TCJA_LIF, LIFParams, Surrogate
 from fsvae_tcja.data.load import load_images
 from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.utils.configuration import to_dict
+from fsvae_tcja.vae import FSVAE, Bernoulli, load
 from fsvae_tcja.vae.reconstruct import reconstruct
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
 
-from .conftest import SMALL, awake
+from .conftest import SMALL, K, awake
 
 TINY = TrainConfig(data="digits", epochs=1, batch_size=64, lr=5e-3, model=replace(SMALL, T=3))
 
@@ -31,7 +32,7 @@ def train(config, digits, folder, score=None):
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize("sampling", ["stream", "prefix"])
 def test_every_precision_learns_and_keeps_fp32_weights(digits, tmp_path, precision, sampling):
-    config = replace(TINY, precision=precision, model=replace(TINY.model, sampling=sampling))
+    config = replace(TINY, precision=precision, model=replace(TINY.model, latent=Bernoulli(3, sampling)))
     model, rows = train(config, digits, tmp_path / "run")
     losses = [row["loss"] for row in rows if "loss" in row]
     assert losses[-1] < 0.8 * losses[0]
@@ -39,7 +40,11 @@ def test_every_precision_learns_and_keeps_fp32_weights(digits, tmp_path, precisi
 
 
 def test_kld_and_flips_train(digits, tmp_path):
-    _, rows = train(replace(TINY, distance="kld", flip=True), digits, tmp_path / "run")
+    _, rows = train(
+        replace(TINY, model=replace(TINY.model, latent=Bernoulli(3, distance="kld")), flip=True),
+        digits,
+        tmp_path / "run",
+    )
     assert rows[0]["loss"] == pytest.approx(rows[0]["mse"] + 1e-4 * rows[0]["kld"], rel=1e-5)
 
 
@@ -86,10 +91,33 @@ def test_reconstructions_do_not_depend_on_the_batch_size(digits):
         next(reconstruct(model, digits[1], 298))
 
 
-def test_scheduled_sampling_rises_over_the_epochs(digits):
-    task = FSVAETask(replace(TINY, epochs=4), *digits)
-    assert [task._scheduled(epoch) for epoch in range(4)] == pytest.approx([0.1, 0.15, 0.2, 0.25])
-    assert FSVAETask(replace(TINY, scheduled_sampling=False), *digits)._scheduled(3) == 0
+def test_the_latent_is_told_how_far_the_training_is(digits, monkeypatch):
+    task, found = FSVAETask(replace(TINY, epochs=4), *digits), []
+    divergence = task.model.latent.divergence
+    monkeypatch.setattr(
+        task.model.latent, "divergence", lambda *args, **given: found.append(given["progress"]) or divergence(*args)
+    )
+    images = torch.zeros(2, 1, 32, 32, dtype=torch.uint8)
+    for epoch in range(4):
+        task.losses(images, torch.zeros(2), epoch, torch.Generator())
+    assert found == [0, 0.25, 0.5, 0.75]
+
+
+def test_a_part_that_the_configuration_does_not_build_ends_a_training_before_it_is_saved(digits, tmp_path):
+    task = FSVAETask(TINY, *digits)
+    task.model.encoder.to_latent.neuron = LIF(TCJA_LIF)
+    with pytest.raises(ValueError, match=r"encoder\.to_latent\.neuron is LIF"):
+        fit(task, TINY, to_dict(TINY), RunFolder(tmp_path))
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_run_folder_gives_back_latent_readout_and_neuron(digits, tmp_path):
+    own = LIFParams(0.3, 1.0, 0.25, True, True, False, Surrogate("triangle", 0.5))
+    model = replace(TINY.model, readout="mean", neuron=own, latent=Bernoulli(2, "prefix", "kld", False))
+    trained, _ = train(replace(TINY, batch_size=500, model=model), digits, tmp_path / "run")
+    again = load(tmp_path / "run")
+    assert again.config == model
+    assert torch.equal(again.sample(3), trained.sample(3))
 
 
 def test_data_that_does_not_fit_the_model(digits):
@@ -108,11 +136,11 @@ def test_the_compiled_parts_are_whole_graphs_and_agree(images):
     compiled.load_state_dict(model.state_dict())
     for part in (compiled.encoder, compiled.decoder):
         part.compile(backend="aot_eager", fullgraph=True)
-    choice = torch.randint(SMALL.k, (SMALL.T, len(images), SMALL.latent))
+    noise = torch.randint(K, (SMALL.T, len(images), SMALL.L))
     for network in (model, compiled):
-        network(images, choice=choice).recon.square().mean().backward()
+        network(images, noise=noise).recon.square().mean().backward()
     with torch.no_grad():
-        torch.testing.assert_close(compiled(images, choice=choice).recon, model(images, choice=choice).recon)
+        torch.testing.assert_close(compiled(images, noise=noise).recon, model(images, noise=noise).recon)
     for (name, a), b in zip(model.named_parameters(), compiled.parameters(), strict=True):
         if a.grad is not None:
             torch.testing.assert_close(b.grad, a.grad, rtol=1e-4, atol=1e-6, msg=name)

@@ -1,0 +1,90 @@
+"""What a latent is: settings that a configuration holds, and the module that they build."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ...core import Neuron
+from ...utils.configuration import Part
+from ..noise import Source
+
+
+class Term(NamedTuple):
+    """A summand of the loss: `weight` times a value measured in `unit`."""
+
+    unit: str
+    weight: float = 1.0
+
+
+class Latent(Part):
+    """The settings of a latent: a frozen dataclass, chosen by its name in LATENTS."""
+
+    def build(self, T: int, L: int, neuron: Neuron) -> "LatentModule":
+        """The module for codes z [T, N, L], made of such neurons."""
+        raise NotImplementedError
+
+
+class LatentModule(ABC, nn.Module):
+    """From the spikes of the encoder to the code z [T, N, L] that the decoder reads, and from noise to a new z.
+
+    All that is random about an image comes in as one tensor of noise, with the images on axis 1: the same noise gives
+    the same z. What z and the loss are made of is the latent's own affair.
+
+    Args:
+        params: the settings that it is built from.
+        T: steps.
+        L: width of the code.
+        terms: what `divergence` gives, by name.
+    """
+
+    def __init__(self, params: Latent, T: int, L: int, terms: Mapping[str, Term]) -> None:
+        super().__init__()
+        self.params = params
+        self.T = T
+        self.L = L
+        self.terms = dict(terms)
+
+    @abstractmethod
+    def noise(self, source: Source) -> Tensor:
+        """The noise of source.n images, [..., N, ...] with the images on axis 1; one for `infer` and for `sample`."""
+
+    @abstractmethod
+    def infer(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Any]:
+        """The posterior.
+
+        Args:
+            x: spikes of the encoder [T, N, L].
+            noise: as `noise` gives it.
+
+        Returns:
+            z [T, N, L], through which the decoder's gradient flows, and what `divergence` needs besides.
+        """
+
+    @abstractmethod
+    def divergence(
+        self, z: Tensor, q: Any, *, progress: float | None = None, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """What training adds to the reconstruction error, times the weights in `terms`.
+
+        Args:
+            z: code [T, N, L] of `infer`.
+            q: the other thing that `infer` gave.
+            progress: how far the training is, 0..1, for what changes on the way; None: no training.
+            generator: for what training alone draws; None takes torch's global one.
+
+        Returns:
+            a float32 scalar for each name in `terms`.
+        """
+
+    @abstractmethod
+    def sample(self, noise: Tensor) -> Tensor:
+        """A code z [T, N, L] from the prior, without gradient; in eval mode image i depends on noise[:, i] alone."""
+
+    def check_noise(self, noise: Tensor, n: int) -> Tensor:
+        """The noise of n images that a caller brings, as `infer` and `sample` take it; a ValueError if it cannot be."""
+        if noise.dim() < 2 or noise.shape[1] != n:
+            raise ValueError(f"noise must have the {n} images on axis 1, found {list(noise.shape)}")
+        return noise

@@ -1,0 +1,279 @@
+"""The latent as an autoregressive Bernoulli process: FSVAE 2022 (arXiv 2110.00375), section 3.
+
+A latent network gives k spikes per latent neuron and step; z_t is one of them, drawn uniformly: a Bernoulli draw with
+p = mean over k. Two ways to draw a whole z:
+
+    stream   carry the membranes, one step of work for each t: O(T); normalises by the running statistics
+    prefix   run the network over all of z_<t for each t: O(T^2); the published way
+
+In eval mode, where both normalise by the running statistics, they are the same function.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ...core import Linear, Neuron, SpikingLayer, TDBatchNorm
+from ...utils.spelling import check_choice
+from ..losses import KLD_WEIGHT, kld, mmd
+from ..noise import Source
+from ..replay import replayed
+from .base import Latent, LatentModule, Term
+
+Sampling = Literal["stream", "prefix"]
+Distance = Literal["mmd", "kld"]
+
+DISTANCES = {"mmd": mmd, "kld": kld}
+TERMS = {"mmd": Term("squared difference of traces"), "kld": Term("nats", KLD_WEIGHT)}
+
+NORM_ALPHA = 2  # of the tdBN in the latent networks; this and the next three as in the published program
+SCHEDULED_FROM = 5  # scheduled sampling leaves the first steps alone
+SCHEDULED_PROBABILITY = 0.1, 0.3  # at the start and at the end of the training
+TIE_NOISE = 1e-3  # breaks the ties of the prior's own prediction
+
+
+@dataclass(frozen=True)
+class Bernoulli(Latent):
+    """Autoregressive Bernoulli latent of the FSVAE."""
+
+    k: int = 20
+    """Candidate spikes for each latent neuron and step; one of them is drawn."""
+    sampling: Sampling = "stream"
+    """How training draws z: step by step by running statistics, O(T), or the authors' prefixes, O(T^2)."""
+    distance: Distance = "mmd"
+    """Distance between posterior and prior in the loss: MMD of the spike traces, or KL divergence."""
+    scheduled_sampling: bool = True
+    """Replace inputs of the prior by its own predictions, with a probability rising from 0.1 to 0.3 over the run."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.k, int) or self.k < 1:
+            raise ValueError(f"k must be a whole number >= 1, found {self.k!r}")
+        check_choice("sampling", self.sampling, Sampling)
+        check_choice("distance", self.distance, Distance)
+
+    def build(self, T: int, L: int, neuron: Neuron) -> "BernoulliLatent":
+        return BernoulliLatent(self, T, L, neuron)
+
+
+def pick(spikes: Tensor, choice: Tensor) -> Tensor:
+    """One of the k spikes: spikes [..., L, k], choice [..., L] in 0..k-1 -> z [..., L]."""
+    return spikes.gather(-1, choice.unsqueeze(-1)).squeeze(-1)
+
+
+def shift(z: Tensor) -> Tensor:
+    """z_{t-1} for every t, with z_0 = 0. [T, N, L] -> [T, N, L]."""
+    return torch.cat([torch.zeros_like(z[:1]), z[:-1]])
+
+
+def _layer(inputs: int, outputs: int, neuron: Neuron) -> SpikingLayer:
+    transform, neurons = Linear(inputs, outputs), neuron.build(outputs)
+    return SpikingLayer(transform, TDBatchNorm(outputs, neurons.v_th, NORM_ALPHA), neurons)
+
+
+class LatentNetwork(nn.Module):
+    """Three spiking layers: features -> 2L -> 4L -> kL, tdBN with alpha 2.
+
+    Args:
+        features: width of the input: 2L for the posterior (encoder's spikes and z_{t-1}), L for the prior (z_{t-1}).
+        L: latent neurons.
+        k: candidate spikes for each.
+        neuron: of all layers.
+    """
+
+    def __init__(self, features: int, L: int, k: int, neuron: Neuron) -> None:
+        super().__init__()
+        self.L = L
+        self.k = k
+        self.layers = nn.ModuleList(
+            _layer(inputs, outputs, neuron) for inputs, outputs in pairwise([features, 2 * L, 4 * L, k * L])
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [T, N, features] -> spikes [T, N, L, k]."""
+        for layer in self.layers:
+            x = layer(x)
+        return x.unflatten(2, (self.L, self.k))
+
+    def step(self, x: Tensor, state: list[Tensor | None]) -> tuple[Tensor, list[Tensor]]:
+        """x [N, features], the membranes of the three layers -> spikes [N, L, k], membranes."""
+        after = []
+        for layer, v in zip(self.layers, state, strict=True):
+            x, v = layer.step(x, v)
+            after.append(v)
+        return x.unflatten(1, (self.L, self.k)), after
+
+    def rest(self) -> list[Tensor | None]:
+        """The state before the first step."""
+        return [None] * len(self.layers)
+
+
+def _input(x: Tensor | None, z: Tensor) -> Tensor:
+    """The input of a latent network: (x_t, z_{t-1}) for the posterior, z_{t-1} for the prior."""
+    return z if x is None else torch.cat([x, z], dim=-1)
+
+
+@replayed
+def draw_stream(network: LatentNetwork, x: Tensor | None, choice: Tensor) -> Tensor:
+    """Draw z [T, N, L] one step at a time; x [T, N, L] or None, choice [T, N, L]."""
+    z = torch.zeros(len(choice) + 1, *choice.shape[1:], device=choice.device)  # z_0, ..., z_T
+    state = network.rest()
+    for t, choice_t in enumerate(choice):
+        spikes, state = network.step(_input(None if x is None else x[t], z[t]), state)
+        z[t + 1] = pick(spikes, choice_t)
+    return z[1:]
+
+
+def draw_prefix(network: LatentNetwork, x: Tensor | None, choice: Tensor) -> Tensor:
+    """Draw z [T, N, L] by running the whole prefix for every step; x [T, N, L] or None, choice [T, N, L]."""
+    z = torch.zeros(1, *choice.shape[1:], device=choice.device)  # z_0
+    for t, choice_t in enumerate(choice):
+        spikes = network(_input(None if x is None else x[: t + 1], z))
+        z = torch.cat([z, pick(spikes[-1:], choice_t[None])])
+    return z[1:]
+
+
+DRAW = {"stream": draw_stream, "prefix": draw_prefix}
+
+
+def _predict(spikes: Tensor, noise: Tensor) -> Tensor:
+    """The network's own prediction of z_t: spikes [N, L, k], gaussian noise [N, L] -> [N, L]."""
+    return (spikes.mean(-1) + TIE_NOISE * noise > 0.5).to(spikes.dtype)
+
+
+@replayed
+def replace_stream(network: LatentNetwork, z: Tensor, where: Tensor, noise: Tensor) -> Tensor:
+    """z [T, N, L] with the steps where [T] predicted by the network from those before; z_T, never an input, stays."""
+    past, state = torch.cat([torch.zeros_like(z[:1]), z]), network.rest()  # z_0, z_1, ..., z_T
+    for t in range(len(z) - 1):
+        spikes, state = network.step(past[t], state)
+        past[t + 1] = torch.where(where[t], _predict(spikes, noise[t]), past[t + 1])
+    return past[1:]
+
+
+def replace_prefix(network: LatentNetwork, z: Tensor, where: Tensor, noise: Tensor) -> Tensor:
+    """The same by running the whole prefix for each such step."""
+    past = torch.cat([torch.zeros_like(z[:1]), z])
+    for t in where[:-1].nonzero().flatten().tolist():
+        past[t + 1] = _predict(network(past[: t + 1])[-1], noise[t])
+    return past[1:]
+
+
+REPLACE = {"stream": replace_stream, "prefix": replace_prefix}
+
+
+class Posterior(LatentNetwork):
+    """q(z_t | x_<=t, z_<t)."""
+
+    def __init__(self, L: int, k: int, neuron: Neuron) -> None:
+        super().__init__(2 * L, L, k, neuron)
+
+    def infer(self, x: Tensor, choice: Tensor, sampling: str) -> tuple[Tensor, Tensor]:
+        """Draw z without gradient, then run all steps once with gradient and pick with the same indices.
+
+        Args:
+            x: spikes of the encoder [T, N, L].
+            choice: [T, N, L] in 0..k-1.
+            sampling: a key of `DRAW`.
+
+        Returns:
+            z [T, N, L] and q [T, N, L, k].
+        """
+        # z_T is never an input, so it is not drawn here.
+        with torch.no_grad():
+            drawn = DRAW[sampling](self, x[:-1], choice[:-1]) if len(x) > 1 else x[:0]
+        past = torch.cat([torch.zeros_like(x[:1]), drawn])
+        q = self(_input(x, past))
+        return pick(q, choice), q
+
+
+class Prior(LatentNetwork):
+    """p(z_t | z_<t)."""
+
+    def __init__(self, L: int, k: int, neuron: Neuron) -> None:
+        super().__init__(L, L, k, neuron)
+
+    def predict(self, z: Tensor) -> Tensor:
+        """p [T, N, L, k] for a given z [T, N, L], which gets no gradient."""
+        return self(shift(z.detach()))
+
+    @torch.no_grad()
+    def replace(self, z: Tensor, where: Tensor, noise: Tensor, sampling: str) -> Tensor:
+        """Scheduled sampling (arXiv 1506.03099): z with some steps replaced by the prior's own prediction.
+
+        Args:
+            z: [T, N, L].
+            where: bool [T]; True replaces that step for the whole batch.
+            noise: gaussian [T, N, L], scaled here.
+            sampling: a key of `REPLACE`.
+
+        Returns:
+            [T, N, L] in {0, 1}.
+        """
+        z = z.detach()
+        end = len(z)
+        if z.device.type != "cuda":  # there a recorded run of one length is faster than a shorter one
+            replaced = where[:-1].nonzero()  # z_T is never an input
+            end = int(replaced.max()) + 2 if len(replaced) else 0
+        past = REPLACE[sampling](self, z[:end], where[:end].to(z.device), noise[:end])
+        return torch.cat([past, z[end:]])
+
+    @torch.no_grad()
+    def sample(self, choice: Tensor, sampling: str = "stream") -> Tensor:
+        """Draw z [T, N, L] from the prior with the given picks [T, N, L]."""
+        return DRAW[sampling](self, None, choice)
+
+
+class BernoulliLatent(LatentModule):
+    """Posterior and prior networks. Its noise is the picks: whole numbers [T, N, L] in 0..k-1, which spike z_t takes.
+
+    Its q, besides z, are all spikes of the posterior [T, N, L, k].
+    """
+
+    params: Bernoulli
+
+    def __init__(self, params: Bernoulli, T: int, L: int, neuron: Neuron) -> None:
+        super().__init__(params, T, L, {params.distance: TERMS[params.distance]})
+        self.posterior = Posterior(L, params.k, neuron)
+        self.prior = Prior(L, params.k, neuron)
+
+    def noise(self, source: Source) -> Tensor:
+        return source.integers(self.params.k, self.T, self.L)
+
+    def infer(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        return self.posterior.infer(x, noise, self.params.sampling)
+
+    def divergence(
+        self, z: Tensor, q: Tensor, *, progress: float | None = None, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """MMD or KLD to the prior that is given the z before each step: in training some by its own predictions."""
+        if self.training and self.params.scheduled_sampling and progress is not None:
+            z = self._scheduled(z, progress, generator)
+        p = self.prior.predict(z)
+        with torch.autocast(z.device.type, enabled=False):
+            return {self.params.distance: DISTANCES[self.params.distance](q, p)}
+
+    def sample(self, noise: Tensor) -> Tensor:
+        return self.prior.sample(noise)
+
+    def check_noise(self, noise: Tensor, n: int) -> Tensor:
+        if noise.shape != (self.T, n, self.L):
+            raise ValueError(f"noise must be [T, N, L] = {[self.T, n, self.L]}, found {list(noise.shape)}")
+        wanted = f"noise must be whole numbers in 0..{self.params.k - 1}, which of the k spikes to take"
+        if noise.is_floating_point():
+            raise ValueError(f"{wanted}; found {noise.dtype}")
+        if not torch.compiler.is_compiling() and (noise.min() < 0 or noise.max() >= self.params.k):
+            raise ValueError(f"{wanted}; found {noise.min().item()} to {noise.max().item()}")
+        return noise.to(torch.int64)
+
+    def _scheduled(self, z: Tensor, progress: float, generator: torch.Generator | None) -> Tensor:
+        first, last = SCHEDULED_PROBABILITY
+        device = z.device if generator is None else generator.device
+        where = torch.rand(len(z), generator=generator, device=device) < first + (last - first) * progress
+        where[:SCHEDULED_FROM] = False
+        if not where.any():
+            return z
+        noise = torch.randn(z.shape, generator=generator, device=device).to(z.device)
+        return self.prior.replace(z, where, noise, self.params.sampling)

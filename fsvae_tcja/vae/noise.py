@@ -1,0 +1,67 @@
+"""Where a latent's random numbers come from: a stream for each image, or one generator for a whole batch."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from . import philox
+
+
+class Source(ABC):
+    """Random numbers for n images.
+
+    Args:
+        n: how many images.
+        device: where the numbers are drawn.
+    """
+
+    def __init__(self, n: int, device: torch.device | str) -> None:
+        self.n = n
+        self.device = device
+
+    @abstractmethod
+    def integers(self, k: int, steps: int, width: int) -> Tensor:
+        """Uniform whole numbers in 0..k-1, int64 [steps, n, width]."""
+
+    @abstractmethod
+    def uniform(self, steps: int, width: int) -> Tensor:
+        """Uniform numbers in [0, 1), float32 [steps, n, width]."""
+
+
+class Streams(Source):
+    """Images first..first+n-1 of a random seed: what image i gets depends on (seed, i) alone, on every device."""
+
+    def __init__(self, seed: int, first: int, n: int, device: torch.device | str = "cpu") -> None:
+        super().__init__(n, device)
+        self.seed = seed
+        self.first = first
+        self.drawn = 0  # tensors so far: each takes other numbers of the stream
+
+    def integers(self, k: int, steps: int, width: int) -> Tensor:
+        return self._shaped(philox.integers(k, self._words(steps * width)), steps)
+
+    def uniform(self, steps: int, width: int) -> Tensor:
+        return self._shaped(philox.uniform(self._words(steps * width)), steps)
+
+    def _words(self, length: int) -> Tensor:
+        words = philox.words(self.seed, self.first, self.n, length, self.drawn, self.device)
+        self.drawn += 1
+        return words
+
+    def _shaped(self, numbers: Tensor, steps: int) -> Tensor:
+        return numbers.unflatten(1, (steps, -1)).transpose(0, 1)
+
+
+class Generated(Source):
+    """The next numbers of a generator; None takes torch's global one of the device."""
+
+    def __init__(self, n: int, generator: torch.Generator | None, device: torch.device | str = "cpu") -> None:
+        super().__init__(n, device if generator is None else generator.device)
+        self.generator = generator
+
+    def integers(self, k: int, steps: int, width: int) -> Tensor:
+        return torch.randint(k, (steps, self.n, width), generator=self.generator, device=self.device)
+
+    def uniform(self, steps: int, width: int) -> Tensor:
+        return torch.rand(steps, self.n, width, generator=self.generator, device=self.device)
