@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fsvae_tcja.data.load import batches
+from fsvae_tcja.runtime.modes import evaluated
 
 from .data import LabelledData, time_first, to_input
 from .model import SpikingClassifier
@@ -43,7 +44,6 @@ def inputs(data: LabelledData, batch_size: int, device: torch.device | str) -> I
         yield time_first(to_input(x.to(device))), labels
 
 
-@torch.no_grad()
 def predict(model: SpikingClassifier, x: Tensor) -> Tensor:
     """Mean outputs [N, K] of inputs [N, C, H, W] or [T, N, C, H, W], in eval mode; the mode is put back.
 
@@ -52,11 +52,8 @@ def predict(model: SpikingClassifier, x: Tensor) -> Tensor:
     """
     if not x.isfinite().all():
         raise ValueError("inputs must be finite, found NaN or infinity")
-    training = model.training
-    try:
-        return model.eval()(x).mean(0)
-    finally:
-        model.train(training)
+    with evaluated(model):
+        return model(x).mean(0)
 
 
 def ranking(outputs: Tensor) -> Tensor:

@@ -18,12 +18,6 @@ def save(model: FSVAE, path: str | Path) -> None:
     checkpoint.write(path, tensors, {"kind": KIND, "config": to_dict(model.config)})
 
 
-def find(path: str | Path) -> Path:
-    """The checkpoint itself, where `path` may be a run folder."""
-    path = Path(path)
-    return path / "model.safetensors" if path.is_dir() else path
-
-
 def load(path: str | Path, device: str | torch.device = "cpu") -> FSVAE:
     """The model of a checkpoint or run folder, in eval mode, built from the configuration inside.
 
@@ -31,10 +25,5 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> FSVAE:
         FileNotFoundError: no such file.
         ValueError: the file is truncated, pickled, of another kind, or its tensors do not fit its configuration.
     """
-    path = find(path)
-    tensors, metadata = checkpoint.read(path, "model.")
-    if metadata.get("kind") != KIND:
-        raise ValueError(f"{path} holds a {metadata.get('kind')!r}, expected {KIND!r}")
-    model = FSVAE(from_dict(FSVAEConfig, metadata["config"]))
-    checkpoint.load_into(model, tensors, path)
-    return model.to(device).eval()
+    path = checkpoint.find(path)
+    return checkpoint.load_model(path, KIND, lambda config: FSVAE(from_dict(FSVAEConfig, config)), device)

@@ -11,7 +11,8 @@ from torch import Tensor
 from ..data.image_dataset import ImageDataset
 from ..data.load import batches
 from ..data.pixels import to_float
-from .sample import evaluated, padded, picks
+from ..runtime.modes import evaluated
+from .sample import padded, picks
 
 if TYPE_CHECKING:
     from .model import FSVAE

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..runtime.modes import evaluated
 from .philox import integers
 
 if TYPE_CHECKING:
@@ -23,19 +23,6 @@ def padded(x: Tensor, axis: int) -> Tensor:
     """x with zeros (picks: 0, images: grey) behind, up to whole blocks of images along `axis`."""
     missing = -x.shape[axis] % BLOCK
     return torch.cat([x, x.new_zeros(*x.shape[:axis], missing, *x.shape[axis + 1 :])], dim=axis)
-
-
-@contextmanager
-def evaluated(model: nn.Module) -> Iterator[None]:
-    """Run in eval mode without gradients, and restore the mode of every module."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def picks(model: FSVAE, seed: int, first: int, n: int) -> Tensor:

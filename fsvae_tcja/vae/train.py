@@ -11,7 +11,7 @@ from torch import Tensor
 from ..core import SpikingLayer
 from ..data.image_dataset import ImageDataset
 from ..data.pixels import random_flip, to_float
-from ..runtime.loop import LoopConfig
+from ..runtime.config import TrainerConfig
 from ..runtime.pictures import save_curves, save_grid, save_pairs
 from ..runtime.run import RunFolder
 from ..utils.configuration import to_dict
@@ -27,7 +27,7 @@ TEST_IMAGES = 1000  # first images of the test split, for the reconstruction err
 
 
 @dataclass(frozen=True)
-class TrainConfig(LoopConfig):
+class TrainConfig(TrainerConfig):
     """A training run of the FSVAE. The defaults are the published recipe."""
 
     model: FSVAEConfig = field(default_factory=FSVAEConfig)
@@ -43,6 +43,9 @@ class TrainConfig(LoopConfig):
         super().__post_init__()
         if self.distance not in get_args(Distance):
             raise ValueError(f"distance must be one of {list(get_args(Distance))}, found {self.distance!r}")
+
+    def tied_to_length(self) -> list[str]:
+        return super().tied_to_length() + ["the probability of scheduled sampling"] * self.scheduled_sampling
 
 
 class FSVAETask:
@@ -94,7 +97,7 @@ class FSVAETask:
     def _scheduled(self, epoch: int) -> float:
         if not self.config.scheduled_sampling:
             return 0.0
-        return SCHEDULED_FIRST + (SCHEDULED_LAST - SCHEDULED_FIRST) * epoch / self.config.epochs
+        return SCHEDULED_FIRST + (SCHEDULED_LAST - SCHEDULED_FIRST) * epoch / self.config.total_epochs(len(self.data))
 
     @torch.no_grad()
     def end_of_epoch(self, epoch: int, run: RunFolder) -> dict[str, float]:
