@@ -112,13 +112,13 @@ class Display(Callback):
         kernels = f"{trainer.device.type}, {trainer.config.precision}"
         if trainer.step < trainer.total and compiles(trainer) and kernels not in _compiled:
             _compiled.add(kernels)
-            self.bar.message("compiling kernels, some 15 s in each new process ...")
+            self.bar.message("compiling kernels, some 10 s in each new process ...")
 
     def step(self, trainer: "Trainer", losses: Mapping[str, Tensor]) -> None:
         self.bar.advance(**trainer.row)
 
     def epoch_end(self, trainer: "Trainer", figures: Mapping[str, float]) -> None:
-        text = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        text = ", ".join(f"{name} {value:.4g}" for name, value in (figures or trainer.row).items())
         self.bar.message(f"epoch {trainer.epoch}/{trainer.epochs}" + (f": {text}" if text else ""))
 
     def end(self, trainer: "Trainer") -> None:

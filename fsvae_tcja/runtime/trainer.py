@@ -180,6 +180,10 @@ class Trainer:
             self.task.model.load_state_dict(self.average.state)
         return Outcome(self.step, self.total, self.step - first, time.monotonic() - began)
 
+    def interrupt(self) -> None:
+        """Stop after this step, as Ctrl-C does; for callbacks."""
+        self.stop.append(0)
+
     def _train_epoch(self) -> None:
         """The steps of an epoch that are still to be done, to an interruption."""
         self.task.model.train()

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import fields, is_dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -20,9 +21,10 @@ DataRoot = Annotated[
 ]
 Download = Annotated[bool, tyro.conf.arg(help="Fetch missing sets of images; recordings of events are never fetched.")]
 BatchSize = Annotated[int, tyro.conf.arg(help="Inputs per pass; changes memory and speed only.")]
-READABLE = {
-    "invalid literal for int() with base 10:": "expected a whole number, found",
-    "could not convert string to float:": "expected a number, found",
+READABLE = {  # messages of Python and tyro, as patterns
+    r"invalid literal for int\(\) with base 10:": "expected a whole number, found",
+    r"could not convert string to float:": "expected a number, found",
+    r"Could not parse arguments (\[.*\]) into tuple type typing.Tuple\[(.*)\]": r"expected \2, found \1",
 }
 
 
@@ -139,10 +141,11 @@ def read(run: Callable[[Sequence[str]], Any], program: str, args: Sequence[str])
 
 
 def _text_of(box: str) -> str:
-    """The first paragraph of a box, on one line."""
-    lines = [line.strip(" │") for line in box.splitlines() if line.startswith("│")]
-    rule = next((i for i, line in enumerate(lines) if line.startswith("──")), len(lines))
-    return " ".join(lines[:rule]) or box.strip()
+    """The first paragraph of a box below its title, on one line. Where no box can be drawn it has dashes for rules."""
+    lines = box.splitlines()[1:]
+    paragraphs = groupby(lines, lambda line: set(line) <= set(" ─-╭╮╰╯│"))
+    first = next((list(group) for rule, group in paragraphs if not rule), [box])
+    return " ".join(line.strip(" │\n") for line in first)
 
 
 def _message(text: str, program: str, options: Callable[[], list[str]]) -> str:
@@ -155,8 +158,9 @@ def _message(text: str, program: str, options: Callable[[], list[str]]) -> str:
     if parsing := re.match(r"Error parsing (\S+?): (.*)", text):
         where, why = parsing.groups()
         for theirs, ours in READABLE.items():
-            why = why.replace(theirs, ours)
+            why = re.sub(theirs, ours, why)
         return f"{where}: {why}; {more}" if where.startswith("-") else why
+    text = re.sub(r"^Missing from \S+: ", "missing: ", text)
     return f"{text.rstrip('.')}; {more}"
 
 
