@@ -25,9 +25,7 @@ def save(model: SpikingClassifier, path: str | Path, metadata: dict[str, Any] | 
 def find(path: str | Path) -> Path:
     """The checkpoint itself; of a run folder that of the best validation accuracy, else the last."""
     path = Path(path)
-    if not path.is_dir():
-        return path
-    return path / BEST if (path / BEST).is_file() else path / "model.safetensors"
+    return path / BEST if (path / BEST).is_file() else checkpoint.find(path)
 
 
 def weights_of(metadata: Mapping[str, Any]) -> str:
@@ -50,10 +48,8 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> SpikingClassif
         FileNotFoundError: no such file.
         ValueError: the file is truncated, pickled, of another kind, or its tensors do not fit its configuration.
     """
-    path = find(path)
-    tensors, metadata = checkpoint.read(path, "model.")
-    if metadata.get("kind") != KIND:
-        raise ValueError(f"{path} holds a {metadata.get('kind')!r}, expected {KIND!r}")
-    model = SpikingClassifier(from_dict(ClassifierConfig, metadata["config"]))
-    checkpoint.load_into(model, tensors, path)
-    return model.to(device).eval()
+    return checkpoint.load_model(find(path), KIND, _build, device)
+
+
+def _build(metadata: dict[str, Any]) -> SpikingClassifier:
+    return SpikingClassifier(from_dict(ClassifierConfig, metadata["config"]))

@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 import tyro
 
 from fsvae_tcja.data import LabelledDataset, located
+from fsvae_tcja.runtime.callbacks import KeepMemory
 from fsvae_tcja.runtime.checkpoint import read_metadata
 from fsvae_tcja.runtime.command import RunOptions, TrainCommand
 from fsvae_tcja.runtime.device import resolve
-from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.run import RunFolder
-from fsvae_tcja.utils.configuration import to_dict
+from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.spelling import did_you_mean
 
 from . import checkpoint
@@ -25,7 +25,7 @@ from .files import read_inputs
 from .model import SpikingClassifier
 from .presets import PRESETS
 from .report import report, told
-from .train import ClassifierTask, TrainConfig
+from .train import ClassifierTask, TrainConfig, callbacks
 
 PROGRAM = "fsvae-tcja classify"
 TRAIN = TrainCommand(
@@ -57,8 +57,10 @@ def _train(config: TrainConfig, options: RunOptions) -> int:
 
     test = split("test")  # loaded before the training, so that missing files are found now
     task = ClassifierTask(config, split("train"), split("valid"), test if config.test_every_epoch else None)
-    outcome = fit(task, config, to_dict(config), run, device=device, resume=resume, keep_memory=True)
-    print(TRAIN.told(outcome, run, options))
+    accompanied = [*callbacks(), KeepMemory()]
+    trainer = Trainer(task, config, run, device=device, callbacks=accompanied, init_from=options.init_from)
+    outcome = trainer.fit(resume)
+    print(TRAIN.ending(outcome, run, options))
     if not outcome.finished:
         return 130
     print(told(report(run, config, test, device)))

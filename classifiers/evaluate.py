@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fsvae_tcja.data import LabelledDataset, batches, time_first, to_input
+from fsvae_tcja.runtime.modes import evaluated
 
 from .model import SpikingClassifier
 from .parts import parts
@@ -42,7 +43,6 @@ def inputs(data: LabelledDataset, batch_size: int, device: torch.device | str) -
         yield time_first(to_input(x.to(device))), labels
 
 
-@torch.no_grad()
 def predict(model: SpikingClassifier, x: Tensor) -> Tensor:
     """Mean outputs [N, K] of inputs [N, C, H, W] or [T, N, C, H, W], in eval mode; the mode is put back.
 
@@ -51,11 +51,8 @@ def predict(model: SpikingClassifier, x: Tensor) -> Tensor:
     """
     if not x.isfinite().all():
         raise ValueError("inputs must be finite, found NaN or infinity")
-    training = model.training
-    try:
-        return model.eval()(x).mean(0)
-    finally:
-        model.train(training)
+    with evaluated(model):
+        return model(x).mean(0)
 
 
 def ranking(outputs: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The parts of a classifier by name, and what flows through them while it runs."""
 
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Literal, NamedTuple
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from fsvae_tcja.core import TCJA, SpikingLayer
+from fsvae_tcja.runtime.modes import evaluated
 
 from .layers import Dense, Fire, Folded, TimeDropout
 from .model import SpikingClassifier
@@ -125,7 +126,7 @@ def observe(
         ValueError: no input, images among sequences, or what the model refuses.
     """
     n, dims = 0, set()
-    with _evaluating(model), ExitStack() as hooks:
+    with evaluated(model), torch.random.fork_rng(devices=[]), ExitStack() as hooks:
         for place, read in readers:
             hooks.callback(place.hook(read).remove)
         for x in inputs:
@@ -137,15 +138,3 @@ def observe(
     if n == 0:
         raise ValueError("no inputs: expected at least one batch")
     return n
-
-
-@contextmanager
-def _evaluating(model: nn.Module):
-    training = {module: module.training for module in model.modules()}
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        try:
-            model.eval()
-            yield
-        finally:
-            for module, flag in training.items():
-                module.training = flag

@@ -1,19 +1,20 @@
 """Training a spiking classifier."""
 
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from fsvae_tcja.core import SpikingLayer
 from fsvae_tcja.data import LabelledDataset, time_first, to_input
 from fsvae_tcja.data.events.frames import SliceBy
-from fsvae_tcja.runtime.loop import LoopConfig, Schedule
+from fsvae_tcja.runtime.callbacks import Callback
+from fsvae_tcja.runtime.config import Schedule, TrainerConfig
 from fsvae_tcja.runtime.pictures import save_curves
 from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import to_dict
 
 from . import checkpoint
@@ -28,7 +29,7 @@ UNITS = {"accuracy": "fraction correct", "loss": "loss"}
 
 
 @dataclass(frozen=True)
-class TrainConfig(LoopConfig):
+class TrainConfig(TrainerConfig):
     """A training run of a classifier: Adam (AdamW without decay), cosine to 0, as the TCJA programs have it."""
 
     data: str = "digits"
@@ -39,7 +40,7 @@ class TrainConfig(LoopConfig):
     weight_decay: float = 0.0
     """Decoupled weight decay of AdamW."""
     schedule: Schedule = "cosine"
-    """Learning rate over the epochs: constant, or a cosine from lr down to 0."""
+    """Learning rate over the steps, after the warm-up: constant, or a cosine from lr down to 0 at the last step."""
     compile: bool = False
     """Compile the network with torch.compile."""
     model: ClassifierConfig = field(default_factory=ClassifierConfig)
@@ -84,6 +85,7 @@ class ClassifierTask:
         self.data = train
         self.valid = valid
         self.test = test
+        self.validated: Evaluation | None = None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = SpikingClassifier(config.model)
@@ -110,31 +112,15 @@ class ClassifierTask:
             return self.model(x)
 
     def end_of_epoch(self, epoch: int, run: RunFolder) -> dict[str, float]:
-        """Accuracy on the validation split; keeps the best epoch; in the first one looks for dead neurons."""
+        """Accuracy on the validation split, and on the test split if it is to be looked at."""
         rows, accuracies = run.read_metrics(), {}
-        if epoch == 1:
-            self._look_at_neurons()
         if self.test is not None:
             accuracies["test_accuracy"] = evaluate(self.model, self.test, self.config.batch_size).accuracy
         if len(self.valid):
-            seen = evaluate(self.model, self.valid, self.config.batch_size)
-            _tell_silence(seen, epoch)
-            accuracies["valid_accuracy"] = accuracy = seen.accuracy
-            if accuracy >= max((row["valid_accuracy"] for row in rows if "valid_accuracy" in row), default=0):
-                self._keep(run, epoch, accuracy)
+            self.validated = evaluate(self.model, self.valid, self.config.batch_size)
+            accuracies["valid_accuracy"] = self.validated.accuracy
         save_curves([*rows, {"step": rows[-1]["step"], **accuracies}], run.pictures / "curves.png", units=UNITS)
         return accuracies
-
-    def _keep(self, run: RunFolder, epoch: int, accuracy: float) -> None:
-        """The epoch of the best validation accuracy, the latest of equals."""
-        metadata = self.metadata() | {"epoch": epoch, "valid_accuracy": accuracy, "training": to_dict(self.config)}
-        checkpoint.save(self.model, run.path / checkpoint.BEST, metadata)
-
-    def _look_at_neurons(self) -> None:
-        seen = self.valid if len(self.valid) else self.data
-        batch, _ = next(inputs(seen, self.config.batch_size, next(self.model.parameters()).device))
-        for warning in warnings(firing(self.model, [batch])):
-            tqdm.write(f"warning: {warning}", file=sys.stderr)
 
     def metadata(self) -> dict[str, Any]:
         """Kind, configuration, data and class names, for the checkpoint."""
@@ -146,11 +132,46 @@ class ClassifierTask:
         }
 
 
-def _tell_silence(seen: Evaluation, epoch: int) -> None:
-    """A warning if the class of most inputs was named without a spike."""
-    if seen.silent is not None and seen.silent > seen.n / 2:
-        tqdm.write(
-            f"warning: epoch {epoch}: no output neuron fired for {seen.silent:,} of {seen.n:,} validation inputs, so "
-            "the first class is named. If more epochs do not change that, try another --lr or --model.neuron",
-            file=sys.stderr,
-        )
+class KeepBest(Callback):
+    """Keeps the weights of the epoch of the best validation accuracy, the latest of equals, in best.safetensors."""
+
+    def __init__(self) -> None:
+        self.accuracy = 0.0
+
+    def epoch_end(self, trainer: Trainer, figures: Mapping[str, float]) -> None:
+        accuracy = figures.get("valid_accuracy", -1.0)
+        if accuracy < self.accuracy:
+            return
+        self.accuracy = accuracy
+        metadata = {"epoch": trainer.epoch, "valid_accuracy": accuracy, "training": to_dict(trainer.config)}
+        checkpoint.save(trainer.task.model, trainer.run.path / checkpoint.BEST, trainer.task.metadata() | metadata)
+
+    def state(self) -> dict[str, Any]:
+        return {"accuracy": self.accuracy}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.accuracy = state.get("accuracy", 0.0)
+
+
+class WarnOfSilence(Callback):
+    """Warns of neurons that never fire, after the first epoch, and of classes that are named without a spike."""
+
+    def epoch_end(self, trainer: Trainer, figures: Mapping[str, float]) -> None:
+        task: ClassifierTask = trainer.task
+        if trainer.epoch == 1:
+            data = task.valid if len(task.valid) else task.data
+            batch, _ = next(inputs(data, task.config.batch_size, trainer.device))
+            for warning in warnings(firing(task.model, [batch])):
+                trainer.message(f"warning: {warning}")
+        seen = task.validated
+        if seen and seen.silent is not None and seen.silent > seen.n / 2:
+            trainer.message(
+                f"warning: epoch {trainer.epoch}: no output neuron fired for {seen.silent:,} of {seen.n:,} validation "
+                "inputs, so the first class is named. If more epochs do not change that, try another --lr or "
+                "--model.neuron"
+            )
+
+
+def callbacks() -> list[Callback]:
+    """What a classifier's training has besides what every training has."""
+    return [KeepBest(), WarnOfSilence()]

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,12 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from fsvae_tcja.data.image_sets import IMAGE_SETS
-from fsvae_tcja.data.load import load_images
 from fsvae_tcja.runtime.device import resolve
 
-from .domain import CLASSIFIER_TRAINING, DIGITS_CLASSIFIER_TRAINING, Classifier, train_classifier
 from .evaluate import Networks, evaluate, holds_statistics, write_references
-from .fad import DIGITS_TRAINING, FULL_TRAINING, Autoencoder, train_autoencoder
 from .features import BATCH
 from .generators import Source, open_images
 from .images import ValueRange
@@ -30,7 +27,7 @@ from .processes import launched_by_torchrun, rank, world
 from .protocols import PROTOCOLS, get_protocol
 from .result import Score, save_scores
 from .scores import images_to_score
-from .training import TrainingConfig
+from .train_cli import TrainClassifierCommand, TrainFADCommand
 
 ProtocolName = Literal["standard", "fsvae2022", "strict"]
 WIDTH = 160  # where there is no terminal
@@ -160,55 +157,6 @@ class ReferenceCommand:
 
 
 @dataclass(frozen=True)
-class _TrainCommand:
-    data: Annotated[str, tyro.conf.Positional]
-    """A data set or a folder of images."""
-    out: Path
-    """The .safetensors file to write."""
-    epochs: int | None = None
-    """Passes over the training split; None: what suits the data set."""
-    batch_size: int | None = None
-    """Images per step; None: what suits the data set."""
-    lr: float | None = None
-    """Learning rate of AdamW; None: 1e-3."""
-    latent: int | None = None
-    """Length of the feature vector; None: the network's own."""
-    seed: int = 0
-    """Owner of all randomness."""
-    size: int = 32
-    """32 or 64 pixels."""
-    data_root: Path | None = None
-    """Where data sets lie; None: $FSVAE_TCJA_DATA, else ./data."""
-    download: bool = False
-    """Fetch missing data sets."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
-
-    def config(self, default: TrainingConfig) -> TrainingConfig:
-        names = ("epochs", "batch_size", "lr", "latent")
-        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return replace(default, seed=self.seed, device=str(resolve(self.device)), **given)
-
-
-@dataclass(frozen=True)
-class TrainFADCommand(_TrainCommand):
-    """Train the autoencoder of the FAD."""
-
-    def run(self) -> None:
-        config = self.config(DIGITS_TRAINING if self.data == "digits" else FULL_TRAINING)
-        _train(self, train_autoencoder, config, "test_mse")
-
-
-@dataclass(frozen=True)
-class TrainClassifierCommand(_TrainCommand):
-    """Train the classifier of the domain scores."""
-
-    def run(self) -> None:
-        config = self.config(DIGITS_CLASSIFIER_TRAINING if self.data == "digits" else CLASSIFIER_TRAINING)
-        _train(self, train_classifier, config, "test_accuracy")
-
-
-@dataclass(frozen=True)
 class ProtocolsCommand:
     """Show what each protocol fixes."""
 
@@ -298,32 +246,6 @@ def _share(scored: int | None, reference: Source | str | None) -> int | None:
         return None if scored is None else math.ceil(scored / world())
     compared = scored if reference.endless else reference.n
     return None if scored is None or compared is None else math.ceil((scored + compared) / world())
-
-
-def _train(
-    command: _TrainCommand, train: Callable[..., Autoencoder | Classifier], config: TrainingConfig, figure: str
-) -> None:
-    """Train and write; Ctrl-C keeps the last whole epoch and exits with 130."""
-    from fsvae_tcja.runtime.loop import stop_signal  # brings tensorboard
-
-    check_writable(command.out, ".safetensors")
-    where = {"size": command.size, "root": command.data_root, "download": command.download}
-    train_set, test_set = (load_images(command.data, split, **where) for split in ("train", "test"))
-    with progress_bar("epochs", config.epochs) as advance, stop_signal() as received:
-        network = train(
-            train_set,
-            config,
-            test=test_set,
-            progress=lambda epoch, loss: advance(1, f"loss {loss:.4f}"),
-            stop=lambda: bool(received),
-        )
-        network.save(command.out)
-    epochs = network.provenance["epochs"]
-    stopped = f"stopped after epoch {epochs} of {config.epochs}, " if epochs < config.epochs else ""
-    told = f"{figure.replace('_', ' ')} {network.provenance[figure]:.4f}"
-    console().print(f"{stopped}written to {command.out}: {told}")
-    if stopped:
-        sys.exit(130)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,6 +8,7 @@ called Domain-IS and Domain-Frechet, never FID.
 """
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Self
 
 import torch.nn.functional as F
@@ -76,6 +77,8 @@ def train_classifier(
     test: LabelledDataset | None = None,
     progress: Progress | None = None,
     stop: Stop | None = None,
+    run: Path | None = None,
+    resume: bool = False,
 ) -> Classifier:
     """Train a classifier on a labelled data set: cross-entropy, AdamW. Random state and arguments as for the FAD.
 
@@ -91,6 +94,8 @@ def train_classifier(
         config,
         progress,
         stop,
+        run=run,
+        resume=resume,
     )
     accuracy = None if test is None else mean_over(test, lambda x, y: (classifier(x).argmax(1) == y).float())
     classifier.provenance = provenance(dataset, trained) | {"test_accuracy": accuracy}

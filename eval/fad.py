@@ -8,6 +8,7 @@ Network, d the latent size, C the channels of an S x S image, S = 32 (64 in brac
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Self
 
 import torch
@@ -97,6 +98,8 @@ def train_autoencoder(
     test: LabelledDataset | None = None,
     progress: Progress | None = None,
     stop: Stop | None = None,
+    run: Path | None = None,
+    resume: bool = False,
 ) -> Autoencoder:
     """Train an autoencoder on a data set: mean squared error over pixels in [-1, 1], AdamW.
 
@@ -109,12 +112,14 @@ def train_autoencoder(
         progress: called after each epoch with its number, from 1, and its mean loss.
         stop: asked after each step; once it says so, the weights after the last whole epoch are returned, and the
             provenance has the number of epochs.
+        run: run folder for metrics and a checkpoint after each epoch; None: nothing is kept.
+        resume: go on with the training in `run`.
 
     Returns:
         the autoencoder in evaluation mode, with its provenance, on the CPU.
 
     Raises:
-        KeyboardInterrupt: stopped before the first epoch was over.
+        KeyboardInterrupt: by Ctrl-C or SIGTERM, or stopped before the first epoch was over.
     """
     autoencoder, trained = train(
         lambda: Autoencoder(dataset.channels, dataset.size, config.latent),
@@ -123,6 +128,8 @@ def train_autoencoder(
         config,
         progress,
         stop,
+        run=run,
+        resume=resume,
     )
     error = None if test is None else reconstruction_mse(autoencoder, test)
     autoencoder.provenance = provenance(dataset, trained) | {"test_mse": error}

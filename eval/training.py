@@ -1,8 +1,11 @@
 """Training of the small networks that scores look through."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -11,14 +14,23 @@ from torch import Tensor, nn
 from fsvae_tcja.data.dataset import LabelledDataset
 from fsvae_tcja.data.load import batches
 from fsvae_tcja.data.pixels import to_float
+from fsvae_tcja.runtime.callbacks import Callback
+from fsvae_tcja.runtime.config import TrainerConfig
+from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.runtime.trainer import Trainer
 
 from .provenance import ImageDigest, library_versions
 from .randomness import check_seed, isolated_randomness
+
+WEIGHT_DECAY = 1e-2  # PyTorch's own default for AdamW
+EACH_EPOCH = 2**31  # steps between rows of metrics: one row an epoch
 
 Progress = Callable[[int, float], None]
 """Called after each epoch with its number, from 1, and its mean loss."""
 Stop = Callable[[], bool]
 """Says whether to stop."""
+Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""(network, images [B, C, S, S] in [-1, 1], labels [B]) -> scalar."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class TrainingConfig:
     latent: int | None = None
     """Length of the feature vector; None takes the network's own."""
     seed: int = 0
-    """Owner of the initial weights and of the order of the images."""
+    """Random seed of the initial weights and of the order of the images."""
     device: str = "cpu"
     """Where to train."""
 
@@ -47,60 +59,111 @@ class TrainingConfig:
         check_seed(self.seed)
 
 
+class Interrupted(KeyboardInterrupt):
+    """A training was interrupted; its run folder, if it has one, can be resumed."""
+
+
 def train(
     build: Callable[[], nn.Module],
-    loss: Callable[[nn.Module, Tensor, Tensor], Tensor],
+    loss: Loss,
     dataset: LabelledDataset,
     config: TrainingConfig,
     progress: Progress | None = None,
     stop: Stop | None = None,
+    *,
+    run: Path | None = None,
+    resume: bool = False,
 ) -> tuple[nn.Module, TrainingConfig]:
     """Build a network and train it with AdamW. The global random state is left alone.
 
     Args:
         build: makes the network; its random weights depend on the seed.
-        loss: (network, images [B, C, S, S] in [-1, 1], labels [B]) -> scalar.
+        loss: what is minimised.
         dataset: training images.
         config: how.
         progress: hears of each epoch.
         stop: asked after each step; once it says so, the last whole epoch was the last.
+        run: run folder for metrics and a checkpoint after each epoch; None: nothing is kept.
+        resume: go on with the training in `run`, which ends as if it had not been interrupted.
 
     Returns:
         the network in evaluation mode, on the CPU, and `config` with the epochs that it saw: trained with that one, it
         would be the same.
 
     Raises:
-        KeyboardInterrupt: stopped before the first epoch was over.
+        Interrupted: by Ctrl-C or SIGTERM, or stopped before the first epoch was over.
+        ValueError: a training of other settings or images is in `run`.
     """
     with isolated_randomness(config.seed):
-        network = build().to(config.device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr)
-    generator = torch.Generator().manual_seed(config.seed)
-    whole = {}
-    for epoch in range(1, config.epochs + 1):
-        network.train()
-        total = 0.0
-        order = torch.randperm(len(dataset), generator=generator)
-        for images, labels in batches(dataset, config.batch_size, order=order):
-            if stop and stop():
-                return _as_after(network, whole), replace(config, epochs=epoch - 1)
-            value = loss(network, to_float(images.to(config.device)), labels.to(config.device))
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            optimizer.step()
-            total += value.item() * len(images)
-        whole = deepcopy(network.state_dict())
-        if progress:
-            progress(epoch, total / len(dataset))
+        network = build()
+    settings = TrainerConfig(
+        data=dataset.name,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        lr=config.lr,
+        weight_decay=WEIGHT_DECAY,
+        seed=config.seed,
+        log_every=EACH_EPOCH,
+    )
+    watch = _Watch(progress, stop)
+    with ExitStack() as stack:
+        folder = RunFolder(run or Path(stack.enter_context(TemporaryDirectory()), "run"), resume)
+        task, order = _Task(network, loss, dataset), _order(len(dataset), config.seed)
+        trainer = Trainer(task, settings, folder, device=config.device, callbacks=[watch], order=order)
+        outcome = trainer.fit(resume)
+    if not outcome.finished:
+        if not (watch.stopped and watch.whole):
+            raise Interrupted(f"stopped after step {outcome.step} of {outcome.total}")
+        network.load_state_dict(watch.whole)
+        config = replace(config, epochs=watch.epochs)
     return network.cpu().eval(), config
 
 
-def _as_after(network: nn.Module, whole: dict[str, Tensor]) -> nn.Module:
-    """The network with the weights that it had after its last whole epoch."""
-    if not whole:
-        raise KeyboardInterrupt
-    network.load_state_dict(whole)
-    return network.cpu().eval()
+def _order(n: int, seed: int) -> Callable[[int], Tensor]:
+    """The order of n images in each epoch: permutation after permutation of one generator."""
+
+    def order(epoch: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return [torch.randperm(n, generator=generator) for _ in range(epoch + 1)][-1]
+
+    return order
+
+
+class _Task:
+    """A network as the trainer sees it."""
+
+    def __init__(self, network: nn.Module, loss: Loss, dataset: LabelledDataset) -> None:
+        self.model, self.loss, self.data = network, loss, dataset
+
+    def losses(self, images: Tensor, labels: Tensor, epoch: int, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"loss": self.loss(self.model, to_float(images), labels)}
+
+    def end_of_epoch(self, epoch: int, run: RunFolder) -> dict[str, float]:
+        return {}
+
+    def metadata(self) -> dict[str, Any]:
+        return {"kind": f"training of a network, {type(self.model).__name__}"}
+
+
+class _Watch(Callback):
+    """Tells of each epoch, keeps its weights, and asks whether to stop."""
+
+    def __init__(self, progress: Progress | None, stop: Stop | None) -> None:
+        self.progress, self.stop = progress, stop
+        self.stopped, self.epochs = False, 0
+        self.whole: dict[str, Tensor] = {}
+
+    def step(self, trainer: Trainer, losses: Mapping[str, Tensor]) -> None:
+        if self.stop and self.stop():
+            self.stopped = True
+            trainer.interrupt()
+
+    def epoch_end(self, trainer: Trainer, figures: Mapping[str, float]) -> None:
+        self.epochs = trainer.epoch
+        if self.stop:
+            self.whole = deepcopy(trainer.task.model.state_dict())
+        if self.progress:
+            self.progress(trainer.epoch, trainer.row["loss"])
 
 
 @torch.inference_mode()

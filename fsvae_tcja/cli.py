@@ -1,53 +1,68 @@
 """The program fsvae-tcja. Options are generated from the typed configuration."""
 
 import json
-import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import tyro
-from tqdm import tqdm
 
 from . import doctor
 from .core.memory import keep_freed_memory
+from .data import IMAGE_SETS
 from .data.load import load_images
 from .runtime import checkpoint
+from .runtime.callbacks import KeepMemory
 from .runtime.command import RunOptions, TrainCommand
 from .runtime.device import resolve
 from .runtime.export import save_images
-from .runtime.loop import fit
 from .runtime.pictures import save_pairs
 from .runtime.run import RunFolder
+from .runtime.trainer import Trainer
 from .scoring_options import ScoringOptions
-from .utils.configuration import to_dict
+from .utils.options import parse
+from .utils.progress import progress
 from .utils.spelling import did_you_mean
 from .vae import load
-from .vae.checkpoint import KIND, find
+from .vae.checkpoint import KIND
 from .vae.model import FSVAE
+from .vae.own_images import sized
 from .vae.presets import PRESETS
 from .vae.reconstruct import reconstruct as reconstruct_images
 from .vae.sample import stream
 from .vae.train import FSVAETask, TrainConfig
 
 PROGRAM = "fsvae-tcja"
-SHOW_PROGRESS = 5  # passes from which drawing shows a bar
 
 
 def _parse(command: Callable, name: str, args: list[str], about: str | None = None) -> Any:
     """Call `command`, or build the dataclass, with the options in `args`."""
-    return tyro.cli(command, prog=f"{PROGRAM} {name}", args=args, description=about)
+    return parse(command, f"{PROGRAM} {name}", args, about)
 
 
 @dataclass(frozen=True)
 class TrainOptions(RunOptions, ScoringOptions):
-    """What `train` takes beside the configuration."""
+    """What `train` takes besides the configuration."""
+
+    size: int = 0
+    """Height and width of the images in pixels, 32 or 64, with blocks and channels to suit; 0: as configured."""
 
 
-TRAIN = TrainCommand(f"{PROGRAM} train", PRESETS, TrainConfig, TrainOptions, KIND, FSVAE)
+def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[str]) -> TrainConfig:
+    """The model for images of --size; in a folder of one's own also for their colours, unless these are given."""
+    model = sized(config.model, options.size) if options.size else config.model
+    if config.data not in IMAGE_SETS and "--model.in-channels" not in given:
+        images = load_images(config.data, size=model.image_size)
+        model = replace(model, in_channels=images.channels)
+        colour = "grey" if images.channels == 1 else "colour"
+        print(f"{len(images):,} {colour} images of {config.data}, at {images.size} pixels (--size)", file=sys.stderr)
+    return replace(config, model=model)
+
+
+TRAIN = TrainCommand(f"{PROGRAM} train", PRESETS, TrainConfig, TrainOptions, KIND, FSVAE, adapt=_fit_to_images)
 
 
 def train(args: list[str]) -> int:
@@ -68,8 +83,9 @@ def _train(config: TrainConfig, options: TrainOptions) -> int:
     train, test = (load_images(config.data, split, **where) for split in ("train", "test"))
     task = FSVAETask(config, train, test, score)
     scoring.remember(run)
-    outcome = fit(task, config, to_dict(config), run, device=device, resume=resume, keep_memory=True)
-    print(TRAIN.told(outcome, run, options))
+    trainer = Trainer(task, config, run, device=device, callbacks=[KeepMemory()], init_from=options.init_from)
+    outcome = trainer.fit(resume)
+    print(TRAIN.ending(outcome, run, options))
     return 0 if outcome.finished else 130
 
 
@@ -95,10 +111,9 @@ def sample(args: list[str]) -> int:
     """Draw images from a checkpoint: one grid, an .npz, or a folder of PNG files."""
     options = _parse(SampleOptions, "sample", args)
     model = load(options.checkpoint, resolve(options.device))
-    drawn = stream(model, options.n, options.seed, batch_size=options.batch_size)
-    passes = math.ceil(options.n / options.batch_size)
-    drawn = tqdm(drawn, "draw", passes, unit="pass", disable=passes < SHOW_PROGRESS)
-    save_images(drawn, options.out)
+    with progress("draw", options.n, "images") as bar:
+        drawn = stream(model, options.n, options.seed, batch_size=options.batch_size)
+        save_images((bar.advance(len(images)) or images for images in drawn), options.out)
     print(f"drew {options.n} images (seed {options.seed}): {options.out}")
     return 0
 
@@ -134,7 +149,7 @@ def reconstruct(args: list[str]) -> int:
     options = _parse(ReconstructOptions, "reconstruct", args)
     device = resolve(options.device)
     model = load(options.checkpoint, device)
-    data = options.data or checkpoint.read_metadata(find(options.checkpoint)).get("data")
+    data = options.data or checkpoint.read_metadata(checkpoint.find(options.checkpoint)).get("data")
     if data is None:
         raise ValueError(f"{options.checkpoint} does not say what it was trained on; name a data set with --data")
     where = {"root": options.data_root, "download": options.download}
@@ -174,9 +189,9 @@ def info(args: list[str]) -> int:
         Args:
             path: a .safetensors checkpoint or a run folder.
         """
-        tensors, metadata = checkpoint.read(find(path), prefix="model.")
+        tensors, metadata = checkpoint.read(checkpoint.find(path), prefix="model.")
         learnt = sum(t.numel() for n, t in tensors.items() if t.is_floating_point() and ".running_" not in n)
-        print(json.dumps(metadata | {"parameters": learnt, "file": str(find(path))}, indent=2))
+        print(json.dumps(metadata | {"parameters": learnt, "file": str(checkpoint.find(path))}, indent=2))
 
     _parse(show, "info", args)
     return 0

@@ -17,10 +17,10 @@ from eval.protocols import STRICT
 from eval.stats import make_reference
 from fsvae_tcja.data.dataset import LabelledDataset
 from fsvae_tcja.data.load import batches, load_images
-from fsvae_tcja.runtime.loop import fit
+from fsvae_tcja.runtime.callbacks import KeepMemory
 from fsvae_tcja.runtime.pictures import save_curves, save_grid, save_pairs
 from fsvae_tcja.runtime.run import RunFolder
-from fsvae_tcja.utils.configuration import to_dict
+from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.vae.model import FSVAE
 from fsvae_tcja.vae.presets import PRESETS
 from fsvae_tcja.vae.reconstruct import reconstruct as reconstruct_images
@@ -56,7 +56,7 @@ def main() -> None:
 
     config = PRESETS["digits"].config
     task = FSVAETask(config, train, test)
-    outcome = fit(task, config, to_dict(config), run, keep_memory=True)
+    outcome = Trainer(task, config, run, callbacks=[KeepMemory()]).fit()
     model = task.model.eval()
     if not outcome.finished:
         sys.exit(f"stopped after step {outcome.step}; go on with: fsvae-tcja train --resume {run.path}")

@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from classifiers.data import load_split
 from classifiers.presets import preset
 from classifiers.report import report
-from classifiers.train import ClassifierTask, TrainConfig
-from fsvae_tcja.runtime.loop import fit
+from classifiers.train import ClassifierTask, TrainConfig, callbacks
+from fsvae_tcja.runtime.callbacks import KeepMemory
 from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.atomic import replacing
-from fsvae_tcja.utils.configuration import to_dict
 
 VARIANTS = {  # name: (attention, neuron)
     "TCJA": ("joint", "atan"),
@@ -46,7 +46,8 @@ def accuracy(config: TrainConfig, path: Path) -> float:
     """Train; test accuracy of the last epoch."""
     train, valid, test = (load_split(config.data, split, config.model) for split in ("train", "valid", "test"))
     run = RunFolder(path)
-    if not fit(ClassifierTask(config, train, valid), config, to_dict(config), run, keep_memory=True).finished:
+    task = ClassifierTask(config, train, valid)
+    if not Trainer(task, config, run, callbacks=[*callbacks(), KeepMemory()]).fit().finished:
         sys.exit(130)
     return report(run, config, test, torch.device("cpu"))["last"]["test_accuracy"]
 

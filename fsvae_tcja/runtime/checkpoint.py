@@ -2,9 +2,9 @@
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,8 +12,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..utils.atomic import replacing
+from .run import MODEL
 
 KEY = "fsvae-tcja"
+Model = TypeVar("Model", bound=nn.Module)
 SUMS = "crc32"  # in the metadata on disk: a checksum of each tensor, and under "" that of the metadata
 
 
@@ -65,29 +67,24 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
         raise ValueError(
             f"{path} has no {KEY} metadata: it was not written by this package; expected one of its checkpoints"
         )
-    metadata = _parsed(path, text)
-    sums = metadata.pop(SUMS, None)
-    if not isinstance(sums, dict | None):
-        raise ValueError(f"the checksums of {path} are damaged; fetch or save it anew")
-    if sums is not None and sums.get("") != _sum_of(metadata):
-        raise ValueError(f"the {KEY} metadata of {path} are damaged; fetch or save it anew")
+    metadata, sums = _parsed(path, text)
     for name, tensor in tensors.items():
         if sums is not None and sums.get(prefix + name) != _checksum(tensor):
             raise ValueError(f"{path} is damaged: {prefix + name} is not what was written; fetch or save it anew")
     return tensors, metadata
 
 
-def _parsed(path: Path, text: str) -> dict[str, Any]:
+def _parsed(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int] | None]:
+    """The metadata, checked, and the checksums of the tensors; None in a file that has none."""
     try:
         metadata = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        sums = metadata.pop(SUMS, None)
+        whole = sums is None or sums.get("") == _sum_of(metadata)
+    except (ValueError, RecursionError, AttributeError, TypeError) as error:  # no JSON, or of another form
         raise ValueError(f"the {KEY} metadata of {path} are damaged ({error}); fetch or save it anew") from error
-    if not isinstance(metadata, dict):
-        raise ValueError(
-            f"the {KEY} metadata of {path} are damaged (found {type(metadata).__name__}, expected names and values); "
-            "fetch or save it anew"
-        )
-    return metadata
+    if not whole:
+        raise ValueError(f"the {KEY} metadata of {path} are damaged; fetch or save it anew")
+    return metadata, sums
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -119,6 +116,53 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path)
             "Sizes (and T, with TCJA) are part of the weights: build the model with the values it was trained with"
         )
     model.load_state_dict(dict(tensors))
+
+
+def find(path: str | Path) -> Path:
+    """The checkpoint itself, where `path` may be a run folder."""
+    path = Path(path)
+    return path / MODEL if path.is_dir() else path
+
+
+def load_model(
+    path: str | Path, kind: str, build: Callable[[dict[str, Any]], Model], device: str | torch.device = "cpu"
+) -> Model:
+    """The model of a checkpoint, in eval mode.
+
+    Args:
+        path: of the file.
+        kind: what its metadata must say that it is.
+        build: makes the model of the metadata.
+        device: where it goes.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is truncated, pickled, of another kind, or its tensors do not fit its configuration.
+    """
+    tensors, metadata = _read_kind(path, kind)
+    model = build(metadata)
+    load_into(model, tensors, path)
+    return model.to(device).eval()
+
+
+def start_from(model: nn.Module, path: str | Path, kind: str) -> dict[str, Any]:
+    """Fill a model with the weights of another run: of its checkpoint or folder; returns a record of them.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_model`.
+    """
+    path = find(path)
+    tensors, metadata = _read_kind(path, kind)
+    load_into(model, tensors, path)
+    record = {"file": str(path.absolute()), "step": metadata.get("step")}
+    return record | {SUMS: _sum_of({name: _checksum(tensor) for name, tensor in tensors.items()})}
+
+
+def _read_kind(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors, metadata = read(path, "model.")
+    if metadata.get("kind") != kind:
+        raise ValueError(f"{path} holds a {metadata.get('kind')!r}, expected {kind!r}")
+    return tensors, metadata
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:

@@ -12,10 +12,11 @@ import tyro
 from torch import nn
 
 from ..utils.configuration import from_dict, to_dict
+from ..utils.options import DataRoot, Device, Download, choose_parts, parts_help, read, take
 from ..utils.spelling import did_you_mean
 from . import checkpoint
-from .loop import Outcome
-from .run import RunFolder
+from .run import CONFIG, RunFolder
+from .trainer import Outcome
 
 FLAT = tyro.conf.arg(name="")
 
@@ -26,16 +27,17 @@ class RunOptions:
 
     out: Path | None = None
     """Run folder; by default one named like the preset, which --dry-run shows."""
-    data_root: Path | None = None
-    """Folder of the data sets; by default $FSVAE_TCJA_DATA, else ./data."""
-    download: bool = False
-    """Fetch missing sets of images; recordings of events are never fetched."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
+    data_root: DataRoot = None
+    download: Download = False
+    device: Device = "auto"
     dry_run: bool = False
     """Print the whole configuration and the number of parameters, and stop."""
+    config: Path | None = None
+    """Instead of a preset: a run folder, or a config.json that one holds."""
+    init_from: Path | None = None
+    """Start from the weights of another run: its folder, or a .safetensors checkpoint."""
     resume: Path | None = None
-    """Go on with this run; its own configuration is used if no preset is named."""
+    """Go on with this run; its own configuration is used if no preset is named. --epochs and --steps may change."""
 
 
 class Preset(Protocol):
@@ -46,8 +48,20 @@ class Preset(Protocol):
 
 
 @dataclass(frozen=True)
+class Own:
+    """A configuration that --config names, as a preset."""
+
+    config: Any
+    about: str
+
+
+Adapt = Callable[[Any, Any, frozenset[str]], Any]
+"""(configuration, options, names of the options that were given, such as "--lr") -> configuration."""
+
+
+@dataclass(frozen=True)
 class TrainCommand:
-    """`PROGRAM PRESET [options]` and `PROGRAM --resume RUN`.
+    """`PROGRAM PRESET [options]`, `PROGRAM --config FILE [options]` and `PROGRAM --resume RUN`.
 
     Args:
         program: what the user types before the preset.
@@ -57,6 +71,7 @@ class TrainCommand:
         kind: of the checkpoints that it resumes.
         network: builds the network of a configuration's `model`.
         folder: where runs go by default.
+        adapt: changes the configuration of a new run to what else was asked for.
     """
 
     program: str
@@ -66,6 +81,7 @@ class TrainCommand:
     kind: str
     network: Callable[[Any], nn.Module]
     folder: Path = Path("runs")
+    adapt: Adapt = lambda config, options, given: config
 
     def run(self, args: list[str], train: Callable[[Any, Any], int]) -> int:
         """Parse the arguments and train, or print help or (--dry-run) the configuration; returns the exit status.
@@ -76,10 +92,12 @@ class TrainCommand:
         if not args or args[0] in ("-h", "--help"):
             print(self._usage())
             return 0
-        resumes = args[0].startswith("-") and any(arg.partition("=")[0] == "--resume" for arg in args)
-        config, options = self._resumed(args) if resumes else self._named(args[0], args[1:])
-        if options.resume not in (None, options.out):
-            raise ValueError(f"--resume goes on in its own folder {options.resume}; leave --out away")
+        config, options = self._parsed(args)
+        if options.resume and (options.out != options.resume or options.init_from):
+            raise ValueError(
+                f"--resume goes on in its own folder {options.resume}, with its own weights; leave --out and "
+                "--init-from away"
+            )
         if options.dry_run:
             parameters = self._parameters(config)
             plan = {"configuration": to_dict(config), "parameters": parameters, "run": _plain(options)}
@@ -87,7 +105,7 @@ class TrainCommand:
             return 0
         return train(config, options)
 
-    def told(self, outcome: Outcome, run: RunFolder, options: RunOptions) -> str:
+    def ending(self, outcome: Outcome, run: RunFolder, options: RunOptions) -> str:
         """How the training ended, as a line of text."""
         if not outcome.finished:
             same = ["--resume", str(run.path)]
@@ -108,45 +126,104 @@ class TrainCommand:
         presets = [f"  {name:18}{preset.about}" for name, preset in self.presets.items()]
         return "\n".join(
             [
-                f"usage: {self.program} PRESET [options]\n       {self.program} --resume RUN\n\npresets:",
+                f"usage: {self.program} PRESET [options]",
+                f"       {self.program} --config RUN [options]",
+                f"       {self.program} --resume RUN [--epochs EPOCHS]",
+                "\npresets:",
                 *presets,
                 f"\n{self.program} PRESET --help shows every option with the value that the preset gives it.",
             ]
         )
 
-    def _named(self, name: str, args: list[str]) -> tuple[Any, RunOptions]:
-        if name.startswith("-"):
-            example = f"{self.program} {next(iter(self.presets))} {name} ..."
-            raise ValueError(f"put a preset before {name}, one of {list(self.presets)}: {example}")
+    def _parsed(self, args: list[str]) -> tuple[Any, RunOptions]:
+        if not args[0].startswith("-"):
+            return self._new(args[0], self._preset(args[0]), args[1:])
+        file, rest = take("--config", args, "a run folder or a config.json")
+        if file is not None:
+            return self._new(*self._own(Path(file)), rest)
+        run, rest = take("--resume", args, "the folder of a run")
+        if run is not None:
+            return self._resumed(Path(run), rest)
+        example = f"{self.program} {next(iter(self.presets))} {args[0]} ..."
+        raise ValueError(f"put a preset before {args[0]}, one of {list(self.presets)}: {example}")
+
+    def _preset(self, name: str) -> Preset:
         if name not in self.presets:
             near = did_you_mean(name, self.presets)
             raise ValueError(f"unknown preset {name!r}{near}: choose one of {list(self.presets)}")
-        preset, untouched = self.presets[name], self.options()
+        return self.presets[name]
+
+    def _own(self, path: Path) -> tuple[str, Preset]:
+        """The name and configuration of a run folder or a config.json.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: it is no configuration of this program.
+        """
+        file = path / CONFIG if path.is_dir() else path
+        try:
+            config = from_dict(self.config, json.loads(file.read_text()))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{file} is no configuration for {self.program}: {error}") from error
+        name = file.absolute().parent.name if file.name == CONFIG else file.stem
+        return name, Own(config, f"The configuration of {file}.")
+
+    def _new(self, name: str, preset: Preset, args: list[str]) -> tuple[Any, RunOptions]:
+        """A new run, or (with --resume) an old one by its full configuration."""
+        if "--config" in (arg.partition("=")[0] for arg in args):
+            raise ValueError(f"{name} and --config are two configurations: leave one of them away")
+        given = frozenset(arg.partition("=")[0].replace("_", "-") for arg in args if arg.startswith("--"))
+        start, args = choose_parts(preset.config, args)
+        untouched = self.options()
 
         def parsed(
-            config: Annotated[self.config, FLAT] = preset.config,
+            config: Annotated[self.config, FLAT] = start,
             options: Annotated[self.options, FLAT] = untouched,
         ) -> tuple[Any, RunOptions]:
             return config, replace(options, out=options.out or options.resume or self.folder / name)
 
-        return tyro.cli(parsed, prog=f"{self.program} {name}", args=args, description=preset.about)
+        about = f"{preset.about}\n\n{parts_help(start)}".strip()
+        program = f"{self.program} {name}"
+        config, options = read(
+            lambda given: tyro.cli(parsed, prog=program, args=given, description=about), program, args
+        )
+        return self.adapt(config, options, given), options
 
-    def _resumed(self, args: list[str]) -> tuple[Any, RunOptions]:
-        options, unknown = tyro.cli(self.options, prog=self.program, args=args, return_unknown_args=True)
+    def _resumed(self, path: Path, args: list[str]) -> tuple[Any, RunOptions]:
+        """The run in this folder, perhaps of another length."""
+
+        untouched = self.options()
+
+        def parsed(
+            options: Annotated[self.options, FLAT] = untouched, epochs: int = 0, steps: int = 0
+        ) -> tuple[RunOptions, int, int]:
+            return options, epochs, steps
+
+        def call(given: list[str]) -> Any:
+            return tyro.cli(parsed, prog=self.program, args=given, return_unknown_args=True)
+
+        (options, epochs, steps), unknown = read(call, self.program, args)
         if unknown:
-            known = [f"--{f.name.replace('_', '-')}" for f in fields(self.options) if f.name not in ("out", "resume")]
+            known = [f"--{f.name.replace('_', '-')}" for f in fields(self.options) if f.name not in NOT_RESUMED]
+            known += ["--epochs", "--steps"]
             found = f"{unknown[0]}{did_you_mean(unknown[0], known)}"
             raise ValueError(
                 f"a resumed run keeps its own settings, found {found}: start a new run to change it. "
-                f"Beside --resume there may be {', '.join(known)}"
+                f"Besides --resume there may be {', '.join(known)}"
             )
-        run = RunFolder(options.resume, resume=True)
+        run = RunFolder(path, resume=True)
         metadata = checkpoint.read_metadata(run.checkpoint)
         if "training" not in metadata:
             raise ValueError(f"{run.checkpoint} holds a model and no training run; start one with a preset")
         if metadata.get("kind") != self.kind:
             raise ValueError(f"{run.path} is a run of a {metadata.get('kind')!r}, {self.program} resumes {self.kind!r}")
-        return from_dict(self.config, metadata["training"]), replace(options, out=options.out or options.resume)
+        config = from_dict(self.config, metadata["training"])
+        if epochs or steps:
+            config = replace(config, epochs=epochs or config.epochs, steps=steps)
+        return config, replace(options, resume=path, out=options.out or path)
+
+
+NOT_RESUMED = ("out", "resume", "config", "init_from")
 
 
 def _plain(options: RunOptions) -> dict[str, Any]:

@@ -18,6 +18,7 @@ DENSE = 200  # points: a longer curve is drawn faintly under its running mean
 LOG_SPAN = 10  # a positive quantity whose largest value is at least that many times its smallest gets a log axis
 SPLITS = {"valid_": "validation", "test_": "test"}  # prefixes of quantities; without one: training
 AXES = {"step": "iterations", "epoch": "epochs", "seconds": "s"}  # what grows with time: never drawn as a curve
+NOT_DRAWN = {*AXES, "lr", "images_per_second"}
 
 
 def save_curves(
@@ -62,7 +63,7 @@ def _panels(metrics: Iterable[Mapping[str, object]], x: str) -> dict[str, dict[s
     for row in metrics:
         numbers = {key: value for key, value in row.items() if isinstance(value, int | float) and isfinite(value)}
         for name, value in numbers.items():
-            if x in numbers and name != x and name not in AXES:
+            if x in numbers and name != x and name not in NOT_DRAWN:
                 panel = panels.setdefault(_split(name)[1], {})
                 panel.setdefault(name, []).append((numbers[x], value))
     return {key: {name: np.array(points, float) for name, points in panel.items()} for key, panel in panels.items()}

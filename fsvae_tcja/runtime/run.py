@@ -1,15 +1,27 @@
 """The run folder: configuration, metrics, pictures, TensorBoard logs and checkpoints of one training run.
 
-config.json  metrics.jsonl  checkpoint.safetensors  model.safetensors  tensorboard/  pictures/
+config.json  metrics.jsonl  checkpoint.safetensors  model.safetensors  tensorboard/NAME/  pictures/
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch.utils.tensorboard import SummaryWriter
+import numpy as np
+from PIL import Image
 
 from ..utils.atomic import replacing
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+CHECKPOINT = "checkpoint.safetensors"
+MODEL = "model.safetensors"
+TENSORBOARD = "tensorboard"
+PICTURES = "pictures"
 
 
 class RunFolder:
@@ -26,11 +38,11 @@ class RunFolder:
 
     def __init__(self, path: str | Path, resume: bool = False) -> None:
         self.path = Path(path)
-        self.checkpoint = self.path / "checkpoint.safetensors"
-        self.model = self.path / "model.safetensors"
-        self.config = self.path / "config.json"
-        self.metrics = self.path / "metrics.jsonl"
-        self.pictures = self.path / "pictures"
+        self.checkpoint = self.path / CHECKPOINT
+        self.model = self.path / MODEL
+        self.config = self.path / CONFIG
+        self.metrics = self.path / METRICS
+        self.pictures = self.path / PICTURES
         if resume and not self.checkpoint.is_file():
             raise FileNotFoundError(
                 f"cannot resume: no checkpoint at {self.checkpoint}; a run that ended before its first starts anew, "
@@ -44,19 +56,32 @@ class RunFolder:
 
     def start(self, config: dict[str, Any], step: int) -> None:
         """Write the configuration and drop what was logged after `step`, which will be done again."""
+        from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
+
         kept = [row for row in self.read_metrics() if row["step"] <= step]
         self.pictures.mkdir(parents=True, exist_ok=True)
         _write(self.config, json.dumps(config, indent=2) + "\n")
         _write(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
-        self._tensorboard = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
+        # TensorBoard calls a run by its folder.
+        folder = self.path / TENSORBOARD / self.path.resolve().name
+        self._tensorboard = SummaryWriter(str(folder), purge_step=step + 1)
+        _write_settings(self._tensorboard, config)
 
-    def log(self, step: int, epoch: int, values: dict[str, float]) -> None:
+    def log(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Append one row of metrics, to the JSON lines and to TensorBoard."""
         with open(self.metrics, "a") as file:
             file.write(json.dumps({"step": step, "epoch": epoch, **values}) + "\n")
         if self._tensorboard is not None:
             for name, value in values.items():
                 self._tensorboard.add_scalar(name, value, step)
+
+    def log_pictures(self, step: int, epoch: int) -> None:
+        """Show the pictures of an epoch, pictures/epoch-001-NAME.png, in TensorBoard as NAME."""
+        prefix = f"epoch-{epoch:03d}-"
+        for path in sorted(self.pictures.glob(f"{prefix}*.png")) if self._tensorboard else ():
+            with Image.open(path) as picture:
+                pixels = np.asarray(picture.convert("RGB"))
+            self._tensorboard.add_image(path.stem.removeprefix(prefix), pixels, step, dataformats="HWC")
 
     def read_metrics(self) -> list[dict[str, float]]:
         """The rows logged so far; a last line that was cut off is left out."""
@@ -73,6 +98,23 @@ class RunFolder:
         if self._tensorboard is not None:
             self._tensorboard.close()
             self._tensorboard = None
+
+
+def _write_settings(tensorboard: "SummaryWriter", config: dict[str, Any]) -> None:
+    """The configuration for TensorBoard's table of hyperparameters, in the same file as everything else."""
+    from torch.utils.tensorboard.summary import hparams
+
+    settings = {name: v if isinstance(v, bool | int | float | str) else str(v) for name, v in flat(config).items()}
+    for summary in hparams(settings, {}):
+        tensorboard.file_writer.add_summary(summary)
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"model": {"T": 4}} -> {"model.T": 4}."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return found
 
 
 def _write(path: Path, text: str) -> None:

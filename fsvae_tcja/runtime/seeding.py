@@ -1,4 +1,4 @@
-"""Randomness has an owner: every generator is derived from the run's seed and from what it is for.
+"""Random generators, each derived from the run's seed and from what it is for.
 
 Nothing random is stored in a checkpoint: step 500 draws the same numbers whether the run was interrupted or not.
 """
@@ -14,7 +14,6 @@ class Purpose(IntEnum):
 
     ORDER = 0
     STEP = 1
-    EVALUATION = 2
 
 
 def generator(seed: int, purpose: Purpose, index: int = 0) -> torch.Generator:

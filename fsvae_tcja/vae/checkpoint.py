@@ -1,6 +1,7 @@
 """Saving and loading a trained FSVAE: weights and configuration in one safetensors file."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -30,12 +31,6 @@ def check_rebuildable(model: FSVAE) -> None:
     check_rebuilds(model, lambda: FSVAE(model.config))
 
 
-def find(path: str | Path) -> Path:
-    """The checkpoint itself, where `path` may be a run folder."""
-    path = Path(path)
-    return path / "model.safetensors" if path.is_dir() else path
-
-
 def load(path: str | Path, device: str | torch.device = "cpu") -> FSVAE:
     """The model of a checkpoint or run folder, in eval mode, built from the configuration inside.
 
@@ -43,10 +38,9 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> FSVAE:
         FileNotFoundError: no such file.
         ValueError: the file is truncated, pickled, of another kind, or its tensors do not fit its configuration.
     """
-    path = find(path)
-    tensors, metadata = checkpoint.read(path, "model.")
-    if metadata.get("kind") != KIND:
-        raise ValueError(f"{path} holds a {metadata.get('kind')!r}, expected {KIND!r}")
-    model = FSVAE(from_dict(FSVAEConfig, upgrade_model(metadata["config"], metadata.get("training"))))
-    checkpoint.load_into(model, tensors, path)
-    return model.to(device).eval()
+    return checkpoint.load_model(checkpoint.find(path), KIND, _build, device)
+
+
+def _build(metadata: dict[str, Any]) -> FSVAE:
+    config = upgrade_model(metadata["config"], metadata.get("training"))
+    return FSVAE(from_dict(FSVAEConfig, config))

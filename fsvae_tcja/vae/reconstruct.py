@@ -11,7 +11,7 @@ from torch import Tensor
 from ..data.dataset import LabelledDataset
 from ..data.load import batches
 from ..data.pixels import to_float
-from ..utils.modes import evaluated
+from ..runtime.modes import evaluated
 from .sample import noise_of, padded
 
 if TYPE_CHECKING:

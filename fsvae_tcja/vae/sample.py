@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..utils.modes import evaluated
+from ..runtime.modes import evaluated
 from .noise import Streams
 
 if TYPE_CHECKING:

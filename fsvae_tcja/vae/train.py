@@ -11,7 +11,7 @@ from torch import Tensor
 from ..core import SpikingLayer
 from ..data.dataset import LabelledDataset
 from ..data.pixels import random_flip, to_float
-from ..runtime.loop import LoopConfig
+from ..runtime.config import TrainerConfig
 from ..runtime.pictures import save_curves, save_grid, save_pairs
 from ..runtime.run import RunFolder
 from ..utils.configuration import to_dict
@@ -26,7 +26,7 @@ TEST_IMAGES = 1000  # first images of the test split, for the reconstruction err
 
 
 @dataclass(frozen=True)
-class TrainConfig(LoopConfig):
+class TrainConfig(TrainerConfig):
     """A training run of the FSVAE. The defaults are the published recipe."""
 
     model: FSVAEConfig = field(default_factory=FSVAEConfig)
@@ -38,6 +38,9 @@ class TrainConfig(LoopConfig):
     def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
         """Plain data of any version in today's form."""
         return upgrade_training(data)
+
+    def tied_to_length(self) -> list[str]:
+        return super().tied_to_length() + self.model.latent.tied_to_length()
 
 
 class FSVAETask:
@@ -88,7 +91,7 @@ class FSVAETask:
             images = random_flip(images, generator)
         x = to_float(images)
         out = self.model(x, generator=generator)
-        return self.model.losses(x, out, progress=epoch / self.config.epochs, generator=generator)
+        return self.model.losses(x, out, progress=epoch / self.config.total_epochs(len(self.data)), generator=generator)
 
     @torch.no_grad()
     def end_of_epoch(self, epoch: int, run: RunFolder) -> dict[str, float]:

@@ -137,7 +137,9 @@ def test_a_flipped_bit_in_the_metadata(path):
 
 def test_crafted_checksums(tmp_path):
     save_file({"x": torch.ones(2)}, tmp_path / "x.safetensors", metadata={KEY: '{"crc32": 3}'})
-    with pytest.raises(ValueError, match=r"the checksums of .*x\.safetensors are damaged; fetch or save it anew"):
+    with pytest.raises(
+        ValueError, match=r"the fsvae-tcja metadata of .*x\.safetensors are damaged .*; fetch or save it anew"
+    ):
         read(tmp_path / "x.safetensors")
 
 
@@ -305,3 +307,8 @@ def test_a_tensor_too_few(tmp_path, model):
     rewrite(path, lambda tensors, metadata: tensors.pop("model.latent.prior.layers.0.transform.bias"))
     with pytest.raises(ValueError, match=r"m\.safetensors .*prior\.layers\.0\.transform\.bias is missing"):
         load(path)
+
+
+def test_find_takes_the_model_of_a_run_folder(tmp_path):
+    assert checkpoint.find(tmp_path) == tmp_path / "model.safetensors"
+    assert checkpoint.find(str(tmp_path / "a.safetensors")) == tmp_path / "a.safetensors"

@@ -1,6 +1,8 @@
+import io
 import json
 
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fsvae_tcja.runtime.run import RunFolder
@@ -38,12 +40,31 @@ def test_log_appends_rows(tmp_path):
 
 def test_tensorboard_holds_the_rows(tmp_path):
     started(tmp_path, rows=[1, 2])
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events = EventAccumulator(str(tmp_path / "tensorboard" / tmp_path.name))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [
         (1, pytest.approx(0.1)),
         (2, pytest.approx(0.2)),
     ]
+
+
+def test_tensorboard_knows_the_runs_name_settings_and_pictures(tmp_path):
+    run = RunFolder(tmp_path / "my run")
+    run.start(CONFIG | {"channels": [2, 3], "flip": True}, step=0)
+    for name, grey in (("epoch-002-samples", 10), ("epoch-001-samples", 20), ("curves", 30)):
+        Image.new("L", (5, 4), grey).save(run.pictures / f"{name}.png")
+    run.log_pictures(7, epoch=2)
+    run.close()
+    (folder,) = (run.path / "tensorboard").iterdir()
+    assert folder.name == "my run" and len(list(folder.iterdir())) == 1
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    (shown,) = events.Images("samples")
+    assert events.Tags()["images"] == ["samples"]
+    assert (shown.step, shown.width, shown.height) == (7, 5, 4)
+    assert Image.open(io.BytesIO(shown.encoded_image_string)).getpixel((0, 0)) == (10, 10, 10)
+    content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert all(name in content for name in (b"lr", b"model.T", b"channels", b"[2, 3]", b"flip"))
 
 
 def test_a_folder_with_a_run_is_refused(tmp_path):
@@ -69,7 +90,7 @@ def test_resuming_drops_what_will_be_done_again(tmp_path):
     run.log(3, 1, {"loss": 9.0})
     run.close()
     assert [(row["step"], row["loss"]) for row in run.read_metrics()] == [(1, 0.1), (2, 0.2), (3, 9.0)]
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events = EventAccumulator(str(tmp_path / "tensorboard" / tmp_path.name))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")][-1] == (3, 9.0)
     assert len(events.Scalars("loss")) == 3

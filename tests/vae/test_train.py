@@ -5,8 +5,8 @@ import torch
 
 from fsvae_tcja.core import LIF, TCJA_LIF, LIFParams, Surrogate
 from fsvae_tcja.data.load import load_images
-from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import to_dict
 from fsvae_tcja.vae import FSVAE, Bernoulli, load
 from fsvae_tcja.vae.reconstruct import reconstruct
@@ -25,7 +25,7 @@ def digits():
 def train(config, digits, folder, score=None):
     task = FSVAETask(config, *digits, score=score)
     run = RunFolder(folder)
-    fit(task, config, to_dict(config), run)
+    Trainer(task, config, run).fit()
     return task.model, run.read_metrics()
 
 

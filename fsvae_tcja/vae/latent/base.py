@@ -26,6 +26,10 @@ class Latent(Part):
         """The module for codes z [T, N, L], made of such neurons."""
         raise NotImplementedError
 
+    def tied_to_length(self) -> list[str]:
+        """What of it changes over the training by a curve that the length of the run stretches."""
+        return []
+
 
 class LatentModule(ABC, nn.Module):
     """From the spikes of the encoder to the code z [T, N, L] that the decoder reads, and from noise to a new z.

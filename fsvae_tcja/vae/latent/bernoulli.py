@@ -57,6 +57,9 @@ class Bernoulli(Latent):
     def build(self, T: int, L: int, neuron: Neuron) -> "BernoulliLatent":
         return BernoulliLatent(self, T, L, neuron)
 
+    def tied_to_length(self) -> list[str]:
+        return ["the probability of scheduled sampling"] if self.scheduled_sampling else []
+
 
 def pick(spikes: Tensor, choice: Tensor) -> Tensor:
     """One of the k spikes: spikes [..., L, k], choice [..., L] in 0..k-1 -> z [..., L]."""

@@ -1,0 +1,108 @@
+"""The commands that train the networks of scores: train-fad, train-classifier."""
+
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from fsvae_tcja.data.load import load_images
+from fsvae_tcja.runtime.device import resolve
+
+from .domain import CLASSIFIER_TRAINING, DIGITS_CLASSIFIER_TRAINING, Classifier, train_classifier
+from .fad import DIGITS_TRAINING, FULL_TRAINING, Autoencoder, train_autoencoder
+from .training import Interrupted, TrainingConfig
+
+
+@dataclass(frozen=True)
+class _TrainCommand:
+    data: Annotated[str, tyro.conf.Positional]
+    """A data set or a folder of images."""
+    out: Path
+    """The .safetensors file to write. Metrics and checkpoint go into a folder beside it, FILE-training."""
+    epochs: int | None = None
+    """Passes over the training split; None: what suits the data set."""
+    batch_size: int | None = None
+    """Images per step; None: what suits the data set."""
+    lr: float | None = None
+    """Learning rate of AdamW; None: 1e-3."""
+    latent: int | None = None
+    """Length of the feature vector; None: the network's own."""
+    seed: int = 0
+    """Random seed of the initial weights and of the order of the images."""
+    size: int = 32
+    """32 or 64 pixels."""
+    data_root: Path | None = None
+    """Where data sets lie; None: $FSVAE_TCJA_DATA, else ./data."""
+    download: bool = False
+    """Fetch missing data sets."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    resume: bool = False
+    """Go on with the same training where it was interrupted."""
+
+    def config(self, default: TrainingConfig) -> TrainingConfig:
+        """The default with what is given."""
+        names = ("epochs", "batch_size", "lr", "latent")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return replace(default, seed=self.seed, device=str(resolve(self.device)), **given)
+
+    @property
+    def training(self) -> Path:
+        """The run folder."""
+        return self.out.with_name(f"{self.out.stem}-training")
+
+    def resumed(self) -> str:
+        """The arguments that go on with this training."""
+        args = [self.data]
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name not in ("data", "resume") and value != field.default:
+                option = f"--{field.name.replace('_', '-')}"
+                args += [option] if value is True else [option, str(value)]
+        return shlex.join([*args, "--resume"])
+
+
+@dataclass(frozen=True)
+class TrainFADCommand(_TrainCommand):
+    """Train the autoencoder of the FAD."""
+
+    def run(self) -> None:
+        config = self.config(DIGITS_TRAINING if self.data == "digits" else FULL_TRAINING)
+        _train(self, train_autoencoder, config, "test_mse")
+
+
+@dataclass(frozen=True)
+class TrainClassifierCommand(_TrainCommand):
+    """Train the classifier of the domain scores."""
+
+    def run(self) -> None:
+        config = self.config(DIGITS_CLASSIFIER_TRAINING if self.data == "digits" else CLASSIFIER_TRAINING)
+        _train(self, train_classifier, config, "test_accuracy")
+
+
+def _train(
+    command: _TrainCommand, train: Callable[..., Autoencoder | Classifier], config: TrainingConfig, figure: str
+) -> None:
+    """Train and write; an interrupted training says how it is resumed and exits with 130."""
+    from .cli import check_writable, console  # which knows the commands of this file
+
+    check_writable(command.out, ".safetensors")
+    again = f"{Autoencoder.command if train is train_autoencoder else Classifier.command} {command.resumed()}"
+    if command.training.exists() and not command.resume:
+        raise ValueError(
+            f"{command.training} already holds a training: go on with `{again}`, delete it, or choose another --out"
+        )
+    where = {"size": command.size, "root": command.data_root, "download": command.download}
+    train_set, test_set = (load_images(command.data, split, **where) for split in ("train", "test"))
+    try:
+        network = train(train_set, config, test=test_set, run=command.training, resume=command.resume)
+    except Interrupted as stopped:
+        console().print(f"{stopped}; go on with: {again}")
+        sys.exit(130)
+    network.save(command.out)
+    value = f"{figure.replace('_', ' ')} {network.provenance[figure]:.4f}"
+    console().print(f"written to {command.out}: {value}")

@@ -1,0 +1,49 @@
+"""The exponential moving average of a model's weights."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """Averages a = d a + (1 - d) w of everything in a model's state, after each step.
+
+    d = min(decay, (1 + n) / (10 + n)) in step n, counted from 1, so that the first weights are soon forgotten. The
+    running statistics of batch norm are averaged like the weights that they belong to; whole numbers are copied.
+
+    Args:
+        model: whose weights.
+        decay: in (0, 1).
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model = model
+        self.decay = decay
+        self.state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after this step, counted from 1."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, tensor in self.model.state_dict().items():
+            if tensor.is_floating_point():
+                self.state[name].lerp_(tensor, 1 - decay)
+            else:
+                self.state[name].copy_(tensor)
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on with these averages."""
+        for name, tensor in state.items():
+            self.state[name].copy_(tensor)
+
+    @contextmanager
+    def in_model(self) -> Iterator[None]:
+        """Inside, the model has the averages."""
+        own = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        self.model.load_state_dict(self.state)
+        try:
+            yield
+        finally:
+            self.model.load_state_dict(own)

@@ -1,0 +1,343 @@
+"""The training loop that every model shares: order, steps, checkpoints, interruption and exact resumption."""
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, nullcontext
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ..data import batches, limited
+from ..utils.configuration import to_dict
+from . import checkpoint, seeding
+from .average import Average
+from .callbacks import Callback, Display, Metrics
+from .config import TrainerConfig
+from .interrupt import stop_signal
+from .lengthen import check_same, lengthened
+from .run import RunFolder
+from .schedule import scheduler
+
+SAVE_SECONDS = 600  # between two checkpoints in the middle of an epoch
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Batch(NamedTuple):
+    """What the losses of a step are computed from."""
+
+    images: Tensor
+    """uint8 [B, C, H, W], or what else the data set holds, on the device."""
+    labels: Tensor
+    """int64 [B]."""
+    epoch: int
+    """Counted from 0."""
+    generator: torch.Generator
+    """The random numbers of the step, on the CPU: the same in a resumed run."""
+
+
+class Task(Protocol):
+    """What the trainer needs to know of a model."""
+
+    model: nn.Module
+    data: Dataset
+
+    def losses(self, images: Tensor, labels: Tensor, epoch: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """The fields of a `Batch` -> scalars; "loss" is minimised, all are logged."""
+
+    def end_of_epoch(self, epoch: int, run: RunFolder) -> dict[str, float]:
+        """Evaluate and draw; what it returns is logged. Epochs are counted from 1."""
+
+    def metadata(self) -> dict[str, Any]:
+        """What a checkpoint says of the model: kind and configuration."""
+
+
+Loss = Callable[[Any, Batch], Tensor | dict[str, Tensor]]
+"""(task, batch) -> the scalar to be minimised, or scalars to be logged of which "loss" is minimised."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: steps done, of how many, those that were done now, and seconds spent on them."""
+
+    step: int
+    total: int
+    trained: int
+    seconds: float
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.step == self.total
+
+
+class Trainer:
+    """Trains a task.
+
+    `fit` finishes its step when it is interrupted (Ctrl-C, SIGTERM), and the evaluation if that was the last of an
+    epoch, writes a checkpoint and returns; resumed, it gives bit for bit the weights of an uninterrupted run (CPU, one
+    process). The global random state is neither used nor moved, unless by the task.
+
+    Args:
+        task: model, data and losses.
+        config: the settings, kept in the run folder and in the checkpoints.
+        run: where everything goes.
+        device: where the model is trained.
+        callbacks: called besides those for metrics and display.
+        loss: what is minimised instead of the task's losses. It may call them: `task.losses(*batch)`.
+        order: epoch, from 0 -> int64 [n], the images of the epoch as they are shown, as many in each; a last smaller
+            batch is trained on. None: each image once, shuffled by seed and epoch, a last smaller batch left out.
+        init_from: a checkpoint, or a run folder, whose weights the model starts from.
+
+    Attributes:
+        step: steps done, of `total`.
+        epoch: that the last step belonged to, counted from 1, of `epochs`.
+        lr: learning rate of the last step.
+        row: mean losses of the last row of metrics.
+        message: shows a line of text.
+
+    Raises:
+        ValueError: fewer images than one batch, or weights to start from that do not fit the model.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        config: TrainerConfig,
+        run: RunFolder,
+        *,
+        device: torch.device | str = "cpu",
+        callbacks: Sequence[Callback] = (),
+        loss: Loss | None = None,
+        order: Callable[[int], Tensor] | None = None,
+        init_from: Path | None = None,
+    ) -> None:
+        self.task, self.config, self.run = task, config, run
+        self.device = torch.device(device)
+        self.data = limited(task.data, config.limit or None)
+        self.loss = loss or (lambda task, batch: task.losses(*batch))
+        self.order = order or self._shuffled
+        self.callbacks = [Metrics(), Display(), *callbacks]
+        self.steps_per_epoch = ceil(len(self.order(0)) / config.batch_size)
+        if self.steps_per_epoch == 0:
+            raise ValueError(
+                f"{config.data} has {len(self.data)} training images, fewer than one batch of {config.batch_size}; "
+                "use a smaller batch_size"
+            )
+        self.total = config.total_steps(self.steps_per_epoch)
+        self.epochs = ceil(self.total / self.steps_per_epoch)
+        self.step = 0
+        self.row: dict[str, float] = {}
+        self.message: Callable[[str], None] = print
+        self.notes: dict[str, Any] = {}
+        if init_from:
+            self.notes["init_from"] = checkpoint.start_from(task.model, init_from, task.metadata()["kind"])
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Everything that a step needs besides the data."""
+        c, model = self.config, self.task.model.to(self.device)
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=c.lr, betas=c.betas, weight_decay=c.weight_decay)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=c.precision == "fp16")
+        self.autocast = torch.autocast(self.device.type, _DTYPES[c.precision], enabled=c.precision != "fp32")
+        self.average = Average(model, c.ema) if c.ema else None
+
+    # the loop
+
+    def fit(self, resume: bool = False) -> Outcome:
+        """Train to the end, or to an interruption; with averaged weights the model has these afterwards.
+
+        Args:
+            resume: go on from the checkpoint in the run folder. `epochs` and `steps` may differ from those before.
+
+        Raises:
+            ValueError: a checkpoint of another configuration, or a loss that is not finite.
+        """
+        began = time.monotonic()
+        messages = self._restore() if resume else []
+        self.saved = began
+        first = self.step
+        self.scheduler = scheduler(self.optimizer, self.config, self.step, self.total)
+        self.run.start(to_dict(self.config), self.step)
+        with closing(self.run), stop_signal() as self.stop, ExitStack() as stack:
+            stack.callback(self._call, "end")
+            self._call("start")
+            for line in messages:
+                self.message(line)
+            while self.step < self.total:
+                self._train_epoch()
+                if self.epoch_is_over:
+                    self._evaluate()
+                self.save()
+                if self.stop:
+                    break
+        if self.average:
+            self.task.model.load_state_dict(self.average.state)
+        return Outcome(self.step, self.total, self.step - first, time.monotonic() - began)
+
+    def interrupt(self) -> None:
+        """Stop after this step, as Ctrl-C does; for callbacks."""
+        self.stop.append(0)
+
+    def _train_epoch(self) -> None:
+        """The steps of an epoch that are still to be done, to an interruption."""
+        self.task.model.train()
+        for images, labels in self._batches():
+            losses = self._train_step(images, labels)
+            self._call("step", losses)
+            if self.stop or self.epoch_is_over:
+                break
+            if time.monotonic() - self.saved > SAVE_SECONDS:
+                self.save()
+
+    def _train_step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """One step of the optimiser; returns the losses of the batch, means over its parts."""
+        generator = seeding.generator(self.config.seed, seeding.Purpose.STEP, self.step)
+        epoch = self.step // self.steps_per_epoch
+        self.optimizer.zero_grad(set_to_none=True)
+        means: dict[str, Tensor] = {}
+        parts = self.config.accumulate
+        for x, y in zip(images.chunk(parts), labels.chunk(parts), strict=True):
+            share = len(x) / len(images)
+            losses = self._losses(Batch(x.to(self.device), y.to(self.device), epoch, generator))
+            self.scaler.scale(losses["loss"] * share).backward()
+            means = {name: means.get(name, 0) + value.detach() * share for name, value in losses.items()}
+        self._update()
+        return means
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        with self.autocast:
+            losses = self.loss(self.task, batch)
+        if isinstance(losses, Tensor):
+            return {"loss": losses}
+        if "loss" not in losses:
+            raise ValueError(f'losses must hold "loss", which is minimised; found {list(losses)}')
+        return losses
+
+    def _update(self) -> None:
+        """Move the weights along the gradient."""
+        if self.config.clip:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.task.model.parameters(), self.config.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.lr = self.scheduler.get_last_lr()[0]
+        with warnings.catch_warnings():  # fp16 passes over steps whose gradient overflows, the very first perhaps
+            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+            self.scheduler.step()
+        self.step += 1
+        if self.average:
+            self.average.update(self.step)
+
+    def _evaluate(self) -> None:
+        self.check_finite(self.task.model.state_dict())
+        self.task.model.eval()
+        with self.average.in_model() if self.average else nullcontext():
+            figures = self.task.end_of_epoch(self.epoch, self.run)
+            self._call("epoch_end", figures)
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch that the last step belonged to."""
+        return ceil(self.step / self.steps_per_epoch)
+
+    @property
+    def epoch_is_over(self) -> bool:
+        """Whether the last step was the last of its epoch, or of the run."""
+        return self.step % self.steps_per_epoch == 0 or self.step == self.total
+
+    def _call(self, method: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, method)(self, *arguments)
+
+    # data
+
+    def _shuffled(self, epoch: int) -> Tensor:
+        shuffle = seeding.generator(self.config.seed, seeding.Purpose.ORDER, epoch)
+        whole = len(self.data) // self.config.batch_size * self.config.batch_size
+        return torch.randperm(len(self.data), generator=shuffle)[:whole]
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of this epoch that are still to be done."""
+        epoch, done = divmod(self.step, self.steps_per_epoch)
+        size = self.config.batch_size
+        return batches(self.data, size, order=self.order(epoch)[done * size :])
+
+    # checkpoints
+
+    def save(self) -> None:
+        """Write the model, and the checkpoint to go on from."""
+        model = self.task.model.state_dict()
+        own = {f"{one.name}.{name}": value for one in self.callbacks for name, value in one.state().items()}
+        tensors = {name: value for name, value in own.items() if isinstance(value, Tensor)}
+        plain = {name: value for name, value in own.items() if name not in tensors}
+        self.check_finite(_named("model.", model) | tensors)
+        metadata = self.task.metadata() | {
+            "step": self.step,
+            "images": len(self.data),
+            "training": to_dict(self.config),
+            "scaler": self.scaler.state_dict(),
+        }
+        metadata |= ({"callbacks": plain} if plain else {}) | self.notes
+        moments = {
+            f"optimizer.{i}.{name}": t
+            for i, state in self.optimizer.state_dict()["state"].items()
+            for name, t in state.items()
+        }
+        average = self.average.state if self.average else {}
+        # The checkpoint last: a run killed between the two does the missing steps again and rewrites the model.
+        checkpoint.write(self.run.model, _named("model.", average or model), metadata)
+        everything = _named("model.", model) | moments | tensors | _named("average.", average)
+        checkpoint.write(self.run.checkpoint, everything, metadata)
+        self.saved = time.monotonic()
+
+    def _restore(self) -> list[str]:
+        """Go on from the checkpoint of the run; returns what there is to say about it."""
+        path = self.run.checkpoint
+        tensors, metadata = checkpoint.read(path)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under("optimizer.", tensors).items():
+            i, key = name.split(".")
+            moments.setdefault(int(i), {})[key] = tensor
+        if not moments:
+            raise ValueError(f"{path} holds a model and no optimizer: it is not the checkpoint of a run")
+        before = check_same(metadata["training"], self.config, self.run)
+        if metadata.get("images") != len(self.data):
+            raise ValueError(
+                f"{self.run.path} was trained on {metadata.get('images')} images, found {len(self.data)}; "
+                "resume it on the same data"
+            )
+        messages = lengthened(before, self.config, metadata["step"], self.steps_per_epoch, self.run)
+        checkpoint.load_into(self.task.model, _under("model.", tensors), path)
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
+        self.scaler.load_state_dict(metadata["scaler"])
+        if self.average:
+            self.average.restore(_under("average.", tensors))
+        for callback in self.callbacks:
+            prefix = f"{callback.name}."
+            callback.restore(_under(prefix, tensors) | _under(prefix, metadata.get("callbacks", {})))
+        self.step = metadata["step"]
+        self.notes |= {name: metadata[name] for name in ("init_from",) if name in metadata}
+        return messages
+
+    def check_finite(self, values: Mapping[str, Tensor]) -> None:
+        """Raise a ValueError that names the first of these tensors that is not finite."""
+        bad = [name for name, value in values.items() if not value.isfinite().all()]
+        if bad:
+            raise ValueError(
+                f"{bad[0]} is not finite at step {self.step}; a checkpoint in {self.run.path}, if there is one, is "
+                "from before that and sound. Lower the learning rate and start again"
+            )
+
+
+def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def _under(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}

@@ -1,0 +1,85 @@
+import io
+
+import pytest
+
+from fsvae_tcja.utils import progress as module
+from fsvae_tcja.utils.progress import duration, progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is set by hand."""
+
+    class Clock:
+        now = 100.0
+
+    monkeypatch.setattr(module.time, "monotonic", lambda: Clock.now)
+    return Clock
+
+
+def test_off_a_terminal_plain_lines_at_intervals_and_every_message(clock):
+    out = io.StringIO()
+    with progress("train", 100, "steps", done=10, stream=out) as bar:
+        bar.message("compiling ...")
+        clock.now += 30  # the first unit: long, and no measure of the others
+        bar.advance(loss=0.5)
+        for _ in range(20):
+            clock.now += 1
+            bar.advance(loss=0.25)
+        bar.message("epoch 1")
+    assert out.getvalue().splitlines() == [
+        "compiling ...",
+        "train: 11 of 100 steps, loss 0.5",
+        "about 86 s for the other 86 steps",
+        "train: 26 of 100 steps, loss 0.25, 74 s left",
+        "epoch 1",
+    ]
+
+
+def test_what_is_over_soon_announces_nothing(clock):
+    out = io.StringIO()
+    with progress("draw", 20, "images", stream=out) as bar:
+        for _ in range(20):
+            clock.now += 0.5
+            bar.advance()
+    assert out.getvalue() == ""
+
+
+def test_without_a_total_there_is_no_time_left(clock):
+    out = io.StringIO()
+    with progress("read", None, "files", stream=out) as bar:
+        for _ in range(3):
+            clock.now += 10
+            bar.advance(1000)
+    assert out.getvalue() == "read: 2,000 files\n"
+
+
+def test_on_a_terminal_a_bar_and_messages_above_it(clock):
+    out = Terminal()
+    with progress("train", 5, "steps", stream=out, transient=False) as bar:
+        bar.message("[red]as it is:smile:")
+        for _ in range(5):
+            clock.now += 2
+            bar.advance(loss=0.125)
+    shown = out.getvalue()
+    assert "[red]as it is:smile:" in shown and "train" in shown
+    assert "5/5" in shown and "loss 0.125, 0 s left" in shown
+
+
+def test_hidden_shows_nothing(capsys):
+    with progress("train", 2, "steps", hidden=True) as bar:
+        bar.advance()
+        bar.message("nothing")
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (89, "89 s"), (90, "2 min"), (2400, "40 min"), (7500, "2 h 5 min")]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
