@@ -8,7 +8,7 @@ is. Each thread and stream has its own recordings. Not yet run on a GPU.
 import logging
 from collections import Counter
 from collections.abc import Callable
-from functools import cache, partial, wraps
+from functools import partial, wraps
 from itertools import chain
 from threading import Lock, get_ident
 from weakref import WeakKeyDictionary
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from ..core import LIF, backend
+from ..utils.once import warn_once
 
 Run = Callable[[], Tensor]
 Recording = tuple[Callable[[], object], Tensor]  # what replays a run, and the tensor that its result is left in
@@ -98,13 +99,8 @@ def _recorded(function: Function, inputs: Inputs) -> Replay | None:
     try:
         return Replay(function, inputs)
     except RuntimeError as problem:
-        _log_once(f"no CUDA graph, every operation is launched by itself: {str(problem).splitlines()[0]}")
+        warn_once(log, f"no CUDA graph, every operation is launched by itself: {str(problem).splitlines()[0]}")
         return None
-
-
-@cache
-def _log_once(message: str) -> None:
-    log.warning(message)
 
 
 def _device(inputs: Inputs) -> torch.device:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from fsvae_tcja.utils.once import warn_once
 from fsvae_tcja.vae import replay
 from fsvae_tcja.vae.latent import draw_stream
 from fsvae_tcja.vae.replay import KINDS, WARM, Replay
@@ -47,7 +48,7 @@ def recordings(prior, monkeypatch):
     made = []
     monkeypatch.setattr(replay, "record", lambda run, device: made.append(device.type) or run_again(run, device))
     monkeypatch.setattr(replay, "RECORDED", ("cpu",))
-    replay._log_once.cache_clear()
+    warn_once.cache_clear()
     return made
 
 
