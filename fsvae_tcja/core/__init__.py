@@ -1,14 +1,28 @@
 """What the generative model and the classifiers are both made of: neuron, surrogates, norm, attention, layer."""
 
-from .layers import SpikingLayer
-from .lif import FSVAE_LIF, LIF, TCJA_LIF, TCJA_TET_LIF, TCJA_TRIANGLE_LIF, LIFParams, lif, lif_step
+from .backend import BACKENDS
+from .layers import Placement, SpikingLayer
+from .lif import LIF, lif, lif_step
 from .linear import Linear
+from .neuron import NeuronModule
 from .norm import TDBatchNorm
-from .params import NEURONS, Neuron
-from .surrogate import SURROGATES, Surrogate
-from .tcja import TCJA, tcja, tcja_gate
+from .params import (
+    FRAME_LIF,
+    FSVAE_LIF,
+    NEURONS,
+    TCJA_LIF,
+    TCJA_TET_LIF,
+    TCJA_TRIANGLE_LIF,
+    FusedConstants,
+    LIFParams,
+    Neuron,
+)
+from .surrogate import SURROGATES, Rule, Surrogate, spike
+from .tcja import TCJA, Fusion, tcja, tcja_gate
 
 __all__ = [
+    "BACKENDS",
+    "FRAME_LIF",
     "FSVAE_LIF",
     "LIF",
     "NEURONS",
@@ -17,14 +31,20 @@ __all__ = [
     "TCJA_LIF",
     "TCJA_TET_LIF",
     "TCJA_TRIANGLE_LIF",
+    "FusedConstants",
+    "Fusion",
     "LIFParams",
     "Linear",
     "Neuron",
+    "NeuronModule",
+    "Placement",
+    "Rule",
     "SpikingLayer",
     "Surrogate",
     "TDBatchNorm",
     "lif",
     "lif_step",
+    "spike",
     "tcja",
     "tcja_gate",
 ]

@@ -13,6 +13,8 @@ from importlib.util import find_spec
 
 import torch
 
+from ..utils.once import warn_once
+
 ENVIRONMENT = "FSVAE_TCJA_BACKEND"
 BACKENDS = ("reference", "cpu", "triton")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -32,15 +34,17 @@ def _problem(backend: str) -> str | None:
     try:
         import_module(f"{__package__}.kernels.lif.{backend}")
     except Exception as problem:
-        told = (str(problem).splitlines() or [""])[0]
-        return f"the package {package} does not work ({type(problem).__name__}: {told}); reinstall or upgrade it"
+        message = (str(problem).splitlines() or [""])[0]
+        return f"the package {package} does not work ({type(problem).__name__}: {message}); reinstall or upgrade it"
     return None
 
 
-def obstacle(backend: str, device: str, dtype: torch.dtype) -> str | None:
-    """Why `backend` cannot run such a tensor, and the remedy; None if it can."""
+def obstacle(backend: str, device: str, dtype: torch.dtype, fusable: bool = True) -> str | None:
+    """Why `backend` cannot run such neurons on such a tensor, and the remedy; None if it can."""
     if backend == "reference":
         return None
+    if not fusable:
+        return "it knows LIF neurons by their constants, and this neuron has none for it; take 'reference'"
     if device != _DEVICES[backend]:
         return f"it runs on {_DEVICES[backend]} tensors, found one on {device}; move the model and the data there"
     if dtype not in DTYPES:
@@ -53,13 +57,14 @@ def _forced() -> str:
     return os.environ.get(ENVIRONMENT) or "auto"
 
 
-@cache
-def _log_once(message: str) -> None:
-    log.warning(message)
-
-
-def choose(device: str, dtype: torch.dtype, backend: str = "auto") -> str:
+def choose(device: str, dtype: torch.dtype, backend: str = "auto", fusable: bool = True) -> str:
     """The backend for tensors of this kind: a name of `BACKENDS`.
+
+    Args:
+        device: type of device, such as "cpu".
+        dtype: what the tensors store.
+        backend: what is asked for.
+        fusable: whether the neuron has constants that the kernels know.
 
     Raises:
         ValueError: the backend is unknown, or asked for by name and cannot run.
@@ -68,17 +73,17 @@ def choose(device: str, dtype: torch.dtype, backend: str = "auto") -> str:
         backend = _forced()
     if backend == "auto":
         fused = "triton" if device == "cuda" else "cpu"
-        why = obstacle(fused, device, dtype)
+        why = obstacle(fused, device, dtype, fusable)
         if why is None:
             return fused
         if not torch.compiler.is_compiling():
-            _log_once(f"no fused kernel, the reference runs instead: {fused}: {why}")
+            warn_once(log, f"no fused kernel, the reference runs instead: {fused}: {why}")
         return "reference"
     if backend not in BACKENDS:
         raise ValueError(
             f"unknown backend {backend!r} (argument or ${ENVIRONMENT}): choose 'auto' or one of {list(BACKENDS)}"
         )
-    why = obstacle(backend, device, dtype)
+    why = obstacle(backend, device, dtype, fusable)
     if why is not None:
         raise ValueError(f"backend {backend!r} cannot run: {why}, or choose 'auto'")
     return backend

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from . import backend as backends
-from .kernels.norm_lif import norm_lif, norm_lif_sum
-from .kernels.transform import transform
-from .lif import LIF
+from . import fused
+from .neuron import NeuronModule, for_kernels
 from .norm import TDBatchNorm
 from .tcja import TCJA
 
@@ -19,32 +17,40 @@ Placement = Literal["spikes", "current"]
 
 
 class SpikingLayer(nn.Module):
-    """transform - norm - LIF, with TCJA on the spikes (behind the LIF) or on the current (before it).
+    """transform - norm - neurons, with TCJA on the spikes (behind the neurons) or on the current (before them).
 
     The transform and the norm know no time: they run once on the folded [T*N, ...]. The membrane is explicit: `step`
-    takes and returns it, nothing is kept.
+    takes and returns it, nothing is kept. Where a kernel knows the neuron, the same is computed fused (fused.py).
 
     Args:
         transform: a convolution or linear layer.
         norm: the tdBN behind it.
-        neuron: the LIF neurons.
+        neuron: the neurons.
         attention: a TCJA, or None.
         placement: where the TCJA sits. On the spikes the output is graded; on the current it stays binary.
         checkpoint: keep only the input for the backward pass and compute the layer again there: memory for time.
+
+    Raises:
+        ValueError: an unknown placement, or a neuron that is none.
     """
 
     def __init__(
         self,
         transform: nn.Module,
         norm: TDBatchNorm,
-        neuron: LIF,
+        neuron: NeuronModule,
         attention: TCJA | None = None,
         placement: Placement = "spikes",
         checkpoint: bool = False,
     ) -> None:
         super().__init__()
-        if placement not in ("spikes", "current"):
-            raise ValueError(f"unknown placement {placement!r}: choose 'spikes' or 'current'")
+        if placement not in get_args(Placement):
+            raise ValueError(f"unknown placement {placement!r}: choose one of {list(get_args(Placement))}")
+        if not isinstance(neuron, nn.Module) or not hasattr(neuron, "fused_constants"):
+            raise ValueError(
+                f"the neuron must be a NeuronModule such as LIF(params), found {type(neuron).__name__}; build "
+                "parameters with params.build(channels), let an own module inherit from NeuronModule"
+            )
         if isinstance(transform, nn.Conv2d | nn.ConvTranspose2d):
             transform.to(memory_format=torch.channels_last)  # the layout of the fused kernels, and the faster one
         self.transform = transform
@@ -54,86 +60,104 @@ class SpikingLayer(nn.Module):
         self.placement = placement
         self.checkpoint = checkpoint
 
-    def forward(self, x: Tensor, batch_statistics: bool | None = None) -> Tensor:
-        """x [T, N, ...] -> spikes [T, N, ...]."""
-        return self._sequence(x, len(x), batch_statistics)
+    def forward(self, x: Tensor) -> Tensor:
+        """x [T, N, ...] -> spikes [T, N, C, ...]."""
+        return self._maybe_checkpointed(self._sequence, x, len(x))
 
     def forward_static(self, x: Tensor, steps: int) -> Tensor:
-        """The same x [N, ...] at each of T steps -> spikes [T, N, ...]; transform and norm are computed once."""
-        return self._sequence(x.unsqueeze(0), steps, None)
+        """The same x [N, ...] at each of T steps -> spikes [T, N, C, ...]; transform and norm are computed once."""
+        return self._maybe_checkpointed(self._sequence, x.unsqueeze(0), steps)
 
     def summed(self, x: Tensor, coefficients: Tensor) -> Tensor:
-        """The sum over time of coefficients [T] times `forward(x)`, x [T, N, ...] -> [N, ...].
+        """The sum over time of coefficients [T] times `forward(x)`, x [T, N, ...] -> [N, C, ...].
 
         In the type of the coefficients. The fused kernels write no spikes for it.
         """
-        return self._checkpointed(self._summed, x, coefficients)
-
-    def _sequence(self, x: Tensor, steps: int, batch_statistics: bool | None) -> Tensor:
-        return self._checkpointed(self._run, x, steps, batch_statistics)
-
-    def _checkpointed(self, run: Callable[..., Tensor], *args) -> Tensor:
-        if not (self.checkpoint and torch.is_grad_enabled()):
-            return run(*args)
-        contexts = lambda: (nullcontext(), self.norm.untracked())  # noqa: E731
-        return checkpoint(run, *args, use_reentrant=False, context_fn=contexts)
-
-    def _run(self, x: Tensor, steps: int, batch_statistics: bool | None) -> Tensor:
-        return (self._fused if self._is_fused(x) else self._naive)(x, steps, batch_statistics)
-
-    def _summed(self, x: Tensor, coefficients: Tensor) -> Tensor:
-        if not self._is_fused(x):
-            spikes = self._naive(x, len(x), None)
-            return (coefficients.view(-1, *(1,) * (spikes.dim() - 1)) * spikes).sum(0)
-        y = transform(self.transform, x)
-        return norm_lif_sum(y, self.norm, self.neuron.params, coefficients, **self._attended, bias=self.transform.bias)
-
-    def _is_fused(self, x: Tensor) -> bool:
-        return backends.choose(x.device.type, x.dtype, self.neuron.backend) != "reference"
-
-    @property
-    def _gated(self) -> bool:
-        return self.attention is not None and self.placement == "current"
-
-    @property
-    def _attended(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        """What the attention does, as `norm_lif` takes it."""
-        if self.attention is None:
-            return {}
-        return {"gate" if self._gated else "weight": self.attention.gate}
-
-    def _naive(self, x: Tensor, steps: int, batch_statistics: bool | None) -> Tensor:
-        batch = self.norm.takes_batch(batch_statistics)
-        y = transform(self.transform, x).flatten(0, 1) if batch else self.transform(x.flatten(0, 1))
-        bias = self.transform.bias if batch else None
-        current = self.norm(y, steps // len(x), batch_statistics, bias).unflatten(0, x.shape[:2])
-        current = current.expand(steps, *current.shape[1:])
-        if self.attention is None:
-            return self.neuron(current)[0]
-        return self.neuron(self.attention(current))[0] if self._gated else self.attention(self.neuron(current)[0])
-
-    def _fused(self, x: Tensor, steps: int, batch_statistics: bool | None) -> Tensor:
-        return norm_lif(
-            transform(self.transform, x),
-            self.norm,
-            self.neuron.params,
-            steps=steps,
-            bias=self.transform.bias,
-            **self._attended,
-            batch_statistics=batch_statistics,
-        )[0]
+        return self._maybe_checkpointed(self._sum, x, coefficients)
 
     def step(self, x: Tensor, v: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """One step by the running statistics: x [N, ...], membrane v or None -> spikes, membrane.
+        """One step by the running statistics: x [N, ...], membrane v or None -> spikes [N, C, ...], membrane.
 
         Raises:
             ValueError: the layer has TCJA, whose gate needs the whole sequence.
         """
         if self.attention is not None:
             raise ValueError("a layer with TCJA cannot run one step at a time: its gate needs all T steps")
-        if self._is_fused(x):
-            y = transform(self.transform, x.unsqueeze(0))
-            norm, bias = self.norm, self.transform.bias
-            spikes, v = norm_lif(y, norm, self.neuron.params, bias=bias, v=v, batch_statistics=False)
-            return spikes[0], v
-        return self.neuron.step(self.norm(self.transform(x), batch_statistics=False), v)
+        y = self.transform(x)
+        constants = for_kernels(self.neuron, y)
+        if constants is not None:
+            return fused.fire_step(y, v, self.norm, constants)
+        return self.neuron.step(self.norm.by_running_statistics(y), v)
+
+    def _sequence(self, x: Tensor, steps: int) -> Tensor:
+        """x [T, N, ...], or [1, N, ...] for all T steps -> spikes [T, N, C, ...]."""
+        y = self._transformed(x)
+        plan = self._plan(y, steps)
+        return self._spikes(y, steps) if plan is None else fused.fire_sequence(y, plan)
+
+    def _sum(self, x: Tensor, coefficients: Tensor) -> Tensor:
+        y = self._transformed(x)
+        plan = self._plan(y, len(x))
+        if plan is not None:
+            return fused.fire_summed(y, plan, coefficients)
+        spikes = self._spikes(y, len(x))
+        return (coefficients.view(-1, *(1,) * (spikes.dim() - 1)) * spikes).sum(0)
+
+    def _spikes(self, y: Tensor, steps: int) -> Tensor:
+        """Output of the transform [T or 1, N, C, ...] -> spikes [T, N, C, ...], one equation after the other."""
+        current = self.norm(y.flatten(0, 1), repeats=steps // len(y)).unflatten(0, y.shape[:2])
+        current = current.expand(steps, *current.shape[1:])
+        if self._on_current is not None:
+            current = self._on_current(current)
+        spikes, _ = self.neuron(current)
+        return spikes if self._on_spikes is None else self._on_spikes(spikes)
+
+    @property
+    def _on_current(self) -> TCJA | None:
+        return self.attention if self.placement == "current" else None
+
+    @property
+    def _on_spikes(self) -> TCJA | None:
+        return self.attention if self.placement == "spikes" else None
+
+    def _plan(self, y: Tensor, steps: int) -> fused.Plan | None:
+        """What the fused kernels have to compute of y; None: they cannot."""
+        constants = for_kernels(self.neuron, y)
+        if constants is None:
+            return None
+        return fused.Plan(self.norm, constants, steps, self._on_current, self._on_spikes)
+
+    def _transformed(self, x: Tensor) -> Tensor:
+        """x [T, N, ...] -> transform(x) [T, N, C, ...].
+
+        Batch statistics take a bias in front of them away: its gradient is zero, and is not computed. Over a
+        channels-last output PyTorch takes longer for it than for the rest of a convolution's backward pass.
+        """
+        folded, transform = x.flatten(0, 1), self.transform
+        has_bias = isinstance(transform, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and transform.bias is not None
+        if not (has_bias and self.norm.training and torch.is_grad_enabled()):
+            return transform(folded).unflatten(0, x.shape[:2])
+        parameters = {
+            "weight": _WithZeroGradient.apply(transform.weight, transform.bias),
+            "bias": transform.bias.detach(),
+        }
+        return torch.func.functional_call(transform, parameters, folded).unflatten(0, x.shape[:2])
+
+    def _maybe_checkpointed(self, run: Callable[..., Tensor], *args: Any) -> Tensor:
+        if not (self.checkpoint and torch.is_grad_enabled()):
+            return run(*args)
+        contexts = lambda: (nullcontext(), self.norm.untracked())  # noqa: E731
+        return checkpoint(run, *args, use_reentrant=False, context_fn=contexts)
+
+
+class _WithZeroGradient(torch.autograd.Function):
+    """The weight itself; in the backward pass the bias gets a gradient of zero."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(bias)
+        return weight.view_as(weight)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        return grad, torch.zeros_like(ctx.saved_tensors[0])

@@ -23,6 +23,10 @@ class TDBatchNorm(nn.Module):
         momentum: weight of the new batch in the running statistics.
     """
 
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def __init__(
         self, channels: int, v_th: float, alpha: float = 1.0, eps: float = 1e-5, momentum: float = 0.1
     ) -> None:
@@ -37,33 +41,33 @@ class TDBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
-    def forward(
-        self, x: Tensor, repeats: int = 1, batch_statistics: bool | None = None, bias: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, repeats: int = 1) -> Tensor:
         """Normalise x [N, C, ...], the time axis folded into N.
+
+        In training mode by the statistics of this batch, which go into the running ones; else by the running ones.
 
         Args:
             x: the input. A static input may be given once, [N, C, ...], with `repeats` = T.
             repeats: how many equal copies of x the statistics stand for.
-            batch_statistics: use (and track) the statistics of this batch; None means in training mode only.
-            bias: [C], in x without its gradient: under batch statistics that is zero, and zero it gets.
+
+        Raises:
+            ValueError: in training mode a batch of less than two values per channel.
         """
-        weight = self.weight * self.scale
-        if not self.takes_batch(batch_statistics):
-            return F.batch_norm(x, self.running_mean, self.running_var, weight, self.bias, False, 0.0, self.eps)
+        if not self.training:
+            return self.by_running_statistics(x)
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         count = self.count(x, repeats)
         if x.device.type == "cpu":
             # Over a channels-last CPU tensor PyTorch's variance of a million values is off by 5e-4.
             x = x.contiguous()
-        offset = self.bias if bias is None else self.bias + 0 * bias
-        y = F.batch_norm(x, mean, var, weight, offset, True, 1.0, self.eps)  # var: unbiased for one copy
-        self.track(mean, var * (1 - repeats / count), count)
+        y = F.batch_norm(x, mean, var, self.weight * self.scale, self.bias, True, 1.0, self.eps)
+        self.track(mean, var * (1 - repeats / count), count)  # var: unbiased for one copy
         return y
 
-    def takes_batch(self, batch_statistics: bool | None) -> bool:
-        """Whether to normalise by the statistics of the batch."""
-        return self.training if batch_statistics is None else batch_statistics
+    def by_running_statistics(self, x: Tensor) -> Tensor:
+        """Normalise x [N, C, ...] by the running statistics, in any mode, and leave them as they are."""
+        weight = self.weight * self.scale
+        return F.batch_norm(x, self.running_mean, self.running_var, weight, self.bias, False, 0.0, self.eps)
 
     def count(self, x: Tensor, repeats: int = 1) -> int:
         """Values per channel of x [N, C, ...], `repeats` times over; a ValueError if less than two may differ."""
@@ -93,20 +97,10 @@ class TDBatchNorm(nn.Module):
         finally:
             self._tracks = True
 
-    def affine(
-        self, mean: Tensor | None = None, var: Tensor | None = None, bias: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The norm as y = scale x + shift.
-
-        Args:
-            mean, var: mean and biased variance [C] to normalise by; None takes the running ones.
-            bias: [C], already in x but without its gradient: the gradient goes through the shift instead. A batch that
-                is normalised by its own mean gives it exactly none.
-        """
-        silent = 0 if bias is None else bias - bias.detach()  # zero, with the gradient of the bias
-        mean, var = (self.running_mean, self.running_var) if mean is None else (mean + silent, var)
+    def affine(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+        """The norm by these statistics as y = scale x + shift: mean and biased variance [C] -> scale, shift [C]."""
         scale = self.weight * self.scale * torch.rsqrt(var + self.eps)
-        return scale, self.bias + scale * (silent - mean)
+        return scale, self.bias - scale * mean
 
     def extra_repr(self) -> str:
         return f"{self.weight.numel()}, scale={self.scale}"

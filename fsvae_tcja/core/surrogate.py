@@ -1,33 +1,34 @@
-"""The one table of surrogate derivatives.
+"""The one table of surrogate derivatives, and the spike whose gradient they are.
 
 A spike is a step function of the membrane, s = [u > v_th]; its derivative is replaced by a bump around a centre c:
 
     ds/du := derivative(|u - c|, width)
 
 Each rule is plain arithmetic on r = |u - c| and two constants a, b that depend on the width w only, without a literal,
-a library call or a global, so that PyTorch, Numba (in float32) and Triton compile the very same function. `primitive`
-is the smooth step whose derivative it is; tests differentiate it.
+a library call or a global, so that PyTorch, Numba (in float32) and Triton compile the very same function. One that
+needs a call, such as torch.exp, says `fusable=False`: neurons with it run on the reference.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 
-def rectangle(r, a, b):
+def rectangle(r: Any, a: Any, b: Any) -> Any:
     """1/w where r < w/2, else 0. FSVAE 2022, eq. for the surrogate of the LIF. a = w/2, b = 1/w."""
     return (r < a) * b
 
 
-def triangle(r, a, b):
+def triangle(r: Any, a: Any, b: Any) -> Any:
     """max(0, w - r) / w^2. TET, eq. (4); with w = 1 the triangle of the TCJA CIFAR10-DVS net. a = w, b = 1/w^2."""
     return (r < a) * (a - r) * b
 
 
-def atan(r, a, b):
+def atan(r: Any, a: Any, b: Any) -> Any:
     """(w/2) / (1 + (pi/2 w r)^2). The ATan surrogate of the TCJA nets. a = 2/(pi^2 w), b = (2/(pi w))^2."""
     return a / (b + r * r)
 
@@ -47,11 +48,16 @@ def atan_primitive(d: Tensor, a: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Rule:
-    """derivative(|d|, *constants(width)) and the primitive(d, width) of it."""
+    """One kind of surrogate. Add one's own to SURROGATES under a name that is new."""
 
-    derivative: Callable
+    derivative: Callable[..., Any]
+    """derivative(r, a, b) at the distance r >= 0 from the centre."""
     constants: Callable[[float], tuple[float, float]]
+    """a, b for a width > 0."""
     primitive: Callable[[Tensor, float], Tensor]
+    """primitive(d, width): the smooth step, from 0 to 1, whose derivative at d = u - c it is, for tests."""
+    fusable: bool = True
+    """Whether `derivative` is arithmetic alone, which the kernels can compile."""
 
 
 SURROGATES: dict[str, Rule] = {
@@ -66,10 +72,13 @@ class Surrogate:
     """One surrogate derivative.
 
     Args:
-        kind: a key of `SURROGATES`: "rectangle", "triangle" or "atan".
+        kind: a key of `SURROGATES`, such as "rectangle", "triangle" or "atan".
         width: the shape parameter a > 0 of the rule: full width of the rectangle, half-width (gamma) of the triangle,
             alpha of ATan (there a larger value is a narrower bump).
         centre: membrane value on which the bump is centred; None means the firing threshold.
+
+    Raises:
+        ValueError: an unknown kind, or a width that is not above 0.
     """
 
     kind: str = "atan"
@@ -89,4 +98,31 @@ class Surrogate:
 
     def derivative(self, d: Tensor) -> Tensor:
         """ds/du at d = u - centre."""
-        return SURROGATES[self.kind].derivative(d.abs(), *self.constants)
+        slope: Tensor = SURROGATES[self.kind].derivative(d.abs(), *self.constants)
+        return slope
+
+
+class _Spike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, v_th: float, strict: bool, surrogate: Surrogate) -> Tensor:
+        ctx.save_for_backward(u)
+        ctx.centre = v_th if surrogate.centre is None else surrogate.centre
+        ctx.surrogate = surrogate
+        return (u > v_th if strict else u >= v_th).to(u.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        (u,) = ctx.saved_tensors
+        return grad * ctx.surrogate.derivative(u - ctx.centre), None, None, None
+
+
+def spike(u: Tensor, v_th: float, surrogate: Surrogate, strict: bool = True) -> Tensor:
+    """The step function of the membrane u [...], in {0, 1} and the type of u, with a surrogate as its derivative.
+
+    Args:
+        u: membrane before the reset.
+        v_th: firing threshold.
+        surrogate: stands for ds/du in the backward pass.
+        strict: fire when u > v_th (True) or when u >= v_th (False).
+    """
+    return _Spike.apply(u, v_th, strict, surrogate)  # type: ignore[no-any-return,no-untyped-call]

@@ -4,14 +4,12 @@ from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
+from .axes import mean_over_space, over_space
+
 Fusion = Literal["joint", "add", "tla", "cla"]
-
-
-def squeeze(x: Tensor) -> Tensor:
-    """Z: the mean over space. [T, N, C, H, W] -> [T, N, C]; [T, N, C] stays."""
-    return x.flatten(3).mean(3) if x.dim() > 3 else x
 
 
 def _convolve(z: Tensor, weight: Tensor) -> Tensor:
@@ -32,22 +30,32 @@ def tcja_gate(z: Tensor, cla_weight: Tensor | None, tla_weight: Tensor | None, f
     Returns:
         F [T, N, C], in (0, 1).
     """
-    tla = cla = None
+    attentions = []
     if fusion != "cla":
-        tla = _convolve(z.permute(1, 2, 0), tla_weight).permute(2, 0, 1)  # over t, channels C
+        along_time = rearrange(z, "t n c -> n c t")
+        attentions.append(rearrange(_convolve(along_time, tla_weight), "n c t -> t n c"))
     if fusion != "tla":
-        cla = _convolve(z.transpose(0, 1), cla_weight).transpose(0, 1)  # over c, channels T
-    if fusion == "tla":
-        return torch.sigmoid(tla)
-    if fusion == "cla":
-        return torch.sigmoid(cla)
-    return torch.sigmoid(tla * cla if fusion == "joint" else tla + cla)
+        along_channels = rearrange(z, "t n c -> n t c")
+        attentions.append(rearrange(_convolve(along_channels, cla_weight), "n t c -> t n c"))
+    first, *second = attentions
+    if not second:
+        return torch.sigmoid(first)
+    return torch.sigmoid(first * second[0] if fusion == "joint" else first + second[0])
 
 
 def tcja(x: Tensor, cla_weight: Tensor | None, tla_weight: Tensor | None, fusion: Fusion = "joint") -> Tensor:
-    """Gate a sequence: y[t, n, c, ...] = F[t, n, c] x[t, n, c, ...], with x [T, N, C, ...]; see `tcja_gate`."""
-    gate = tcja_gate(squeeze(x), cla_weight, tla_weight, fusion)
-    return gate.reshape(gate.shape + (1,) * (x.dim() - 3)) * x
+    """Gate a sequence: y[t, n, c, ...] = F[t, n, c] x[t, n, c, ...].
+
+    Args:
+        x: [T, N, C, ...].
+        cla_weight: [T, T, K_C]; not read by "tla".
+        tla_weight: [C, C, K_T]; not read by "cla".
+        fusion: "joint", "add", "tla" or "cla", as in `tcja_gate`.
+
+    Returns:
+        [T, N, C, ...].
+    """
+    return over_space(tcja_gate(mean_over_space(x), cla_weight, tla_weight, fusion), x) * x
 
 
 class TCJA(nn.Module):
@@ -58,7 +66,10 @@ class TCJA(nn.Module):
         channels: C.
         kernel_c: K_C, extent of the convolution that slides along channels (CLA).
         kernel_t: K_T, extent of the convolution that slides along time (TLA).
-        fusion: see `tcja_gate`.
+        fusion: "joint" sigmoid(TLA * CLA), the paper's CCF; "add" sigmoid(TLA + CLA); "tla" or "cla" alone.
+
+    Raises:
+        ValueError: an unknown fusion, or an extent below 1.
     """
 
     def __init__(
@@ -88,12 +99,11 @@ class TCJA(nn.Module):
             )
         cla = None if self.cla is None else self.cla.weight
         tla = None if self.tla is None else self.tla.weight
-        return tcja_gate(squeeze(x), cla, tla, self.fusion)
+        return tcja_gate(mean_over_space(x), cla, tla, self.fusion)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [T, N, C, ...] -> the gated sequence, same shape. Errors as `gate`."""
-        gate = self.gate(x)
-        return gate.reshape(gate.shape + (1,) * (x.dim() - 3)) * x
+        """x [T, N, C, ...] -> the gated sequence, same shape. A ValueError if T or C is not that of the weights."""
+        return over_space(self.gate(x), x) * x
 
     def extra_repr(self) -> str:
         return f"T={self.steps}, C={self.channels}, fusion={self.fusion}"

@@ -4,13 +4,13 @@ import logging
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ..utils.once import warn_once
 from .dataset import LabelledDataset, split_off
 from .folder import load_folder
 from .image_sets import IMAGE_SETS, wrong_contents
@@ -79,7 +79,7 @@ def load_images(
     data = source.load(split, size, paths)
     for file, path, sha256 in zip(source.splits[split], paths, data.sha256, strict=False):
         if wrong := wrong_contents(name, file, path, sha256):
-            _warn_once(wrong)
+            warn_once(log, wrong)
     return data
 
 
@@ -87,11 +87,6 @@ def _has_valid(name_or_folder: str | Path) -> bool:
     if name_or_folder in IMAGE_SETS:
         return "valid" in IMAGE_SETS[str(name_or_folder)].splits
     return all((Path(name_or_folder).expanduser() / split).is_dir() for split in ("train", "test", "valid"))
-
-
-@cache
-def _warn_once(message: str) -> None:
-    log.warning("%s", message)
 
 
 def batches(

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from ..core import backend
-from ..utils.logs import warn_once
+from ..utils.once import warn_once
 
 Run = Callable[[], Tensor]
 Recording = tuple[Callable[[], object], Tensor]  # what replays a run, and the tensor that its result is left in

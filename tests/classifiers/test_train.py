@@ -104,12 +104,11 @@ def test_training_leaves_the_global_random_state_alone(digits, tmp_path):
 
 def test_dropout_depends_on_the_step_alone(digits):
     task = ClassifierTask(replace(CONFIG, model=replace(TINY, layers="8C MP2 DP.5 FC10")), *digits[:2])
-    x, _ = digits[0].read([0, 1, 2])
     values = []
     for seed, noise in ((1, 0), (1, 99), (2, 0)):
         torch.manual_seed(noise)
         generator = torch.Generator().manual_seed(seed)
-        values.append(task.losses(*digits[0].__getitems__([0, 1, 2]), 0, generator)["loss"])
+        values.append(task.losses(*digits[0].read([0, 1, 2]), 0, generator)["loss"])
     assert torch.equal(values[0], values[1]) and not torch.equal(values[0], values[2])
 
 

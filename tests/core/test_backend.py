@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fsvae_tcja.core import backend, lif
+from fsvae_tcja.utils.once import warn_once
 
 F32 = torch.float32
 
@@ -15,7 +16,7 @@ def test_auto_takes_the_kernel_of_the_device(monkeypatch):
 
 def test_auto_falls_back_and_says_why_once(monkeypatch, caplog):
     monkeypatch.delenv(backend.ENVIRONMENT, raising=False)
-    backend._log_once.cache_clear()
+    warn_once.cache_clear()
     assert [backend.choose("cpu", torch.float64) for _ in range(3)] == ["reference"] * 3
     assert len(caplog.messages) == 1
     assert "found float64" in caplog.text
@@ -45,7 +46,7 @@ def fresh(monkeypatch):
     """What is known of the packages is found out anew, here and after the test."""
     monkeypatch.delenv(backend.ENVIRONMENT, raising=False)
     backend._problem.cache_clear()
-    backend._log_once.cache_clear()
+    warn_once.cache_clear()
     yield
     backend._problem.cache_clear()
 

@@ -1,11 +1,12 @@
 """The neuron: golden arrays, traces by hand, state, bad input. On every backend that runs here."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 
-from fsvae_tcja.core import FSVAE_LIF, LIF, TCJA_LIF, TCJA_TET_LIF, TCJA_TRIANGLE_LIF, LIFParams, lif, lif_step
+from fsvae_tcja.core import FSVAE_LIF, LIF, TCJA_LIF, TCJA_TET_LIF, TCJA_TRIANGLE_LIF, lif, lif_step
 
 from .conftest import assert_alive, load
 
@@ -34,8 +35,8 @@ def test_golden(family, backend):
 def test_trace_by_hand(backend):
     """decay 1/2, gain 1, threshold 1; u = .5, 1.25 (fires), then from 0 or from .25."""
     x = torch.tensor([0.5, 1.0, 0.75, 0.5])
-    hard = LIFParams(0.5, 1.0, 1.0)
-    soft = LIFParams(0.5, 1.0, 1.0, hard_reset=False)
+    hard = replace(TCJA_LIF, gain=1.0)
+    soft = replace(hard, hard_reset=False)
     assert [t.tolist() for t in lif(x, params=hard, backend=backend)] == [[0, 1, 0, 0], 0.875]
     assert [t.tolist() for t in lif(x, params=soft, backend=backend)] == [[0, 1, 0, 0], 0.9375]
 
@@ -45,7 +46,7 @@ def test_trace_by_hand(backend):
 @pytest.mark.parametrize("v_th", [0.2, 1.0])
 def test_at_the_threshold(backend, strict, fires, v_th):
     x = torch.tensor([[v_th]])
-    spikes, _ = lif(x, params=LIFParams(0.5, 1.0, v_th, strict), backend=backend)
+    spikes, _ = lif(x, params=replace(TCJA_LIF, gain=1.0, v_th=v_th, strict=strict), backend=backend)
     assert spikes.item() == fires
 
 
@@ -92,6 +93,6 @@ def test_bad_input():
     with pytest.raises(ValueError, match=r"membrane has shape \[2\], one step of the input \[3\]"):
         lif_step(x[0], torch.zeros(2))
     with pytest.raises(ValueError, match=r"decay must lie in \[0, 1\], found 1.5"):
-        LIFParams(decay=1.5)
+        replace(TCJA_LIF, decay=1.5)
     with pytest.raises(ValueError, match="v_th must be > 0, found 0"):
-        LIFParams(v_th=0)
+        replace(TCJA_LIF, v_th=0)

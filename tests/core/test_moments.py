@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from fsvae_tcja.core.kernels.common.layout import channels_last
 from fsvae_tcja.core.kernels.moments import reference, register
-from fsvae_tcja.core.kernels.moments.layout import channels_last
 
 SHAPES = [(5, 3, 2, 2), (7, 32, 8, 8), (4, 5, 3, 7), (9, 6), (3, 4, 50, 60), (1, 2500, 2, 2), (4, 12, 33)]
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fsvae_tcja.core.kernels import threads
+from fsvae_tcja.core.kernels.common import threads
 
 
 @pytest.fixture(params=["team", "pool"])

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from fsvae_tcja.core.kernels.neuron import Constants
 
 from fsvae_tcja.core import FSVAE_LIF, SURROGATES, lif
-from fsvae_tcja.core.kernels.neuron import Constants
 
 from .conftest import FAMILIES, assert_alive, name
 

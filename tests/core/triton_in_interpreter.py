@@ -4,13 +4,13 @@ own, since TRITON_INTERPRET must be set before Triton is imported."""
 from itertools import product
 
 import torch
+from fsvae_tcja.core.kernels.lif.layout import contiguous, order
+from fsvae_tcja.core.kernels.moments.layout import channels_last
 
 from fsvae_tcja.core import FSVAE_LIF, LIFParams
 from fsvae_tcja.core.kernels.lif import reference, triton
-from fsvae_tcja.core.kernels.lif.layout import contiguous, order
 from fsvae_tcja.core.kernels.moments import reference as moments_reference
 from fsvae_tcja.core.kernels.moments import triton as moments_triton
-from fsvae_tcja.core.kernels.moments.layout import channels_last
 
 from .conftest import FAMILIES
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fsvae_tcja.utils.logs import warn_once
+from fsvae_tcja.utils.once import warn_once
 from fsvae_tcja.vae import replay
 from fsvae_tcja.vae.latent.bernoulli import draw_stream
 from fsvae_tcja.vae.replay import KINDS, WARM, Replay

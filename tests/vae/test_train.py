@@ -7,7 +7,6 @@ from fsvae_tcja.core import LIF, TCJA_LIF, LIFParams, Surrogate
 from fsvae_tcja.data.load import load_images
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
-from fsvae_tcja.utils.configuration import to_dict
 from fsvae_tcja.vae import FSVAE, Bernoulli, load
 from fsvae_tcja.vae.reconstruct import reconstruct
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
@@ -107,7 +106,7 @@ def test_a_part_that_the_configuration_does_not_build_ends_a_training_before_it_
     task = FSVAETask(TINY, *digits)
     task.model.encoder.to_latent.neuron = LIF(TCJA_LIF)
     with pytest.raises(ValueError, match=r"encoder\.to_latent\.neuron is LIF"):
-        fit(task, TINY, to_dict(TINY), RunFolder(tmp_path))
+        Trainer(task, TINY, RunFolder(tmp_path)).fit()
     assert not (tmp_path / "model.safetensors").exists()
 
 

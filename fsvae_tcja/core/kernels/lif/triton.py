@@ -2,9 +2,24 @@
 
 A program carries a tile of P positions x C channels of one sample through the steps, membranes in registers. Without
 per-channel input all neurons count as channels of one position.
+
+What the kernels take, in this order; None stands for what is not there:
+
+    inputs   y [T, N, P, C] as stored, its steps y_step apart (0: the same at each); scale, shift [C];
+             current_gate, spike_gate [T, N, C]; v [N, P, C]: the membrane before the first step
+    forward  spikes [T, N, P, C] as stored, gated; last [N, P, C]: the membrane after the last step; total [N, P, C]:
+             gated spikes summed over T; rate [blocks, T, N, C]: spikes summed over the positions of a block
+    backward grad [T, N, P, C] as stored, its steps grad_step apart: of the spikes; dv [N, P, C]: of the membrane after
+             the last step, left with that before the first; dy as y; dscale, dshift [blocks, N, C], dcurrent_gate,
+             dspike_gate [blocks, T, N, C]: to be summed over blocks
+    numbers  steps: T; N, P, C; neuron: `params.Constants`; flags: what there is, and what is wanted
+
+float32 but for what is stored like y.
 """
 
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import torch
 import triton
@@ -12,23 +27,24 @@ import triton.language as tl
 from torch import Tensor
 from triton.runtime.interpreter import InterpretedFunction
 
-from ...surrogate import SURROGATES
-from ..device import on_its_device
-from ..neuron import Constants
-from . import layout
+from ...params import Constants
+from ...surrogate import SURROGATES, Rule
+from ..common import layout
+from ..common.device import on_its_device
+from .inputs import Gradients, Inputs
 
 TILE = 256  # neurons: 2 a thread, whose membranes of SPAN steps fit its registers
 SPAN = 16  # steps that the backward pass unrolls; longer sequences are split, which is exact
 
 
 @triton.jit
-def _current(y, a, b, gate, i, c, tile, channels, AFFINE: tl.constexpr, GATED: tl.constexpr):
-    """x_t = gate (scale y_t + shift)."""
+def _current(y, a, b, current_gate, i, c, tile, channels, AFFINE: tl.constexpr, CURRENT_GATED: tl.constexpr):
+    """x_t = current_gate (scale y_t + shift)."""
     x = tl.load(y + i, tile, 0.0).to(tl.float32)
     if AFFINE:
         x = a * x + b
-    if GATED:
-        x = tl.load(gate + c, channels, 0.0) * x
+    if CURRENT_GATED:
+        x = tl.load(current_gate + c, channels, 0.0) * x
     return x
 
 
@@ -43,19 +59,21 @@ def _tile(P, C, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr):
 
 @triton.jit
 def _forward(
-    y, scale, shift, gate, weight, v, spikes, last, total, rate, steps, y_step, N, P, C, k,
-    AFFINE: tl.constexpr, GATED: tl.constexpr, WEIGHTED: tl.constexpr, REST: tl.constexpr, SILENT: tl.constexpr,
-    SUMMED: tl.constexpr, RATED: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
+    y, scale, shift, current_gate, spike_gate, v,
+    spikes, last, total, rate,
+    steps, y_step, N, P, C, neuron,
+    AFFINE: tl.constexpr, CURRENT_GATED: tl.constexpr, SPIKE_GATED: tl.constexpr, REST: tl.constexpr,
+    FIRES: tl.constexpr, SUMMED: tl.constexpr, RATED: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    """Weighted spikes unless SILENT, their sum over T if SUMMED, that over the block's positions if RATED."""
+    """Writes gated spikes if FIRES, their sum over T if SUMMED, that over the block's positions if RATED."""
     n, c, i, channels, tile = _tile(P, C, BLOCK_P, BLOCK_C)
     a, b = 0.0, 0.0
     if AFFINE:
         a, b = tl.load(scale + c, channels, 0.0), tl.load(shift + c, channels, 0.0)
-    if GATED:
-        gate += n * C
-    if WEIGHTED:
-        weight += n * C
+    if CURRENT_GATED:
+        current_gate += n * C
+    if SPIKE_GATED:
+        spike_gate += n * C
     if RATED:
         rate += (tl.program_id(1).to(tl.int64) * steps * N + n) * C
     m = tl.zeros([BLOCK_P, BLOCK_C], tl.float32)
@@ -63,24 +81,25 @@ def _forward(
     if not REST:
         m = tl.load(v + i, tile, 0.0)
     for _ in range(steps):
-        u = k.decay * m + k.gain * _current(y, a, b, gate, i, c, tile, channels, AFFINE, GATED)
-        fired = u > k.threshold
-        m = tl.where(fired, k.keep * u - k.drop, u)
+        x = _current(y, a, b, current_gate, i, c, tile, channels, AFFINE, CURRENT_GATED)
+        u = neuron.decay * m + neuron.gain * x
+        fired = u > neuron.threshold
+        m = tl.where(fired, neuron.keep * u - neuron.drop, u)
         s = tl.where(fired, 1.0, 0.0)
         if RATED:
             tl.store(rate + c, tl.sum(tl.where(tile, s, 0.0), 0)[None, :], channels)
             rate += N * C
-        if WEIGHTED:
-            s *= tl.load(weight + c, channels, 0.0)
-            weight += N * C
+        if SPIKE_GATED:
+            s *= tl.load(spike_gate + c, channels, 0.0)
+            spike_gate += N * C
         if SUMMED:
             sum_t += s
-        if not SILENT:
+        if FIRES:
             tl.store(spikes + i, s.to(spikes.dtype.element_ty), tile)
             spikes += N * P * C
         y += y_step
-        if GATED:
-            gate += N * C
+        if CURRENT_GATED:
+            current_gate += N * C
     if SUMMED:
         tl.store(total + i, sum_t, tile)
     elif not RATED:
@@ -89,29 +108,33 @@ def _forward(
 
 @triton.jit
 def _backward(
-    y, scale, shift, gate, weight, v, grad, dv, dy, dscale, dshift, dgate, dweight, y_step, grad_step, N, P, C, k,
-    DERIVATIVE: tl.constexpr, STEPS: tl.constexpr, AFFINE: tl.constexpr, GATED: tl.constexpr, WEIGHTED: tl.constexpr,
-    ONES: tl.constexpr, STATIC: tl.constexpr, ADD: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
+    y, scale, shift, current_gate, spike_gate, v,
+    grad, dv,
+    dy, dscale, dshift, dcurrent_gate, dspike_gate,
+    y_step, grad_step, N, P, C, neuron,
+    DERIVATIVE: tl.constexpr, STEPS: tl.constexpr, AFFINE: tl.constexpr, CURRENT_GATED: tl.constexpr,
+    SPIKE_GATED: tl.constexpr, ONES: tl.constexpr, STATIC: tl.constexpr, ADD: tl.constexpr,
+    BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    """dv holds dL/dv after the last step and is left with dL/dv before the first. ONES: the weight is all of dL/ds."""
+    """ONES: grad is one everywhere, so the spike gate is all of dL/ds. ADD: dy is added to. STATIC: y has one step."""
     n, c, i, channels, tile = _tile(P, C, BLOCK_P, BLOCK_C)
     block = tl.program_id(1).to(tl.int64)
     a, b = 0.0, 0.0
     if AFFINE:
         a, b = tl.load(scale + c, channels, 0.0), tl.load(shift + c, channels, 0.0)
-    if GATED:
-        gate += n * C
-        dgate += (block * STEPS * N + n) * C
-    if WEIGHTED:
-        weight += n * C
-        dweight += (block * STEPS * N + n) * C
+    if CURRENT_GATED:
+        current_gate += n * C
+        dcurrent_gate += (block * STEPS * N + n) * C
+    if SPIKE_GATED:
+        spike_gate += n * C
+        dspike_gate += (block * STEPS * N + n) * C
     m = tl.load(v + i, tile, 0.0)
     membranes = ()
     for t in tl.static_range(STEPS):
-        gate_t = gate + t * N * C if GATED else gate
-        x = _current(y + t * y_step, a, b, gate_t, i, c, tile, channels, AFFINE, GATED)
-        u = k.decay * m + k.gain * x
-        m = tl.where(u > k.threshold, k.keep * u - k.drop, u)
+        gate_t = current_gate + t * N * C if CURRENT_GATED else current_gate
+        x = _current(y + t * y_step, a, b, gate_t, i, c, tile, channels, AFFINE, CURRENT_GATED)
+        u = neuron.decay * m + neuron.gain * x
+        m = tl.where(u > neuron.threshold, neuron.keep * u - neuron.drop, u)
         membranes = membranes + (u,)  # noqa: RUF005
     d = tl.load(dv + i, tile, 0.0)
     zero = tl.zeros([BLOCK_P, BLOCK_C], tl.float32)
@@ -119,22 +142,23 @@ def _backward(
     for t in tl.static_range(STEPS - 1, -1, -1):
         u = membranes[t]
         if ONES:
-            g = zero + tl.load(weight + t * N * C + c, channels, 0.0)
+            g = zero + tl.load(spike_gate + t * N * C + c, channels, 0.0)
         else:
             g = tl.load(grad + t * grad_step + i, tile, 0.0).to(tl.float32)
-            if WEIGHTED:
-                product = tl.where(tile & (u > k.threshold), g, 0.0)
-                tl.store(dweight + t * N * C + c, tl.sum(product, 0)[None, :], channels)
-                g *= tl.load(weight + t * N * C + c, channels, 0.0)
-        ds = g - k.through * d * (u - (k.keep * u - k.drop))
-        du = ds * DERIVATIVE(tl.abs(u - k.centre), k.a, k.b) + tl.where(u > k.threshold, k.keep * d, d)
-        d = k.decay * du
-        dx = k.gain * du
-        if GATED:
+            if SPIKE_GATED:
+                product = tl.where(tile & (u > neuron.threshold), g, 0.0)
+                tl.store(dspike_gate + t * N * C + c, tl.sum(product, 0)[None, :], channels)
+                g *= tl.load(spike_gate + t * N * C + c, channels, 0.0)
+        ds = g - neuron.through * d * (u - (neuron.keep * u - neuron.drop))
+        slope = DERIVATIVE(tl.abs(u - neuron.centre), neuron.a, neuron.b)
+        du = ds * slope + tl.where(u > neuron.threshold, neuron.keep * d, d)
+        d = neuron.decay * du
+        dx = neuron.gain * du
+        if CURRENT_GATED:
             y_t = tl.load(y + t * y_step + i, tile, 0.0).to(tl.float32)
             product = tl.where(tile, dx * (a * y_t + b), 0.0)
-            tl.store(dgate + t * N * C + c, tl.sum(product, 0)[None, :], channels)
-            dx *= tl.load(gate + t * N * C + c, channels, 0.0)
+            tl.store(dcurrent_gate + t * N * C + c, tl.sum(product, 0)[None, :], channels)
+            dx *= tl.load(current_gate + t * N * C + c, channels, 0.0)
         if AFFINE:
             y_t = tl.load(y + t * y_step + i, tile, 0.0).to(tl.float32)
             sum_scale += dx * y_t
@@ -157,33 +181,33 @@ def _backward(
 
 
 @cache
-def _derivative(surrogate: str):
-    derivative = SURROGATES[surrogate].derivative
-    return derivative if isinstance(_tile, InterpretedFunction) else triton.jit(derivative)
+def _derivative(rule: Rule) -> Any:
+    return rule.derivative if isinstance(_tile, InterpretedFunction) else triton.jit(rule.derivative)
 
 
-class _Walk:
-    """The tensors of one call as the kernels take them: [T, N, P, C], channel innermost."""
+class _Call:
+    """The tensors of one call in the form that the kernels take, and how its work is divided."""
 
-    def __init__(self, y, scale, shift, gate, weight, v, constants) -> None:
+    def __init__(self, inputs: Inputs, constants: Sequence[float]) -> None:
+        y, scale, shift, current_gate, spike_gate, v = inputs
         self.channels = scale is not None
         self.permutation = layout.order(y, self.channels)
-        self.y = layout.walk(y, self.permutation, self.channels)
+        self.y = layout.rows(y, self.permutation, self.channels)
         _, n, length = self.y.shape
-        c = scale.numel() if self.channels else length
+        c = length if scale is None else scale.numel()
         self.sizes = n, length // max(c, 1), c
-        self.scale, self.shift, self.gate, self.weight = (
-            None if x is None else x.float().contiguous() for x in (scale, shift, gate, weight)
+        self.scale, self.shift, self.current_gate, self.spike_gate = (
+            None if x is None else x.float().contiguous() for x in (scale, shift, current_gate, spike_gate)
         )
         self.v = None if v is None else self.state(v)
-        self.k = Constants(*constants)
+        self.neuron = Constants(*constants)
         self.block_c = min(triton.next_power_of_2(c), TILE)
         self.block_p = TILE // self.block_c
         self.blocks = triton.cdiv(self.sizes[1], self.block_p)
         self.grid = n, self.blocks, triton.cdiv(c, self.block_c)
         self.options = {
             "AFFINE": self.channels,
-            "GATED": gate is not None,
+            "CURRENT_GATED": current_gate is not None,
             "BLOCK_P": self.block_p,
             "BLOCK_C": self.block_c,
             "enable_fp_fusion": False,
@@ -194,19 +218,27 @@ class _Walk:
         return x.permute(self.permutation).view(x.shape[0], *self.y.shape[1:])
 
     def state(self, v: Tensor) -> Tensor:
+        """A membrane or its gradient [...] as the kernels read it."""
         return layout.dense(v.float().unsqueeze(0), self.permutation).reshape(self.y.shape[1:])
 
-    def advance(
-        self, first: int, steps: int, v: Tensor | None, *, spikes=None, last=None, total=None, rate=None
+    def forward(
+        self,
+        first: int,
+        steps: int,
+        v: Tensor | None,
+        *,
+        spikes: Tensor | None = None,
+        last: Tensor | None = None,
+        total: Tensor | None = None,
+        rate: Tensor | None = None,
     ) -> None:
         """Steps first .. first + steps - 1 from the membrane v; writes the outputs that are not None."""
         y, y_step = _at(self.y, first)
-        weighted = self.weight is not None and (spikes is not None or total is not None)
-        weight = self.weight[first:] if weighted else None
+        gated = self.spike_gate is not None and (spikes is not None or total is not None)
+        gates = _from(self.current_gate, first), _from(self.spike_gate, first) if gated else None
         _forward[self.grid](
-            y, self.scale, self.shift, None if self.gate is None else self.gate[first:], weight, v,
-            spikes, last, total, rate, steps, y_step, *self.sizes, self.k,
-            WEIGHTED=weighted, REST=v is None, SILENT=spikes is None, SUMMED=total is not None,
+            y, self.scale, self.shift, *gates, v, spikes, last, total, rate, steps, y_step, *self.sizes, self.neuron,
+            SPIKE_GATED=gated, REST=v is None, FIRES=spikes is not None, SUMMED=total is not None,
             RATED=rate is not None, **self.options,
         )  # fmt: skip
 
@@ -221,114 +253,101 @@ def _at(x: Tensor, t: int) -> tuple[Tensor, int]:
     return (x, 0) if len(x) == 1 else (x[t:], x.stride(0))
 
 
+def _from(gate: Tensor | None, t: int) -> Tensor | None:
+    return None if gate is None else gate[t:]
+
+
 @on_its_device
-def forward(
-    y: Tensor,
-    scale: Tensor | None,
-    shift: Tensor | None,
-    gate: Tensor | None,
-    weight: Tensor | None,
-    v: Tensor | None,
-    steps: int,
-    constants: list[float],
-) -> tuple[Tensor, Tensor]:
-    """Weighted spikes [T, ...] in the type of y and the last membrane, float32. Arguments: register.py."""
-    w = _Walk(y, scale, shift, gate, weight, v, constants)
-    spikes = layout.new(y, w.permutation, steps)
-    last = layout.new(y, w.permutation, 1, dtype=torch.float32)
+def fire(inputs: Inputs, steps: int, constants: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """As cpu.fire."""
+    call, y = _Call(inputs, constants), inputs.y
+    spikes = layout.new(y, call.permutation, steps)
+    last = layout.new(y, call.permutation, 1, dtype=torch.float32)
     if y.numel():
-        w.advance(0, steps, w.v, spikes=w.rows(spikes), last=w.rows(last)[0])
+        call.forward(0, steps, call.v, spikes=call.rows(spikes), last=call.rows(last)[0])
     return spikes, last[0]
 
 
 @on_its_device
-def total(
-    y: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    gate: Tensor | None,
-    weight: Tensor,
-    steps: int,
-    constants: list[float],
-) -> Tensor:
-    """The weighted spikes summed over time [N, C, ...], float32."""
-    w = _Walk(y, scale, shift, gate, weight, None, constants)
-    summed = layout.new(y, w.permutation, 1, dtype=torch.float32)
+def spike_sum(inputs: Inputs, steps: int, constants: Sequence[float]) -> Tensor:
+    """As cpu.spike_sum."""
+    call, y = _Call(inputs, constants), inputs.y
+    summed = layout.new(y, call.permutation, 1, dtype=torch.float32)
     if y.numel():
-        w.advance(0, steps, None, total=w.rows(summed)[0])
+        call.forward(0, steps, None, total=call.rows(summed)[0])
     return summed[0]
 
 
 @on_its_device
-def rate(y: Tensor, scale: Tensor, shift: Tensor, steps: int, constants: list[float]) -> Tensor:
-    """The mean of the spikes over space [T, N, C], float32."""
-    w = _Walk(y, scale, shift, None, None, None, constants)
-    partial = w.partial(steps, True)
-    if y.numel():
-        w.advance(0, steps, None, rate=partial)
-    return partial.sum(0) / w.sizes[1]
+def spike_rate(inputs: Inputs, steps: int, constants: Sequence[float]) -> Tensor:
+    """As cpu.spike_rate."""
+    call = _Call(inputs, constants)
+    partial = call.partial(steps, True)
+    if inputs.y.numel():
+        call.forward(0, steps, None, rate=partial)
+    return partial.sum(0) / call.sizes[1]
 
 
 @on_its_device
 def backward(
     grad: Tensor | None,
     grad_last: Tensor | None,
-    y: Tensor,
-    scale: Tensor | None,
-    shift: Tensor | None,
-    gate: Tensor | None,
-    weight: Tensor | None,
-    v: Tensor | None,
+    inputs: Inputs,
     steps: int,
-    constants: list[float],
+    constants: Sequence[float],
     surrogate: str,
     dy: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of y, scale, shift, gate, weight and v; those of absent inputs are empty. As in cpu.py."""
-    w = _Walk(y, scale, shift, gate, weight, v, constants)
+) -> Gradients:
+    """As cpu.backward."""
+    call, y = _Call(inputs, constants), inputs.y
     static, add = y.shape[0] == 1 and steps > 1, dy is not None
     if dy is None:
-        dy = layout.new(y, w.permutation, y.shape[0])
+        dy = layout.new(y, call.permutation, y.shape[0])
         if static:
             dy.zero_()
     out = dy.float() if static else dy  # a static input: summed over the spans, rounded once
-    upstream = None if grad is None else layout.walk(grad.expand(steps, *y.shape[1:]), w.permutation, w.channels)
-    dv = layout.new(y, w.permutation, 1, dtype=torch.float32)
-    d = w.rows(dv)[0]
+    upstream = None if grad is None else layout.rows(grad.expand(steps, *y.shape[1:]), call.permutation, call.channels)
+    dv = layout.new(y, call.permutation, 1, dtype=torch.float32)
+    d = call.rows(dv)[0]
     if grad_last is None:
         d.zero_()
     else:
-        d.copy_(w.state(grad_last))
-    n, _, c = w.sizes
-    sums = y.new_zeros((2, c if w.channels else 0), dtype=torch.float32)
-    dgate, dweight = (y.new_empty((0, 0, 0) if x is None else x.shape, dtype=torch.float32) for x in (gate, weight))
+        d.copy_(call.state(grad_last))
+    n, _, c = call.sizes
+    channels = c if call.channels else 0
+    sums = y.new_zeros((2, channels), dtype=torch.float32)
+    dcurrent_gate, dspike_gate = (
+        y.new_empty((0, 0, 0) if x is None else x.shape, dtype=torch.float32)
+        for x in (inputs.current_gate, inputs.spike_gate)
+    )
     firsts = range(0, steps, SPAN)
-    states = _states(w, firsts)
+    states = _states(call, firsts)
     for first, state in zip(reversed(firsts), reversed(states), strict=True):
         span = min(SPAN, steps - first)
-        affine = y.new_empty((2, w.blocks, n, c if w.channels else 0), dtype=torch.float32)
-        gates, weights = w.partial(span, gate is not None), w.partial(span, weight is not None and grad is not None)
-        (y_t, y_step), (grad_t, grad_step) = _at(w.y, first), (None, 0) if grad is None else _at(upstream, first)
-        factors = (None if x is None else x[first:] for x in (w.gate, w.weight))
-        _backward[w.grid](
-            y_t, w.scale, w.shift, *factors, state, grad_t, d, w.rows(out) if static else w.rows(out)[first:],
-            *affine, gates, weights, y_step, grad_step, *w.sizes, w.k,
-            DERIVATIVE=_derivative(surrogate), STEPS=span, WEIGHTED=weight is not None, ONES=grad is None,
-            STATIC=static, ADD=add, **w.options,
+        tables = y.new_empty((2, call.blocks, n, channels), dtype=torch.float32)
+        current_gates = call.partial(span, call.current_gate is not None)
+        spike_gates = call.partial(span, call.spike_gate is not None and grad is not None)
+        (y_t, y_step), (grad_t, grad_step) = _at(call.y, first), (None, 0) if upstream is None else _at(upstream, first)
+        _backward[call.grid](
+            y_t, call.scale, call.shift, _from(call.current_gate, first), _from(call.spike_gate, first), state,
+            grad_t, d, call.rows(out) if static else call.rows(out)[first:], *tables, current_gates, spike_gates,
+            y_step, grad_step, *call.sizes, call.neuron,
+            DERIVATIVE=_derivative(SURROGATES[surrogate]), STEPS=span, SPIKE_GATED=call.spike_gate is not None,
+            ONES=grad is None, STATIC=static, ADD=add, **call.options,
         )  # fmt: skip
-        sums += affine.sum((1, 2))
-        for whole, parts in ((dgate, gates), (dweight, weights)):
+        sums += tables.sum((1, 2))
+        for whole, parts in ((dcurrent_gate, current_gates), (dspike_gate, spike_gates)):
             if parts.numel():
                 whole[first : first + span] = parts.sum(0)
-    dv = y.new_empty(0) if v is None else dv[0]
-    return dy.copy_(out), sums[0].clone(), sums[1].clone(), dgate, dweight, dv
+    dv = y.new_empty(0) if inputs.v is None else dv[0]
+    return Gradients(dy.copy_(out), sums[0].clone(), sums[1].clone(), dcurrent_gate, dspike_gate, dv)
 
 
-def _states(w: _Walk, firsts: range) -> list[Tensor]:
+def _states(call: _Call, firsts: range) -> list[Tensor]:
     """The membranes before each span of steps."""
-    states = [torch.zeros(w.y.shape[1:], device=w.y.device) if w.v is None else w.v]
+    states = [torch.zeros(call.y.shape[1:], device=call.y.device) if call.v is None else call.v]
     for first in firsts[:-1]:
         last = torch.empty_like(states[0])
-        w.advance(first, SPAN, states[-1], last=last)
+        call.forward(first, SPAN, states[-1], last=last)
         states.append(last)
     return states

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import threads
-from ..rows import accumulate, accumulate_squares, affine, fold, repeat, write
-from ..storage import array, kernel
-from .layout import walk
+from ..common import threads
+from ..common.layout import by_position
+from ..common.rows import accumulate, accumulate_squares, affine, fold, repeat, write
+from ..common.storage import array, kernel
 
 BLOCK = 1024  # values summed side by side: short rows of channels still fill the vector registers
 
@@ -54,11 +54,11 @@ def _block(channels: int, length: int) -> int:
 
 def forward(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """As reference.moments. The variance is that of the samples about their means plus that of the means."""
-    walked, channels = walk(y).flatten(1), y.shape[1]
-    samples, length = walked.shape
+    rows, channels = by_position(y).flatten(1), y.shape[1]
+    samples, length = rows.shape
     mean, squares = y.new_empty(2, samples, channels, dtype=torch.float32)
-    args = array(walked), array(mean), array(squares), _block(channels, length)
-    threads.run(lambda _, lo, hi: _forward(*args, lo, hi), samples, threads.chunks(samples, walked.numel()))
+    args = array(rows), array(mean), array(squares), _block(channels, length)
+    threads.run(lambda _, lo, hi: _forward(*args, lo, hi), samples, threads.chunks(samples, rows.numel()))
     wide = mean.double()
     batch_mean = wide.mean(0)
     within = squares.sum(0, dtype=torch.float64) / (samples * (length // channels))
@@ -68,12 +68,12 @@ def forward(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def backward(grad: Tensor, d_space: Tensor, d_mean: Tensor, d_variance: Tensor, y: Tensor, mean: Tensor) -> None:
     """Adds the gradient of y through its moments to `grad`, channels-last, in place."""
-    walked, channels = walk(y).flatten(1), y.shape[1]
-    samples, length = walked.shape
+    rows, channels = by_position(y).flatten(1), y.shape[1]
+    samples, length = rows.shape
     count = samples * (length // channels)
     slope = 2 * d_variance / count
     offset = d_space * (channels / length) + (d_mean / count - slope * mean)
     block = _block(channels, length)
-    rows = walk(grad).view(samples, length)
-    args = array(rows), array(walked), array(offset), array(slope.repeat(block // channels)), block
-    threads.run(lambda _, lo, hi: _backward(*args, lo, hi), samples, threads.chunks(samples, walked.numel()))
+    out = by_position(grad).view(samples, length)
+    args = array(out), array(rows), array(offset), array(slope.repeat(block // channels)), block
+    threads.run(lambda _, lo, hi: _backward(*args, lo, hi), samples, threads.chunks(samples, rows.numel()))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .layout import channels_last
+from ..common.layout import channels_last
 
 
 @torch.library.custom_op("fsvae_tcja::moments", mutates_args=(), device_types="cpu")

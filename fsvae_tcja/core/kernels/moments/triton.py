@@ -5,8 +5,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..device import on_its_device
-from .layout import walk
+from ..common.device import on_its_device
+from ..common.layout import by_position
 
 TILE = 4096  # values of a program
 
@@ -48,11 +48,11 @@ def _blocks(samples: int, positions: int, channels: int) -> tuple[tuple[int, int
 @on_its_device
 def forward(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """As reference.moments: the variance is that within the blocks plus that of their means."""
-    walked = walk(y)
-    samples, positions, channels = walked.shape
+    values = by_position(y)
+    samples, positions, channels = values.shape
     grid, options = _blocks(samples, positions, channels)
     mean, squares = y.new_empty((2, samples, grid[1], channels), dtype=torch.float32)
-    _forward[grid](walked.contiguous(), mean, squares, positions, channels, **options)
+    _forward[grid](values.contiguous(), mean, squares, positions, channels, **options)
     starts = torch.arange(grid[1], device=y.device) * options["BLOCK_P"]
     counts = (positions - starts).clamp(max=options["BLOCK_P"]).double()[:, None]
     wide = mean.double()
@@ -66,9 +66,9 @@ def forward(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 @on_its_device
 def backward(grad: Tensor, d_space: Tensor, d_mean: Tensor, d_variance: Tensor, y: Tensor, mean: Tensor) -> None:
     """Adds the gradient of y through its moments to `grad`, channels-last, in place."""
-    walked = walk(y).contiguous()
-    samples, positions, channels = walked.shape
+    values = by_position(y).contiguous()
+    samples, positions, channels = values.shape
     slope = 2 * d_variance / (samples * positions)
     offset = d_space / positions + (d_mean / (samples * positions) - slope * mean)
     grid, options = _blocks(samples, positions, channels)
-    _backward[grid](walk(grad).view(walked.shape), walked, offset, slope, positions, channels, **options)
+    _backward[grid](by_position(grad).view(values.shape), values, offset, slope, positions, channels, **options)

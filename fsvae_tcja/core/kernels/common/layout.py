@@ -1,11 +1,12 @@
-"""Memory layout of the kernels.
+"""Memory layout of the kernels: channels innermost in memory (channels-last), one row for each sample and step.
 
-A sequence is walked as [T, N, R], contiguous, R = P*C with the channel C innermost (channels-last: it is what the
-convolutions of oneDNN and cuDNN like best, and makes the channel of a value its index modulo C). A neuron without
-per-channel input (plain LIF) needs no channel: any dense order will do, N = C = 1.
+It is what the convolutions of oneDNN and cuDNN like best, and makes the channel of a value its index modulo C. A
+sequence [T, N, C, ...] is read as [T, N, R], contiguous, R = P*C with P positions in space. Neurons without per-channel
+input (plain LIF) need no channel: any dense order will do, N = C = 1.
 """
 
 import math
+from typing import Any
 
 from torch import Tensor
 
@@ -18,6 +19,7 @@ def order(y: Tensor, channels: bool) -> list[int]:
 
 
 def inverse(permutation: list[int]) -> list[int]:
+    """The permutation that undoes it."""
     return sorted(range(len(permutation)), key=permutation.__getitem__)
 
 
@@ -31,14 +33,24 @@ def contiguous(y: Tensor, permutation: list[int]) -> Tensor:
     return dense(y, permutation).permute(inverse(permutation))
 
 
-def new(like: Tensor, permutation: list[int], steps: int, **kind) -> Tensor:
+def new(like: Tensor, permutation: list[int], steps: int, **kind: Any) -> Tensor:
     """Uninitialised [steps, ...] of the shape of `like` [T, ...] whose memory is contiguous under the permutation."""
     shape = [like.shape[i] for i in permutation]
     return like.new_empty([steps, *shape[1:]], **kind).permute(inverse(permutation))
 
 
-def walk(y: Tensor, permutation: list[int], channels: bool) -> Tensor:
-    """y as the kernel walks it: [T, N, R]; T = 1 where all steps are the same memory."""
+def rows(y: Tensor, permutation: list[int], channels: bool) -> Tensor:
+    """y as the kernels read it: [T, N, R]; T = 1 where all steps are the same memory. Copies where it must."""
     y = dense(y[:1] if y.stride(0) == 0 else y, permutation)
     n = y.shape[1] if channels else 1
     return y.reshape(y.shape[0], n, math.prod(y.shape[1:]) // max(n, 1))
+
+
+def channels_last(y: Tensor) -> Tensor:
+    """y [S, C, ...] of S samples, itself if its channels are innermost in memory, else a copy of which they are."""
+    return contiguous(y, [0, *range(2, y.dim()), 1])
+
+
+def by_position(y: Tensor) -> Tensor:
+    """y [S, C, ...] as [S, P, C], P positions in space."""
+    return y.permute(0, *range(2, y.dim()), 1).reshape(y.shape[0], -1, y.shape[1])
