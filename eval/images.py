@@ -73,6 +73,11 @@ def as_float(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     return images.to(dtype) / 127.5 - 1 if images.dtype == torch.uint8 else images.to(dtype)
 
 
+def as_levels(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Canonical images -> 0..255 in a floating point type, not rounded."""
+    return images.to(dtype) if images.dtype == torch.uint8 else (images.to(dtype) + 1) * 127.5
+
+
 def as_grey(images: Tensor) -> Tensor:
     """RGB [B, 3, H, W] with three equal channels, as many programs save grey images -> [B, 1, H, W]; others stay."""
     equal = images.shape[1] == 3 and bool((images == images[:, :1]).all())

@@ -1,10 +1,20 @@
 """What a misspelt name was meant to be."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """What to put behind the name: " (did you mean 'mnist'?)", or nothing if no known name is near."""
     near = get_close_matches(name.lower(), known, n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def choose(table: Mapping[str, T], name: str, what: str) -> T:
+    """What a table holds under a name; a ValueError lists the names if there is no such one. `what` it is called."""
+    if name not in table:
+        raise ValueError(f"unknown {what} {name!r}{did_you_mean(str(name), table)}: choose one of {', '.join(table)}")
+    return table[name]
