@@ -18,6 +18,7 @@ _WHERE = {
     **dict.fromkeys(("Autoencoder", "train_autoencoder"), "networks.autoencoder"),
     **dict.fromkeys(("Classifier", "train_classifier"), "networks.classifier"),
     "open_images": "sources",
+    "Extractor": "features",
 }
 __all__ = sorted(_WHERE)
 

@@ -80,12 +80,12 @@ def evaluate(
     source = open_images(images, value_range=value_range, seed=seed or 0, device=device)
     counts = [recipe.images(n, source.n) for recipe in recipes]
     extractors = networks.load(recipes, device)
-    references = _references(
-        open_reference(reference, protocol, value_range=reference_range, device=device),
-        [pair for pair in zip(extractors, recipes, strict=True) if pair[1].compares],
-        max((count or 0 for recipe, count in zip(recipes, counts, strict=True) if recipe.compares), default=0) or None,
-        progress,
-    )
+    other = open_reference(reference, protocol, value_range=reference_range, device=device)
+    wanted = [pair for pair in zip(extractors, recipes, strict=True) if pair[1].compares]
+    drawn = None
+    if getattr(other, "endless", False):
+        drawn = max((count or 0 for recipe, count in zip(recipes, counts, strict=True) if recipe.compares), default=0)
+    references = _references(other, wanted, drawn or None, progress)
     jobs = [job_for(*task) for task in zip(extractors, recipes, counts, strict=True)]
     size = run(source, jobs, batch=common_batch(recipes, batch), seed=seed or 0, progress=progress)
     return [
@@ -170,9 +170,9 @@ def open_reference(what: Any, protocol: Protocol, **options: Any) -> Any:
 
 
 def _references(
-    given: Any, wanted: Sequence[tuple[Extractor, Recipe]], drawn: int | None, progress: Progress | None
+    given: Any, wanted: Sequence[tuple[Extractor, Recipe]], n: int | None, progress: Progress | None
 ) -> dict[str, Reference]:
-    """The references of scores that compare, by name; of a source without an end, `drawn` images."""
+    """The references of scores that compare, by name; made of the first n images of a source (None: all)."""
     names = [recipe.score for _, recipe in wanted]
     if not wanted:
         return {}
@@ -187,7 +187,7 @@ def _references(
     elif isinstance(given, Path):
         made = [stored_reference(given, extractor, recipe) for extractor, recipe in wanted]
     else:
-        made = collect_references(given, wanted, n=drawn if given.endless else None, progress=progress)
+        made = collect_references(given, wanted, n=n, progress=progress)
     for reference, (extractor, recipe) in zip(made, wanted, strict=True):
         reference.check(extractor, recipe)
     return dict(zip(names, made, strict=True))

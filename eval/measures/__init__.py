@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from .frechet import Frechet
+from .frechet import Frechet, GaussianStatistics
 from .inception_score import InceptionScore
 from .kid import KID
 from .measure import Collector, Measure
 from .precision_recall import PrecisionRecall
+from .store import FeatureStore
 
 MEASURES: dict[str, Measure[Any]] = {
     "frechet": Frechet(),
@@ -15,4 +16,4 @@ MEASURES: dict[str, Measure[Any]] = {
     "precision recall": PrecisionRecall(),
 }
 
-__all__ = ["MEASURES", "Collector", "Measure"]
+__all__ = ["MEASURES", "Collector", "FeatureStore", "GaussianStatistics", "Measure"]

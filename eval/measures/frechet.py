@@ -202,7 +202,7 @@ def covariance_root(covariance: Tensor) -> Tensor:
     Raises:
         ValueError: the matrix is not positive semi-definite.
     """
-    root = _root_by_cholesky(covariance) if covariance.device.type == "cpu" else _root_by_eigenvectors(covariance)
+    root = root_by_cholesky(covariance) if covariance.device.type == "cpu" else root_by_eigenvectors(covariance)
     # E |R v|^2 = |R|_F^2 for R = covariance - A A^T and v normal: O(d^2) instead of O(d^3)
     probe = torch.randn(len(covariance), 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(root)
     missing = covariance @ probe - root @ (root.T @ probe)
@@ -211,7 +211,7 @@ def covariance_root(covariance: Tensor) -> Tensor:
     return root
 
 
-def _root_by_cholesky(covariance: Tensor) -> Tensor:
+def root_by_cholesky(covariance: Tensor) -> Tensor:
     # P^T S P = L L^T, which stops at pivots below d eps max(S)
     factor, pivots, rank, _ = dpstrf(covariance.numpy().T, lower=1)
     root = torch.zeros(len(covariance), rank, dtype=torch.float64)
@@ -219,7 +219,7 @@ def _root_by_cholesky(covariance: Tensor) -> Tensor:
     return root
 
 
-def _root_by_eigenvectors(covariance: Tensor) -> Tensor:
+def root_by_eigenvectors(covariance: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance)
     kept = values > values[-1] * len(values) * torch.finfo(torch.float64).eps
     return vectors[:, kept] * values[kept].sqrt()
