@@ -96,10 +96,10 @@ def regroup(batches: Iterable[Tensor], batch: int, n: int | None = None) -> Iter
         ValueError: the stream ends before n images.
     """
     held: list[Tensor] = []
-    waiting = seen = 0
+    waiting = taken = 0
     for images in batches:
-        images = images if n is None else images[: n - seen]
-        seen += len(images)
+        images = images if n is None else images[: n - taken]
+        taken += len(images)
         held.append(images)
         waiting += len(images)
         if waiting >= batch:
@@ -107,10 +107,10 @@ def regroup(batches: Iterable[Tensor], batch: int, n: int | None = None) -> Iter
             whole = waiting - waiting % batch
             yield from joined[:whole].split(batch)
             held, waiting = [joined[whole:]], waiting % batch
-        if seen == n:
+        if taken == n:
             break
-    if n is not None and seen < n:
-        raise too_few(n, seen)
+    if n is not None and taken < n:
+        raise too_few(n, taken)
     if waiting:
         yield torch.cat(held)
 

@@ -230,33 +230,12 @@ def load_reference(path: str | Path) -> Reference:
     if metadata.get("sha256") != _content_sha256(tensors, metadata):
         raise ValueError(f"the statistics in {path} were altered after they were saved; make them anew")
     try:
-        _check_metadata(metadata)
         statistics = GaussianStatistics.from_moments(tensors["mean"], tensors["covariance"], metadata["n"])
-    except KeyError as error:
-        raise ValueError(f"{path} lacks a part of reference statistics ({error}); make them anew") from error
-    except ValueError as error:
-        raise ValueError(f"{path} holds no sound reference statistics: {error}; make them anew") from error
-    return Reference(statistics, metadata["key"], _version_notes(metadata["versions"]))
-
-
-def _check_metadata(metadata: dict[str, Any]) -> None:
-    """Raise KeyError or ValueError for a metadata that is not of the form that `Reference.save` writes."""
-    key = _typed(metadata, "key", dict)
-    data = _typed(key, "data", dict)
-    _typed(key, "extractor", str)
-    _typed(key, "extraction", dict)
-    _typed(metadata, "versions", dict)
-    for n in (_typed(metadata, "n", int), _typed(data, "n", int)):
-        if n < 2:
-            raise ValueError(f"n is {n}, expected at least 2")
-    for name, kind in {"name": str, "data_set": str | None, "split": str | None, "pixels": str}.items():
-        _typed(data, name, kind)
-
-
-def _typed(values: dict[str, Any], name: str, kind: type) -> Any:
-    if not isinstance(values[name], kind):
-        raise ValueError(f"{name} is {values[name]!r:.50}, expected {getattr(kind, '__name__', kind)}")
-    return values[name]
+        reference = Reference(statistics, metadata["key"], _version_notes(metadata["versions"]))
+        _ = reference.sha256, reference.description, reference.pixels, statistics.covariance
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} holds no sound reference statistics: {error!r}; make them anew") from error
+    return reference
 
 
 def _version_notes(versions: dict[str, str]) -> tuple[str, ...]:

@@ -136,7 +136,7 @@ def open_images(
             (images, labels). Tensors and batches are [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
         value_range: range of floating point pixels, which have to state it; 8-bit images are always 0..255.
         size: height and width of data sets (32 if None) and folders (that of the images if None, which must agree).
-            Data sets are resized as `load_images` says; what happens to a folder is told by `pixels`.
+            Data sets are resized as `load_images` says; `pixels` of the source says what happens to a folder.
         root: where data sets lie, see `data_root`.
         download: fetch a data set that is missing.
         name: what to call it in reports.

@@ -97,9 +97,6 @@ class InceptionScore(Measure[Predictions]):
     collector = Predictions
     compares = False
 
-    def least(self, recipe: Recipe) -> int:
-        return recipe.splits
-
     def check(self, recipe: Recipe, scored: int | None, reference: int | None = None) -> None:
         if scored is None:
             raise ValueError(f"{recipe.score} is split before it is computed: say how many images (n, --n-images)")

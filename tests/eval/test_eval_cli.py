@@ -181,9 +181,9 @@ def test_ctrl_c_keeps_the_last_whole_epoch(command, capsys, monkeypatch, tmp_pat
     with pytest.raises(SystemExit) as exit:
         main([*options, str(tmp_path / "stopped.safetensors"), "--epochs", "7"])
     assert exit.value.code == 130 and len(seen) == 2
-    told = capsys.readouterr()
-    assert told.out.count("\n") == 1 and told.err == ""
-    assert told.out.startswith(f"stopped after epoch 2 of 7, written to {tmp_path / 'stopped.safetensors'}: test ")
+    shown = capsys.readouterr()
+    assert shown.out.count("\n") == 1 and shown.err == ""
+    assert shown.out.startswith(f"stopped after epoch 2 of 7, written to {tmp_path / 'stopped.safetensors'}: test ")
     main([*options, str(tmp_path / "whole.safetensors"), "--epochs", "2"])
     stopped, whole = ((tmp_path / f"{name}.safetensors").read_bytes() for name in ("stopped", "whole"))
     assert stopped == whole
