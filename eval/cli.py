@@ -1,4 +1,4 @@
-"""python -m eval: score, reference, train-fad, train-classifier, protocols."""
+"""fsvae-tcja eval (python -m eval): scores, references, comparisons, protocols, and the networks of the scores."""
 
 import math
 import os
@@ -6,97 +6,112 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-import torch
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fsvae_tcja.data.image_sets import IMAGE_SETS
 from fsvae_tcja.runtime.device import resolve
+from fsvae_tcja.utils.spelling import choose
 
-from .evaluate import Networks, evaluate, holds_statistics, write_references
+from .evaluation import evaluate, open_reference, write_references
 from .features import BATCH
-from .generators import Source, open_images
 from .images import ValueRange
+from .networks import NETWORKS, Networks
 from .processes import launched_by_torchrun, rank, world
 from .protocols import PROTOCOLS, get_protocol
-from .result import Score, save_scores
-from .scores import images_to_score
+from .randomness import check_seed
+from .result import Score, load_scores, save_scores, side_by_side
+from .sources import IndexedImages, StreamedImages, open_images
 from .train_cli import TrainClassifierCommand, TrainFADCommand
 
-ProtocolName = Literal["standard", "fsvae2022", "strict"]
+PROGRAM = "fsvae-tcja eval"
 WIDTH = 160  # where there is no terminal
 
+NetworkFiles = make_dataclass(
+    "NetworkFiles",
+    [
+        *((one.option, Annotated[Path | None, tyro.conf.arg(help=one.about)], None) for one in NETWORKS.values()),
+        ("download", Annotated[bool, tyro.conf.arg(help="Fetch published weights that are nowhere.")], False),
+    ],
+    frozen=True,
+)
+"""Options --networks.*, one for each of NETWORKS."""
 
-@dataclass(frozen=True)
-class ScoreCommand:
-    """Score images: a folder, an .npz or .npy, or a data set and split such as mnist:train."""
 
-    images: Annotated[str, tyro.conf.Positional]
-    """What to score."""
-    reference: str | None = None
-    """What to compare with: images as above, statistics, or the folder that `reference` wrote."""
-    protocol: ProtocolName = "strict"
-    """What is fixed; see `protocols`."""
-    scores: tuple[str, ...] = ()
-    """Names of scores; none takes the protocol's default."""
-    networks: Networks = field(default_factory=Networks)
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    """What commands that look at images have in common."""
+
+    protocol: Annotated[str, tyro.conf.arg(help=f"What is fixed: {', '.join(PROTOCOLS)}; see `protocols`.")] = "strict"
+    networks: NetworkFiles = field(default_factory=NetworkFiles)  # type: ignore[valid-type]
     """Weights."""
-    n_images: int | None = None  # `--n` would be taken by torchrun
-    """Images to score; None takes what the protocol fixes, else all."""
-    seed: int | None = None
-    """Seed that the images were drawn with, for the record."""
     value_range: ValueRange | None = None
     """Range of floating point pixels, which have to state it."""
-    reference_range: ValueRange | None = None
-    """The same for the reference."""
     size: int | None = None
     """Size of data sets (None: 32) and folders (None: their own); part of the score."""
     data_root: Path | None = None
     """Where data sets lie; None: $FSVAE_TCJA_DATA, else ./data."""
     download: bool = False
     """Fetch missing data sets."""
-    batch: int = BATCH
-    """Images per batch where the protocol leaves it free."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """How images are opened."""
+        return {"size": self.size, "root": self.data_root, "download": self.download}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreCommand(_Options):
+    """Score a checkpoint, a folder, an array or a data set.
+
+    While training: fsvae-tcja train PRESET --score-every EPOCHS --autoencoder FILE.
+    """
+
+    images: Annotated[str, tyro.conf.Positional]
+    """A run folder or .safetensors checkpoint, a folder of images or a split of it (mine:test), an .npz or .npy, or a
+    data set (mnist:train)."""
+    reference: str | None = None
+    """What to compare with: any of these, statistics, or the folder that `reference` wrote."""
+    scores: tuple[str, ...] = ()
+    """Names of scores; none takes those whose networks are given, else the protocol's default."""
+    n_images: int | None = None  # `--n` would be taken by torchrun
+    """Images to score; None takes what the protocol fixes, else all."""
+    seed: int | None = None
+    """Seed to draw with, None: 0. For images that are there already: the seed they were drawn with, for the record."""
+    reference_range: ValueRange | None = None
+    """Range of floating point pixels of the reference, which have to state it."""
+    batch: int = BATCH
+    """Images per batch where the protocol leaves it free."""
     out: Path | None = None
     """A .json file for the scores."""
 
-    def open_images(self, device: torch.device) -> Source:
-        """What `images` names."""
-        return open_images(self.images, value_range=self.value_range, **self._where)
-
-    def open_reference(self, device: torch.device) -> Source | str | None:
-        """What `reference` names; statistics stay a path."""
-        return _reference(self.reference, self.protocol, self.reference_range, **self._where)
-
-    @property
-    def _where(self) -> dict[str, Any]:
-        return {"size": self.size, "root": self.data_root, "download": self.download}
-
     def run(self) -> None:
-        """Compute, show and write."""
-        protocol = get_protocol(self.protocol)
+        """Compute, write and show."""
+        protocol, networks = get_protocol(self.protocol), Networks(**vars(self.networks))
+        names = self.scores or networks.usual_scores(protocol)
+        check_seed(self.seed)
         if self.out:
             check_writable(self.out, ".json")
         with launched_by_torchrun(resolve(self.device)) as device, warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"eval\.")  # what they say is shown as notes
-            images, reference = self.open_images(device), self.open_reference(device)
-            names = self.scores or protocol.default
-            counts = [images_to_score(protocol.recipe(name), self.n_images, images.n, images.name) for name in names]
+            where = self.where | {"device": device}
+            images = open_images(self.images, value_range=self.value_range, seed=self.seed or 0, **where)
+            reference = open_reference(self.reference, protocol, value_range=self.reference_range, **where)
+            counts = [protocol.recipe(name).images(self.n_images, images.n) for name in names]
             with progress_bar("images", _share(max(counts, key=lambda n: n or math.inf), reference)) as advance:
                 scores = evaluate(
                     images,
                     protocol,
                     names,
                     reference=reference,
-                    networks=self.networks,
+                    networks=networks,
                     n=self.n_images,
                     seed=self.seed,
                     batch=self.batch,
@@ -112,48 +127,57 @@ class ScoreCommand:
                 console().print(f"written to {self.out}")
 
 
-@dataclass(frozen=True)
-class ReferenceCommand:
+@dataclass(frozen=True, kw_only=True)
+class ReferenceCommand(_Options):
     """Make statistics of reference images, for the Frechet distances of a protocol."""
 
     images: Annotated[str, tyro.conf.Positional]
     """A data set, a folder, an .npz or .npy."""
     out: Path
     """Folder for the statistics, one file per score."""
-    protocol: ProtocolName = "strict"
-    """What is fixed."""
     scores: tuple[str, ...] = ("FAD",)
     """For which scores."""
-    networks: Networks = field(default_factory=Networks)
-    """Weights."""
-    value_range: ValueRange | None = None
-    """Range of floating point pixels, which have to state it."""
-    size: int | None = None
-    """Size of data sets (None: 32) and folders (None: their own); part of the statistics."""
-    data_root: Path | None = None
-    """Where data sets lie; None: $FSVAE_TCJA_DATA, else ./data."""
-    download: bool = False
-    """Fetch missing data sets."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
 
     def run(self) -> None:
+        """Compute and write."""
+        protocol, networks = get_protocol(self.protocol), Networks(**vars(self.networks))
         with launched_by_torchrun(resolve(self.device)) as device:
-            where = {"size": self.size, "root": self.data_root, "download": self.download}
-            images = _reference(self.images, self.protocol, self.value_range, **where)
+            images = open_reference(self.images, protocol, value_range=self.value_range, **self.where)
             with progress_bar("images", _share(0, images)) as advance:
-                paths = write_references(
-                    images,
-                    get_protocol(self.protocol),
-                    self.scores,
-                    self.out,
-                    networks=self.networks,
-                    device=device,
-                    progress=advance,
-                )
+                options = {"networks": networks, "device": device, "progress": advance}
+                paths = write_references(images, protocol, self.scores, self.out, **options)
             first = rank() == 0
         for path in paths if first else ():
             console().print(f"written to {path}")
+
+
+@dataclass(frozen=True)
+class CompareCommand:
+    """Compare the scores in two files, such as those of two generators."""
+
+    a: Annotated[Path, tyro.conf.Positional]
+    """A .json that `score` wrote."""
+    b: Annotated[Path, tyro.conf.Positional]
+    """Another."""
+
+    def run(self) -> None:
+        """Show both sides; raise ValueError for scores that cannot be compared."""
+        table, refused = Table(), []
+        for name in ("score", "protocol", "n", "A", "B", "B - A"):
+            table.add_column(name)
+        for a, b in side_by_side(load_scores(self.a), load_scores(self.b)):
+            some, difference = a or b, ""
+            if a and b:
+                try:
+                    difference = f"{b - a:+.5g}"
+                except ValueError as error:
+                    refused.append(f"{some.name}: {error}")
+            n = str(some.n) if (a or some).n == (b or some).n else f"{a.n}, {b.n}"
+            table.add_row(some.name, some.protocol, n, _value(a), _value(b), difference)
+        console().print(table)
+        console().print(f"A: {self.a}\nB: {self.b}")
+        if refused:
+            raise ValueError("\n".join(refused))
 
 
 @dataclass(frozen=True)
@@ -204,6 +228,10 @@ def _sizes(score: Score) -> str:
     return f"pixels of the images: {score.pixels}{compared}"
 
 
+def _value(score: Score | None) -> str:
+    return "" if score is None else f"{score.value:.5g}" + ("" if score.std is None else f" ± {score.std:.3g}")
+
+
 @contextmanager
 def progress_bar(unit: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     """A bar on the first process, if it has a terminal; yields a function (count) -> None."""
@@ -231,38 +259,57 @@ def check_writable(path: Path, suffix: str) -> None:
         raise ValueError(f"cannot write {path}: {parent} is no folder that may be written to")
 
 
-def _reference(what: str | None, protocol: str, value_range: ValueRange | None, **where: Any) -> Source | str | None:
-    """Statistics stay paths, images are opened; a data set without a split takes the protocol's."""
-    if what is None or holds_statistics(what):
-        return what
-    if what in IMAGE_SETS:
-        what = f"{what}:{get_protocol(protocol).split_of(what)}"
-    return open_images(what, value_range=value_range, **where)
-
-
-def _share(scored: int | None, reference: Source | str | None) -> int | None:
+def _share(scored: int | None, reference: Any) -> int | None:
     """Images that this process reads, about; None: unknown. As many are drawn of an endless reference as are scored."""
-    if reference is None or isinstance(reference, str):
+    if not isinstance(reference, IndexedImages | StreamedImages):
         return None if scored is None else math.ceil(scored / world())
     compared = scored if reference.endless else reference.n
     return None if scored is None or compared is None else math.ceil((scored + compared) / world())
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The program. Bad input is reported in one line and exits with 2."""
-    commands = {
-        "score": ScoreCommand,
-        "reference": ReferenceCommand,
-        "train-fad": TrainFADCommand,
-        "train-classifier": TrainClassifierCommand,
-        "protocols": ProtocolsCommand,
-    }
-    command = tyro.extras.subcommand_cli_from_dict(commands, prog="python -m eval", args=arguments)
+COMMANDS = {
+    "score": ScoreCommand,
+    "reference": ReferenceCommand,
+    "compare": CompareCommand,
+    "protocols": ProtocolsCommand,
+    "train-fad": TrainFADCommand,
+    "train-classifier": TrainClassifierCommand,
+}
+
+
+def parse(command: Any, program: str, args: Sequence[str]) -> Any:
+    """Build a command from its arguments, or print its help and exit."""
+    return tyro.cli(command, prog=program, args=args)
+
+
+def score(args: list[str]) -> int:
+    """`fsvae-tcja score`: score a checkpoint, a folder, an array or a data set; returns the exit status."""
+    if "--while-training" in args:
+        raise ValueError("scores while training are asked of `fsvae-tcja train PRESET --score-every EPOCHS ...`")
+    parse(ScoreCommand, "fsvae-tcja score", args).run()
+    return 0
+
+
+def main(args: list[str]) -> int:
+    """`fsvae-tcja eval`, `python -m eval`: a command of COMMANDS; returns the exit status, 2 for wrong input."""
+    if not args or args[0] in ("-h", "--help"):
+        print(usage())
+        return 0
     try:
-        command.run()
+        command = choose(COMMANDS, args[0], "command")
+        if command is ScoreCommand:
+            return score(args[1:])
+        parse(command, f"{PROGRAM} {args[0]}", args[1:]).run()
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        return 130
+    return 0
+
+
+def usage() -> str:
+    """The list of commands."""
+    lines = [f"  {name:18}{(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+    return "\n".join([f"usage: {PROGRAM} COMMAND [options]", "", *lines, "", f"{PROGRAM} COMMAND --help says more."])

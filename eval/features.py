@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from .generators import Source
-from .images import as_grey, check_images
+from .measures import Collector
 from .precision import full_precision
 from .processes import gather
 from .randomness import isolated_randomness
+from .sources import Source
 
 BATCH = 256
 """Images per batch where a score does not depend on it."""
@@ -27,28 +26,14 @@ class Extractor:
     """Hash of its weights."""
     dims: dict[str, int]
     """Its layers and the length of their features."""
-    channels: int | None
-    """Channels that it takes; None: grey is repeated to RGB."""
-    size: int | None
-    """Height and width that it takes; None: it resizes."""
     device: torch.device
     """Where it computes."""
     features: Callable[[Tensor], dict[str, Tensor]]
     """Canonical images [B, C, H, W] -> features [B, dim] by layer."""
+    size: int | None = None
+    """Height and width of the images that it takes; None: it resizes."""
     notes: tuple[str, ...] = ()
     """What a reader of its scores must know of it."""
-
-
-class Collector(Protocol):
-    """What grows while images go by."""
-
-    n: int
-
-    def update(self, features: Tensor, start: int) -> None:
-        """Take features [B, d] of the images start .. start + B - 1."""
-
-    def reduce(self) -> None:
-        """Join what all processes have seen."""
 
 
 @dataclass(frozen=True)
@@ -59,33 +44,6 @@ class Job:
     layer: str
     collector: Collector
     n: int | None
-
-
-class FeatureStore:
-    """All features, in order: for scores that need every pair. Memory O(n d)."""
-
-    def __init__(self) -> None:
-        self.parts: list[tuple[int, Tensor]] = []
-
-    @property
-    def n(self) -> int:
-        return sum(len(part) for _, part in self.parts)
-
-    @property
-    def features(self) -> Tensor:
-        """[n, d]"""
-        return torch.cat([part for _, part in sorted(self.parts, key=lambda item: item[0])])
-
-    @property
-    def variance(self) -> float:
-        """Summed over the dimensions."""
-        return self.features.double().var(0).sum().item()
-
-    def update(self, features: Tensor, start: int) -> None:
-        self.parts.append((start, features.cpu()))
-
-    def reduce(self) -> None:
-        self.parts = [part for parts in gather(self.parts) for part in parts]
 
 
 def sum_device(device: torch.device) -> torch.device:
@@ -125,7 +83,7 @@ def run(
     with isolated_randomness(seed):
         for start, images in source.batches(batch, longest, seed):
             sizes.add(" x ".join(map(str, images.shape[2:])))
-            _feed(jobs, images, start)
+            _update(jobs, images, start)
             if progress:
                 progress(len(images))
     sizes = set().union(*gather(sizes))
@@ -138,7 +96,7 @@ def run(
     return sizes.pop()
 
 
-def _feed(jobs: Sequence[Job], images: Tensor, start: int) -> None:
+def _update(jobs: Sequence[Job], images: Tensor, start: int) -> None:
     """Hand one batch to all jobs; jobs with one extractor and as many images share its features."""
     done: dict[tuple[int, int], dict[str, Tensor]] = {}
     for job in jobs:
@@ -147,8 +105,6 @@ def _feed(jobs: Sequence[Job], images: Tensor, start: int) -> None:
             continue
         key = (id(job.extractor), count)
         if key not in done:
-            seen = as_grey(images[:count]) if job.extractor.channels == 1 else images[:count]
-            check_images(seen, job.extractor.channels, job.extractor.size)
             with full_precision(job.extractor.device):
-                done[key] = job.extractor.features(seen.to(job.extractor.device))
+                done[key] = job.extractor.features(images[:count].to(job.extractor.device))
         job.collector.update(done[key][job.layer], start)

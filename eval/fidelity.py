@@ -12,9 +12,8 @@ from torch import Tensor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
-from .fad import Autoencoder
-from .images import as_grey, check_images
-from .networks import pixels_for
+from .networks.autoencoder import Autoencoder
+from .networks.network import as_recipe, features_of
 from .protocols import STRICT
 
 NAME = "fad-autoencoder"
@@ -28,14 +27,12 @@ class AutoencoderFeatures(FeatureExtractorBase):
 
     def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str, **_: object) -> None:
         super().__init__(name, features_list)
-        self.recipe = STRICT.recipe("FAD")
-        self.network = Autoencoder.load(feature_extractor_weights_path).as_recipe(self.recipe)
+        recipe, network = STRICT.recipe("FAD"), Autoencoder.load(feature_extractor_weights_path)
+        self.network = as_recipe(network, recipe, "cpu")
+        self.features = features_of(network, recipe, network.channels, network.size)
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
-        if self.network.channels == 1:
-            images = as_grey(images)
-        check_images(images, self.network.channels, self.network.size)
-        return (self.network.encode(pixels_for(self.network, images, self.recipe)),)
+        return (self.features(images)["latent"],)
 
     @staticmethod
     def get_provided_features_list() -> tuple[str]:

@@ -73,6 +73,11 @@ def as_float(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     return images.to(dtype) / 127.5 - 1 if images.dtype == torch.uint8 else images.to(dtype)
 
 
+def as_levels(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Canonical images -> 0..255 in a floating point type, not rounded."""
+    return images.to(dtype) if images.dtype == torch.uint8 else (images.to(dtype) + 1) * 127.5
+
+
 def as_grey(images: Tensor) -> Tensor:
     """RGB [B, 3, H, W] with three equal channels, as many programs save grey images -> [B, 1, H, W]; others stay."""
     equal = images.shape[1] == 3 and bool((images == images[:, :1]).all())
@@ -91,10 +96,10 @@ def regroup(batches: Iterable[Tensor], batch: int, n: int | None = None) -> Iter
         ValueError: the stream ends before n images.
     """
     held: list[Tensor] = []
-    waiting = seen = 0
+    waiting = taken = 0
     for images in batches:
-        images = images if n is None else images[: n - seen]
-        seen += len(images)
+        images = images if n is None else images[: n - taken]
+        taken += len(images)
         held.append(images)
         waiting += len(images)
         if waiting >= batch:
@@ -102,10 +107,10 @@ def regroup(batches: Iterable[Tensor], batch: int, n: int | None = None) -> Iter
             whole = waiting - waiting % batch
             yield from joined[:whole].split(batch)
             held, waiting = [joined[whole:]], waiting % batch
-        if seen == n:
+        if taken == n:
             break
-    if n is not None and seen < n:
-        raise too_few(n, seen)
+    if n is not None and taken < n:
+        raise too_few(n, taken)
     if waiting:
         yield torch.cat(held)
 

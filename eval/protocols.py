@@ -1,9 +1,18 @@
-"""Protocols as data: a recipe fixes everything beside the images and the weights that moves a score."""
+"""Protocols: a recipe fixes everything besides the images and the weights that moves a score.
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+Fields that name something are looked up when a score is computed, in MEASURES, NETWORKS, SPLIT_ORDER and the tables of
+preprocessing.py: what runs is what stands here. Their names are part of scores and of statistics, so that those of
+another recipe are told apart: a name that has been used keeps its meaning.
+"""
 
-from fsvae_tcja.utils.spelling import did_you_mean
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from fsvae_tcja.utils.spelling import choose
+
+from .images import too_few
+from .measures import MEASURES, Measure
 
 
 @dataclass(frozen=True)
@@ -14,24 +23,25 @@ class Recipe:
     """Name of the protocol."""
     score: str
     """Name of the score."""
-    measure: Literal["frechet", "inception score", "kid", "precision recall"]
-    """What is computed from the features."""
-    extractor: Literal["autoencoder", "classifier", "inception 2015-12-05", "inception torchvision", "vgg16"]
-    """The network whose features are used, and its weights."""
+    measure: str
+    """What is computed from the features, a name of MEASURES."""
+    extractor: str
+    """The network whose features are used, a name of NETWORKS."""
     layer: str
     """Which of its outputs."""
     input_range: str
-    """Pixel range that the network sees."""
+    """Pixel range that the network sees, a name of INPUT_RANGE."""
     quantise: bool
     """Whether floating point images are first rounded to 8 bits."""
-    grey: Literal["as it is", "repeated to RGB"]
-    """What becomes of grey images."""
+    grey: str
+    """What becomes of grey images, a name of GREY."""
     resize: str
-    """How images are brought to the network's size; "none": they must have it."""
-    batch_norm: Literal["running", "batch"]
-    """Statistics that batch norms use: the stored ones, or those of each batch (the score then depends on it)."""
-    precision: Literal["float32", "float64"]
-    """Type inside the network; the statistics behind it are always float64."""
+    """How images are brought to the network's size, a name of RESIZE; "none": they must have it."""
+    batch_norm: str
+    """Statistics that batch norms use, a name of BATCH_NORM: the stored ones, or those of each batch (the score then
+    depends on it)."""
+    precision: str
+    """float32 or float64: type inside the network; the statistics behind it are always float64."""
     batch: int | None
     """Images per batch; None: any, the score does not depend on it."""
     n: int | None
@@ -40,8 +50,8 @@ class Recipe:
     """Images scored of a larger set, if the caller does not say; None: all."""
     splits: int | None = None
     """Parts over which an Inception Score is averaged."""
-    split_order: Literal["in order", "shuffled"] | None = None
-    """Which images a split takes: consecutive ones, or those of torch-fidelity's permutation."""
+    split_order: str | None = None
+    """Which images a split takes, a name of SPLIT_ORDER: consecutive ones, or those of torch-fidelity's permutation."""
     reference_split: str | None = None
     """Split of a data set that is compared with."""
     celeba_split: str | None = None
@@ -50,7 +60,12 @@ class Recipe:
     @property
     def compares(self) -> bool:
         """Whether the score needs a reference."""
-        return self.measure != "inception score"
+        return self.measured.compares
+
+    @property
+    def measured(self) -> Measure[Any]:
+        """The measure itself."""
+        return choose(MEASURES, self.measure, "measure")
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain data."""
@@ -61,11 +76,19 @@ class Recipe:
         names = ("extractor", "layer", "input_range", "quantise", "grey", "resize", "batch_norm", "precision", "batch")
         return {name: getattr(self, name) for name in names}
 
-    def images(self, asked: int | None) -> int | None:
-        """The number of images to score, given what the caller asked for; None: all.
+    def images(self, asked: int | None, there: int | None = None) -> int | None:
+        """The number of images to score.
+
+        Args:
+            asked: what the caller says; None leaves it to the protocol, and where that leaves it free takes all.
+            there: how many there are; None: unknown, or as many as one likes.
+
+        Returns:
+            the number; None: all of a stream whose length is unknown.
 
         Raises:
-            ValueError: the protocol fixes another number, or fewer than 2.
+            ValueError: the protocol fixes another number, or there are fewer, too few for the measure, or an unknown
+                number where it has to be known.
         """
         if self.n is not None and asked not in (None, self.n):
             raise ValueError(
@@ -74,7 +97,13 @@ class Recipe:
             )
         if asked is not None and asked < 2:
             raise ValueError(f"a score needs at least 2 images, {asked} were asked for")
-        return self.n or asked
+        count = self.n or asked or there
+        if asked is None and None not in (self.at_most, count):
+            count = min(count, self.at_most)
+        if None not in (count, there) and count > there:
+            raise too_few(count, there)
+        self.measured.check(self, count)
+        return count
 
     def split_of(self, data: str) -> str | None:
         """The split of a data set to compare with."""
@@ -93,9 +122,11 @@ class Protocol:
     """Scores to compute unless others are asked for."""
     recipes: tuple[Recipe, ...]
     """One per score that it defines."""
+    layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Scores that may be asked for in other layers of their network, as SCORE-LAYER."""
 
     def recipe(self, score: str) -> Recipe:
-        """The recipe of a score. "FID-192" is FID in layer 192 of the Inception network: 64, 192, 768 or 2048.
+        """The recipe of a score. "FID-192" is FID in layer 192 of its network, where `layers` has it.
 
         Raises:
             ValueError: the protocol does not define that score.
@@ -104,19 +135,20 @@ class Protocol:
             if recipe.score == score:
                 return recipe
         name, _, layer = score.partition("-")
-        if name == "FID" and layer in INCEPTION_LAYERS and any(recipe.score == "FID" for recipe in self.recipes):
-            return replace(self.recipe("FID"), score=score, layer=layer)
+        if layer in self.layers.get(name, ()):
+            return replace(self.recipe(name), score=score, layer=layer)
         known = ", ".join(recipe.score for recipe in self.recipes)
-        known += " and FID-64, FID-192, FID-768" if "FID" in known else ""
-        raise ValueError(f"protocol {self.name} defines no {score}; it defines {known}")
+        others = ", ".join(f"{name}-{layer}" for name, layers in self.layers.items() for layer in layers)
+        raise ValueError(
+            f"protocol {self.name} defines no {score}; it defines {known}{' and ' if others else ''}{others}"
+        )
 
     def split_of(self, data: str) -> str | None:
-        """The split of a data set that its scores compare with."""
+        """The split of a data set that its scores compare with; None: none of them compares."""
         return next((split for recipe in self.recipes if (split := recipe.split_of(data))), None)
 
 
-INCEPTION_LAYERS = {"64": 64, "192": 192, "768": 768, "2048": 2048}
-"""Poolings of the Inception network and their lengths."""
+_FID_LAYERS = {"FID": ("64", "192", "768", "2048")}  # poolings of the Inception network
 
 _TORCH_FIDELITY = Recipe(
     protocol="standard",
@@ -164,6 +196,7 @@ STANDARD = Protocol(
             resize="TensorFlow 1 bilinear to 224",
         ),
     ),
+    _FID_LAYERS,
 )
 
 _FSVAE2022_FAD = Recipe(
@@ -217,6 +250,7 @@ FSVAE2022 = Protocol(
         ),
         _FSVAE2022_FAD,
     ),
+    _FID_LAYERS,
 )
 
 _STRICT_FAD = replace(
@@ -254,13 +288,10 @@ STRICT = Protocol(
 PROTOCOLS = {protocol.name: protocol for protocol in (STANDARD, FSVAE2022, STRICT)}
 
 
-def get_protocol(name: str) -> Protocol:
-    """A protocol by its name.
+def get_protocol(name: str | Protocol) -> Protocol:
+    """A protocol by its name in PROTOCOLS, or itself.
 
     Raises:
         ValueError: there is none of that name.
     """
-    if name not in PROTOCOLS:
-        near = did_you_mean(name, PROTOCOLS)
-        raise ValueError(f"unknown protocol {name!r}{near}: choose one of {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]
+    return name if isinstance(name, Protocol) else choose(PROTOCOLS, name, "protocol")

@@ -19,7 +19,7 @@ def isolated_randomness(seed: int = 0, start: int = 0) -> Iterator[None]:
     """Within, the global generators of Python, NumPy and PyTorch start from `seed`; after, they are as before.
 
     Args:
-        seed: owner of the randomness.
+        seed: random seed.
         start: position of the images to be drawn: the same whichever process draws them, others at another position.
     """
     python, numpy = random.getstate(), np.random.get_state()

@@ -96,22 +96,6 @@ class Score:
             f"{self.extractor_description} {self.extractor[:8]}, against {self.reference_description})"
         )
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Score":
-        """The inverse of `to_json`.
-
-        Raises:
-            ValueError: no JSON, or not the fields of a score.
-        """
-        try:
-            content = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"not a score: {error}") from error
-        return cls._from_dict(content)
-
     @classmethod
     def _from_dict(cls, content: Any) -> "Score":
         names = {f.name for f in fields(cls)}
@@ -123,16 +107,6 @@ class Score:
                 raise ValueError(f"not a score: {name} is {value!r}")
         return cls(**content | {"notes": tuple(content["notes"])})
 
-    def save(self, path: str | Path) -> None:
-        """Write the JSON in one step."""
-        with replacing(path, ".json") as temporary:
-            temporary.write_text(self.to_json() + "\n")
-
-    @classmethod
-    def load(cls, path: str | Path) -> "Score":
-        """Read what `save` wrote; errors as `from_json`."""
-        return cls.from_json(Path(path).read_text())
-
 
 def save_scores(path: str | Path, scores: Sequence[Score]) -> None:
     """Write a JSON list of scores in one step."""
@@ -141,15 +115,29 @@ def save_scores(path: str | Path, scores: Sequence[Score]) -> None:
 
 
 def load_scores(path: str | Path) -> list[Score]:
-    """Read what `save_scores` wrote.
+    """Read what `save_scores` wrote, or a single score as version 0.1.0 wrote it.
 
     Raises:
-        ValueError: no JSON list of scores.
+        FileNotFoundError: no such file.
+        ValueError: no JSON, or no scores.
     """
     try:
         content = json.loads(Path(path).read_text())
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise ValueError(f"{path} holds no scores: {error}") from error
-    if not isinstance(content, list):
-        raise ValueError(f"{path} holds no list of scores")
-    return [Score._from_dict(item) for item in content]
+    try:
+        return [Score._from_dict(item) for item in (content if isinstance(content, list) else [content])]
+    except ValueError as error:
+        raise ValueError(f"{path} holds no scores: {error}") from error
+
+
+def side_by_side(a: Sequence[Score], b: Sequence[Score]) -> list[tuple[Score | None, Score | None]]:
+    """The scores of one protocol and name in two lists, in pairs; None where one list has none.
+
+    Raises:
+        ValueError: a list has two of them.
+    """
+    left, right = ({(score.protocol, score.name): score for score in scores} for scores in (a, b))
+    if len(left) < len(a) or len(right) < len(b):
+        raise ValueError("one of the files holds two scores of one protocol and name: compare them one by one")
+    return [(left.get(key), right.get(key)) for key in dict.fromkeys([*left, *right])]

@@ -12,8 +12,8 @@ import tyro
 from fsvae_tcja.data.load import load_images
 from fsvae_tcja.runtime.device import resolve
 
-from .domain import CLASSIFIER_TRAINING, DIGITS_CLASSIFIER_TRAINING, Classifier, train_classifier
-from .fad import DIGITS_TRAINING, FULL_TRAINING, Autoencoder, train_autoencoder
+from .networks.autoencoder import DIGITS_TRAINING, FULL_TRAINING, Autoencoder, train_autoencoder
+from .networks.classifier import CLASSIFIER_TRAINING, DIGITS_CLASSIFIER_TRAINING, Classifier, train_classifier
 from .training import Interrupted, TrainingConfig
 
 

@@ -11,6 +11,7 @@ import torch
 import tyro
 
 from . import doctor
+from .commands.scoring import ScoringOptions, scorer
 from .core.memory import keep_freed_memory
 from .data import IMAGE_SETS
 from .data.load import load_images
@@ -22,7 +23,6 @@ from .runtime.export import save_images
 from .runtime.pictures import save_pairs
 from .runtime.run import RunFolder
 from .runtime.trainer import Trainer
-from .scoring_options import ScoringOptions
 from .utils.options import parse
 from .utils.progress import progress
 from .utils.spelling import did_you_mean
@@ -77,8 +77,6 @@ def _train(config: TrainConfig, options: TrainOptions) -> int:
     where = {"size": config.model.image_size, "root": options.data_root, "download": options.download}
     scoring, score = options.complete(run, resume), None
     if scoring.score_every:
-        from .scoring import scorer
-
         score = scorer(scoring, config, device, run, where)
     train, test = (load_images(config.data, split, **where) for split in ("train", "test"))
     task = FSVAETask(config, train, test, score)
@@ -164,13 +162,17 @@ def reconstruct(args: list[str]) -> int:
 
 
 def score(args: list[str]) -> int:
-    """Score a checkpoint, a folder, an array or a data set (what `python -m eval score` does, and checkpoints)."""
-    if "--while-training" in args:
-        raise ValueError(f"scores while training are asked of `{PROGRAM} train PRESET --score-every EPOCHS ...`")
-    from .scoring import ScoreCheckpoint
+    """Score a checkpoint, a folder, an array or a data set (`fsvae-tcja eval score`)."""
+    from eval.cli import score as run
 
-    _parse(ScoreCheckpoint, "score", args).run()
-    return 0
+    return run(args)
+
+
+def evaluations(args: list[str]) -> int:
+    """Scores, references, comparisons, protocols, and the networks of the scores."""
+    from eval.cli import main as run
+
+    return run(args)
 
 
 def classify(args: list[str]) -> int:
@@ -217,6 +219,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "sample": sample,
     "reconstruct": reconstruct,
     "score": score,
+    "eval": evaluations,
     "classify": classify,
     "info": info,
     "doctor": show_doctor,

@@ -12,11 +12,9 @@ from pathlib import Path
 
 import torch
 
-from eval.fad import DIGITS_TRAINING, score_fad, train_autoencoder
-from eval.protocols import STRICT
-from eval.stats import make_reference
-from fsvae_tcja.data.dataset import LabelledDataset
-from fsvae_tcja.data.load import batches, load_images
+from eval import Networks, evaluate, make_references, save_scores, train_autoencoder
+from eval.networks.autoencoder import DIGITS_TRAINING
+from fsvae_tcja.data import LabelledDataset, load_images
 from fsvae_tcja.runtime.callbacks import KeepMemory
 from fsvae_tcja.runtime.pictures import save_curves, save_grid, save_pairs
 from fsvae_tcja.runtime.run import RunFolder
@@ -34,11 +32,6 @@ def free_folder() -> Path:
     """The first of runs/demo, runs/demo-2, ... that is not there."""
     names = itertools.chain(["demo"], (f"demo-{i}" for i in itertools.count(2)))
     return next(Path("runs") / name for name in names if not (Path("runs") / name).exists())
-
-
-def all_images(dataset: LabelledDataset) -> torch.Tensor:
-    """uint8 [N, C, H, W]."""
-    return next(batches(dataset, len(dataset)))[0]
 
 
 def reconstruct(model: FSVAE, test: LabelledDataset, path: Path) -> float:
@@ -62,13 +55,12 @@ def main() -> None:
         sys.exit(f"stopped after step {outcome.step}; go on with: fsvae-tcja train --resume {run.path}")
 
     print("training the small autoencoder of the FAD ...")
-    autoencoder = train_autoencoder(train, DIGITS_TRAINING, test=test)
-    recipe = STRICT.recipe("FAD")
-    reference = make_reference(test, autoencoder.extractor(recipe), recipe)
+    networks = Networks(autoencoder=train_autoencoder(train, DIGITS_TRAINING, test=test))
+    against = {"networks": networks, "reference": make_references(test, "strict", networks=networks)}
     drawn = model.sample(SCORED, SEED)
-    score = score_fad(drawn, autoencoder, reference, STRICT, seed=SEED)
-    floor = score_fad(all_images(train), autoencoder, reference, STRICT)
-    score.save(run.path / "score.json")
+    (score,) = evaluate(drawn, "strict", **against, seed=SEED, value_range="-1..1")
+    (floor,) = evaluate(train, "strict", **against)
+    save_scores(run.path / "score.json", [score])
 
     samples, reconstructions, curves = (run.path / f"{n}.png" for n in ("samples", "reconstructions", "curves"))
     mse = reconstruct(model, test, reconstructions)

@@ -16,15 +16,15 @@ import pytest
 import torch
 from PIL import Image
 
-from eval.domain import Classifier
-from eval.fad import Autoencoder
+from eval.checkpoints import drawn_from
+from eval.networks.autoencoder import Autoencoder
+from eval.networks.classifier import Classifier
 from eval.provenance import tensors_sha256
 from eval.result import load_scores
 from fsvae_tcja import Bernoulli, FSVAEConfig, cli, load, save
 from fsvae_tcja.cli import COMMANDS, main
 from fsvae_tcja.data.load import load_images
 from fsvae_tcja.runtime import checkpoint
-from fsvae_tcja.scoring import drawn_from
 from fsvae_tcja.utils.configuration import from_dict
 from fsvae_tcja.vae.model import FSVAE
 from fsvae_tcja.vae.presets import PRESETS
@@ -688,14 +688,17 @@ def test_a_new_run_does_not_remember(tmp_path):
     [
         (
             ["--score-every", "1"],
-            "(--networks.autoencoder; while training --autoencoder), or make one: python -m eval train-fad",
+            "(--networks.autoencoder; while training --autoencoder), or make one: fsvae-tcja eval train-fad",
         ),
         (
             ["--score-every", "-1"],
             "--score-every must say how many epochs lie between two scores, or 0 for none; found",
         ),
         (["--autoencoder", "AUTOENCODER"], "--score-every must say how many epochs lie between two scores"),
-        (["--score-every", "1", "--autoencoder", "absent.safetensors"], "absent.safetensors; make one with `python -m"),
+        (
+            ["--score-every", "1", "--autoencoder", "absent.safetensors"],
+            "absent.safetensors; make one with `fsvae-tcja eval",
+        ),
         (["--score-every", "1", "--scores", "FID", "--autoencoder", "AUTOENCODER"], "protocol strict defines no FID"),
         (
             ["--score-every", "1", "--score-n", "9", "--scores", "Domain-IS", "--classifier", "CLASSIFIER"],
@@ -716,4 +719,4 @@ def test_scores_while_training_are_checked_before_it(autoencoder, classifier, fa
 
 def test_scoring_without_an_autoencoder_says_what_to_do(run, capsys):
     assert main(["score", str(run), "--n-images", "80", "--reference", "digits:test"]) == 2
-    assert "make one: python -m eval train-fad" in capsys.readouterr().err
+    assert "make one: fsvae-tcja eval train-fad" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import torch
 from timing import machine, paired
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
-from eval.frechet import GaussianStatistics, frechet_distance
+from eval.measures.frechet import GaussianStatistics, frechet_distance
 from fsvae_tcja.runtime.device import resolve
 
 # (n, decades of the spectrum, agreement): torch-fidelity's unsymmetric product loses digits at deficient rank

@@ -1,4 +1,4 @@
-"""python -m eval: training, references, scores, errors."""
+"""fsvae-tcja eval: training, references, scores, comparisons, errors."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from eval.cli import main
-from eval.fad import Autoencoder
+from eval.networks.autoencoder import Autoencoder
 from eval.result import load_scores
 from fsvae_tcja.data.load import load_images
 
@@ -28,12 +28,14 @@ def folder(tmp_path_factory):
     return folder
 
 
+def status(folder, images, *options) -> int:
+    """The exit status of scoring with the autoencoder."""
+    network = ["--networks.autoencoder", str(folder / "fad.safetensors"), "--device", "cpu"]
+    return main(["score", str(images), *network, "--out", str(folder / "scores.json"), *map(str, options)])
+
+
 def score(folder, images, *options) -> list:
-    main(
-        ["score", str(images), "--device", "cpu", "--networks.autoencoder", str(folder / "fad.safetensors")]
-        + ["--networks.classifier", str(folder / "classifier.safetensors"), "--out", str(folder / "scores.json")]
-        + [str(option) for option in options]
-    )
+    assert status(folder, images, *options) == 0
     return load_scores(folder / "scores.json")
 
 
@@ -72,15 +74,49 @@ def test_floats_have_to_state_their_range(folder, capsys):
     np.save(folder / "images.npy", load_images("digits", "train").images.numpy() / 255)
     for images, reference in (("images.npy", "statistics"), ("images.npz", "images.npy")):
         np.savez(folder / "images.npz", images=load_images("digits", "train").images.numpy())
-        with pytest.raises(SystemExit):
-            score(folder, folder / images, "--reference", folder / reference)
+        assert status(folder, folder / images, "--reference", folder / reference) == 2
         assert "range of floating point pixels is not stated: say value_range" in capsys.readouterr().err
 
 
 def test_domain_scores(folder):
-    scores = score(folder, "digits:train", "--reference", "digits", "--scores", "Domain-IS", "Domain-Frechet")
+    classifier = "--networks.classifier", folder / "classifier.safetensors"
+    names = "--scores", "Domain-IS", "Domain-Frechet"
+    scores = score(folder, "digits:train", "--reference", "digits", *classifier, *names)
     assert [s.name for s in scores] == ["Domain-IS", "Domain-Frechet"]
     assert json.loads((folder / "scores.json").read_text())[0]["recipe"]["splits"] == 10
+
+
+def test_scores_follow_from_the_networks_that_are_given(folder):
+    options = ["score", "digits:train", "--reference", "digits", "--device", "cpu", "--out", str(folder / "given.json")]
+    classifier = ["--networks.classifier", str(folder / "classifier.safetensors")]
+    for networks, names in (
+        (classifier, ["Domain-Frechet", "Domain-IS"]),
+        (
+            [*classifier, "--networks.autoencoder", str(folder / "fad.safetensors")],
+            ["FAD", "Domain-Frechet", "Domain-IS"],
+        ),
+    ):
+        assert main([*options, *networks]) == 0
+        assert [s.name for s in load_scores(folder / "given.json")] == names
+
+
+def test_two_files_of_scores_are_compared(folder, capsys):
+    """A table with differences; what was not measured the same way is refused, and why is said."""
+    np.save(folder / "noise.npy", np.random.RandomState(0).randint(0, 256, (200, 32, 32), dtype=np.uint8))
+    for name, images, n in (("a", "digits:train", 200), ("b", folder / "noise.npy", 200), ("c", "digits:train", 100)):
+        out = "--n-images", n, "--out", folder / f"{name}.json"
+        assert status(folder, images, "--reference", "digits", *out) == 0
+    a, b, c = (load_scores(folder / f"{name}.json")[0] for name in "abc")
+    capsys.readouterr()
+    assert main(["compare", str(folder / "a.json"), str(folder / "b.json")]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"{value:.5g}" in shown for value in (a.value, b.value)) and f"{b - a:+.5g}" in shown
+    assert main(["compare", str(folder / "a.json"), str(folder / "c.json")]) == 2
+    shown = capsys.readouterr()
+    assert f"{c.value:.5g}" in shown.out and "200, 100" in shown.out
+    assert shown.err == "error: FAD: these scores cannot be compared; they differ in n: 100 and 200\n"
+    assert main(["compare", str(folder / "a.json"), str(folder / "absent.json")]) == 2
+    assert "absent.json" in capsys.readouterr().err
 
 
 def test_notes_are_shown(folder, capsys):
@@ -119,12 +155,11 @@ def test_missing_data_are_fetched_on_demand(command, folder, capsys, monkeypatch
     def refused(*_, **__):
         raise OSError("no network here")
 
-    monkeypatch.setattr("fsvae_tcja.runtime.sources._torchvision", lambda name: refused)
+    monkeypatch.setattr("fsvae_tcja.data.image_sets._torchvision", lambda name: refused)
     out = tmp_path / ("out.json" if command == "score" else "out.safetensors")
     options = ["mnist", "--data-root", str(tmp_path), "--out", str(out), "--device", "cpu"]
     for extra, message in ((["--download"], "mnist: the download failed (no network here)"), ([], "mnist: missing")):
-        with pytest.raises(SystemExit):
-            main([command, *options, *extra])
+        assert main([command, *options, *extra]) == 2
         assert message in capsys.readouterr().err
 
 
@@ -146,9 +181,9 @@ def test_ctrl_c_keeps_the_last_whole_epoch(command, capsys, monkeypatch, tmp_pat
     with pytest.raises(SystemExit) as exit:
         main([*options, str(tmp_path / "stopped.safetensors"), "--epochs", "7"])
     assert exit.value.code == 130 and len(seen) == 2
-    told = capsys.readouterr()
-    assert told.out.count("\n") == 1 and told.err == ""
-    assert told.out.startswith(f"stopped after epoch 2 of 7, written to {tmp_path / 'stopped.safetensors'}: test ")
+    shown = capsys.readouterr()
+    assert shown.out.count("\n") == 1 and shown.err == ""
+    assert shown.out.startswith(f"stopped after epoch 2 of 7, written to {tmp_path / 'stopped.safetensors'}: test ")
     main([*options, str(tmp_path / "whole.safetensors"), "--epochs", "2"])
     stopped, whole = ((tmp_path / f"{name}.safetensors").read_bytes() for name in ("stopped", "whole"))
     assert stopped == whole
@@ -157,9 +192,8 @@ def test_ctrl_c_keeps_the_last_whole_epoch(command, capsys, monkeypatch, tmp_pat
 def test_ctrl_c_in_the_first_epoch_writes_nothing(capsys, monkeypatch, tmp_path):
     """There is no whole epoch to keep."""
     monkeypatch.setattr("eval.training.to_float", lambda images: os.kill(os.getpid(), signal.SIGINT) or images / 255)
-    with pytest.raises(SystemExit) as exit:
-        main(["train-fad", "digits", "--epochs", "2", "--device", "cpu", "--out", str(tmp_path / "fad.safetensors")])
-    assert exit.value.code == 130 and capsys.readouterr().err == "interrupted\n"
+    options = ["digits", "--epochs", "2", "--device", "cpu", "--out", str(tmp_path / "fad.safetensors")]
+    assert main(["train-fad", *options]) == 130 and capsys.readouterr().err == "interrupted\n"
     assert not list(tmp_path.iterdir())
 
 
@@ -178,8 +212,7 @@ def test_where_nothing_can_be_written_is_said_first(folder, capsys):
         ("train-classifier", "file/c.safetensors", "file is no folder that may be written to"),
         ("reference", "file", "it is a file; give a folder"),
     ):
-        with pytest.raises(SystemExit):
-            main([command, "digits" if command == "reference" else "absent", "--out", str(folder / out)])
+        assert main([command, "digits" if command == "reference" else "absent", "--out", str(folder / out)]) == 2
         assert message in capsys.readouterr().err
 
 
@@ -189,15 +222,16 @@ def test_where_nothing_can_be_written_is_said_first(folder, capsys):
         (("digits:train", "--reference", "absent"), "there is no folder of images"),
         (
             ("digits:train", "--reference", "fad.safetensors"),
-            "expected reference statistics; a checkpoint as reference is",
+            "holds autoencoder, expected reference statistics or a checkpoint",
         ),
-        (("digits:train", "--reference", "nothere.safetensors"), "make them: python -m eval reference IMAGES"),
-        (("fad.safetensors", "--reference", "digits"), "holds weights or statistics, no images: `fsvae-tcja score`"),
+        (("digits:train", "--reference", "nothere.safetensors"), "make them: fsvae-tcja eval reference IMAGES"),
+        (("fad.safetensors", "--reference", "digits"), "holds weights or statistics, no images and no"),
         (("digits:train",), "FAD compares images with others: give a reference"),
         (("digits:train", "--reference", "digits:train"), "strict compares with the split test"),
         (("digits:train", "--reference", "digits", "--n-images", "5000"), "5000 images were asked for, only 1500"),
         (("digits:train", "--reference", "digits", "--scores", "FID"), "protocol strict defines no FID"),
         (("digits:train", "--reference", "digits", "--size", "64"), "takes 32 x 32 images, found 64 x 64"),
+        (("digits:train", "--protocol", "stritc"), "unknown protocol 'stritc' (did you mean 'strict'?)"),
         (("digits:train", "--protocol", "standard"), "the weights of the inception 2015-12-05 network are not at"),
     ],
 )
@@ -206,9 +240,7 @@ def test_errors_are_one_line(folder, options, message, capsys, monkeypatch, tmp_
     monkeypatch.delenv("FSVAE_TCJA_INCEPTION", raising=False)
     monkeypatch.chdir(folder)
     before = (folder / "scores.json").read_bytes() if (folder / "scores.json").exists() else None
-    with pytest.raises(SystemExit) as exit:
-        score(folder, *options)
+    assert status(folder, *options) == 2
     error = capsys.readouterr().err.strip()
-    assert exit.value.code == 2
     assert error.splitlines()[-1].startswith("error: ") and message in error
     assert before is None or (folder / "scores.json").read_bytes() == before

@@ -1,18 +1,21 @@
-"""The README's block runs, and its table says what protocols.py says."""
+"""The README's blocks run, and its tables say what the tables of the program say."""
 
 import re
 from pathlib import Path
 
 import eval
-from eval.protocols import PROTOCOLS
+from eval import MEASURES, NETWORKS, PROTOCOLS
+from eval.measures import GaussianStatistics
 
 README = (Path(eval.__file__).parent / "README.md").read_text()
 
 
-def test_the_block_to_paste_runs(capsys):
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    exec(block, {})
-    assert capsys.readouterr().out.startswith("FAD ")
+def test_the_blocks_to_paste_run(capsys, monkeypatch):
+    monkeypatch.setitem(MEASURES, "mean gap", None)  # taken out again after the test
+    monkeypatch.setitem(PROTOCOLS, "mine", None)
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(block, {})
+    assert re.findall(r"^\w+ ", capsys.readouterr().out, re.MULTILINE) == ["FAD ", "Gap "]
 
 
 def test_every_score_of_every_protocol_is_in_the_table():
@@ -24,3 +27,31 @@ def test_every_score_of_every_protocol_is_in_the_table():
             for number in (recipe.n, recipe.batch, recipe.splits):
                 assert number is None or f"{number:,}" in row, (recipe.score, number)
             assert recipe.reference_split is None or recipe.reference_split in row
+
+
+def rows(header: str) -> list[list[str]]:
+    """The cells of the table with this header."""
+    lines = README[README.index(header) :].splitlines()[2:]
+    table = lines[: lines.index("")]
+    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_every_measure_is_in_the_table():
+    table = rows("| measure |")
+    assert [name for name, *_ in table] == list(MEASURES)
+    recipes = {recipe.measure: recipe for protocol in PROTOCOLS.values() for recipe in protocol.recipes}
+    for name, _, compares, stored, least in table:
+        measure = MEASURES[name]
+        assert (compares == "yes") == measure.compares
+        assert (stored == "yes") == (measure.collector is GaussianStatistics)
+        assert least == (str(measure.least(recipes[name])) if measure.compares else "one per split")
+
+
+def test_every_network_is_in_the_table():
+    table = rows("| network | option")
+    assert [(name, option) for name, option, *_ in table] == [
+        (name, network.option.replace("_", "-")) for name, network in NETWORKS.items()
+    ]
+    for (*_, file, variable), network in zip(table, NETWORKS.values(), strict=True):
+        if network.published:
+            assert file.split("`")[0] == network.weights.name and variable == network.weights.variable

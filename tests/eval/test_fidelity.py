@@ -6,8 +6,9 @@ import torch_fidelity
 from for_fidelity import PlainImages
 from PIL import Image
 
-from eval.fad import Autoencoder, score_fad
+from eval import Networks, evaluate
 from eval.fidelity import NAME, register
+from eval.networks.autoencoder import Autoencoder
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +47,8 @@ def test_fid_in_the_latent_space_is_the_strict_fad(sets, weights):
     metrics = calculate(
         PlainImages(sets[0]), PlainImages(sets[1]), weights, fid=True, kid=True, prc=True, kid_subset_size=50
     )
-    expected = score_fad(sets[0], Autoencoder.load(weights), sets[1]).value
-    assert metrics["frechet_inception_distance"] == pytest.approx(expected, rel=1e-6)
+    (fad,) = evaluate(sets[0], "strict", reference=sets[1], networks=Networks(autoencoder=weights))
+    assert metrics["frechet_inception_distance"] == pytest.approx(fad.value, rel=1e-6)
     assert metrics["kernel_inception_distance_mean"] > 0 and 0 <= metrics["precision"] <= 1
 
 

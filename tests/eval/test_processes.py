@@ -10,34 +10,31 @@ import pytest
 import torch
 
 from eval.cli import main
-from eval.domain import Classifier
-from eval.fad import Autoencoder
+from eval.networks.autoencoder import Autoencoder
+from eval.networks.classifier import Classifier
 from eval.result import load_scores
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 SCRIPT = """
 import json, torch
 from datetime import timedelta
+from eval import Networks, evaluate
 from eval.features import Extractor
 from eval.processes import launched_by_torchrun, rank
-from eval.protocols import STANDARD, STRICT
-from eval.scores import score
-from eval.stats import make_reference
 
 def features(images):
     pixels = images.double().flatten(1)[:, 400:416]
     return {"2048": pixels, "latent": pixels}
 
-def pixels(images, protocol, name):
-    recipe = protocol.recipe(name)
-    extractor = Extractor("pixels", "0", {"2048": 16, "latent": 16}, 1, 32, torch.device("cpu"), features)
-    reference = make_reference("digits:test" if name == "FAD" else "digits:train", extractor, recipe)
-    result = score(images, extractor, recipe, reference, n=290, seed=3, batch=64, value_range="0..1")
+def pixels(images, protocol, name, reference):
+    extractor = Extractor("pixels", "0", {"2048": 16, "latent": 16}, torch.device("cpu"), features)
+    options = {"networks": Networks(inception=extractor, autoencoder=extractor), "value_range": "0..1"}
+    (result,) = evaluate(images, protocol, (name,), reference=reference, n=290, seed=3, batch=64, **options)
     return [result.value, result.reference]
 
 def values():
     drawn = lambda start, count: torch.rand(count, 1, 32, 32)  # the global random state
-    return [pixels("digits:test", STANDARD, "KID"), pixels(drawn, STRICT, "FAD")]
+    return [pixels("digits:test", "standard", "KID", "digits"), pixels(drawn, "strict", "FAD", "digits")]
 
 if __name__ == "__main__":
     with launched_by_torchrun(torch.device("cpu"), timedelta(seconds=30)):
@@ -88,7 +85,7 @@ def test_the_command_line_of_torchrun(networks, tmp_path):
     arguments += ["--n-images", "300", "--batch", "64", "--device", "cpu", "--out"]
     output = torchrun("-m", "eval", *arguments, str(tmp_path / "two.json"))
     assert output.count("written to") == output.count("Domain-IS") == 1  # by the first process
-    main([*arguments, str(tmp_path / "one.json")])
+    assert main([*arguments, str(tmp_path / "one.json")]) == 0
     one, two = (load_scores(tmp_path / f"{name}.json") for name in ("one", "two"))
     assert [s.name for s in two] == ["FAD", "Domain-IS", "Domain-Frechet"]
     for a, b in zip(one, two, strict=True):

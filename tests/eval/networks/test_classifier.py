@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 import torch
+from one_score import score
 
-from eval.domain import CLASSIFIER_TRAINING, Classifier, train_classifier
-from eval.evaluate import Networks, evaluate
+from eval import Networks, evaluate
+from eval.networks.classifier import CLASSIFIER_TRAINING, Classifier, train_classifier
 from eval.protocols import STRICT
-from eval.scores import score
 from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.data.load import load_images
 
@@ -67,8 +67,7 @@ def test_digits_score_better_than_noise_and_collapse(digits, classifier, tmp_pat
 
 def test_any_batch_size(digits, classifier):
     recipe = STRICT.recipe("Domain-IS")
-    extractor = classifier.extractor(recipe)
-    values = [score(digits[1], extractor, recipe, batch=batch).value for batch in (297, 64, 5)]
+    values = [score(digits[1], classifier, recipe, batch=batch).value for batch in (297, 64, 5)]
     assert values == pytest.approx([values[0]] * 3, rel=1e-12)
 
 

@@ -8,22 +8,23 @@ import pytest
 import torch
 import torch_fidelity
 from for_fidelity import PlainImages
+from one_score import score, setting
 from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.models import inception_v3
 
-from eval.evaluate import Networks, evaluate, extractors_for
-from eval.frechet import GaussianStatistics, frechet_distance
-from eval.images import as_uint8
-from eval.inception import as_0_to_255, imagenet_extractor, pillow_bicubic
+from eval import MEASURES, NETWORKS, Networks, evaluate, make_references
+from eval.images import as_levels, as_uint8
+from eval.measures.frechet import GaussianStatistics, frechet_distance
+from eval.measures.kid import KID
+from eval.networks.weights import find_weights
+from eval.preprocessing import RESIZE
 from eval.protocols import FSVAE2022, STANDARD
-from eval.scores import Task, compute, score
-from eval.stats import make_reference, make_references
-from eval.weights import WEIGHTS, find_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is not the published", "ignore:.*covariance has rank")
 N = 12
 SUBSET = 9  # of KID; the default is more than there are images
+PUBLISHED = [network.weights for network in NETWORKS.values() if network.published]
 TWO_SPLITS = dataclasses.replace(
     STANDARD, recipes=(dataclasses.replace(STANDARD.recipe("IS"), splits=2), *STANDARD.recipes[1:])
 )  # 12 images make no ten splits
@@ -57,7 +58,7 @@ def networks(inception_weights, torchvision_weights) -> Networks:
 
 
 def test_standard_agrees_with_torch_fidelity(photographs, networks, fidelity, monkeypatch):
-    monkeypatch.setattr("eval.scores.KID_SUBSET", SUBSET)
+    monkeypatch.setitem(MEASURES, "kid", KID(SUBSET))
     is_, fid, kid = evaluate(
         photographs[0], TWO_SPLITS, ("IS", "FID-64", "KID"), reference=photographs[1], networks=networks, batch=7
     )
@@ -78,7 +79,7 @@ def test_standard_agrees_with_torch_fidelity(photographs, networks, fidelity, mo
 
 def test_every_kind_of_input_gives_torch_fidelitys_scores(photographs, networks, fidelity, tmp_path, monkeypatch):
     """The network sees each batch of pixels once: what differs between the kinds comes before it."""
-    monkeypatch.setattr("eval.scores.KID_SUBSET", SUBSET)
+    monkeypatch.setitem(MEASURES, "kid", KID(SUBSET))
     images, reference = photographs
     (tmp_path / "folder").mkdir()
     for i, image in enumerate(images):
@@ -86,7 +87,7 @@ def test_every_kind_of_input_gives_torch_fidelitys_scores(photographs, networks,
     np.savez(tmp_path / "images.npz", images=images.permute(0, 2, 3, 1).numpy())
     np.save(tmp_path / "images.npy", images.numpy())
     recipes = [TWO_SPLITS.recipe(name) for name in ("IS", "FID-64", "KID")]
-    network = extractors_for(recipes, networks, "cpu")[0]
+    network = networks.load(recipes)[0]
     seen: dict[bytes, dict] = {}
 
     def features(images):
@@ -97,8 +98,8 @@ def test_every_kind_of_input_gives_torch_fidelitys_scores(photographs, networks,
         return seen[key]
 
     extractor = dataclasses.replace(network, features=features)
-    stored = make_references(reference, [(extractor, recipe) for recipe in recipes[1:]])
-    tasks = [Task(recipe, extractor, r) for recipe, r in zip(recipes, (None, *stored), strict=True)]
+    protocol, ours = setting(extractor, recipes)
+    stored = make_references(reference, protocol, networks=ours)
     expected = [
         fidelity[name]
         for name in ("inception_score_mean", "frechet_inception_distance", "kernel_inception_distance_mean")
@@ -112,7 +113,8 @@ def test_every_kind_of_input_gives_torch_fidelitys_scores(photographs, networks,
         "callable": lambda start, count: images[start : start + count],
     }
     for kind, what in kinds.items():
-        values = [s.value for s in compute(what, tasks, n=N, value_range="-1..1")]
+        scores = evaluate(what, protocol, reference=stored, networks=ours, n=N, value_range="-1..1")
+        values = [s.value for s in scores]
         assert values[:2] == pytest.approx(expected[:2], rel=1e-5), kind
         assert values[2] == pytest.approx(expected[2], rel=1e-4), kind
     assert len(seen) == 2  # the two sets
@@ -120,18 +122,17 @@ def test_every_kind_of_input_gives_torch_fidelitys_scores(photographs, networks,
 
 def test_standard_knows_no_batch_size(photographs, networks):
     """float32 convolutions of other batches round otherwise: 1e-5 relative."""
-    recipes = [TWO_SPLITS.recipe("IS"), TWO_SPLITS.recipe("FID-64")]
-    extractors = extractors_for(recipes, networks, "cpu")
-    reference = make_reference(photographs[1][:8], extractors[1], recipes[1])
-    tasks = [Task(recipes[0], extractors[0]), Task(recipes[1], extractors[1], reference)]
-    values = [[s.value for s in compute(photographs[0][:8], tasks, batch=batch)] for batch in (8, 3)]
-    assert values[0] == pytest.approx(values[1], rel=1e-5)
+    names, options = ("IS", "FID-64"), {"networks": networks}
+    reference = make_references(photographs[1][:8], TWO_SPLITS, names, **options)
+    options["reference"] = reference
+    one, two = (evaluate(photographs[0][:8], TWO_SPLITS, names, batch=batch, **options) for batch in (8, 3))
+    assert [s.value for s in one] == pytest.approx([s.value for s in two], rel=1e-5)
 
 
 def test_grey_is_repeated_on_purpose(photographs, networks):
     grey = photographs[0][:6, :1]
     recipe = STANDARD.recipe("FID-64")
-    (extractor,) = extractors_for([recipe], networks, "cpu")
+    (extractor,) = networks.load([recipe])
     assert torch.equal(extractor.features(grey)["64"], extractor.features(grey.repeat(1, 3, 1, 1))["64"])
     assert recipe.grey == "repeated to RGB"
 
@@ -141,8 +142,7 @@ def test_fsvae2022_inception_score_is_its_definition_in_float64(photographs, tor
     images = photographs[1][:6, :1] / 127.5 - 1.003  # between the levels: nothing is rounded
     images = images.clamp(-1, 1)
     recipe = dataclasses.replace(FSVAE2022.recipe("IS"), n=None, splits=2, batch=3)
-    extractor = imagenet_extractor(recipe, {"logits"}, weights=torchvision_weights)
-    result = score(images, extractor, recipe, value_range="-1..1")
+    result = score(images, torchvision_weights, recipe, value_range="-1..1")
 
     network = inception_v3(weights=None, transform_input=False, init_weights=False).eval().double()
     network.load_state_dict({k: v.double() for k, v in torch.load(torchvision_weights, weights_only=True).items()})
@@ -159,7 +159,7 @@ def test_fsvae2022_inception_score_is_its_definition_in_float64(photographs, tor
 def test_fsvae2022_resize_is_pillows():
     image = torch.randint(0, 256, (1, 1, 32, 32), generator=torch.Generator().manual_seed(3)).float()
     pillow = np.asarray(Image.fromarray(image[0, 0].numpy(), "F").resize((299, 299), Image.Resampling.BICUBIC))
-    ours = pillow_bicubic(image, 299)[0, 0].numpy()
+    ours = RESIZE[FSVAE2022.recipe("FID").resize](image, 0, 255)[0, 0].numpy()
     assert ours.min() == 0 and ours.max() == 255  # the overshoot is cut
     np.testing.assert_allclose(ours, pillow.clip(0, 255), rtol=0, atol=1e-3)
 
@@ -167,7 +167,7 @@ def test_fsvae2022_resize_is_pillows():
 def test_fsvae2022_fid_is_its_definition(photographs, inception_weights):
     """Pillow bicubic per image, without rounding, then the 2015-12-05 network on (x - 128) / 128."""
     recipe = dataclasses.replace(FSVAE2022.recipe("FID"), n=None, batch=None)
-    extractor = imagenet_extractor(recipe, {"2048"}, weights=inception_weights)
+    (extractor,) = Networks(inception=inception_weights).load([recipe])
     images = photographs[0][:4] / 127.5 - 1 + 0.002
     features = extractor.features(images)["2048"]
 
@@ -177,7 +177,7 @@ def test_fsvae2022_fid_is_its_definition(photographs, inception_weights):
                 np.asarray(Image.fromarray(c, "F").resize((299, 299), Image.Resampling.BICUBIC)).clip(0, 255)
                 for c in image
             ]
-            for image in as_0_to_255(images).numpy()
+            for image in as_levels(images).numpy()
         ]
     )
     network = extractor_network(inception_weights)
@@ -206,15 +206,17 @@ def extractor_network(path):
 
 def test_layers_can_be_chosen(photographs, networks):
     recipes = [STANDARD.recipe(name) for name in ("FID-64", "FID-192", "FID-768", "FID", "IS")]
-    extractors = extractors_for(recipes, networks, "cpu")
+    extractors = networks.load(recipes)
     assert all(extractor is extractors[0] for extractor in extractors)  # one pass for all
     features = extractors[0].features(photographs[0][:2])
     assert {layer: x.shape[1] for layer, x in features.items()} == {
         "64": 64, "192": 192, "768": 768, "2048": 2048, "logits_unbiased": 1008
     }  # fmt: skip
     pillow = dataclasses.replace(FSVAE2022.recipe("FID-192"))
-    assert extractors_for([pillow], networks, "cpu")[0].features(photographs[0][:2])["192"].shape == (2, 192)
-    with pytest.raises(ValueError, match="protocol standard defines no FID-100; it defines IS, FID, KID, PRC"):
+    assert networks.load([pillow])[0].features(photographs[0][:2])["192"].shape == (2, 192)
+    with pytest.raises(
+        ValueError, match="protocol standard defines no FID-100; it defines IS, FID, KID, PRC and FID-64"
+    ):
         STANDARD.recipe("FID-100")
 
 
@@ -223,7 +225,7 @@ def test_layer_2048_agrees_with_torch_fidelity_on_the_same_features(photographs,
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
     recipe = STANDARD.recipe("FID")
-    (extractor,) = extractors_for([recipe], networks, "cpu")
+    (extractor,) = networks.load([recipe])
     a, b = (extractor.features(x)["2048"] for x in photographs)
     expected = fid_statistics_to_metric(*(fid_features_to_statistics(x) for x in (a, b)), verbose=False)
     ours = frechet_distance(GaussianStatistics.of(a), GaussianStatistics.of(b))
@@ -232,32 +234,44 @@ def test_layer_2048_agrees_with_torch_fidelity_on_the_same_features(photographs,
 
 def test_absent_weights_are_explained(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for extractor, weights in WEIGHTS.items():
+    for weights in PUBLISHED:
         monkeypatch.delenv(weights.variable, raising=False)
         with pytest.raises(FileNotFoundError) as error:
-            find_weights(extractor)
+            find_weights(weights)
         for part in (weights.name, weights.url, str(tmp_path), weights.variable, "FAD and the domain scores work"):
             assert part in str(error.value)
     with pytest.raises(FileNotFoundError, match=r"not at .*mine.pth"):
-        find_weights("vgg16", tmp_path / "mine.pth")
+        find_weights(NETWORKS["vgg16"].weights, tmp_path / "mine.pth")
 
 
 def test_weights_by_path_variable_and_cache(tmp_path, monkeypatch, inception_weights):
-    weights = WEIGHTS["inception 2015-12-05"]
+    weights = NETWORKS["inception 2015-12-05"].weights
     with pytest.warns(UserWarning, match="is not the published weights-inception-2015-12-05-6726825d.pth"):
-        path, sha256 = find_weights("inception 2015-12-05", inception_weights)
+        path, sha256 = find_weights(weights, inception_weights)
     monkeypatch.setenv(weights.variable, str(inception_weights))
-    assert find_weights("inception 2015-12-05") == (path, sha256)
+    assert find_weights(weights) == (path, sha256)
     monkeypatch.delenv(weights.variable)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     weights.cached.parent.mkdir(parents=True)
     weights.cached.symlink_to(inception_weights)
     with pytest.raises(ValueError, match=r"is truncated or altered: its SHA-256 starts with .*, expected 6726825d"):
-        find_weights("inception 2015-12-05")
-    monkeypatch.setattr("eval.weights.file_sha256", lambda path: "6726825d" + 56 * "0")
+        find_weights(weights)
+    monkeypatch.setattr("eval.networks.weights.file_sha256", lambda path: "6726825d" + 56 * "0")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert find_weights("inception 2015-12-05")[0] == weights.cached
+        assert find_weights(weights)[0] == weights.cached
+
+
+def test_published_files_are_those_of_the_libraries():
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+    from torchvision.models import Inception_V3_Weights, VGG16_Weights
+
+    urls = URL_INCEPTION_V3, Inception_V3_Weights.IMAGENET1K_V1.url, VGG16_Weights.IMAGENET1K_V1.url
+    assert [weights.url for weights in PUBLISHED] == list(urls)
+
+
+def _load(recipe, weights):
+    return setting(weights, [recipe])[1].load([recipe])
 
 
 def test_wrong_and_truncated_weights(tmp_path, inception_weights, torchvision_weights):
@@ -265,10 +279,10 @@ def test_wrong_and_truncated_weights(tmp_path, inception_weights, torchvision_we
         recipe = FSVAE2022.recipe(name)
         wrong = torchvision_weights if name == "FID" else inception_weights
         with pytest.raises(ValueError, match=f"does not hold the weights of the {recipe.extractor} network"):
-            imagenet_extractor(recipe, {recipe.layer}, weights=wrong)
+            _load(recipe, wrong)
         (tmp_path / "cut.pth").write_bytes(wrong.read_bytes()[:100_000])
         with pytest.raises(ValueError, match="truncated, or no plain PyTorch state dict"):
-            imagenet_extractor(recipe, {recipe.layer}, weights=tmp_path / "cut.pth")
+            _load(recipe, tmp_path / "cut.pth")
 
 
 def test_pickled_weights_are_never_run(tmp_path):
@@ -277,7 +291,7 @@ def test_pickled_weights_are_never_run(tmp_path):
             return (open, (str(tmp_path / "trapped"), "w"))
 
     torch.save({"weight": Trap()}, tmp_path / "trap.pth")
-    for extractor in WEIGHTS:
+    for weights in PUBLISHED:
         with pytest.raises(ValueError, match="no plain PyTorch state dict"):
-            find_weights(extractor, tmp_path / "trap.pth")
+            find_weights(weights, tmp_path / "trap.pth")
     assert not (tmp_path / "trapped").exists()

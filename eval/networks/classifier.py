@@ -1,4 +1,4 @@
-"""Domain scores: Inception Score and Frechet distance in a classifier trained on the data set itself.
+"""The classifier of the domain scores, Inception Score and Frechet distance in a network of the data set itself.
 
 Where ImageNet features mean little (digits, clothes), a small classifier of the data set tells more. Its scores are
 called Domain-IS and Domain-Frechet, never FID.
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from fsvae_tcja.data.dataset import LabelledDataset
 
-from .networks import FeatureNetwork
-from .training import Progress, Stop, TrainingConfig, mean_over, provenance, train
+from ..training import Progress, Stop, TrainingConfig, mean_over, provenance, train
+from .trained import FeatureNetwork
 
 WIDTHS = {32: (32, 64, 128), 64: (32, 64, 128, 128)}
 CLASSIFIER_TRAINING = TrainingConfig(epochs=5, batch_size=100)
@@ -37,7 +37,7 @@ class Classifier(FeatureNetwork):
     """
 
     kind = "classifier"
-    command = "python -m eval train-classifier"
+    command = "fsvae-tcja eval train-classifier"
 
     def __init__(self, channels: int = 1, size: int = 32, classes: int = 10, latent: int = 64) -> None:
         super().__init__(channels, size)

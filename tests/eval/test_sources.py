@@ -5,14 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from one_score import make_reference
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 from eval.features import Extractor
-from eval.generators import IndexedImages, open_images
 from eval.protocols import STRICT
-from eval.stats import make_reference
+from eval.sources import IndexedImages, open_images
 from fsvae_tcja.data.image_dataset import MemoryImages
+from fsvae_tcja.runtime import checkpoint
 
 N = 11
 
@@ -69,7 +70,7 @@ def test_every_kind_gives_the_same_images(images, tmp_path):
 
 def test_every_kind_is_the_same_reference(images, tmp_path):
     recipe = dataclasses.replace(STRICT.recipe("FAD"), reference_split="train")
-    extractor = Extractor("pixels", "0", {"latent": 3}, None, None, torch.device("cpu"), features_of_pixels)
+    extractor = Extractor("pixels", "0", {"latent": 3}, torch.device("cpu"), features_of_pixels)
     references = [make_reference(what, extractor, recipe, n=N) for what in kinds(images, tmp_path).values()]
     assert len({reference.sha256 for reference in references}) == 1
     assert all(torch.equal(r.statistics.mean, references[0].statistics.mean) for r in references)
@@ -98,6 +99,21 @@ def test_folder_of_another_size_on_request(tmp_path, images):
     assert collected(open_images(folder, size=16)).shape[2:] == (16, 16)
 
 
+def test_splits_of_a_folder(tmp_path, images):
+    """Those that training has: the parts join to the whole."""
+    folder = write_folder(tmp_path / "mine", images)
+    parts = {split: open_images(f"{folder}:{split}") for split in ("train", "test", "all")}
+    assert [source.n for source in parts.values()] == [N - 1, 1, N] and open_images(folder).n == N
+    assert [source.name for source in parts.values()] == ["mine train", "mine test", "mine"]
+    joined = {image.numpy().tobytes() for split in ("train", "test") for image in collected(parts[split])}
+    assert joined == {image.numpy().tobytes() for image in images}
+    with pytest.raises(ValueError, match="unknown split 'tset': a folder has the splits train, test and all"):
+        open_images(f"{folder}:tset")
+    (tmp_path / "with:colon").mkdir()
+    write_folder(tmp_path / "with:colon" / "a", images)
+    assert open_images(tmp_path / "with:colon").n == N
+
+
 def test_a_callable_draws_only_what_is_asked():
     asked = []
 
@@ -122,9 +138,9 @@ def test_bad_sources(tmp_path):
     check(tmp_path / "absent", r"there is no folder of images .*these are \['digits', 'mnist'", FileNotFoundError)
     check(tmp_path / "absent.npy", "absent.npy", FileNotFoundError)
     for weights in ("run/model.safetensors", "run"):
-        check(
-            tmp_path / weights, "holds weights or statistics, no images: `fsvae-tcja score` draws images from a check"
-        )
+        check(tmp_path / weights, "model.safetensors is truncated or not a safetensors file")
+    checkpoint.write(tmp_path / "network.safetensors", {}, {"kind": "autoencoder"})
+    check(tmp_path / "network.safetensors", "holds weights or statistics, no images and no checkpoint that draws some")
     check(tmp_path / "absent.safetensors", "cannot take images from .*absent.safetensors")
     check("nonsense.txt", "cannot take images from nonsense.txt: give a folder")
     check(object(), "cannot take images from object")
@@ -167,20 +183,22 @@ def test_a_damaged_array_file_is_one_error(tmp_path, images, save):
     assert refused > len(whole) / 6
 
 
-def test_resizing_is_told(tmp_path, images):
+def test_resizing_is_part_of_a_source(tmp_path, images):
     folder = write_folder(tmp_path / "folder", images)
     assert open_images(folder).pixels is None and open_images(folder, size=8).pixels is None
     assert open_images(folder, size=16).pixels == "8 to 16, PIL bilinear"
     for i, image in enumerate(sorted(folder.iterdir())):
         Image.new("L", (12, 9)).save(image)
-        told = "2 sizes" if i < N - 1 else "12 x 9"
-        assert open_images(folder, size=16).pixels == f"{told} to 16, PIL bilinear, centre crop"
+        found = "2 sizes" if i < N - 1 else "12 x 9"
+        assert open_images(folder, size=16).pixels == f"{found} to 16, PIL bilinear, centre crop"
 
 
 def test_bad_image_files(tmp_path, images):
     folder = write_folder(tmp_path / "folder", images)
     Image.new("L", (9, 9)).save(folder / "0005.png")
-    with pytest.raises(ValueError, match=r"0005.png is 9 pixels wide, other images 8"):
+    with pytest.raises(
+        ValueError, match=r"0005.png is 9 pixels wide, other images 8; say to which size to bring them \(size, --size\)"
+    ):
         collected(open_images(folder))
     Image.new("L", (8, 9)).save(folder / "0005.png")
     with pytest.raises(ValueError, match=r"0005.png is 8 x 9 pixels, not square"):
@@ -195,8 +213,8 @@ def test_processes_share_the_batches(monkeypatch):
     for what in (images, list(images.split(5))):
         seen = []
         for rank in range(3):
-            monkeypatch.setattr("eval.generators.rank", lambda rank=rank: rank)
-            monkeypatch.setattr("eval.generators.world", lambda: 3)
+            monkeypatch.setattr("eval.sources.rank", lambda rank=rank: rank)
+            monkeypatch.setattr("eval.sources.world", lambda: 3)
             seen += list(open_images(what, value_range="0..1").batches(4, 21))
         seen.sort(key=lambda item: item[0])
         assert [start for start, _ in seen] == [0, 4, 8, 12, 16, 20]
@@ -208,9 +226,9 @@ def test_draws_from_the_global_state_do_not_depend_on_the_process(monkeypatch):
 
     def draws(world, seed):
         parts = []
-        monkeypatch.setattr("eval.generators.world", lambda: world)
+        monkeypatch.setattr("eval.sources.world", lambda: world)
         for rank in range(world):
-            monkeypatch.setattr("eval.generators.rank", lambda rank=rank: rank)
+            monkeypatch.setattr("eval.sources.rank", lambda rank=rank: rank)
             source = open_images(lambda start, count: torch.rand(count, 1, 4, 4), value_range="0..1")
             parts += list(source.batches(4, 14, seed))
         return torch.cat([part for _, part in sorted(parts, key=lambda item: item[0])])

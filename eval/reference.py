@@ -12,28 +12,28 @@ from torch import Tensor
 from fsvae_tcja.runtime import checkpoint
 
 from .arrays import FLOATING, check_type, reading
-from .features import BATCH, Extractor, FeatureStore, Job, run, sum_device
-from .frechet import GaussianStatistics
-from .generators import Source, open_images
-from .images import ValueRange
-from .protocols import Recipe
+from .features import BATCH, Extractor, Job, run, sum_device
+from .measures import Collector
+from .measures.frechet import GaussianStatistics
+from .networks.published import STATISTICS
+from .protocols import FSVAE2022, PROTOCOLS, Recipe
 from .provenance import ImageDigest, differences, file_sha256, json_sha256, library_versions, tensors_sha256
-from .published import STATISTICS
+from .sources import Source
 
 REFERENCE_SEED = 1_000_000
 """Seed of references that are drawn: none that scored images are likely to have, so that the two are independent."""
 KIND = "statistics"
 """What a file of them says that it holds."""
-WORDS = ("name", "data_set", "split", "pixels")
-"""What is said of reference images beside their number and their hash."""
+DESCRIPTION = ("name", "data_set", "split", "pixels")
+"""What describes reference images besides their number and their hash."""
 
 
 @dataclass(frozen=True)
 class Reference:
     """Features of a reference set, or their statistics."""
 
-    statistics: GaussianStatistics | FeatureStore
-    """Moments where a Frechet distance is wanted, all features for KID, precision and recall."""
+    statistics: Collector
+    """What the measure collected of them: moments for a Frechet distance, all features for KID."""
     key: dict[str, Any]
     """What went into them: "data" (names, n, how they were resized, hash of all pixels), "extractor", "extraction"."""
     notes: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Reference:
     def sha256(self) -> str:
         """Hash of the key but for words: the same whatever the images are called, and however many processes or
         batches made the statistics. Their size is part of the hash of the pixels."""
-        data = {name: value for name, value in self.key["data"].items() if name not in WORDS}
+        data = {name: value for name, value in self.key["data"].items() if name not in DESCRIPTION}
         return json_sha256(self.key | {"data": data})
 
     @property
@@ -70,7 +70,7 @@ class Reference:
         if different := differences(made, _key(extractor, recipe)):
             pairs = "; ".join(f"{name}: {there} there, {needed} needed" for name, there, needed in different)
             raise ValueError(f"the reference statistics do not belong to this score ({pairs}); make them anew")
-        if not isinstance(self.statistics, GaussianStatistics if recipe.measure == "frechet" else FeatureStore):
+        if not isinstance(self.statistics, recipe.measured.collector):
             raise ValueError(
                 f"{recipe.score} cannot be computed from a reference made for another kind of score; "
                 "give it the reference images themselves"
@@ -79,7 +79,9 @@ class Reference:
 
     def save(self, path: str | Path) -> None:
         """Write moments to a .safetensors file with the key, library versions and a hash of all in its metadata."""
-        moments = _moments(self.statistics)
+        if not isinstance(self.statistics, GaussianStatistics):
+            raise ValueError(f"{path}: only the moments of a Frechet distance can be saved; keep the images instead")
+        moments = {"mean": self.statistics.mean, "covariance": self.statistics.covariance}
         metadata = {"kind": KIND, "n": self.statistics.n, "key": self.key, "versions": library_versions()}
         checkpoint.write(path, moments, metadata | {"sha256": _content_sha256(moments, metadata)})
 
@@ -94,12 +96,8 @@ def _check_split(data_set: str | None, split: str | None, recipe: Recipe) -> Non
 
 
 def _content_sha256(moments: dict[str, Tensor], metadata: dict[str, Any]) -> str:
-    said = {name: value for name, value in metadata.items() if name != "sha256"}
-    return json_sha256([tensors_sha256(moments), said])
-
-
-def _moments(statistics: GaussianStatistics) -> dict[str, Tensor]:
-    return {"mean": statistics.mean, "covariance": statistics.covariance}
+    rest = {name: value for name, value in metadata.items() if name != "sha256"}
+    return json_sha256([tensors_sha256(moments), rest])
 
 
 def _key(extractor: Extractor, recipe: Recipe) -> dict[str, Any]:
@@ -123,67 +121,98 @@ class _Hashed:
             yield start, images
 
 
-def make_references(
-    images: Any,
+def collect_references(
+    source: Source,
     wanted: Sequence[tuple[Extractor, Recipe]],
     *,
     n: int | None = None,
-    value_range: ValueRange | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Reference]:
     """One reference for each pair of extractor and recipe, in one pass over the first n images (None: all).
 
-    Args:
-        images: a source, or what `open_images` takes.
-        wanted: for which scores.
-        n: images to use.
-        value_range: see `open_images`.
-        progress: called with the number of images of each batch done.
-
     Raises:
         ValueError: images that do not fit, fewer than n, or another split than a recipe compares with.
     """
-    source = open_images(images, value_range=value_range)
     for _, recipe in wanted:
         _check_split(source.data_set, source.split, recipe)
-    digest = ImageDigest()
-    collectors = [collector_for(extractor, recipe) for extractor, recipe in wanted]
-    jobs = [
-        Job(extractor, recipe.layer, collector, n)
-        for (extractor, recipe), collector in zip(wanted, collectors, strict=True)
-    ]
+    hashed = _Hashed(source, ImageDigest())
     recipes = [recipe for _, recipe in wanted]
-    hashed = _Hashed(source, digest)
+    jobs = [job_for(extractor, recipe, n) for extractor, recipe in wanted]
     size = run(hashed, jobs, batch=common_batch(recipes, BATCH), seed=REFERENCE_SEED, progress=progress)
     data = {"name": source.name, "data_set": source.data_set, "split": source.split, "pixels": source.pixels or size}
-    data |= {"n": collectors[0].n, "sha256": digest.hexdigest()}
+    data |= {"n": jobs[0].collector.n, "sha256": hashed.digest.hexdigest()}
     return [
-        Reference(collector, {"data": data} | _key(extractor, recipe))
-        for (extractor, recipe), collector in zip(wanted, collectors, strict=True)
+        Reference(job.collector, {"data": data} | _key(extractor, recipe))
+        for job, (extractor, recipe) in zip(jobs, wanted, strict=True)
     ]
+
+
+def job_for(extractor: Extractor, recipe: Recipe, n: int | None) -> Job:
+    """What a score needs of n images (None: all), on either side."""
+    dim, device = extractor.dims[recipe.layer], sum_device(extractor.device)
+    return Job(extractor, recipe.layer, recipe.measured.collect(recipe, dim, n, device), n)
 
 
 def common_batch(recipes: Sequence[Recipe], free: int) -> int:
-    """The batch size that one of the recipes fixes, else `free`."""
-    return next((recipe.batch for recipe in recipes if recipe.batch is not None), free)
+    """The batch size that the recipes fix, else `free`.
+
+    Raises:
+        ValueError: they fix several.
+    """
+    fixed = {recipe.batch for recipe in recipes if recipe.batch is not None}
+    if len(fixed) > 1:
+        raise ValueError(f"these scores fix batches of {sorted(fixed)} images; compute them one by one")
+    return fixed.pop() if fixed else free
 
 
-def make_reference(
-    images: Any,
-    extractor: Extractor,
-    recipe: Recipe,
-    n: int | None = None,
-    value_range: ValueRange | None = None,
-) -> Reference:
-    """`make_references` for one score."""
-    return make_references(images, [(extractor, recipe)], n=n, value_range=value_range)[0]
+def statistics_file(folder: Path, protocol: str, score: str) -> Path:
+    """Where the statistics for a score lie in a folder of them."""
+    return folder / f"{protocol}-{score}.safetensors"
 
 
-def collector_for(extractor: Extractor, recipe: Recipe) -> GaussianStatistics | FeatureStore:
-    """What a score that compares needs of either side."""
-    if recipe.measure == "frechet":
-        return GaussianStatistics(extractor.dims[recipe.layer], sum_device(extractor.device))
-    return FeatureStore()
+def check_keeps_statistics(recipe: Recipe) -> None:
+    """Raise ValueError for a score whose reference cannot be stored: only moments can."""
+    if not issubclass(recipe.measured.collector, GaussianStatistics):
+        raise ValueError(f"{recipe.score} keeps no statistics: give it the reference images themselves")
+
+
+def holds_statistics(path: str | Path) -> bool:
+    """Whether a path is statistics (a .safetensors, an .npz with mu and sigma, what `reference` wrote), not images."""
+    path = Path(path).expanduser()
+    if path.suffix == ".npz" and path.is_file():
+        return _has_moments(path)
+    if path.suffix == ".safetensors" and path.is_file():
+        from .checkpoints import find_checkpoint  # brings the model
+
+        return find_checkpoint(path) is None
+    return path.suffix == ".safetensors" or any(any(path.glob(f"{name}-*.safetensors")) for name in PROTOCOLS)
+
+
+def _has_moments(path: Path) -> bool:
+    try:
+        with reading(path, "damaged"), np.load(path, allow_pickle=False) as file:
+            return "mu" in file.files
+    except ValueError:
+        return False  # reading it as images says what is wrong
+
+
+def stored_reference(path: Path, extractor: Extractor, recipe: Recipe) -> Reference:
+    """The reference for a score in a file of statistics, or in a folder that `reference` wrote.
+
+    Raises:
+        FileNotFoundError: none for this score; the message says how to make them.
+        ValueError: statistics of another score, or a damaged file.
+    """
+    check_keeps_statistics(recipe)
+    if path.suffix == ".npz":
+        return load_fsvae2022_reference(path, extractor, recipe)
+    file = path if path.suffix == ".safetensors" else statistics_file(path, recipe.protocol, recipe.score)
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"there are no statistics for the {recipe.score} of protocol {recipe.protocol} at {file}; make them: "
+            f"fsvae-tcja eval reference IMAGES --protocol {recipe.protocol} --scores {recipe.score} --out {file.parent}"
+        )
+    return load_reference(file)
 
 
 def load_reference(path: str | Path) -> Reference:
@@ -196,39 +225,17 @@ def load_reference(path: str | Path) -> Reference:
     tensors, metadata = checkpoint.read(path)
     if metadata.get("kind") != KIND:
         raise ValueError(
-            f"{path} holds {metadata.get('kind', 'a model')}, expected reference statistics; "
-            "a checkpoint as reference is taken by `fsvae-tcja score`"
+            f"{path} holds {metadata.get('kind', 'a model')}, expected reference statistics or a checkpoint"
         )
     if metadata.get("sha256") != _content_sha256(tensors, metadata):
         raise ValueError(f"the statistics in {path} were altered after they were saved; make them anew")
     try:
-        _check_metadata(metadata)
         statistics = GaussianStatistics.from_moments(tensors["mean"], tensors["covariance"], metadata["n"])
-    except KeyError as error:
-        raise ValueError(f"{path} lacks a part of reference statistics ({error}); make them anew") from error
-    except ValueError as error:
-        raise ValueError(f"{path} holds no sound reference statistics: {error}; make them anew") from error
-    return Reference(statistics, metadata["key"], _version_notes(metadata["versions"]))
-
-
-def _check_metadata(metadata: dict[str, Any]) -> None:
-    """Raise KeyError or ValueError for a metadata that is not of the form that `Reference.save` writes."""
-    key = _typed(metadata, "key", dict)
-    data = _typed(key, "data", dict)
-    _typed(key, "extractor", str)
-    _typed(key, "extraction", dict)
-    _typed(metadata, "versions", dict)
-    for n in (_typed(metadata, "n", int), _typed(data, "n", int)):
-        if n < 2:
-            raise ValueError(f"n is {n}, expected at least 2")
-    for name, kind in {"name": str, "data_set": str | None, "split": str | None, "pixels": str}.items():
-        _typed(data, name, kind)
-
-
-def _typed(values: dict[str, Any], name: str, kind: type) -> Any:
-    if not isinstance(values[name], kind):
-        raise ValueError(f"{name} is {values[name]!r:.50}, expected {getattr(kind, '__name__', kind)}")
-    return values[name]
+        reference = Reference(statistics, metadata["key"], _version_notes(metadata["versions"]))
+        _ = reference.sha256, reference.description, reference.pixels, statistics.covariance
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} holds no sound reference statistics: {error!r}; make them anew") from error
+    return reference
 
 
 def _version_notes(versions: dict[str, str]) -> tuple[str, ...]:
@@ -250,22 +257,28 @@ def load_fsvae2022_reference(path: str | Path, extractor: Extractor, recipe: Rec
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not such a file, of another number of features, or published ones of another extractor.
+        ValueError: another protocol, not such a file, of another number of features, or published ones of another
+            extractor.
     """
     path = Path(path)
+    if recipe.protocol != FSVAE2022.name:
+        raise ValueError(
+            f"{path} says nothing about how it was made: only protocol fsvae2022 takes such statistics; "
+            "make others with `fsvae-tcja eval reference`"
+        )
     with reading(path, f"{path} is not an .npz with mu [d] and sigma [d, d]"):
         with np.load(path, allow_pickle=False) as file:
             mean, covariance = (_floating(file[name], name) for name in ("mu", "sigma"))
         known = STATISTICS.get(file_sha256(path))
         n = known.n if known else None
-        statistics = GaussianStatistics.from_moments(mean, covariance, n or 2)  # the covariance is divided already
+        statistics = GaussianStatistics.from_moments(mean, covariance, n)
     dim = extractor.dims[recipe.layer]
     if statistics.dim != dim:
         raise ValueError(f"{path} has {statistics.dim} features, the {extractor.name} {dim}: it belongs to another")
     if known and known.autoencoder != extractor.sha256:
         raise ValueError(
             f"{path} was made with the published autoencoder of {known.data}, not with this {extractor.name}; "
-            "take that autoencoder, or make statistics with this one: python -m eval reference"
+            "take that autoencoder, or make statistics with this one: fsvae-tcja eval reference"
         )
     name = f"{known.data} {known.split} (published)" if known else path.stem
     moments = tensors_sha256({"mean": mean, "covariance": covariance})

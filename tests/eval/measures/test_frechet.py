@@ -7,12 +7,12 @@ import pytest
 import scipy.linalg
 import torch
 
-from eval.frechet import (
+from eval.measures.frechet import (
     GaussianStatistics,
-    _root_by_cholesky,
-    _root_by_eigenvectors,
     covariance_root,
     frechet_distance,
+    root_by_cholesky,
+    root_by_eigenvectors,
 )
 
 
@@ -92,7 +92,7 @@ def test_both_roots_agree_at_full_and_deficient_rank():
     for n in (300, 20):
         a, b = (GaussianStatistics.of(features(n, 48, seed, 2.0)).covariance for seed in (1, 2))
         overlaps = []
-        for root in (_root_by_cholesky, _root_by_eigenvectors):
+        for root in (root_by_cholesky, root_by_eigenvectors):
             assert root(a).shape == (48, min(n - 1, 48))
             torch.testing.assert_close(root(a) @ root(a).T, a, rtol=0, atol=1e-13)
             overlaps.append(torch.linalg.svdvals(root(a).T @ root(b)).sum().item())

@@ -1,4 +1,4 @@
-"""Frechet autoencoder distance (FAD): the autoencoder, its training and its files, and the score.
+"""The autoencoder of the Frechet autoencoder distance (FAD), and its training.
 
 Network, d the latent size, C the channels of an S x S image, S = 32 (64 in brackets):
 
@@ -7,22 +7,16 @@ Network, d the latent size, C the channels of an S x S image, S = 32 (64 in brac
     decoder        mirrored by ConvTranspose3x3 stride 2, then 32-32, ConvTranspose3x3 32-C, tanh
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsvae_tcja.data.dataset import LabelledDataset
 
-from .networks import FeatureNetwork
-from .protocols import STRICT, Protocol
-from .result import Score
-from .scores import score
-from .stats import Reference, make_reference
-from .training import Progress, Stop, TrainingConfig, mean_over, provenance, train
+from ..training import Progress, Stop, TrainingConfig, mean_over, provenance, train
+from .trained import FeatureNetwork
 
 WIDTHS = {32: (32, 64, 128, 256), 64: (32, 64, 128, 256, 512)}
 
@@ -37,7 +31,7 @@ class Autoencoder(FeatureNetwork):
     """
 
     kind = "autoencoder"
-    command = "python -m eval train-fad"
+    command = "fsvae-tcja eval train-fad"
 
     def __init__(self, channels: int = 1, size: int = 32, latent: int | None = None) -> None:
         super().__init__(channels, size)
@@ -139,34 +133,3 @@ def train_autoencoder(
 def reconstruction_mse(autoencoder: Autoencoder, dataset: LabelledDataset) -> float:
     """Mean squared error per pixel in [-1, 1], evaluation mode."""
     return mean_over(dataset, lambda images, _: (autoencoder(images) - images).square().mean((1, 2, 3)))
-
-
-def score_fad(
-    images: Tensor | Iterable[Tensor],
-    autoencoder: Autoencoder,
-    reference: Reference | Tensor | Iterable[Tensor],
-    protocol: Protocol = STRICT,
-    *,
-    n: int | None = None,
-    seed: int | None = None,
-    device: torch.device | str = "cpu",
-) -> Score:
-    """Frechet distance between latents of images and of a reference.
-
-    Args:
-        images: [N, C, S, S] or batches of such, uint8 or floating point in [-1, 1].
-        autoencoder: gives the latents.
-        reference: statistics (`make_reference`, `load_reference`), or reference images.
-        protocol: STRICT or FSVAE2022.
-        n: images to score; None takes what the protocol fixes, or all.
-        seed: that the images were drawn with, for the record.
-        device: where to compute.
-
-    Raises:
-        ValueError: images that do not fit, fewer than n, or statistics of another extractor or recipe.
-    """
-    recipe = protocol.recipe("FAD")
-    extractor = autoencoder.extractor(recipe, device)
-    if not isinstance(reference, Reference):
-        reference = make_reference(reference, extractor, recipe, value_range="-1..1")
-    return score(images, extractor, recipe, reference, n=n, seed=seed, value_range="-1..1")

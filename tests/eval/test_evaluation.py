@@ -6,18 +6,18 @@ import random
 import numpy as np
 import pytest
 import torch
+from one_score import make_reference, score, setting
 from PIL import Image
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from eval.evaluate import Networks, evaluate, holds_statistics, write_references
-from eval.fad import Autoencoder
+from eval import Networks, evaluate, load_reference, make_references, open_images, write_references
 from eval.features import Extractor
-from eval.generators import IndexedImages, open_images
+from eval.networks.autoencoder import Autoencoder
 from eval.protocols import FSVAE2022, STANDARD, STRICT
 from eval.randomness import isolated_randomness
-from eval.scores import Task, compute, score
-from eval.stats import load_fsvae2022_reference, load_reference, make_reference
+from eval.reference import holds_statistics, load_fsvae2022_reference
+from eval.sources import IndexedImages
 from eval.training import TrainingConfig
 from fsvae_tcja.data.load import load_images
 
@@ -32,7 +32,7 @@ def pixel_extractor(calls: list | None = None) -> Extractor:
         return {layer: pixels for layer in ("2048", "logits_unbiased", "fc2_relu", "latent")}
 
     dims = {"2048": 16, "logits_unbiased": 16, "fc2_relu": 16, "latent": 16}
-    return Extractor("pixels", "0" * 64, dims, 1, 8, torch.device("cpu"), features)
+    return Extractor("pixels", "0" * 64, dims, torch.device("cpu"), features)
 
 
 def images(n: int, seed: int) -> torch.Tensor:
@@ -51,18 +51,19 @@ def autoencoder_path(tmp_path):
 def test_one_pass_over_images_and_network_for_all_scores():
     calls, drawn = [], []
     extractor = pixel_extractor(calls)
-    recipes = [STANDARD.recipe(name) for name in ("IS", "FID", "KID")]
-    references = [None, *(make_reference(images(300, 2), extractor, recipe) for recipe in recipes[1:])]
+    protocol, networks = setting(extractor, [STANDARD.recipe(name) for name in ("IS", "FID", "KID")])
+    references = make_references(images(300, 2), protocol, networks=networks)
+    assert calls == [256, 44]
     calls.clear()
 
     def draw(start, count):
         drawn.append(count)
         return images(300, 1)[start : start + count]
 
-    tasks = [Task(recipe, extractor, reference) for recipe, reference in zip(recipes, references, strict=True)]
-    together = compute(draw, tasks, n=300, batch=128)
+    options = {"reference": references, "networks": networks}
+    together = evaluate(draw, protocol, n=300, batch=128, **options)
     assert drawn == calls == [128, 128, 44]
-    alone = [compute(images(300, 1), [task])[0].value for task in tasks]
+    alone = [evaluate(images(300, 1), protocol, [name], **options)[0].value for name in ("IS", "FID", "KID")]
     assert [s.value for s in together] == pytest.approx(alone, rel=1e-12)
 
 
@@ -71,9 +72,8 @@ def test_kid_and_precision_recall_are_torch_fidelitys():
     x, y = images(200, 1), images(150, 2)
     results = []
     for name in ("KID", "PRC"):
-        recipe = STANDARD.recipe(name)
-        tasks = [Task(recipe, extractor, make_reference(y, extractor, recipe))]
-        results += compute(x, tasks, batch=64)
+        protocol, networks = setting(extractor, [STANDARD.recipe(name)])
+        results += evaluate(x, protocol, reference=y, networks=networks, batch=64)
     a, b = (extractor.features(z)["2048"] for z in (x, y))
     kid = kid_features_to_metric(a, b, kid_subset_size=150, verbose=False)
     prc = prc_features_to_metric(a, b, verbose=False)
@@ -158,9 +158,7 @@ def test_the_random_state_of_mps_is_put_back(monkeypatch):
 
 @pytest.mark.parametrize("seed", [-1, 2**63])
 def test_seeds_out_of_range(seed):
-    task = Task(STANDARD.recipe("IS"), pixel_extractor())
     for fails in (
-        lambda: compute(images(20, 1), [task], seed=seed),
         lambda: evaluate(images(20, 1), STRICT, seed=seed),
         lambda: TrainingConfig(seed=seed),
     ):
@@ -170,7 +168,7 @@ def test_seeds_out_of_range(seed):
 
 def test_scores_of_two_sizes_cannot_be_compared(tmp_path):
     """Whether the pixels were brought to a size here, and from which one, is part of a score and of statistics."""
-    extractor, recipe = dataclasses.replace(pixel_extractor(), size=None), STANDARD.recipe("IS")
+    extractor, recipe = pixel_extractor(), STANDARD.recipe("IS")
     for side in (8, 16):
         (tmp_path / str(side)).mkdir()
         for i, image in enumerate(torch.nn.functional.interpolate(images(20, 1), side)):
@@ -204,7 +202,7 @@ def test_progress_hears_of_every_image():
     heard = []
     recipe, extractor = STRICT.recipe("FAD"), pixel_extractor()
     reference = make_reference(images(64, 2), extractor, recipe)
-    compute(images(50, 1), [Task(recipe, extractor, reference)], n=45, batch=20, progress=heard.append)
+    score(images(50, 1), extractor, recipe, reference, n=45, batch=20, progress=heard.append)
     assert heard == [20, 20, 5]
 
 
@@ -255,7 +253,7 @@ def test_a_folder_holds_statistics_if_it_has_those_of_a_protocol(tmp_path):
 
 
 def test_the_split_is_that_of_the_data_set_whatever_it_is_called(tmp_path):
-    extractor, recipe = dataclasses.replace(pixel_extractor(), size=32), STRICT.recipe("FAD")
+    extractor, recipe = pixel_extractor(), STRICT.recipe("FAD")
     with pytest.raises(ValueError, match="compares with the split test, found digits train"):
         make_reference(open_images("digits:train", name="my numbers"), extractor, recipe)
     reference = make_reference(open_images("digits:test", name="celeba train"), extractor, recipe)
@@ -304,8 +302,6 @@ def test_what_is_missing_is_named(autoencoder_path, tmp_path):
         write_references(x, STANDARD, ("KID",), tmp_path)
     with pytest.raises(ValueError, match="batch must be at least 1, found 0"):
         score(x, pixel_extractor(), STANDARD.recipe("IS"), batch=0)
-    with pytest.raises(ValueError, match="PRC gives two scores, Precision and Recall: use compute"):
-        score(x, pixel_extractor(), STANDARD.recipe("PRC"))
     with pytest.raises(FileNotFoundError, match=r"no statistics for the FAD of protocol strict .*--scores FAD --out"):
         evaluate(x, STRICT, reference=tmp_path / "absent.safetensors", networks=networks)
     (tmp_path / "taken").touch()
@@ -321,10 +317,11 @@ def test_what_is_missing_is_named(autoencoder_path, tmp_path):
 def test_scores_of_pairs_and_neighbours_need_some(name, least):
     extractor, recipe = pixel_extractor(), STANDARD.recipe(name)
     for scored, compared in ((least - 1, 20), (20, least - 1)):
-        tasks = [Task(recipe, extractor, make_reference(images(compared, 2), extractor, recipe))]
-        message = f"{name} needs at least {least} images on either side, found {scored} to score and {compared} to"
+        reference = make_reference(images(compared, 2), extractor, recipe)
+        compares = f" and {compared} to compare with" if compared < least else ""
+        message = f"{name} needs at least {least} images on either side, found {scored} to score{compares}"
         with pytest.raises(ValueError, match=message):
-            compute(images(scored, 1), tasks)
+            score(images(scored, 1), extractor, recipe, reference)
 
 
 def test_a_reference_of_another_kind_is_refused(tmp_path, autoencoder_path):
@@ -333,7 +330,7 @@ def test_a_reference_of_another_kind_is_refused(tmp_path, autoencoder_path):
     fid, kid = (STANDARD.recipe(name) for name in ("FID", "KID"))
     for made, used in ((fid, kid), (kid, fid)):
         with pytest.raises(ValueError, match=f"{used.score} cannot be computed from a reference made for another kind"):
-            Task(used, extractor, make_reference(x, extractor, made))
+            score(x, extractor, used, make_reference(x, extractor, made))
 
 
 def test_another_split_is_refused_before_the_work():
@@ -367,7 +364,7 @@ def test_a_callable_on_either_side(autoencoder_path):
 
 @pytest.mark.parametrize("noise", [0.0, 1e-9])
 @pytest.mark.parametrize("side", ["scored", "reference"])
-def test_a_collapsed_generator_is_told(noise, side):
+def test_a_collapsed_generator_gets_a_note(noise, side):
     """|mu_a - mu_b|^2 + tr(S_b) is left of the distance if one side is one point."""
     many, recipe = images(200, 1), STRICT.recipe("FAD")
     one = (many[:1] / 127.5 - 1).expand(200, -1, -1, -1) * (1 - noise * torch.rand(200, 1, 1, 1, dtype=torch.float64))
@@ -375,7 +372,7 @@ def test_a_collapsed_generator_is_told(noise, side):
     def features(x):
         return {"latent": (x / 127.5 - 1 if x.dtype == torch.uint8 else x).double().flatten(1)[:, :16]}
 
-    extractor = Extractor("pixels", "0" * 64, {"latent": 16}, 1, 8, torch.device("cpu"), features)
+    extractor = Extractor("pixels", "0" * 64, {"latent": 16}, torch.device("cpu"), features)
     scored, compared = (one, many) if side == "scored" else (many, one)
     reference = make_reference(compared, extractor, recipe, value_range="-1..1")
     result = score(scored, extractor, recipe, reference, value_range="-1..1")
@@ -386,7 +383,7 @@ def test_a_collapsed_generator_is_told(noise, side):
     assert f"FAD: the {side} images are all but equal in these features (variance" in note
 
 
-def test_equal_predictions_are_told():
+def test_equal_predictions_get_a_note():
     extractor = pixel_extractor()
     result = score(images(1, 1).expand(40, -1, -1, -1), extractor, STANDARD.recipe("IS"))
     assert result.value == pytest.approx(1.0, abs=1e-12)
@@ -417,7 +414,8 @@ def test_reference_hash_knows_everything_that_went_in():
     extractor, recipe, x = pixel_extractor(), STRICT.recipe("FAD"), images(64, 1)
     other = dataclasses.replace(extractor, sha256="1" * 64)
     references = [make_reference(x, extractor, recipe), make_reference(x, extractor, recipe, n=63)]
-    references += [make_reference(x, other, recipe), make_reference(x / 127.5 - 1, extractor, recipe, None, "-1..1")]
+    references += [make_reference(x, other, recipe)]
+    references += [make_reference(x / 127.5 - 1, extractor, recipe, value_range="-1..1")]
     changes = {"layer": "2048", "quantise": False, "grey": "repeated to RGB", "resize": "x", "batch_norm": "batch"}
     changes |= {"precision": "float32", "batch": 32, "input_range": "0..1", "extractor": "classifier"}
     for name, value in changes.items():

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 
-from eval.inception_score import InceptionScore, split_of_each
+from eval.measures.inception_score import Predictions, split_of_each
 
 
 def inception_score(logits: torch.Tensor, splits: int, shuffled: bool = False, batch: int = 7) -> tuple[float, float]:
-    result = InceptionScore(split_of_each(len(logits), splits, shuffled), logits.shape[1])
+    result = Predictions(split_of_each(len(logits), splits, "shuffled" if shuffled else "in order"), logits.shape[1])
     for start in range(0, len(logits), batch):
         result.update(logits[start : start + batch], start)
     return result.value()
@@ -47,6 +47,6 @@ def test_agrees_with_torch_fidelity_for_any_batch(n, shuffled):
 
 def test_bad_input():
     with pytest.raises(ValueError, match="over 10 splits needs at least 10 images, found 9"):
-        split_of_each(9, 10, True)
+        split_of_each(9, 10, "shuffled")
     with pytest.raises(ValueError, match="logits hold NaN"):
         inception_score(torch.full((4, 2), float("nan")), 1)

@@ -7,7 +7,7 @@ import torch_fidelity
 from for_fidelity import PlainImages, randomised
 from torchvision.models import vgg16
 
-from eval.evaluate import Networks, evaluate
+from eval import Networks, evaluate
 from eval.protocols import STANDARD
 
 N = 6  # a neighbourhood is the third nearest image

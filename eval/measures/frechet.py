@@ -1,12 +1,21 @@
 """Frechet distance between Gaussians, and the Gaussian of a stream of features. All of it in float64."""
 
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dpstrf
 from torch import Tensor
 
-from .processes import total
+from ..processes import total
+from .measure import Measure, Values, collapse_notes
+
+if TYPE_CHECKING:
+    from ..protocols import Recipe
 
 
 class GaussianStatistics:
@@ -23,12 +32,12 @@ class GaussianStatistics:
     def __init__(self, dim: int, device: torch.device | str = "cpu") -> None:
         if dim < 1:
             raise ValueError(f"features need at least one dimension, found {dim}")
-        self.n = 0
+        self.n: int | None = 0
         self.mean = torch.zeros(dim, dtype=torch.float64, device=device)  # [d]
         self.scatter = torch.zeros(dim, dim, dtype=torch.float64, device=device)  # [d, d]
 
     @classmethod
-    def of(cls, features: Tensor) -> "GaussianStatistics":
+    def of(cls, features: Tensor) -> GaussianStatistics:
         """Statistics of features [N, d]."""
         _check_features(features)
         statistics = cls(features.shape[1], features.device)
@@ -36,8 +45,8 @@ class GaussianStatistics:
         return statistics
 
     @classmethod
-    def from_moments(cls, mean: Tensor, covariance: Tensor, n: int) -> "GaussianStatistics":
-        """Statistics known by their mean [d], covariance [d, d] (with n - 1) and number of samples.
+    def from_moments(cls, mean: Tensor, covariance: Tensor, n: int | None) -> GaussianStatistics:
+        """Statistics known by their mean [d], covariance [d, d] (with n - 1) and number of samples (None: unknown).
 
         Raises:
             ValueError: other shapes or types, values that are not finite, or a covariance that is not symmetric.
@@ -56,7 +65,7 @@ class GaussianStatistics:
         statistics = cls(dim, mean.device)
         statistics.n = n
         statistics.mean = mean.double()
-        statistics.scatter = covariance.double() * (n - 1)
+        statistics.scatter = covariance.double() * ((n or 2) - 1)
         return statistics
 
     @property
@@ -70,6 +79,8 @@ class GaussianStatistics:
         Raises:
             ValueError: fewer than two samples.
         """
+        if self.n is None:
+            return self.scatter
         if self.n < 2:
             raise ValueError(f"a covariance needs at least 2 samples, found {self.n}; score more images")
         return self.scatter / (self.n - 1)
@@ -119,6 +130,31 @@ def _check_features(features: Tensor) -> None:
         raise ValueError("the features hold NaN or infinite values: check the images and the extractor's weights")
 
 
+class Frechet(Measure[GaussianStatistics]):
+    """The Frechet distance between the Gaussians of both sides."""
+
+    collector = GaussianStatistics
+
+    def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> GaussianStatistics:
+        return GaussianStatistics(dim, device)
+
+    def value(self, recipe: Recipe, scored: GaussianStatistics, reference: GaussianStatistics | None) -> Values:
+        return {recipe.score: (frechet_distance(scored, reference), None)}
+
+    def notes(
+        self, recipe: Recipe, scored: GaussianStatistics, reference: GaussianStatistics | None
+    ) -> tuple[str, ...]:
+        few = tuple(
+            f"{recipe.score}: {side.n} {which} images for {side.dim} features: their covariance has rank {side.n - 1} "
+            "at most, the distance is biased upwards"
+            for which, side in (("scored", scored), ("reference", reference))
+            if side.n is not None and side.n <= side.dim
+        )
+        for note in few:
+            warnings.warn(note, stacklevel=2)
+        return few + collapse_notes(recipe.score, scored.variance, reference.variance)
+
+
 def frechet_distance(a: GaussianStatistics, b: GaussianStatistics) -> float:
     """Squared Frechet (2-Wasserstein) distance between two Gaussians.
 
@@ -166,7 +202,7 @@ def covariance_root(covariance: Tensor) -> Tensor:
     Raises:
         ValueError: the matrix is not positive semi-definite.
     """
-    root = _root_by_cholesky(covariance) if covariance.device.type == "cpu" else _root_by_eigenvectors(covariance)
+    root = root_by_cholesky(covariance) if covariance.device.type == "cpu" else root_by_eigenvectors(covariance)
     # E |R v|^2 = |R|_F^2 for R = covariance - A A^T and v normal: O(d^2) instead of O(d^3)
     probe = torch.randn(len(covariance), 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(root)
     missing = covariance @ probe - root @ (root.T @ probe)
@@ -175,7 +211,7 @@ def covariance_root(covariance: Tensor) -> Tensor:
     return root
 
 
-def _root_by_cholesky(covariance: Tensor) -> Tensor:
+def root_by_cholesky(covariance: Tensor) -> Tensor:
     # P^T S P = L L^T, which stops at pivots below d eps max(S)
     factor, pivots, rank, _ = dpstrf(covariance.numpy().T, lower=1)
     root = torch.zeros(len(covariance), rank, dtype=torch.float64)
@@ -183,7 +219,7 @@ def _root_by_cholesky(covariance: Tensor) -> Tensor:
     return root
 
 
-def _root_by_eigenvectors(covariance: Tensor) -> Tensor:
+def root_by_eigenvectors(covariance: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance)
     kept = values > values[-1] * len(values) * torch.finfo(torch.float64).eps
     return vectors[:, kept] * values[kept].sqrt()

@@ -1,20 +1,25 @@
-"""The small networks that scores look through: their files, their hash, and how a recipe runs them."""
+"""Small networks that are trained here: their files and their hash."""
+
+from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from fsvae_tcja.runtime import checkpoint
 
-from .features import Extractor
-from .images import as_float, as_uint8
-from .protocols import Recipe
-from .provenance import tensors_sha256
+from ..features import Extractor
+from ..provenance import tensors_sha256
+from ..randomness import isolated_randomness
+from .network import Network, as_recipe, features_of
 from .published import AUTOENCODERS
-from .randomness import isolated_randomness
+
+if TYPE_CHECKING:
+    from ..protocols import Recipe
 
 SIZES = (32, 64)
 
@@ -108,26 +113,16 @@ class FeatureNetwork(nn.Module):
             raise ValueError(f"{path} does not say in a known form where its weights come from; train them again")
         return state, provenance
 
-    def as_recipe(self, recipe: Recipe, device: torch.device | str = "cpu") -> Self:
-        """A copy with the precision and the batch norms of a recipe, in evaluation mode."""
-        network = deepcopy(self).eval().to(device, getattr(torch, recipe.precision))
-        if recipe.batch_norm == "batch":
-            for module in network.modules():
-                if isinstance(module, nn.BatchNorm2d):  # without running statistics it uses those of its batch
-                    module.running_mean = module.running_var = None
-        return network
-
     def extractor(self, recipe: Recipe, device: torch.device | str = "cpu") -> Extractor:
         """The network as a recipe wants it. Works on a copy: this one is not touched."""
-        network = self.as_recipe(recipe, device)
+        network = as_recipe(deepcopy(self), recipe, device)
         return Extractor(
             name=self.description,
             sha256=self.sha256,
             dims=self.dims,
-            channels=self.channels,
-            size=self.size,
             device=torch.device(device),
-            features=lambda images: network.layers(pixels_for(network, images, recipe)),
+            features=features_of(network, recipe, self.channels, self.size),
+            size=self.size,
             notes=self._notes(recipe),
         )
 
@@ -141,11 +136,26 @@ class FeatureNetwork(nn.Module):
         return ()
 
 
-def pixels_for(network: nn.Module, images: Tensor, recipe: Recipe) -> Tensor:
-    """Canonical images as a network in [-1, 1] sees them by a recipe.
+@dataclass(frozen=True)
+class TrainedNetwork(Network):
+    """A small network in the table: given by its file, or as it is."""
 
-    One memory layout whatever the source's: float32 sums in another order move a covariance by 3e-5.
-    """
-    parameter = next(network.parameters())
-    images = as_float(as_uint8(images) if recipe.quantise else images, parameter.dtype)
-    return images.to(parameter.device).clone(memory_format=torch.contiguous_format)
+    network: type[FeatureNetwork]
+    """Its class."""
+    about: str
+
+    @property
+    def option(self) -> str:
+        return self.network.kind
+
+    def load(
+        self, given: Any, recipe: Recipe, layers: set[str], device: torch.device, download: bool = False
+    ) -> Extractor:
+        if given is None:
+            kind = self.network.kind
+            raise ValueError(
+                f"{recipe.score} looks through the network {kind}: give its path (--networks.{kind}; while training "
+                f"--{kind}), or make one: {self.network.command}"
+            )
+        network = given if isinstance(given, FeatureNetwork) else self.network.load(given)
+        return network.extractor(recipe, device)

@@ -1,4 +1,4 @@
-"""Where images come from: a tensor, an array file, a folder, a data set, a loader, or a callable that draws them.
+"""Where images come from: a tensor, an array file, a folder, a data set, a loader, a checkpoint of ours, or a callable.
 
 Every source hands out batches by position: batch g holds the images g B .. (g + 1) B - 1, whoever asks. Process r of R
 takes the batches r, r + R, ..., so any number of processes sees the same batches.
@@ -47,6 +47,8 @@ class Source(Protocol):
     """How they were brought to their size here, "28 to 32, PIL bilinear"; None: they come as they are."""
     value_range: ValueRange | None
     """Stated range of floating point pixels; None: there are none."""
+    seed: int | None
+    """Seed that they are drawn with, where they are drawn here on a seed."""
 
     def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
         """(position of the first, images [B, C, H, W]) for this process, of the first n images (None: all).
@@ -66,6 +68,7 @@ class IndexedImages:
     data_set: str | None = None
     split: str | None = None
     pixels: str | None = None
+    seed: int | None = None
 
     @property
     def endless(self) -> bool:
@@ -99,6 +102,7 @@ class StreamedImages:
     data_set: None = None
     split: None = None
     pixels: None = None
+    seed: None = None
 
     def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
         images = (canonical(_first(item), self.value_range) for item in self.stream)
@@ -120,19 +124,24 @@ def open_images(
     root: str | Path | None = None,
     download: bool = False,
     name: str | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
 ) -> Source:
     """Anything that holds or draws images, as a source.
 
     Args:
-        what: a tensor or array; a callable (start, count) -> images; a path to a folder, .npy or .npz; the name of a
+        what: a tensor or array; a callable (start, count) -> images; a path to a folder ("mine", or "mine:test"
+            for a split of it as `load_images` has it), .npy, .npz, a run folder or checkpoint of ours; the name of a
             data set and a split, "mnist:test"; a `LabelledDataset` of images; a DataLoader or any iterable of batches
             or of (images, labels). Tensors and batches are [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
         value_range: range of floating point pixels, which have to state it; 8-bit images are always 0..255.
         size: height and width of data sets (32 if None) and folders (that of the images if None, which must agree).
-            Data sets are resized as `load_images` says; what happens to a folder is told by `pixels`.
+            Data sets are resized as `load_images` says; `pixels` of the source says what happens to a folder.
         root: where data sets lie, see `data_root`.
         download: fetch a data set that is missing.
         name: what to call it in reports.
+        seed: that a checkpoint draws on; image i depends on (seed, i) alone.
+        device: where a checkpoint draws.
 
     Raises:
         FileNotFoundError: a path that does not exist.
@@ -143,7 +152,7 @@ def open_images(
     if isinstance(what, (IndexedImages, StreamedImages)):
         return what
     if isinstance(what, (str, Path)):
-        return _open_path(what, value_range, size, root, download, name)
+        return _open_path(what, value_range, size, root, download, name, seed, device)
     if isinstance(what, np.ndarray):
         what = _tensor(what)
     if isinstance(what, Tensor):
@@ -169,29 +178,43 @@ def _open_path(
     root: str | Path | None,
     download: bool,
     name: str | None,
+    seed: int,
+    device: torch.device | str,
 ) -> Source:
     data, _, split = str(what).partition(":")
     if data in IMAGE_SETS:
         return _open_dataset(load_images(data, split or "test", size=size or 32, root=root, download=download), name)
-    path = Path(what).expanduser()
-    if (path.suffix == ".safetensors" and path.is_file()) or (path / "model.safetensors").is_file():
-        raise ValueError(
-            f"{path} holds weights or statistics, no images: `fsvae-tcja score` draws images from a checkpoint or run "
-            "of ours and scores them"
-        )
+    path, split = _path_and_split(what)
+    if path.suffix == ".safetensors" or (path / "model.safetensors").is_file():
+        from .checkpoints import find_checkpoint, open_checkpoint  # brings the model
+
+        if (checkpoint := find_checkpoint(path)) is not None:
+            return open_checkpoint(checkpoint, seed, device)
+        if path.exists():
+            raise ValueError(f"{path} holds weights or statistics, no images and no checkpoint that draws some")
     if path.suffix in (".npy", ".npz"):
         images = _read_arrays(path)
         return open_images(images, value_range=value_range, name=name or path.name)
     if path.is_file() or (not path.exists() and path.suffix):
         raise ValueError(
-            f"cannot take images from {path}: give a folder, an .npy or .npz, or one of {list(IMAGE_SETS)}"
+            f"cannot take images from {path}: give a folder, an .npy or .npz, a run folder or checkpoint, or one of "
+            f"{list(IMAGE_SETS)}"
         )
     if not path.exists():
         raise FileNotFoundError(
             f"there is no folder of images {path.absolute()}, and no data set of that name: these are "
             f"{list(IMAGE_SETS)}, with their split as in mnist:test"
         )
-    return _open_folder(path, size, name)
+    return _open_folder(path, split, size, name)
+
+
+def _path_and_split(what: str | Path) -> tuple[Path, str]:
+    """A path, and "all" or, in "mine:test", the split of a folder that is called "mine"."""
+    path = Path(what).expanduser()
+    folder, colon, split = str(what).rpartition(":")
+    if colon and not path.exists() and Path(folder).expanduser().is_dir():
+        return Path(folder).expanduser(), split
+    return path, "all"
 
 
 def _open_dataset(dataset: LabelledDataset, name: str | None) -> IndexedImages:
@@ -202,9 +225,9 @@ def _open_dataset(dataset: LabelledDataset, name: str | None) -> IndexedImages:
     return IndexedImages(name or f"{dataset.name} {dataset.split}", len(dataset), draw, None, *known)
 
 
-def _open_folder(folder: Path, size: int | None, name: str | None) -> IndexedImages:
+def _open_folder(folder: Path, split: str, size: int | None, name: str | None) -> IndexedImages:
     """A folder at the size of its images, all of one size, unless another size is asked for."""
-    dataset = load_folder(folder, "all", size or 1)
+    dataset = load_folder(folder, split, size or 1)
     if size is None:
         dataset.size = _side(dataset.paths[0])
     pixels = None if size is None else _resized({_dimensions(path) for path in dataset.paths}, size)
@@ -217,11 +240,12 @@ def _open_folder(folder: Path, size: int | None, name: str | None) -> IndexedIma
                 if _side(path) != dataset.size:
                     raise ValueError(
                         f"{path} is {_side(path)} pixels wide, other images {dataset.size}; "
-                        "say to which size they shall be brought (size)"
+                        "say to which size to bring them (size, --size)"
                     )
         return images
 
-    return IndexedImages(name or folder.absolute().name, len(dataset), draw, pixels=pixels)
+    called = folder.absolute().name if split == "all" else f"{folder.absolute().name} {split}"
+    return IndexedImages(name or called, len(dataset), draw, pixels=pixels)
 
 
 def _resized(found: set[tuple[int, int]], size: int) -> str | None:
@@ -242,7 +266,9 @@ def _side(path: Path) -> int:
     """
     width, height = _dimensions(path)
     if width != height:
-        raise ValueError(f"{path} is {width} x {height} pixels, not square; say to which size to bring it (size)")
+        raise ValueError(
+            f"{path} is {width} x {height} pixels, not square; say to which size to bring it (size, --size)"
+        )
     return width
 
 

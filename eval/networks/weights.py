@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
-from torchvision.models import Inception_V3_Weights, VGG16_Weights
 
 from fsvae_tcja.runtime.checkpoint import read_state_dict
 
-from .provenance import file_sha256
+from ..provenance import file_sha256
 
 
 @dataclass(frozen=True)
 class WeightsFile:
     """A published file of weights. Its name ends in the first eight digits of its SHA-256."""
 
+    network: str
+    """The network that it is for."""
     url: str
     """Where it is published."""
     variable: str
     """Environment variable that may hold its path."""
     option: str
-    """Option of the program that may give its path."""
+    """Name of the option of the program that may give its path."""
 
     @property
     def name(self) -> str:
@@ -39,20 +39,11 @@ class WeightsFile:
         return Path(torch.hub.get_dir()) / "checkpoints" / self.name
 
 
-WEIGHTS = {
-    "inception 2015-12-05": WeightsFile(URL_INCEPTION_V3, "FSVAE_TCJA_INCEPTION", "inception"),
-    "inception torchvision": WeightsFile(
-        Inception_V3_Weights.IMAGENET1K_V1.url, "FSVAE_TCJA_INCEPTION_TORCHVISION", "inception-torchvision"
-    ),
-    "vgg16": WeightsFile(VGG16_Weights.IMAGENET1K_V1.url, "FSVAE_TCJA_VGG16", "vgg16"),
-}
-
-
-def find_weights(extractor: str, path: str | Path | None = None, download: bool = False) -> tuple[Path, str]:
-    """The weights of an extractor and their SHA-256: `path`, else its environment variable, else torch's cache.
+def find_weights(weights: WeightsFile, path: str | Path | None = None, download: bool = False) -> tuple[Path, str]:
+    """The file of weights and its SHA-256: `path`, else its environment variable, else torch's cache.
 
     Args:
-        extractor: a key of WEIGHTS.
+        weights: what is published.
         path: a file, overrides the rest. If it is not the published one, a warning says so.
         download: fetch the file into torch's cache if it is nowhere.
 
@@ -60,18 +51,17 @@ def find_weights(extractor: str, path: str | Path | None = None, download: bool 
         FileNotFoundError: nowhere; the message says which file, where from and where to put it.
         ValueError: truncated, altered, or no weights.
     """
-    weights = WEIGHTS[extractor]
     named = path or os.environ.get(weights.variable)
     file = Path(named).expanduser() if named else weights.cached
     if not file.is_file() and download and not named:
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(weights.url, str(file), hash_prefix=weights.digest)
     if not file.is_file():
+        option = f"--networks.{weights.option.replace('_', '-')}"
         raise FileNotFoundError(
-            f"the weights of the {extractor} network are not at {file.absolute()}. Fetch {weights.url} and put it "
-            f"there, or give its path (--networks.{weights.option}, ${weights.variable}), or allow the download "
-            "(--networks.download). "
-            "FAD and the domain scores work without it"
+            f"the weights of the {weights.network} network are not at {file.absolute()}. Fetch {weights.url} and put "
+            f"it there, or give its path ({option}, ${weights.variable}), or allow the download "
+            "(--networks.download). FAD and the domain scores work without it"
         )
     sha256 = file_sha256(file)
     if not sha256.startswith(weights.digest):
@@ -80,13 +70,11 @@ def find_weights(extractor: str, path: str | Path | None = None, download: bool 
                 f"{file} is truncated or altered: its SHA-256 starts with {sha256[:8]}, expected {weights.digest}; "
                 f"fetch it again from {weights.url}"
             )
-        warnings.warn(not_published(file, extractor), stacklevel=2)
+        warnings.warn(not_published(file, weights), stacklevel=2)
     read_state_dict(file)  # torch-fidelity unpickles freely; this refuses what is more than tensors
     return file, sha256
 
 
-def not_published(file: Path, extractor: str) -> str:
+def not_published(file: Path, weights: WeightsFile) -> str:
     """What is to be said of other weights."""
-    return (
-        f"{file.name} is not the published {WEIGHTS[extractor].name}: its scores cannot be compared with published ones"
-    )
+    return f"{file.name} is not the published {weights.name}: its scores cannot be compared with published ones"

@@ -1,0 +1,19 @@
+"""What can be computed from features, by name: a file and a line here for each."""
+
+from typing import Any
+
+from .frechet import Frechet, GaussianStatistics
+from .inception_score import InceptionScore
+from .kid import KID
+from .measure import Collector, Measure
+from .precision_recall import PrecisionRecall
+from .store import FeatureStore
+
+MEASURES: dict[str, Measure[Any]] = {
+    "frechet": Frechet(),
+    "inception score": InceptionScore(),
+    "kid": KID(),
+    "precision recall": PrecisionRecall(),
+}
+
+__all__ = ["MEASURES", "Collector", "FeatureStore", "GaussianStatistics", "Measure"]

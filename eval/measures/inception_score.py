@@ -1,0 +1,116 @@
+"""Inception Score: the exponential of the mutual information between images and predicted classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fsvae_tcja.utils.spelling import choose
+
+from ..processes import total
+from .measure import Measure, Values
+
+if TYPE_CHECKING:
+    from ..protocols import Recipe
+
+SHUFFLE_SEED = 2020  # torch-fidelity's
+CONSTANT = 1e-6  # above an Inception Score of 1, that of equal predictions
+
+SPLIT_ORDER: dict[str, Callable[[int], Tensor]] = {
+    "in order": torch.arange,
+    "shuffled": lambda n: torch.from_numpy(np.random.RandomState(SHUFFLE_SEED).permutation(n)),
+}
+"""Functions n -> int64 [n], the order in which images go into splits: as they come, or torch-fidelity's permutation."""
+
+
+def split_of_each(n: int, splits: int, order: str) -> Tensor:
+    """int64 [n]: the split of each image; splits are as even as can be, `order` is a name of SPLIT_ORDER.
+
+    Raises:
+        ValueError: fewer images than splits, or an unknown order.
+    """
+    if n < splits:
+        raise ValueError(f"an Inception Score over {splits} splits needs at least {splits} images, found {n}")
+    bounds = torch.arange(splits + 1) * n // splits
+    split = torch.repeat_interleave(torch.arange(splits), bounds.diff())
+    return torch.empty_like(split).scatter_(0, choose(SPLIT_ORDER, order, "split order")(n), split)
+
+
+class Predictions:
+    """Sums of predicted classes over the images of each split, O(splits x classes) memory, float64.
+
+    With p_i the predictions of the n_s images of a split s and q their mean,
+
+        IS_s = exp( mean_i sum_k p_ik (log p_ik - log q_k) )
+             = exp( (sum_i sum_k p_ik log p_ik) / n_s - sum_k q_k log q_k )
+
+    Args:
+        split: int64 [n], the split of each image.
+        classes: number of classes.
+        device: where to sum.
+    """
+
+    def __init__(self, split: Tensor, classes: int, device: torch.device | str = "cpu") -> None:
+        splits = int(split.max()) + 1
+        self.split = split.to(device)
+        self.counts = torch.zeros(splits, dtype=torch.float64, device=device)  # [S]
+        self.predictions = torch.zeros(splits, classes, dtype=torch.float64, device=device)  # [S, K], sum of p
+        self.certainty = torch.zeros(splits, dtype=torch.float64, device=device)  # [S], sum of p log p
+
+    @property
+    def n(self) -> int:
+        return int(self.counts.sum())
+
+    def update(self, logits: Tensor, start: int) -> None:
+        """Take logits [B, K] of the images start .. start + B - 1.
+
+        Raises:
+            ValueError: NaN or infinite logits.
+        """
+        if not logits.isfinite().all():
+            raise ValueError("the logits hold NaN or infinite values: check the images and the extractor's weights")
+        logits = logits.to(self.predictions.device).double()
+        p = logits.softmax(1)
+        split = self.split[start : start + len(logits)]
+        self.counts += torch.bincount(split, minlength=len(self.counts))
+        self.predictions.index_add_(0, split, p)
+        self.certainty.index_add_(0, split, (p * logits.log_softmax(1)).sum(1))
+
+    def reduce(self) -> None:
+        """Join what all processes have seen."""
+        self.counts, self.predictions, self.certainty = map(total, (self.counts, self.predictions, self.certainty))
+
+    def value(self) -> tuple[float, float]:
+        """Mean and (population) standard deviation over the splits."""
+        q = self.predictions / self.counts[:, None]
+        scores = (self.certainty / self.counts - torch.xlogy(q, q).sum(1)).exp()
+        return scores.mean().item(), scores.std(correction=0).item()
+
+
+class InceptionScore(Measure[Predictions]):
+    """The Inception Score over `recipe.splits` splits, which needs no reference."""
+
+    collector = Predictions
+    compares = False
+
+    def check(self, recipe: Recipe, scored: int | None, reference: int | None = None) -> None:
+        if scored is None:
+            raise ValueError(f"{recipe.score} is split before it is computed: say how many images (n, --n-images)")
+        split_of_each(scored, recipe.splits, recipe.split_order)
+
+    def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> Predictions:
+        self.check(recipe, n)
+        return Predictions(split_of_each(n, recipe.splits, recipe.split_order), dim, device)
+
+    def value(self, recipe: Recipe, scored: Predictions, reference: Predictions | None) -> Values:
+        return {recipe.score: scored.value()}
+
+    def notes(self, recipe: Recipe, scored: Predictions, reference: Predictions | None) -> tuple[str, ...]:
+        if scored.value()[0] > 1 + CONSTANT:
+            return ()
+        equal = "the network predicts the same of every image: they are all but equal, or nothing that it knows"
+        return (f"{recipe.score}: {equal}",)

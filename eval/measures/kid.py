@@ -1,0 +1,42 @@
+"""Kernel Inception Distance: torch-fidelity's, the squared MMD of a cubic kernel over random subsets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from .measure import Measure, Values, collapse_notes
+from .store import FeatureStore
+
+if TYPE_CHECKING:
+    from ..protocols import Recipe
+
+
+@dataclass(frozen=True)
+class KID(Measure[FeatureStore]):
+    """Mean and deviation over torch-fidelity's 100 random subsets."""
+
+    subset: int = 1000
+    """Images in a subset; all, where there are fewer."""
+
+    collector = FeatureStore
+
+    def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> FeatureStore:
+        return FeatureStore()
+
+    def value(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> Values:
+        from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
+
+        size = self._size(scored, reference)
+        metric = kid_features_to_metric(scored.features, reference.features, kid_subset_size=size, verbose=False)
+        return {recipe.score: (metric[KEY_METRIC_KID_MEAN], metric[KEY_METRIC_KID_STD])}
+
+    def notes(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> tuple[str, ...]:
+        size = self._size(scored, reference)
+        few = (f"{recipe.score}: subsets of {size} images, there are fewer than {self.subset}",)
+        return (few if size < self.subset else ()) + collapse_notes(recipe.score, scored.variance, reference.variance)
+
+    def _size(self, scored: FeatureStore, reference: FeatureStore) -> int:
+        return min(self.subset, scored.n, reference.n)

@@ -1,0 +1,34 @@
+"""Improved precision and recall (Kynkaanniemi et al. 2019): torch-fidelity's, neighbourhoods of three images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from .measure import Measure, Values, collapse_notes
+from .store import FeatureStore
+
+if TYPE_CHECKING:
+    from ..protocols import Recipe
+
+
+class PrecisionRecall(Measure[FeatureStore]):
+    """Parts of the scored images near the reference, and of the reference near the scored images."""
+
+    collector = FeatureStore
+
+    def least(self, recipe: Recipe) -> int:
+        return 4  # an image and its three nearest neighbours
+
+    def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> FeatureStore:
+        return FeatureStore()
+
+    def value(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> Values:
+        from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
+
+        metric = prc_features_to_metric(scored.features, reference.features, verbose=False)
+        return {"Precision": (metric[KEY_METRIC_PRECISION], None), "Recall": (metric[KEY_METRIC_RECALL], None)}
+
+    def notes(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> tuple[str, ...]:
+        return collapse_notes(recipe.score, scored.variance, reference.variance)

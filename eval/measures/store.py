@@ -1,0 +1,35 @@
+"""All features of a set of images, for measures that need every pair."""
+
+import torch
+from torch import Tensor
+
+from ..processes import gather
+
+
+class FeatureStore:
+    """All features, in order, on the CPU. Memory O(n d)."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[int, Tensor]] = []
+
+    @property
+    def n(self) -> int:
+        return sum(len(part) for _, part in self.parts)
+
+    @property
+    def features(self) -> Tensor:
+        """[n, d]"""
+        return torch.cat([part for _, part in sorted(self.parts, key=lambda item: item[0])])
+
+    @property
+    def variance(self) -> float:
+        """Summed over the dimensions."""
+        return self.features.double().var(0).sum().item()
+
+    def update(self, features: Tensor, start: int) -> None:
+        """Take features [B, d] of the images start .. start + B - 1."""
+        self.parts.append((start, features.cpu()))
+
+    def reduce(self) -> None:
+        """Join what all processes have seen."""
+        self.parts = [part for parts in gather(self.parts) for part in parts]

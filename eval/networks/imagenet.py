@@ -1,0 +1,150 @@
+"""Networks with published weights, trained on ImageNet: what they share, and the two Inceptions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from fsvae_tcja.runtime import checkpoint
+
+from ..features import Extractor
+from ..randomness import isolated_randomness
+from .network import Network, as_recipe, features_of
+from .weights import WeightsFile, find_weights, not_published
+
+if TYPE_CHECKING:
+    from ..protocols import Recipe
+
+PART = 64  # images at once in a network of this size
+
+
+class ImageNetwork(Network):
+    """A network that takes RGB images of one size."""
+
+    published = True
+    weights: ClassVar[WeightsFile]
+    """What is published."""
+    size: ClassVar[int]
+    """Height and width of its images."""
+    dims: ClassVar[dict[str, int]]
+    """Its layers and the lengths of their features."""
+
+    @property
+    def option(self) -> str:
+        return self.weights.option
+
+    @abstractmethod
+    def build(self, path: Path, layers: set[str]) -> nn.Module:
+        """The network with the weights in a file, with a method `layers` that computes these.
+
+        Raises:
+            ValueError: weights of something else; what is found is enough for a message.
+        """
+
+    @isolated_randomness()
+    def load(
+        self, given: Any, recipe: Recipe, layers: set[str], device: torch.device, download: bool = False
+    ) -> Extractor:
+        path, sha256 = find_weights(self.weights, given, download)
+        name = self.weights.network
+        try:
+            network = as_recipe(self.build(path, layers), recipe, device)
+        except (RuntimeError, ValueError) as error:
+            found = " ".join(str(error).split())[:200]
+            raise ValueError(f"{path} does not hold the weights of the {name} network: {found}") from error
+        published = sha256.startswith(self.weights.digest)
+        return Extractor(
+            name=f"{name} weights" if published else f"{name} with {path.name}",
+            sha256=sha256,
+            dims={layer: self.dims[layer] for layer in layers},
+            device=torch.device(device),
+            features=features_of(network, recipe, 3, self.size, PART),
+            notes=() if published else (not_published(path, self.weights),),
+        )
+
+
+class Inception2015(ImageNetwork):
+    """TensorFlow's network of 2015-12-05 with 1,008 classes, which defines FID and KID; torch-fidelity's port."""
+
+    about = "Inception 2015-12-05; None: $FSVAE_TCJA_INCEPTION, else torch's cache."
+    weights = WeightsFile(
+        "inception 2015-12-05",
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+        "FSVAE_TCJA_INCEPTION",
+        "inception",
+    )
+    size = 299
+    dims: ClassVar = {"64": 64, "192": 192, "768": 768, "2048": 2048, "logits_unbiased": 1008}
+
+    def build(self, path: Path, layers: set[str]) -> nn.Module:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+        network = FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048"], feature_extractor_weights_path=path, verbose=False
+        )
+        return _Trunk(network, layers)
+
+
+class _Trunk(nn.Module):
+    """torch-fidelity's network without its resize and its normalisation, up to the last layer that is wanted."""
+
+    TRUNK = (
+        *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "MaxPool_1", "Conv2d_3b_1x1", "Conv2d_4a_3x3"),
+        *("MaxPool_2", "Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
+        *("Mixed_7a", "Mixed_7b", "Mixed_7c", "AvgPool"),
+    )
+    POOLED: ClassVar = {"MaxPool_1": "64", "MaxPool_2": "192", "Mixed_6e": "768", "AvgPool": "2048"}
+    """Layers and the features that are their mean over space."""
+
+    def __init__(self, network: nn.Module, wanted: set[str]) -> None:
+        super().__init__()
+        self.network = network
+        self.wanted = wanted
+
+    def layers(self, x: Tensor) -> dict[str, Tensor]:
+        """Pixels [B, 3, 299, 299], (x - 128) / 128 of 0..255 -> features [B, d] by layer."""
+        features: dict[str, Tensor] = {}
+        for name in self.TRUNK:
+            x = getattr(self.network, name)(x)
+            if name in self.POOLED:
+                features[self.POOLED[name]] = x.mean((2, 3))
+                if features.keys() >= self.wanted:
+                    break
+        else:
+            features["logits_unbiased"] = features["2048"].mm(self.network.fc.weight.T)
+        return {layer: features[layer] for layer in self.wanted}
+
+
+class InceptionTorchvision(ImageNetwork):
+    """torchvision's Inception, which the FSVAE authors took for their Inception Score."""
+
+    about = "torchvision's Inception; None: $FSVAE_TCJA_INCEPTION_TORCHVISION, else torch's cache."
+    weights = WeightsFile(
+        "inception torchvision",
+        "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
+        "FSVAE_TCJA_INCEPTION_TORCHVISION",
+        "inception_torchvision",
+    )
+    size = 299
+    dims: ClassVar = {"logits": 1000}
+
+    def build(self, path: Path, layers: set[str]) -> nn.Module:
+        from torchvision.models import inception_v3
+
+        network = inception_v3(weights=None, transform_input=False, init_weights=False)
+        checkpoint.load_into(network, checkpoint.read_state_dict(path), path)
+        return _Logits(network)
+
+
+class _Logits(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def layers(self, x: Tensor) -> dict[str, Tensor]:
+        """Pixels [B, 3, 299, 299] -> "logits" [B, 1000]."""
+        return {"logits": self.network(x)}

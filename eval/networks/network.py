@@ -1,0 +1,81 @@
+"""What every network that scores look through has: an option that gives its file, and how it is loaded."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fsvae_tcja.utils.spelling import choose
+
+from ..features import Extractor
+from ..preprocessing import BATCH_NORM, PRECISION, preprocessing
+
+if TYPE_CHECKING:
+    from ..protocols import Recipe
+
+
+class Network(ABC):
+    """A kind of network. A new one is a class in a file of its own and a line in NETWORKS."""
+
+    option: str
+    """Name of the option --networks.NAME, and of the keyword of `Networks`, that gives its weights."""
+    about: str
+    """What that option takes, in a sentence."""
+    published: ClassVar[bool] = False
+    """Whether its weights are published, and looked for where they usually lie if they are not given."""
+
+    @abstractmethod
+    def load(
+        self, given: Any, recipe: Recipe, layers: set[str], device: torch.device, download: bool = False
+    ) -> Extractor:
+        """The network as a recipe wants it.
+
+        Args:
+            given: what the caller gave for it, None for nothing.
+            recipe: says what happens to pixels, batch norms and precision.
+            layers: what is computed, in one pass.
+            device: where to compute.
+            download: whether published weights may be fetched.
+
+        Raises:
+            FileNotFoundError: no weights.
+            ValueError: nothing given, or weights of something else.
+        """
+
+
+class LayeredNetwork(Protocol):
+    """A network of which some layers are features."""
+
+    def layers(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Pixels [B, C, S, S] as the recipe wants them -> features [B, d] by layer."""
+
+
+def as_recipe(network: nn.Module, recipe: Recipe, device: torch.device | str) -> nn.Module:
+    """Change a network to the precision and the batch norms of a recipe, in evaluation mode, without gradients."""
+    dtype = choose(PRECISION, recipe.precision, "precision")
+    network = network.eval().requires_grad_(False).to(device, dtype)
+    return choose(BATCH_NORM, recipe.batch_norm, "batch norm")(network)
+
+
+def features_of(
+    network: LayeredNetwork, recipe: Recipe, channels: int, size: int | None, part: int | None = None
+) -> Callable[[Tensor], dict[str, Tensor]]:
+    """Canonical images [B, C, H, W] -> features [B, d] by layer, through the pixels of a recipe.
+
+    Args:
+        network: already as the recipe wants it.
+        recipe: says what happens to the pixels.
+        channels, size: what the network takes, see `preprocessing`.
+        part: images at once; None: all that are given.
+    """
+    pixels = preprocessing(recipe, channels, size)
+
+    def features(images: Tensor) -> dict[str, Tensor]:
+        parts = [network.layers(pixels(some)) for some in images.split(part or max(len(images), 1))]
+        return {layer: torch.cat([one[layer] for one in parts]) for layer in parts[0]}
+
+    return features

@@ -1,0 +1,41 @@
+"""torchvision's VGG16, as torch-fidelity cuts it for precision and recall."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from fsvae_tcja.runtime import checkpoint
+
+from .imagenet import ImageNetwork
+from .weights import WeightsFile
+
+
+class VGG16(ImageNetwork):
+    """VGG16 up to its second fully connected layer."""
+
+    about = "torchvision's VGG16; None: $FSVAE_TCJA_VGG16, else torch's cache."
+    weights = WeightsFile(
+        "vgg16", "https://download.pytorch.org/models/vgg16-397923af.pth", "FSVAE_TCJA_VGG16", "vgg16"
+    )
+    size = 224
+    dims: ClassVar = {"fc2": 4096, "fc2_relu": 4096}
+
+    def build(self, path: Path, layers: set[str]) -> nn.Module:
+        from torchvision.models import vgg16
+
+        network = vgg16(weights=None, init_weights=False)
+        checkpoint.load_into(network, checkpoint.read_state_dict(path), path)
+        network.classifier = network.classifier[:4]  # up to fc2, before its rectifier
+        return _SecondLayer(network)
+
+
+class _SecondLayer(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def layers(self, x: Tensor) -> dict[str, Tensor]:
+        """Pixels [B, 3, 224, 224] -> "fc2" [B, 4096] and the same rectified."""
+        fc2 = self.network(x)
+        return {"fc2": fc2, "fc2_relu": fc2.relu()}

@@ -1,0 +1,121 @@
+"""Scores while training: what can be asked for, how a run folder remembers it, and the scoring itself."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..data.load import load_images
+from ..runtime.run import RunFolder
+from ..utils.atomic import replacing
+from ..utils.configuration import from_dict
+from ..vae.model import FSVAE
+from ..vae.train import TrainConfig
+
+FILE = "scoring.json"
+SCORED = 1000  # images drawn for a score while training, where the protocol leaves it free
+
+
+@dataclass(frozen=True)
+class ScoringOptions:
+    """Scores while training, of images drawn on the seed of the run. A resumed run goes on with them."""
+
+    score_every: int | None = None
+    """Epochs between two scorings of the model; 0: none. --resume remembers the options of the scores."""
+    score_protocol: str | None = None
+    """What is fixed, see `fsvae-tcja eval protocols`; None: strict."""
+    score_n: int | None = None
+    """Images drawn; None: what the protocol fixes, else 1,000."""
+    scores: tuple[str, ...] | None = None
+    """Names; None: FAD with --autoencoder, the domain scores with --classifier, else the protocol's default."""
+    autoencoder: Path | None = None
+    """The network of the FAD; `fsvae-tcja eval train-fad` makes one."""
+    classifier: Path | None = None
+    """The network of the domain scores; `fsvae-tcja eval train-classifier` makes one."""
+
+    @property
+    def given(self) -> dict[str, int | str | tuple[str, ...]]:
+        """What is not None, as plain data."""
+        values = {f.name: getattr(self, f.name) for f in fields(ScoringOptions)}
+        return {name: str(v) if isinstance(v, Path) else v for name, v in values.items() if v is not None}
+
+    def complete(self, run: RunFolder, resume: bool) -> "ScoringOptions":
+        """The options given now, over those that a resumed run remembers.
+
+        Raises:
+            ValueError: what it remembers is damaged, or scores are asked for without saying how often.
+        """
+        file = run.path / FILE
+        try:
+            before = json.loads(file.read_text()) if resume and file.is_file() else {}
+            options = from_dict(ScoringOptions, before | self.given)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{file} is damaged ({error}); delete it and say again what to score") from error
+        every = options.score_every
+        if options.given and (not isinstance(every, int) or every < 0):
+            raise ValueError(
+                f"--score-every must say how many epochs lie between two scores, or 0 for none; found {every}"
+            )
+        return replace(options, autoencoder=_absolute(options.autoencoder), classifier=_absolute(options.classifier))
+
+    def remember(self, run: RunFolder) -> None:
+        """Write down what is given, for `complete`."""
+        if not self.given:
+            (run.path / FILE).unlink(missing_ok=True)
+            return
+        with replacing(run.path / FILE) as temporary:
+            temporary.write_text(json.dumps(self.given, indent=2) + "\n")
+
+
+def _absolute(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path).expanduser().absolute()
+
+
+def scorer(
+    options: ScoringOptions, config: TrainConfig, device: torch.device, run: RunFolder, where: dict[str, Any]
+) -> Callable[[int, FSVAE], dict[str, float]]:
+    """Scores every so many epochs, on the seed of the run, in full in scores/; the training's randomness is left alone.
+
+    Args:
+        options: which scores, and when.
+        config: the run.
+        device: where to compute.
+        run: the folder that takes the scores.
+        where: keywords of `load_images`, for the reference.
+
+    Returns:
+        what `FSVAETask` calls after each epoch, counted from 1; it gives {"fad_strict": ...}, or nothing.
+
+    Raises:
+        FileNotFoundError: weights or data that are not there.
+        ValueError: scores that do not go with the protocol, the data or the number of images.
+    """
+    from eval import Networks, evaluate, get_protocol, make_references, save_scores
+    from eval.checkpoints import drawn_from
+
+    protocol = get_protocol(options.score_protocol or "strict")
+    networks = Networks(autoencoder=options.autoencoder, classifier=options.classifier)
+    names = options.scores or networks.usual_scores(protocol)
+    recipes = [protocol.recipe(name) for name in names]
+    n = options.score_n or (None if any(recipe.n for recipe in recipes) else SCORED)
+    for recipe in recipes:
+        recipe.images(n)
+    networks.load(recipes, device)
+    references = None
+    if any(recipe.compares for recipe in recipes):
+        images = load_images(config.data, protocol.split_of(config.data), **where)
+        references = make_references(images, protocol, names, networks=networks, device=device)
+
+    def score(epoch: int, model: FSVAE) -> dict[str, float]:
+        if epoch % options.score_every:
+            return {}
+        source = drawn_from(model, config.seed, f"{run.path.name}, epoch {epoch}")
+        setting = {"reference": references, "networks": networks, "n": n, "seed": config.seed, "device": device}
+        scores = evaluate(source, protocol, names, **setting)
+        save_scores(run.path / "scores" / f"epoch-{epoch:03d}.json", scores)
+        return {f"{one.name}_{one.protocol}".lower().replace("-", "_"): one.value for one in scores}
+
+    return score
