@@ -18,13 +18,13 @@ from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.utils.configuration import to_dict
 
 from . import checkpoint
+from .accuracy import Evaluation, evaluate, inputs, ranking
 from .augment import Augment, augment, check_fit
 from .config import ClassifierConfig, choose
 from .data import LabelledData, time_first, to_input
-from .evaluate import Evaluation, evaluate, inputs, ranking
-from .firing import firing, warnings
 from .losses import LOSSES, Loss
 from .model import SpikingClassifier
+from .report.firing import firing, warnings
 
 UNITS = {"accuracy": "fraction correct", "loss": "loss"}
 

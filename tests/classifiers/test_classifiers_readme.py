@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from classifiers.energy import FORMULA, NOTES
 
 import classifiers
 from classifiers.description import PATTERNS
-from classifiers.energy import FORMULA, NOTES
 from classifiers.model import SpikingClassifier
 from classifiers.presets import PRESETS
 

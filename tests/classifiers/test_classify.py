@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from classifiers.energy import FORMULA
+from classifiers.evaluate import predict
 from PIL import Image
 
 from classifiers.checkpoint import save
 from classifiers.config import ClassifierConfig
-from classifiers.energy import FORMULA
-from classifiers.evaluate import predict
 from classifiers.files import read_inputs
 from classifiers.model import SpikingClassifier
 from classifiers.train import ClassifierTask

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from classifiers.firing import MANY_DEAD, MANY_SATURATED, Firing, LayerFiring, firing, warnings
 from torch import nn
 from torch.utils.data import DataLoader
 
-from classifiers.firing import MANY_DEAD, MANY_SATURATED, Firing, LayerFiring, firing, warnings
 from classifiers.layers import Dense, Fire
 from classifiers.model import SpikingClassifier
 from classifiers.nets import NETS

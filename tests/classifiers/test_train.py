@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from classifiers.evaluate import Evaluation, ends_in_spikes, evaluate, predict, ranking
 
 from classifiers import checkpoint
 from classifiers.augment import Augment
 from classifiers.config import ClassifierConfig
 from classifiers.data import LabelledImages, load_split, time_first, to_input
-from classifiers.evaluate import Evaluation, ends_in_spikes, evaluate, predict, ranking
 from classifiers.model import SpikingClassifier
 from classifiers.presets import PRESETS, preset
 from classifiers.report import report, told

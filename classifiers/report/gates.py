@@ -7,8 +7,8 @@ from torch import Tensor
 
 from fsvae_tcja.core import TCJA
 
-from .model import SpikingClassifier
-from .parts import observe, parts
+from ..model import SpikingClassifier
+from ..parts import observe, parts
 
 
 def gates(model: SpikingClassifier, x: Tensor) -> dict[str, Tensor]:

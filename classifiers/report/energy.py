@@ -6,10 +6,11 @@ from math import inf, prod
 
 from torch import Tensor
 
-from .model import SpikingClassifier
+from fsvae_tcja.utils.tables import table
+
+from ..model import SpikingClassifier
+from ..parts import Part, Place, observe, parts
 from .operations import attention_operations, fan_out
-from .parts import Part, Place, observe, parts
-from .tables import table
 
 MAC_PJ, AC_PJ = 4.6, 0.9  # 32-bit float at 45 nm: multiplication 3.7 pJ + addition 0.9 pJ (Horowitz, ISSCC 2014)
 

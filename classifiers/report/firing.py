@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .model import SpikingClassifier
-from .parts import observe, parts
-from .tables import table
+from fsvae_tcja.utils.tables import table
+
+from ..model import SpikingClassifier
+from ..parts import observe, parts
 
 # Fractions of a layer's neurons above which there is a warning. Over the empty border of images neurons are rightly
 # silent, and more of them the fewer inputs there are: networks that learned digits well had up to 0.79 dead ones in a

@@ -1,0 +1,59 @@
+"""fsvae-tcja classify train: train a classifier by a preset, or go on with a run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from fsvae_tcja.runtime.command import RunOptions, TrainCommand
+from fsvae_tcja.runtime.device import resolve
+from fsvae_tcja.runtime.loop import fit
+from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.utils.configuration import to_dict
+
+from .. import checkpoint
+from ..data import LabelledData, load_split, located
+from ..model import SpikingClassifier
+from ..presets import PRESETS
+from ..results import as_text, write_results
+from ..train import ClassifierTask, TrainConfig
+
+TRAIN = TrainCommand(
+    "fsvae-tcja classify train",
+    PRESETS,
+    TrainConfig,
+    RunOptions,
+    checkpoint.KIND,
+    SpikingClassifier,
+    Path("runs/classify"),
+)
+
+
+def main(args: list[str]) -> int:
+    """`train PRESET [options]`, or `train --resume RUN`."""
+    return TRAIN.run(args, _train)
+
+
+def _train(config: TrainConfig, options: RunOptions) -> int:
+    device = resolve(options.device)
+    config = replace(config, data=located(config.data))
+    resume = options.resume is not None
+    run = RunFolder(options.out, resume=resume)
+
+    def split(name: str) -> LabelledData:
+        return load_split(
+            config.data,
+            name,
+            config.model,
+            slices=config.slices,
+            validation=config.validation,
+            root=options.data_root,
+            download=options.download,
+        )
+
+    test = split("test")  # loaded before the training, so that missing files are found now
+    task = ClassifierTask(config, split("train"), split("valid"), test if config.test_every_epoch else None)
+    outcome = fit(task, config, to_dict(config), run, device=device, resume=resume, keep_memory=True)
+    print(TRAIN.told(outcome, run, options))
+    if not outcome.finished:
+        return 130
+    print(as_text(write_results(run, config, test, device)))
+    return 0
