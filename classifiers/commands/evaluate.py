@@ -9,8 +9,7 @@ import tyro
 
 from fsvae_tcja.runtime.checkpoint import read_metadata
 from fsvae_tcja.runtime.device import resolve
-from fsvae_tcja.utils.option_types import BatchSize, DataRoot, Device, Download
-from fsvae_tcja.utils.options import parse
+from fsvae_tcja.utils.options import BatchSize, DataRoot, Device, Download, parse
 
 from .. import checkpoint
 from ..data import LabelledData, load_split

@@ -8,8 +8,7 @@ import tyro
 
 from fsvae_tcja.runtime.checkpoint import read_metadata
 from fsvae_tcja.runtime.device import resolve
-from fsvae_tcja.utils.option_types import Device
-from fsvae_tcja.utils.options import parse
+from fsvae_tcja.utils.options import Device, parse
 
 from .. import checkpoint
 from ..accuracy import ends_in_spikes, predict, ranking

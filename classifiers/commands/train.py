@@ -36,6 +36,7 @@ def _train(config: TrainConfig, options: RunOptions) -> int:
     device = resolve(options.device)
     config = replace(config, data=located(config.data))
     resume = options.resume is not None
+    assert options.out is not None  # TrainCommand fills it in
     run = RunFolder(options.out, resume=resume)
 
     def split(name: str) -> LabelledData:

@@ -1,9 +1,12 @@
 """The report on a trained classifier: one folder of pictures and JSON, one text."""
 
 import json
+from collections.abc import Iterator
 from itertools import islice
 from math import ceil, isnan
 from pathlib import Path
+
+from torch import Tensor
 
 from fsvae_tcja.utils.atomic import replacing
 from fsvae_tcja.utils.tables import table
@@ -45,7 +48,7 @@ def write_report(
     evaluation = evaluate(model, data, batch_size)
     device = next(model.parameters()).device
 
-    def first() -> list:
+    def first() -> Iterator[Tensor]:
         return (x for x, _ in islice(inputs(data, min(batch_size, n), device), ceil(n / batch_size)))
 
     fired, cost = firing(model, first()), energy(model, first())

@@ -12,8 +12,7 @@ from ..data.events import EVENT_SETS
 from ..data.events.synthetic import SYNTHETIC_SET
 from ..data.image_sets import FILES, missing_files
 from ..data.load import ROOT_VARIABLE, data_root
-from ..utils.option_types import DataRoot
-from ..utils.options import parse
+from ..utils.options import DataRoot, parse
 from ..utils.tables import facts
 
 PACKAGES = ("fsvae-tcja", "torch", "torchvision", "torch-fidelity", "numba", "triton", "tonic", "numpy", "scipy")

@@ -10,8 +10,7 @@ from ..data.load import load_images
 from ..runtime import checkpoint
 from ..runtime.device import resolve
 from ..runtime.pictures import save_pairs
-from ..utils.option_types import BatchSize, DataRoot, Device, Download
-from ..utils.options import parse
+from ..utils.options import BatchSize, DataRoot, Device, Download, parse
 from ..vae import load
 from ..vae.checkpoint import find
 from ..vae.reconstruct import reconstruct

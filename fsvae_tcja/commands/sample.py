@@ -10,8 +10,7 @@ from tqdm import tqdm
 from ..core.memory import keep_freed_memory
 from ..runtime.device import resolve
 from ..runtime.export import save_images
-from ..utils.option_types import BatchSize, Device
-from ..utils.options import parse
+from ..utils.options import BatchSize, Device, parse
 from ..vae import load
 from ..vae.sample import stream
 

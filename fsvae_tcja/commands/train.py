@@ -1,6 +1,7 @@
 """fsvae-tcja train: train an FSVAE by a preset, or go on with a run."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..data.load import load_images
 from ..runtime.command import RunOptions, TrainCommand
@@ -32,8 +33,9 @@ def main(args: list[str]) -> int:
 def _train(config: TrainConfig, options: TrainOptions) -> int:
     device = resolve(options.device)
     resume = options.resume is not None
+    assert options.out is not None  # TrainCommand fills it in
     run = RunFolder(options.out, resume=resume)
-    where = {"size": config.model.image_size, "root": options.data_root, "download": options.download}
+    where: dict[str, Any] = {"size": config.model.image_size, "root": options.data_root, "download": options.download}
     scoring, score = options.complete(run, resume), None
     if scoring.score_every:
         check_not_hidden("eval")

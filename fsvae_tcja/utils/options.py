@@ -1,9 +1,17 @@
-"""Parsing the options of a command."""
+"""Options of the commands: parsing, and those that several commands have, described once."""
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import tyro
+
+Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or mps; auto takes a GPU if there is one.")]
+DataRoot = Annotated[
+    Path | None, tyro.conf.arg(help="Folder of the data sets; by default $FSVAE_TCJA_DATA, else ./data.")
+]
+Download = Annotated[bool, tyro.conf.arg(help="Fetch missing sets of images; recordings of events are never fetched.")]
+BatchSize = Annotated[int, tyro.conf.arg(help="Inputs per pass; changes memory and speed only.")]
 
 
 def parse(options: Any, program: str, args: Sequence[str], about: str | None = None) -> Any:

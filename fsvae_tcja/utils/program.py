@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TextIO
 from .spelling import did_you_mean
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder in which the packages lie
+EXTRAS = {"mlxtend": "demo", "sklearn": "demo", "tonic": "events"}  # of pyproject.toml, by what is imported
 HELP = ("-h", "--help")
 STATUS = "exit status: 0 done, 1 output that nobody reads or an internal error, 2 wrong input, 130 interrupted"
 
@@ -74,6 +75,11 @@ class Program(NamedTuple):
         except BrokenPipeError:
             _discard(sys.stdout)
             return 1
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in EXTRAS:
+                raise
+            return _end(f"error: this needs {package}: pip install 'fsvae-tcja[{EXTRAS[package]}]'", 2)
         except (ValueError, OSError) as error:
             return _end(f"error: {error}", 2)
         except KeyboardInterrupt:

@@ -37,7 +37,7 @@ def test_scores_while_training_are_kept_and_leave_the_weights_alone(run, autoenc
 
 
 @pytest.fixture(scope="module")
-def stopped_once(quick, autoencoder, tmp_path_factory):
+def stopped_once(autoencoder, tmp_path_factory):
     """A run that is scored after every epoch and was stopped after the first."""
     evaluate, folder = FSVAETask.end_of_epoch, tmp_path_factory.mktemp("runs") / "stopped"
 
@@ -47,6 +47,7 @@ def stopped_once(quick, autoencoder, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(autoencoder.parent)  # its name is relative
+        patch.setenv("FSVAE_TCJA_BACKEND", "reference")
         patch.setattr(FSVAETask, "end_of_epoch", stop)
         options = ["--score-every", "1", "--score-n", "120", "--autoencoder", autoencoder.name]
         assert train(folder, *SHORT, *options) == 130
