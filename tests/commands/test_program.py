@@ -160,3 +160,8 @@ def test_other_commands_do_not_mind(tmp_path):
     for name in ("eval", "classifiers"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('this file is not to be run')")
     assert process("train", "digits", "--dry-run").returncode == 0
+
+
+def test_a_missing_extra_is_named(fails, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)  # importing it raises ModuleNotFoundError
+    assert "this needs sklearn: pip install 'fsvae-tcja[demo]'" in fails("train", "digits")
