@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from classifiers.data import load_split
 from classifiers.presets import preset
-from classifiers.report import report
+from classifiers.results import write_results
 from classifiers.train import ClassifierTask, TrainConfig
 from fsvae_tcja.runtime.loop import fit
 from fsvae_tcja.runtime.run import RunFolder
@@ -48,7 +48,7 @@ def accuracy(config: TrainConfig, path: Path) -> float:
     run = RunFolder(path)
     if not fit(ClassifierTask(config, train, valid), config, to_dict(config), run, keep_memory=True).finished:
         sys.exit(130)
-    return report(run, config, test, torch.device("cpu"))["last"]["test_accuracy"]
+    return write_results(run, config, test, torch.device("cpu"))["last"]["test_accuracy"]
 
 
 def draw(found: dict[str, list[float]], path: Path) -> None:

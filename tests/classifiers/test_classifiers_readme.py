@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from classifiers.energy import FORMULA, NOTES
 
 import classifiers
 from classifiers.description import PATTERNS
 from classifiers.model import SpikingClassifier
 from classifiers.presets import PRESETS
+from classifiers.report.energy import FORMULA, NOTES
 
 README = (Path(classifiers.__file__).parent / "README.md").read_text()
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from classifiers.energy import FORMULA
-from classifiers.evaluate import predict
 from PIL import Image
 
+from classifiers.accuracy import predict
 from classifiers.checkpoint import save
 from classifiers.config import ClassifierConfig
 from classifiers.files import read_inputs
 from classifiers.model import SpikingClassifier
+from classifiers.report.energy import FORMULA
 from classifiers.train import ClassifierTask
 from fsvae_tcja.cli import main
 from fsvae_tcja.data.events.recording import make_events

@@ -4,11 +4,11 @@ from itertools import product
 
 import pytest
 import torch
-from classifiers.energy import AC_PJ, FORMULA, MAC_PJ, NOTES, Energy, LayerEnergy, energy
-from classifiers.operations import attention_operations, fan_out
 from torch import nn
 
 from classifiers.layers import Dense, Folded
+from classifiers.report.energy import AC_PJ, FORMULA, MAC_PJ, NOTES, Energy, LayerEnergy, energy
+from classifiers.report.operations import attention_operations, fan_out
 from classifiers.residual import Current
 from fsvae_tcja.core import TCJA, SpikingLayer
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from classifiers.firing import MANY_DEAD, MANY_SATURATED, Firing, LayerFiring, firing, warnings
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -10,6 +9,7 @@ from classifiers.layers import Dense, Fire
 from classifiers.model import SpikingClassifier
 from classifiers.nets import NETS
 from classifiers.parts import Place, observe, parts
+from classifiers.report.firing import MANY_DEAD, MANY_SATURATED, Firing, LayerFiring, firing, warnings
 from fsvae_tcja.core import LIF, TCJA, SpikingLayer
 
 from .networks import PLAIN, RESIDUAL, flow, network, noise

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from classifiers.evaluate import Evaluation, ends_in_spikes, evaluate, predict, ranking
 
 from classifiers import checkpoint
+from classifiers.accuracy import Evaluation, ends_in_spikes, evaluate, predict, ranking
 from classifiers.augment import Augment
 from classifiers.config import ClassifierConfig
 from classifiers.data import LabelledImages, load_split, time_first, to_input
