@@ -16,7 +16,7 @@ import torch
 from matplotlib.figure import Figure
 
 from classifiers.data import load_split
-from classifiers.presets import preset
+from classifiers.presets import PRESETS
 from classifiers.results import write_results
 from classifiers.train import ClassifierTask, TrainConfig
 from fsvae_tcja.runtime.loop import fit
@@ -37,7 +37,7 @@ EPOCHS = 12
 
 
 def config(attention: str, neuron: str, seed: int) -> TrainConfig:
-    base = preset("synthetic-events").config
+    base = PRESETS["synthetic-events"].config
     model = replace(base.model, attention=attention, neuron=neuron)
     return replace(base, epochs=EPOCHS, seed=seed, model=model)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -22,11 +22,11 @@ class EvaluateOptions:
 
     checkpoint: tyro.conf.Positional[Path]
     """A .safetensors checkpoint, or a run folder: its best epoch by validation, else its last."""
-    data: str | None = None
+    data: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")] = None
     """Data set by name or folder; by default the one that the model was trained on."""
     split: Literal["train", "valid", "test"] = "test"
     """Split of the data set."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder of the report; by default evaluation-SPLIT beside the checkpoint."""
     n_looked_at: int = 256
     """First inputs of the split, over which firing, energy and mean gates are taken."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import tyro
@@ -22,7 +23,7 @@ class ReconstructOptions:
 
     checkpoint: tyro.conf.Positional[Path]
     """A .safetensors checkpoint or a run folder."""
-    data: str | None = None
+    data: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")] = None
     """Data set by name or a folder of images; by default the one that the model was trained on."""
     split: str = "test"
     """Split of the data set."""

@@ -46,7 +46,10 @@ def test_help_of_every_command(command, capsys):
     except SystemExit as stop:
         assert stop.code == 0
     program = "python -m eval" if command == ["eval"] else f"fsvae-tcja {' '.join(command)}"
-    assert f"usage: {program} " in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"usage: {program} " in out
+    if command[-1] not in ("score", "eval"):
+        assert "{None}" not in out, "give the option a metavar"
 
 
 @pytest.mark.parametrize(
