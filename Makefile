@@ -1,14 +1,22 @@
-# Both commands make a virtual environment in .venv and install the package there on their first use.
+# Each command makes a virtual environment in .venv and installs the package there on its first use.
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: demo test
+.PHONY: demo lint test wheel-test
 
 demo: $(VENV)/ready
 	$(VENV)/bin/python samples/demo.py
 
 test: $(VENV)/ready
 	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/ready
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+wheel-test: $(VENV)/ready
+	$(VENV)/bin/python tests/wheel.py
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'

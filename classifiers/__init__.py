@@ -1,8 +1,51 @@
-"""Spiking classifiers with temporal-channel joint attention."""
+"""Spiking classifiers with temporal-channel joint attention: networks as a line of text, training, a report.
 
-from .checkpoint import load, save
-from .config import ClassifierConfig
-from .model import SpikingClassifier
-from .nets import NETS
+Importing this package loads nothing but the standard library; PyTorch comes with the first name that is used.
+"""
 
-__all__ = ["NETS", "ClassifierConfig", "SpikingClassifier", "load", "save"]
+from typing import TYPE_CHECKING
+
+from fsvae_tcja.utils.lazy import lazy
+
+if TYPE_CHECKING:
+    from .accuracy import Evaluation as Evaluation
+    from .accuracy import evaluate as evaluate
+    from .accuracy import predict as predict
+    from .checkpoint import load as load
+    from .checkpoint import save as save
+    from .config import ClassifierConfig as ClassifierConfig
+    from .data import load_split as load_split
+    from .losses import LOSSES as LOSSES
+    from .model import SpikingClassifier as SpikingClassifier
+    from .nets import NETS as NETS
+    from .presets import PRESETS as PRESETS
+    from .report import write_report as write_report
+    from .report.energy import energy as energy
+    from .report.firing import firing as firing
+    from .report.gates import gates as gates
+    from .report.gates import mean_gates as mean_gates
+    from .train import ClassifierTask as ClassifierTask
+    from .train import TrainConfig as TrainConfig
+
+_PLACES = {
+    "ClassifierConfig": ".config",
+    "ClassifierTask": ".train",
+    "Evaluation": ".accuracy",
+    "LOSSES": ".losses",
+    "NETS": ".nets",
+    "PRESETS": ".presets",
+    "SpikingClassifier": ".model",
+    "TrainConfig": ".train",
+    "energy": ".report.energy",
+    "evaluate": ".accuracy",
+    "firing": ".report.firing",
+    "gates": ".report.gates",
+    "load": ".checkpoint",
+    "load_split": ".data",
+    "mean_gates": ".report.gates",
+    "predict": ".accuracy",
+    "save": ".checkpoint",
+    "write_report": ".report",
+}
+__all__ = [*_PLACES]
+__getattr__, __dir__ = lazy(__name__, _PLACES)

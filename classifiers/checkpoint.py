@@ -29,7 +29,7 @@ def find(path: str | Path) -> Path:
 
 
 def weights_of(metadata: Mapping[str, Any]) -> str:
-    """Which weights a checkpoint's metadata tells of: "epoch 2, best by validation", "last epoch 10"."""
+    """Which weights a checkpoint holds, by its metadata: "epoch 2, best by validation", "last epoch 10"."""
     if "valid_accuracy" in metadata:
         return f"epoch {metadata['epoch']}, best by validation"
     if "step" not in metadata:

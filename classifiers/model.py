@@ -1,5 +1,7 @@
 """The spiking classifier, built from its description."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from .build import build
@@ -34,7 +36,8 @@ class SpikingClassifier(nn.Module):
             ValueError: another shape, another T than the model's, or integers.
         """
         self._check(x)
-        first, *rest = self.layers
+        layers: list[Any] = list(self.layers)
+        first, *rest = layers
         x = first.forward_static(x, self.config.T) if x.dim() == 4 else first(x)
         for layer in rest:
             x = layer(x)

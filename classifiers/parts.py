@@ -82,15 +82,15 @@ def _names(layers: str) -> list[str]:
 def _parts(layer: nn.Module, name: str, output: Place, binary: bool) -> list[Part]:
     match layer:
         case SpikingLayer():
-            return [Part(name, layer.transform, output, layer.attention, binary)]
+            return [Part(name, _weights(layer.transform), output, layer.attention, binary)]
         case Dense():
-            return [Part(name, layer.transform, output, binary=binary)]
+            return [Part(name, _weights(layer.transform), output, binary=binary)]
         case Fire():
             return [Part(name, None, output)]
         case Current():
-            return [Part(name, layer.transform, binary=binary)]
+            return [Part(name, _weights(layer.transform), binary=binary)]
         case Folded(layer=nn.Linear()):
-            return [Part(name, layer.layer, binary=binary)]
+            return [Part(name, _weights(layer.layer), binary=binary)]
         case ResidualBlock():
             return _residual(layer, name, binary)
     return []
@@ -100,10 +100,17 @@ def _residual(block: ResidualBlock, name: str, binary: bool) -> list[Part]:
     inner, end, shortcut = block.inner, block.end, block.shortcut
     found = [
         Part(f"{name} LIF", None, Place(inner, "input")),
-        Part(f"{name} conv 1", inner.transform, Place(end, "input"), inner.attention, binary=True),
-        Part(f"{name} conv 2", end.transform, binary=_gives_binary(inner, True)),
+        Part(f"{name} conv 1", _weights(inner.transform), Place(end, "input"), inner.attention, binary=True),
+        Part(f"{name} conv 2", _weights(end.transform), binary=_gives_binary(inner, True)),
     ]
-    return found if shortcut is None else [*found, Part(f"{name} shortcut", shortcut.transform, binary=binary)]
+    if shortcut is not None:
+        found.append(Part(f"{name} shortcut", _weights(shortcut.transform), binary=binary))
+    return found
+
+
+def _weights(transform: nn.Module) -> nn.Conv2d | nn.Linear:
+    assert isinstance(transform, nn.Conv2d | nn.Linear)
+    return transform
 
 
 def observe(

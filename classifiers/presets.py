@@ -1,25 +1,18 @@
 """Training runs by name: the networks of the paper with the recipes of its programs, and small ones."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from fsvae_tcja.utils.presets import Preset
 
 from .augment import Augment
 from .nets import NETS
 from .train import TrainConfig
 
-
-@dataclass(frozen=True)
-class Preset:
-    """A named configuration and a sentence on it."""
-
-    config: TrainConfig
-    about: str
-
-
 _PUBLISHED = TrainConfig(epochs=1024, batch_size=16, lr=1e-3)
 _SHIFTED = Augment(flip=True, roll=5)
 _STATIC = Augment(flip=True, roll=4)
 
-PRESETS: dict[str, Preset] = {
+PRESETS: dict[str, Preset[TrainConfig]] = {
     "digits": Preset(
         TrainConfig(data="digits", epochs=10, batch_size=32, lr=3e-3, model=NETS["digits"]),
         "The 1,797 digits of scikit-learn, T = 4; under two minutes on two CPU cores.",
@@ -70,10 +63,3 @@ PRESETS: dict[str, Preset] = {
         "Direction of motion of drawn shapes, T = 8; needs no download.",
     ),
 }
-
-
-def preset(name: str) -> Preset:
-    """The preset of this name; a ValueError that lists the names if there is none."""
-    if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}: choose one of {list(PRESETS)}")
-    return PRESETS[name]

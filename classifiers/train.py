@@ -18,12 +18,12 @@ from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import to_dict
 
 from . import checkpoint
+from .accuracy import Evaluation, evaluate, inputs, ranking
 from .augment import Augment, augment, check_fit
 from .config import ClassifierConfig, choose
-from .evaluate import Evaluation, evaluate, inputs, ranking
-from .firing import firing, warnings
 from .losses import LOSSES, Loss
 from .model import SpikingClassifier
+from .report.firing import firing, warnings
 
 UNITS = {"accuracy": "fraction correct", "loss": "loss"}
 

@@ -1,6 +1,6 @@
 import sys
 
-from .cli import main
+from .cli import PROGRAM
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(PROGRAM.main())

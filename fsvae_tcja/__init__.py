@@ -1,6 +1,48 @@
-"""Fully-spiking variational autoencoder with temporal-channel joint attention."""
+"""Fully-spiking variational autoencoder with temporal-channel joint attention.
 
-from .vae import FSVAE, LATENTS, READOUTS, Bernoulli, FSVAEConfig, FSVAEOutput, TCJAConfig, load, save
+Importing this package loads nothing but the standard library; PyTorch comes with the first name that is used.
+"""
 
-__version__ = "0.1.0"
-__all__ = ["FSVAE", "LATENTS", "READOUTS", "Bernoulli", "FSVAEConfig", "FSVAEOutput", "TCJAConfig", "load", "save"]
+from typing import TYPE_CHECKING
+
+from .utils.lazy import lazy
+
+if TYPE_CHECKING:
+    from .core import NEURONS as NEURONS
+    from .core import SURROGATES as SURROGATES
+    from .core import LIFParams as LIFParams
+    from .core import Neuron as Neuron
+    from .data import IMAGE_SETS as IMAGE_SETS
+    from .data import load_images as load_images
+    from .runtime.run import RunFolder as RunFolder
+    from .runtime.trainer import Trainer as Trainer
+    from .vae import FSVAE as FSVAE
+    from .vae import LATENTS as LATENTS
+    from .vae import READOUTS as READOUTS
+    from .vae import Bernoulli as Bernoulli
+    from .vae import FSVAEConfig as FSVAEConfig
+    from .vae import FSVAEOutput as FSVAEOutput
+    from .vae import TCJAConfig as TCJAConfig
+    from .vae import load as load
+    from .vae import save as save
+    from .vae.presets import PRESETS as PRESETS
+    from .vae.train import FSVAETask as FSVAETask
+    from .vae.train import TrainConfig as TrainConfig
+    from .version import __version__ as __version__
+
+_MODULES = {
+    ".core": ("NEURONS", "SURROGATES", "LIFParams", "Neuron"),
+    ".data": ("IMAGE_SETS", "load_images"),
+    ".runtime.run": ("RunFolder",),
+    ".runtime.trainer": ("Trainer",),
+    ".vae": (
+        *("FSVAE", "FSVAEConfig", "FSVAEOutput", "TCJAConfig", "load", "save"),
+        *("LATENTS", "READOUTS", "Bernoulli"),
+    ),
+    ".vae.presets": ("PRESETS",),
+    ".vae.train": ("FSVAETask", "TrainConfig"),
+    ".version": ("__version__",),
+}
+_PLACES = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = [*_PLACES]
+__getattr__, __dir__ = lazy(__name__, _PLACES)

@@ -16,8 +16,8 @@ import torch
 from matplotlib.figure import Figure
 
 from classifiers.data import load_split
-from classifiers.presets import preset
-from classifiers.report import report
+from classifiers.presets import PRESETS
+from classifiers.results import write_results
 from classifiers.train import ClassifierTask, TrainConfig, callbacks
 from fsvae_tcja.runtime.callbacks import KeepMemory
 from fsvae_tcja.runtime.run import RunFolder
@@ -37,7 +37,7 @@ EPOCHS = 12
 
 
 def config(attention: str, neuron: str, seed: int) -> TrainConfig:
-    base = preset("synthetic-events").config
+    base = PRESETS["synthetic-events"].config
     model = replace(base.model, attention=attention, neuron=neuron)
     return replace(base, epochs=EPOCHS, seed=seed, model=model)
 
@@ -49,7 +49,7 @@ def accuracy(config: TrainConfig, path: Path) -> float:
     task = ClassifierTask(config, train, valid)
     if not Trainer(task, config, run, callbacks=[*callbacks(), KeepMemory()]).fit().finished:
         sys.exit(130)
-    return report(run, config, test, torch.device("cpu"))["last"]["test_accuracy"]
+    return write_results(run, config, test, torch.device("cpu"))["last"]["test_accuracy"]
 
 
 def draw(found: dict[str, list[float]], path: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from classifiers.cli import COMMANDS as CLASSIFY
+from classifiers.cli import PROGRAM as CLASSIFY
 from classifiers.presets import PRESETS as CLASSIFIERS
-from fsvae_tcja.cli import COMMANDS
+from fsvae_tcja.cli import PROGRAM
 from fsvae_tcja.vae.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
@@ -40,11 +40,12 @@ def commands() -> list[list[str]]:
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_command(command, capsys):
     """Every option of every command is one that its --help lists."""
-    name, rest = command[0], [word for word in command[1:] if word in COMMANDS | CLASSIFY | PRESETS | CLASSIFIERS][:2]
+    words = {*PROGRAM.commands, *CLASSIFY.commands, *PRESETS, *CLASSIFIERS}
+    rest = [word for word in command[1:] if word in words][:2]
     if "--resume" in command:
         rest = [*rest, "digits"]
     with suppress(SystemExit):
-        COMMANDS[name]([*rest, "--help"])
+        PROGRAM.run([command[0], *rest, "--help"])
     known = set(re.findall(r"--[\w.-]+", capsys.readouterr().out))
     options = {word for word in command if word.startswith("--")}
     assert options <= known, options - known

@@ -1,14 +1,16 @@
-"""A named configuration."""
+"""Named configurations."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
+
+Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
-class Preset:
-    """One entry of a table of training runs by name."""
+class Preset(Generic[Config]):
+    """A configuration and a sentence on it, for a table of presets by name."""
 
-    config: Any
+    config: Config
     """The configuration of the run."""
     about: str
     """One sentence: data, network, recipe."""

@@ -8,9 +8,9 @@ import torch
 
 import classifiers
 from classifiers.description import PATTERNS
-from classifiers.energy import FORMULA, NOTES
 from classifiers.model import SpikingClassifier
 from classifiers.presets import PRESETS
+from classifiers.report.energy import FORMULA, NOTES
 
 README = (Path(classifiers.__file__).parent / "README.md").read_text()
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
+from classifiers.accuracy import predict
 from classifiers.checkpoint import save
 from classifiers.config import ClassifierConfig
-from classifiers.energy import FORMULA
-from classifiers.evaluate import predict
 from classifiers.files import read_inputs
 from classifiers.model import SpikingClassifier
+from classifiers.report.energy import FORMULA
 from classifiers.train import ClassifierTask
 from fsvae_tcja.cli import main
 from fsvae_tcja.data.events.formats import write_atis
@@ -123,7 +123,9 @@ def test_predict_names_classes_of_images(capsys, tmp_path):
     assert main(["classify", "predict", path, *files, "--top", "2"]) == 0
     values, best = predict(model, to_float(pixels)).topk(2)  # no two are equal
     expected = [f"{file}: {i[0]} {v[0]:.3f}, {i[1]} {v[1]:.3f}" for file, i, v in zip(files, best, values, strict=True)]
-    assert capsys.readouterr().out.splitlines() == expected
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head == f"{path} (weights of no training run): classes with their mean logits, the largest first"
+    assert lines == expected
 
 
 def test_predict_and_evaluate_agree_on_equal_outputs(capsys, tmp_path):
@@ -146,7 +148,9 @@ def test_predict_says_that_nothing_fired(capsys, tmp_path):
     save(model, tmp_path / "silent.safetensors")
     Image.new("L", (10, 10)).save(tmp_path / "black.png")
     assert main(["classify", "predict", str(tmp_path / "silent.safetensors"), str(tmp_path / "black.png")]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'black.png'}: no output neuron fired\n"
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.endswith("classes with their firing rates in 0..1, the largest first")
+    assert line == f"{tmp_path / 'black.png'}: no output neuron fired"
 
 
 def folder_of_images(folder, names="ab", n=20):
@@ -246,7 +250,7 @@ def test_help_speaks_of_classifiers(capsys):
 
 
 def test_info_reads_a_classifier(run, capsys):
-    assert main(["info", str(run)]) == 0
+    assert main(["info", str(run), "--json"]) == 0
     metadata = json.loads(capsys.readouterr().out)
     assert metadata["kind"] == "classifier" and metadata["config"]["T"] == 3
 

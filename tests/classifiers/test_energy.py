@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from classifiers.energy import AC_PJ, FORMULA, MAC_PJ, NOTES, Energy, LayerEnergy, energy
 from classifiers.layers import Dense, Folded
-from classifiers.operations import attention_operations, fan_out
+from classifiers.report.energy import AC_PJ, FORMULA, MAC_PJ, NOTES, Energy, LayerEnergy, energy
+from classifiers.report.operations import attention_operations, fan_out
 from classifiers.residual import Current
 from fsvae_tcja.core import TCJA, SpikingLayer
 

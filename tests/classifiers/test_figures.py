@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from classifiers import figures
-from classifiers.figures import save_confusion, save_firing, save_gates
-from classifiers.firing import Firing, LayerFiring
+from classifiers.report import figures
+from classifiers.report.figures import save_confusion, save_firing, save_gates
+from classifiers.report.firing import Firing, LayerFiring
 
 NAMES = ["Faces_easy", "airplanes", "electric_guitar", "Motorbikes", "cougar_body"]
 TITLE = "N-Caltech101: test split, n = 1,740, accuracy 70.00% (best validation epoch 12 of 30), placement current"

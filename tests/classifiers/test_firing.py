@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from classifiers.firing import MANY_DEAD, MANY_SATURATED, Firing, LayerFiring, firing, warnings
 from classifiers.layers import Dense, Fire
 from classifiers.model import SpikingClassifier
 from classifiers.nets import NETS
 from classifiers.parts import Place, observe, parts
+from classifiers.report.firing import MANY_DEAD, MANY_SATURATED, Firing, LayerFiring, firing, warnings
 from fsvae_tcja.core import LIF, TCJA, SpikingLayer
 
 from .networks import PLAIN, RESIDUAL, flow, network, noise

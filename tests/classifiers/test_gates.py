@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from classifiers.gates import gates, mean_gates
+from classifiers.report.gates import gates, mean_gates
 from fsvae_tcja.core import SpikingLayer
 
 from .networks import PLAIN, RESIDUAL, flow, network, noise

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from classifiers import checkpoint
+from classifiers.accuracy import Evaluation, ends_in_spikes, evaluate, predict, ranking
 from classifiers.augment import Augment
 from classifiers.config import ClassifierConfig
 from classifiers.data import load_split
-from classifiers.evaluate import Evaluation, ends_in_spikes, evaluate, predict, ranking
 from classifiers.model import SpikingClassifier
-from classifiers.presets import PRESETS, preset
-from classifiers.report import report, told
+from classifiers.presets import PRESETS
+from classifiers.results import as_text, write_results
 from classifiers.train import ClassifierTask, TrainConfig, callbacks
 from fsvae_tcja.data import MemoryImages, Subset, time_first, to_input
 from fsvae_tcja.runtime.checkpoint import read_metadata
@@ -157,7 +157,7 @@ def test_the_test_split_is_looked_at_once_and_results_say_by_what_they_were_chos
     test = Watched(digits[2], torch.arange(len(digits[2])))
     _, run = train(CONFIG, (*digits[:2], test), tmp_path / "run")
     assert not seen
-    results = report(run, CONFIG, test, torch.device("cpu"))
+    results = write_results(run, CONFIG, test, torch.device("cpu"))
     assert sum(seen) == 2 * len(test)  # the last epoch's weights and the best's
     assert results == json.loads((run.path / "results.json").read_text())
     assert set(results) == {"data", "n_test", "seed", "last", "best_validation"}
@@ -168,18 +168,18 @@ def test_the_test_split_is_looked_at_once_and_results_say_by_what_they_were_chos
     assert checkpoint.weights_of(best) == f"epoch {best['epoch']}, best by validation"
     model = checkpoint.load(run.model)
     assert results["last"]["test_accuracy"] == evaluate(model, test).accuracy
-    assert "best epoch by validation" in told(results)
+    assert "best epoch by validation" in as_text(results)
     assert (run.pictures / "confusion.png").is_file()
 
 
 def test_the_literatures_habit_is_measured_on_demand_and_labelled(digits, tmp_path):
     config = replace(CONFIG, test_every_epoch=True)
     _, run = train(config, digits, tmp_path / "run")
-    results = report(run, config, digits[2], torch.device("cpu"))
+    results = write_results(run, config, digits[2], torch.device("cpu"))
     tested = [row["test_accuracy"] for row in run.read_metrics() if "test_accuracy" in row]
     assert len(tested) == 2
     assert results["best_test_as_in_the_literature"]["test_accuracy"] == max(tested)
-    assert "chosen on the test split itself" in told(results)
+    assert "chosen on the test split itself" in as_text(results)
 
 
 def test_neurons_that_cannot_fire_are_told_of_in_the_first_epoch(digits, tmp_path, capsys):
@@ -345,7 +345,7 @@ def test_frames_of_events_become_sequences():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_survive_json_and_fit_their_data(name):
-    config = preset(name).config
+    config = PRESETS[name].config
     assert from_dict(TrainConfig, json.loads(json.dumps(to_dict(config)))) == config
     assert config.data in (name, name.removesuffix("-tet")) and config.schedule == "cosine"
 
@@ -361,8 +361,3 @@ def test_presets_survive_json_and_fit_their_data(name):
 def test_bad_settings_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         TrainConfig(**change)
-
-
-def test_unknown_presets_are_refused():
-    with pytest.raises(ValueError, match=r"unknown preset 'dvs': choose one of .*'dvs128'"):
-        preset("dvs")

@@ -6,10 +6,11 @@ from math import inf, prod
 
 from torch import Tensor
 
-from .model import SpikingClassifier
+from fsvae_tcja.utils.tables import table
+
+from ..model import SpikingClassifier
+from ..parts import Part, Place, observe, parts
 from .operations import attention_operations, fan_out
-from .parts import Part, Place, observe, parts
-from .tables import table
 
 MAC_PJ, AC_PJ = 4.6, 0.9  # 32-bit float at 45 nm: multiplication 3.7 pJ + addition 0.9 pJ (Horowitz, ISSCC 2014)
 
@@ -169,6 +170,7 @@ class _Tally:
 
     def read_inputs(self, x: Tensor) -> None:
         """x [T*N, C, H, W] or [T*N, features]; a static input comes once, [N, C, H, W]."""
+        assert self.part.weights is not None
         if self.fan_out is None:
             self.fan_out = fan_out(self.part.weights, x.shape[1:]).to(x.device)
         self.samples += len(x)
@@ -189,6 +191,7 @@ class _Tally:
             yield LayerEnergy(f"{self.part.name} TCJA", "", 0, 0, macs, acs)
 
     def _weights(self, T: int) -> LayerEnergy:
+        assert self.fan_out is not None, "rows are asked for before anything was read"
         dense = int(self.fan_out.sum())
         events = T * self.events / self.samples  # so a static input counts at each step
         if self.part.binary:

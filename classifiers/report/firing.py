@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from .model import SpikingClassifier
-from .parts import observe, parts
-from .tables import table
+from fsvae_tcja.utils.tables import table
+
+from ..model import SpikingClassifier
+from ..parts import observe, parts
 
 # Fractions of a layer's neurons above which there is a warning. Over the empty border of images neurons are rightly
 # silent, and more of them the fewer inputs there are: networks that learned digits well had up to 0.79 dead ones in a
@@ -52,12 +54,13 @@ class _Spikes:
     """Spikes of each neuron [...], summed over steps and inputs."""
 
     def __init__(self) -> None:
-        self.counts: Tensor | int = 0
+        self.counts = torch.zeros((), dtype=torch.int64)
 
     def read(self, x: Tensor) -> None:
         """x [T, N, ...]; graded spikes count as spikes."""
         # Sums of floats, exact below 2^24, one step at a time: four times as fast as one sum of booleans.
-        self.counts = self.counts + sum((step != 0).float().sum(0) for step in x).long()
+        counts = torch.stack([(step != 0).float().sum(0) for step in x]).sum(0).long()
+        self.counts = self.counts.to(x.device) + counts
 
 
 def firing(model: SpikingClassifier, inputs: Iterable[Tensor]) -> Firing:
@@ -72,11 +75,11 @@ def firing(model: SpikingClassifier, inputs: Iterable[Tensor]) -> Firing:
     Raises:
         ValueError: no input, images among sequences, or what the model refuses.
     """
-    spiking = [part for part in parts(model) if part.spikes]
-    spikes = [_Spikes() for _ in spiking]
-    n = observe(model, inputs, [(part.spikes, s.read) for part, s in zip(spiking, spikes, strict=True)])
+    places = {part.name: part.spikes for part in parts(model) if part.spikes}
+    spikes = {name: _Spikes() for name in places}
+    n = observe(model, inputs, [(place, spikes[name].read) for name, place in places.items()])
     T = model.config.T
-    layers = [_layer(part.name, s.counts, T * n) for part, s in zip(spiking, spikes, strict=True)]
+    layers = [_layer(name, found.counts, T * n) for name, found in spikes.items()]
     return Firing(n, T, tuple(layers))
 
 

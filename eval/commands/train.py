@@ -11,10 +11,12 @@ import tyro
 
 from fsvae_tcja.data.load import load_images
 from fsvae_tcja.runtime.device import resolve
+from fsvae_tcja.utils.options import DataRoot, Device, Download, parse
 
-from .networks.autoencoder import DIGITS_TRAINING, FULL_TRAINING, Autoencoder, train_autoencoder
-from .networks.classifier import CLASSIFIER_TRAINING, DIGITS_CLASSIFIER_TRAINING, Classifier, train_classifier
-from .training import Interrupted, TrainingConfig
+from ..networks.autoencoder import DIGITS_TRAINING, FULL_TRAINING, Autoencoder, train_autoencoder
+from ..networks.classifier import CLASSIFIER_TRAINING, DIGITS_CLASSIFIER_TRAINING, Classifier, train_classifier
+from ..training import Interrupted, TrainingConfig
+from .display import check_writable, console
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,9 @@ class _TrainCommand:
     """Random seed of the initial weights and of the order of the images."""
     size: int = 32
     """32 or 64 pixels."""
-    data_root: Path | None = None
-    """Where data sets lie; None: $FSVAE_TCJA_DATA, else ./data."""
-    download: bool = False
-    """Fetch missing data sets."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
+    data_root: DataRoot = None
+    download: Download = False
+    device: Device = "auto"
     resume: bool = False
     """Go on with the same training where it was interrupted."""
 
@@ -88,8 +87,6 @@ def _train(
     command: _TrainCommand, train: Callable[..., Autoencoder | Classifier], config: TrainingConfig, figure: str
 ) -> None:
     """Train and write; an interrupted training says how it is resumed and exits with 130."""
-    from .cli import check_writable, console  # which knows the commands of this file
-
     check_writable(command.out, ".safetensors")
     again = f"{Autoencoder.command if train is train_autoencoder else Classifier.command} {command.resumed()}"
     if command.training.exists() and not command.resume:
@@ -106,3 +103,15 @@ def _train(
     network.save(command.out)
     value = f"{figure.replace('_', ' ')} {network.provenance[figure]:.4f}"
     console().print(f"written to {command.out}: {value}")
+
+
+def fad(args: list[str]) -> int:
+    """Train an autoencoder and write it."""
+    parse(TrainFADCommand, "fsvae-tcja eval train-fad", args).run()
+    return 0
+
+
+def classifier(args: list[str]) -> int:
+    """Train a classifier and write it."""
+    parse(TrainClassifierCommand, "fsvae-tcja eval train-classifier", args).run()
+    return 0

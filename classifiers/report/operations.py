@@ -13,7 +13,7 @@ def fan_out(weights: nn.Conv2d | nn.Linear, shape: Sequence[int]) -> Tensor:
     """How many weights each input value meets, int64 in the shape of one input, [C, H, W] or [features]."""
     if isinstance(weights, nn.Linear):
         return torch.full(tuple(shape), weights.out_features)
-    assert weights.groups == 1 and weights.dilation == (1, 1)
+    assert weights.groups == 1 and weights.dilation == (1, 1) and isinstance(weights.padding, tuple)
     axes = zip(shape[1:], weights.kernel_size, weights.stride, weights.padding, strict=True)
     rows, columns = (_windows(length, kernel, stride, (pad, pad)) for length, kernel, stride, pad in axes)
     return (weights.out_channels * torch.outer(rows, columns)).expand(*shape)

@@ -1,4 +1,4 @@
-"""What a run came to: the test split, looked at once, after the last epoch."""
+"""The results of a training run: accuracy on the test split, which is used once, after the last epoch."""
 
 import json
 from typing import Any
@@ -11,8 +11,8 @@ from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.utils.atomic import replacing
 
 from . import checkpoint
-from .evaluate import evaluate
-from .figures import save_confusion
+from .accuracy import evaluate
+from .report.figures import save_confusion
 from .train import TrainConfig
 
 ROWS = {
@@ -22,41 +22,41 @@ ROWS = {
 }
 
 
-def report(run: RunFolder, config: TrainConfig, test: LabelledDataset, device: torch.device) -> dict[str, Any]:
+def write_results(run: RunFolder, config: TrainConfig, test: LabelledDataset, device: torch.device) -> dict[str, Any]:
     """Test accuracy of the last epoch and of the best by validation, written to results.json.
 
     pictures/confusion.png is that of the best, or of the last where nothing was kept for validation.
 
     With `test_every_epoch` also the best test epoch: a number chosen on the very split that it is measured on.
     """
-    seen, weights = evaluate(checkpoint.load(run.model, device), test, config.batch_size), run.model
+    evaluation, weights = evaluate(checkpoint.load(run.model, device), test, config.batch_size), run.model
     results: dict[str, Any] = {
         "data": config.data,
         "n_test": len(test),
         "seed": config.seed,
-        "last": {"epoch": config.epochs, "test_accuracy": seen.accuracy, "silent_outputs": seen.silent},
+        "last": {"epoch": config.epochs, "test_accuracy": evaluation.accuracy, "silent_outputs": evaluation.silent},
     }
     if (best := run.path / checkpoint.BEST).is_file():
         metadata = read_metadata(best)
-        seen, weights = evaluate(checkpoint.load(best, device), test, config.batch_size), best
+        evaluation, weights = evaluate(checkpoint.load(best, device), test, config.batch_size), best
         results["best_validation"] = {
             "epoch": metadata["epoch"],
             "valid_accuracy": metadata["valid_accuracy"],
-            "test_accuracy": seen.accuracy,
-            "silent_outputs": seen.silent,
+            "test_accuracy": evaluation.accuracy,
+            "silent_outputs": evaluation.silent,
         }
     if tested := [row for row in run.read_metrics() if "test_accuracy" in row]:
         top = max(tested, key=lambda row: row["test_accuracy"])
         results["best_test_as_in_the_literature"] = {"epoch": top["epoch"], "test_accuracy": top["test_accuracy"]}
     which = checkpoint.weights_of(read_metadata(weights))
-    title = f"{test.name} test: accuracy {seen.accuracy:.2%}, n = {seen.n:,}, {which}, seed {config.seed}"
-    save_confusion(seen.confusion, run.pictures / "confusion.png", title, test.class_names)
+    title = f"{test.name} test: accuracy {evaluation.accuracy:.2%}, n = {evaluation.n:,}, {which}, seed {config.seed}"
+    save_confusion(evaluation.confusion, run.pictures / "confusion.png", title, test.class_names)
     with replacing(run.path / "results.json") as temporary:
         temporary.write_text(json.dumps(results, indent=2) + "\n")
     return results
 
 
-def told(results: dict[str, Any]) -> str:
+def as_text(results: dict[str, Any]) -> str:
     """The results as lines of text."""
     rows = [
         f"  {results[key]['test_accuracy']:7.2%}  {name} ({results[key]['epoch']})"

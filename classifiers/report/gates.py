@@ -7,8 +7,8 @@ from torch import Tensor
 
 from fsvae_tcja.core import TCJA
 
-from .model import SpikingClassifier
-from .parts import observe, parts
+from ..model import SpikingClassifier
+from ..parts import observe, parts
 
 
 def gates(model: SpikingClassifier, x: Tensor) -> dict[str, Tensor]:
@@ -51,12 +51,12 @@ def _recorded(model: SpikingClassifier, record: Callable[[str, Tensor], None]) -
     """
     attentions = {part.name: part.attention for part in parts(model) if part.attention is not None}
     for name, attention in attentions.items():
-        attention.gate = _recording(attention, name, record)
+        vars(attention)["gate"] = _recording(attention, name, record)
     try:
         yield
     finally:
         for attention in attentions.values():
-            del attention.gate
+            del vars(attention)["gate"]
 
 
 def _recording(attention: TCJA, name: str, record: Callable[[str, Tensor], None]) -> Callable[[Tensor], Tensor]:

@@ -68,7 +68,7 @@ def _write_counts(axis: Axes, counts: np.ndarray, shares: np.ndarray, letters: f
     for (true, predicted), count in np.ndenumerate(counts):
         if count:
             color = "white" if shares[true, predicted] > 0.4 else "black"
-            axis.text(predicted, true, f"{count}", ha="center", va="center", color=color, fontsize=letters)
+            axis.text(int(predicted), int(true), f"{count}", ha="center", va="center", color=color, fontsize=letters)
 
 
 def _label_classes(axis: Axes, names: Sequence[str], letters: float, cell: float) -> None:
@@ -86,7 +86,7 @@ def _draw_accuracies(axis: Axes, shares: np.ndarray, totals: np.ndarray, letters
     axis.barh(places, shares.diagonal(), color="tab:blue", height=0.7)
     for place, accuracy, total in zip(places, shares.diagonal(), totals, strict=True):
         text = f"{accuracy:.1%}" if total else "no inputs"
-        axis.text(1.05, place, text, va="center", fontsize=letters)
+        axis.text(1.05, float(place), text, va="center", fontsize=letters)
     axis.set_xlim(0, 1)
     axis.set_xticks((0, 1), ("0", "1"), fontsize=letters)
     axis.tick_params(axis="y", left=False, labelleft=False)

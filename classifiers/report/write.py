@@ -1,23 +1,26 @@
-"""All that can be told of a trained classifier on a split: one folder of pictures and JSON, one text."""
+"""The report on a trained classifier: one folder of pictures and JSON, one text."""
 
 import json
+from collections.abc import Iterator
 from itertools import islice
 from math import ceil, isnan
 from pathlib import Path
 
+from torch import Tensor
+
 from fsvae_tcja.data import LabelledDataset
 from fsvae_tcja.utils.atomic import replacing
+from fsvae_tcja.utils.tables import table
 
+from ..accuracy import Evaluation, evaluate, inputs
+from ..model import SpikingClassifier
 from .energy import FORMULA, Energy, energy
-from .evaluate import Evaluation, evaluate, inputs
 from .figures import save_confusion, save_firing, save_gates
 from .firing import Firing, firing, warnings
 from .gates import gates, mean_gates
-from .model import SpikingClassifier
-from .tables import table
 
 
-def write_dossier(
+def write_report(
     model: SpikingClassifier,
     data: LabelledDataset,
     folder: Path,
@@ -33,7 +36,7 @@ def write_dossier(
         model: the classifier.
         data: the split.
         folder: where to; files of these names are replaced.
-        weights: which they are, such as "epoch 2, best by validation"; see `checkpoint.weights_of`.
+        weights: which weights these are, for the title, such as "epoch 2, best by validation".
         n: first inputs of the split, for firing, energy and gates; whole batches, at least one.
         batch_size: inputs per pass.
 
@@ -42,43 +45,47 @@ def write_dossier(
     """
     if n < 1:
         raise ValueError(f"at least one input must be looked at, found n = {n}")
-    seen = evaluate(model, data, batch_size)
+    evaluation = evaluate(model, data, batch_size)
     device = next(model.parameters()).device
 
-    def first() -> list:
+    def first() -> Iterator[Tensor]:
         return (x for x, _ in islice(inputs(data, min(batch_size, n), device), ceil(n / batch_size)))
 
     fired, cost = firing(model, first()), energy(model, first())
     what = f"{data.name} {data.split}"
-    title = f"{what}: accuracy {seen.accuracy:.2%}, n = {seen.n:,}, {weights}"
-    save_confusion(seen.confusion, folder / "confusion.png", title, data.class_names)
+    title = f"{what}: accuracy {evaluation.accuracy:.2%}, n = {evaluation.n:,}, {weights}"
+    save_confusion(evaluation.confusion, folder / "confusion.png", title, data.class_names)
     save_firing(fired, folder / "firing.png", f"{what}: firing over the first {fired.n:,} inputs")
     if mean := mean_gates(model, first()):
         save_gates(mean, folder / "gates.png", f"{what}: mean gate over the first {fired.n:,} inputs")
         one = {name: gate[:, 0] for name, gate in gates(model, next(iter(first()))[..., :1, :, :, :]).items()}
         save_gates(one, folder / "gates-first-input.png", f"{what}: gate of the first input")
     with replacing(folder / "evaluation.json") as temporary:
-        temporary.write_text(json.dumps(_plain(data, weights, seen, fired, cost), indent=2) + "\n")
-    return "\n\n".join([title, *_silent(seen), _classes(data, seen), fired.table(), *warnings(fired), cost.text()])
+        temporary.write_text(json.dumps(_plain(data, weights, evaluation, fired, cost), indent=2) + "\n")
+    return "\n\n".join(
+        [title, *_silent(evaluation), _classes(data, evaluation), fired.table(), *warnings(fired), cost.text()]
+    )
 
 
-def _silent(seen: Evaluation) -> list[str]:
-    if seen.silent is None:
+def _silent(evaluation: Evaluation) -> list[str]:
+    if evaluation.silent is None:
         return []
-    return [f"no output neuron fired for {seen.silent:,} of {seen.n:,} inputs, which count as the first class"]
+    return [
+        f"no output neuron fired for {evaluation.silent:,} of {evaluation.n:,} inputs, which count as the first class"
+    ]
 
 
-def _classes(data: LabelledDataset, seen: Evaluation) -> str:
+def _classes(data: LabelledDataset, evaluation: Evaluation) -> str:
     rows = [
         (name, f"{total:,}", f"{accuracy:.2%}" if total else "-")
         for name, total, accuracy in zip(
-            data.class_names, seen.confusion.sum(1).tolist(), seen.per_class.tolist(), strict=True
+            data.class_names, evaluation.confusion.sum(1).tolist(), evaluation.per_class.tolist(), strict=True
         )
     ]
     return table(("class", "n", "accuracy"), rows)
 
 
-def _plain(data: LabelledDataset, weights: str, seen: Evaluation, fired: Firing, cost: Energy) -> dict:
+def _plain(data: LabelledDataset, weights: str, evaluation: Evaluation, fired: Firing, cost: Energy) -> dict:
     layers = {
         layer.name: {"rate": layer.rate, "dead": layer.dead, "saturated": layer.saturated} for layer in fired.layers
     }
@@ -86,12 +93,12 @@ def _plain(data: LabelledDataset, weights: str, seen: Evaluation, fired: Firing,
         "data": data.name,
         "split": data.split,
         "weights": weights,
-        "n": seen.n,
-        "accuracy": seen.accuracy,
-        "silent_outputs": seen.silent,
+        "n": evaluation.n,
+        "accuracy": evaluation.accuracy,
+        "silent_outputs": evaluation.silent,
         "classes": list(data.class_names),
-        "per_class": [None if isnan(accuracy) else accuracy for accuracy in seen.per_class.tolist()],
-        "confusion": seen.confusion.tolist(),
+        "per_class": [None if isnan(accuracy) else accuracy for accuracy in evaluation.per_class.tolist()],
+        "confusion": evaluation.confusion.tolist(),
         "firing": {"n": fired.n, "layers": layers},
         "energy": {
             "n": cost.n,

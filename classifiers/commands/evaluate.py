@@ -1,0 +1,73 @@
+"""fsvae-tcja classify evaluate: the report on a checkpoint."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from fsvae_tcja.data import LabelledDataset
+from fsvae_tcja.runtime.checkpoint import read_metadata
+from fsvae_tcja.runtime.device import resolve
+from fsvae_tcja.utils.options import BatchSize, DataRoot, Device, Download, parse
+
+from .. import checkpoint
+from ..data import load_split
+from ..report import write_report
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Accuracy, confusion, firing, energy and gates of a checkpoint."""
+
+    checkpoint: tyro.conf.Positional[Path]
+    """A .safetensors checkpoint, or a run folder: its best epoch by validation, else its last."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")] = None
+    """Data set by name or folder; by default the one that the model was trained on."""
+    split: Literal["train", "valid", "test"] = "test"
+    """Split of the data set."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Folder of the report; by default evaluation-SPLIT beside the checkpoint."""
+    n_looked_at: int = 256
+    """First inputs of the split, over which firing, energy and mean gates are taken."""
+    batch_size: BatchSize = 64
+    data_root: DataRoot = None
+    download: Download = False
+    device: Device = "auto"
+
+
+def main(args: list[str]) -> int:
+    """Write and print the report."""
+    options = parse(EvaluateOptions, "fsvae-tcja classify evaluate", args)
+    model = checkpoint.load(options.checkpoint, resolve(options.device))
+    path = checkpoint.find(options.checkpoint)
+    metadata = read_metadata(path)
+    training = metadata.get("training", {})
+    name = options.data or metadata.get("data")
+    if name is None:
+        raise ValueError(f"{path} does not say what it was trained on; name a data set with --data")
+    data = load_split(
+        name,
+        options.split,
+        model.config,
+        slices=training.get("slices", "count"),
+        validation=training.get("validation", 0.1),
+        root=options.data_root,
+        download=options.download,
+    )
+    _check_names(path, metadata.get("classes", data.class_names), data)
+    out, weights = options.out or path.parent / f"evaluation-{options.split}", checkpoint.weights_of(metadata)
+    print(write_report(model, data, out, weights, n=options.n_looked_at, batch_size=options.batch_size))
+    print(f"\nreport: {out}")
+    return 0
+
+
+def _check_names(path: Path, names: Sequence[str], data: LabelledDataset) -> None:
+    """Outputs mean the classes that the model was trained on, in that order."""
+    for i, (there, here) in enumerate(zip(names, data.class_names, strict=True)):
+        if there != here:
+            raise ValueError(
+                f"{path} was trained on other classes: its class {i} is {there!r}, that of {data.name} {here!r}; "
+                "evaluate it on data of the same classes"
+            )

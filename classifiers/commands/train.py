@@ -1,0 +1,63 @@
+"""fsvae-tcja classify train: train a classifier by a preset, or go on with a run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from fsvae_tcja.data import LabelledDataset, located
+from fsvae_tcja.runtime.callbacks import KeepMemory
+from fsvae_tcja.runtime.command import RunOptions, TrainCommand
+from fsvae_tcja.runtime.device import resolve
+from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.runtime.trainer import Trainer
+
+from .. import checkpoint
+from ..data import load_split
+from ..model import SpikingClassifier
+from ..presets import PRESETS
+from ..results import as_text, write_results
+from ..train import ClassifierTask, TrainConfig, callbacks
+
+TRAIN = TrainCommand(
+    "fsvae-tcja classify train",
+    PRESETS,
+    TrainConfig,
+    RunOptions,
+    checkpoint.KIND,
+    SpikingClassifier,
+    Path("runs/classify"),
+)
+
+
+def main(args: list[str]) -> int:
+    """`train PRESET [options]`, or `train --resume RUN`."""
+    return TRAIN.run(args, _train)
+
+
+def _train(config: TrainConfig, options: RunOptions) -> int:
+    device = resolve(options.device)
+    config = replace(config, data=located(config.data))
+    resume = options.resume is not None
+    assert options.out is not None  # TrainCommand fills it in
+    run = RunFolder(options.out, resume=resume)
+
+    def split(name: str) -> LabelledDataset:
+        return load_split(
+            config.data,
+            name,
+            config.model,
+            slices=config.slices,
+            validation=config.validation,
+            root=options.data_root,
+            download=options.download,
+        )
+
+    test = split("test")  # loaded before the training, so that missing files are found now
+    task = ClassifierTask(config, split("train"), split("valid"), test if config.test_every_epoch else None)
+    accompanied = [*callbacks(), KeepMemory()]
+    trainer = Trainer(task, config, run, device=device, callbacks=accompanied, init_from=options.init_from)
+    outcome = trainer.fit(resume)
+    print(TRAIN.ending(outcome, run, options))
+    if not outcome.finished:
+        return 130
+    print(as_text(write_results(run, config, test, device)))
+    return 0

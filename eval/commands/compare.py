@@ -1,0 +1,52 @@
+"""fsvae-tcja eval compare: scores of two files side by side."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.table import Table
+
+from fsvae_tcja.utils.options import parse
+
+from ..result import Score, load_scores, side_by_side
+from .display import console
+
+
+@dataclass(frozen=True)
+class CompareCommand:
+    """Compare the scores in two files, such as those of two generators."""
+
+    a: Annotated[Path, tyro.conf.Positional]
+    """A .json that `score` wrote."""
+    b: Annotated[Path, tyro.conf.Positional]
+    """Another."""
+
+    def run(self) -> None:
+        """Show both sides; raise ValueError for scores that cannot be compared."""
+        table, refused = Table(), []
+        for name in ("score", "protocol", "n", "A", "B", "B - A"):
+            table.add_column(name)
+        for a, b in side_by_side(load_scores(self.a), load_scores(self.b)):
+            some, difference = a or b, ""
+            if a and b:
+                try:
+                    difference = f"{b - a:+.5g}"
+                except ValueError as error:
+                    refused.append(f"{some.name}: {error}")
+            n = str(some.n) if (a or some).n == (b or some).n else f"{a.n}, {b.n}"
+            table.add_row(some.name, some.protocol, n, _value(a), _value(b), difference)
+        console().print(table)
+        console().print(f"A: {self.a}\nB: {self.b}")
+        if refused:
+            raise ValueError("\n".join(refused))
+
+
+def main(args: list[str]) -> int:
+    """Show both sides and their differences."""
+    parse(CompareCommand, "fsvae-tcja eval compare", args).run()
+    return 0
+
+
+def _value(score: Score | None) -> str:
+    return "" if score is None else f"{score.value:.5g}" + ("" if score.std is None else f" ± {score.std:.3g}")

@@ -1,0 +1,52 @@
+"""What the commands print, and where they may write."""
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from fsvae_tcja.utils.progress import progress
+
+from ..processes import rank, world
+from ..sources import IndexedImages, StreamedImages
+
+WIDTH = 160  # where there is no terminal
+
+
+def console() -> Console:
+    """Standard output, wide enough for a table if it is no terminal; names are printed as they are."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH, soft_wrap=True, markup=False, emoji=False)
+
+
+@contextmanager
+def image_bar(total: int | None) -> Iterator[Callable[[int], None]]:
+    """The progress over images, on the first process; yields a function (count) -> None."""
+    if rank() != 0:
+        yield lambda count: None
+        return
+    with progress("score", total, "images") as bar:
+        yield bar.advance
+
+
+def images_to_read(scored: int | None, reference: Any) -> int | None:
+    """Images that this process reads, about; None: unknown. As many are drawn of an endless reference as are scored."""
+    if not isinstance(reference, IndexedImages | StreamedImages):
+        return None if scored is None else math.ceil(scored / world())
+    compared = scored if reference.endless else reference.n
+    return None if scored is None or compared is None else math.ceil((scored + compared) / world())
+
+
+def check_writable(path: Path, suffix: str) -> None:
+    """Raise ValueError, before hours of work, if a file could not be written there."""
+    if path.suffix != suffix:
+        raise ValueError(f"cannot write {path}: its name must end in {suffix}")
+    if path.is_dir():
+        raise ValueError(f"cannot write {path}: it is a folder; name a file")
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise ValueError(f"cannot write {path}: {parent} is no folder that may be written to")

@@ -1,0 +1,120 @@
+"""fsvae-tcja score, fsvae-tcja eval score: scores of a checkpoint, a folder, an array or a data set."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.table import Table
+
+from fsvae_tcja.core.memory import keep_freed_memory
+from fsvae_tcja.runtime.device import resolve
+from fsvae_tcja.utils.options import parse
+
+from ..evaluation import evaluate, open_reference
+from ..features import BATCH
+from ..images import ValueRange
+from ..networks import Networks
+from ..processes import launched_by_torchrun, rank
+from ..protocols import get_protocol
+from ..randomness import check_seed
+from ..result import Score, save_scores
+from ..sources import open_images
+from .display import check_writable, console, image_bar, images_to_read
+from .options import ImageOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreCommand(ImageOptions):
+    """Score a checkpoint, a folder, an array or a data set.
+
+    While training: fsvae-tcja train PRESET --score-every EPOCHS --autoencoder FILE.
+    """
+
+    images: Annotated[str, tyro.conf.Positional]
+    """A run folder or .safetensors checkpoint, a folder of images or a split of it (mine:test), an .npz or .npy, or a
+    data set (mnist:train)."""
+    reference: str | None = None
+    """What to compare with: any of these, statistics, or the folder that `reference` wrote."""
+    scores: tuple[str, ...] = ()
+    """Names of scores; none takes those whose networks are given, else the protocol's default."""
+    n_images: int | None = None  # `--n` would be taken by torchrun
+    """Images to score; None takes what the protocol fixes, else all."""
+    seed: int | None = None
+    """Seed to draw with, None: 0. For images that are there already: the seed they were drawn with, for the record."""
+    reference_range: ValueRange | None = None
+    """Range of floating point pixels of the reference, which have to state it."""
+    batch: int = BATCH
+    """Images per batch where the protocol leaves it free."""
+    out: Path | None = None
+    """A .json file for the scores."""
+
+    def run(self) -> None:
+        """Compute, write and show."""
+        protocol, networks = get_protocol(self.protocol), Networks(**vars(self.networks))
+        names = self.scores or networks.usual_scores(protocol)
+        check_seed(self.seed)
+        if self.out:
+            check_writable(self.out, ".json")
+        with launched_by_torchrun(resolve(self.device)) as device, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"eval\.")  # what they say is shown as notes
+            where = self.where | {"device": device}
+            images = open_images(self.images, value_range=self.value_range, seed=self.seed or 0, **where)
+            reference = open_reference(self.reference, protocol, value_range=self.reference_range, **where)
+            counts = [protocol.recipe(name).images(self.n_images, images.n) for name in names]
+            with image_bar("images", images_to_read(max(counts, key=lambda n: n or math.inf), reference)) as advance:
+                scores = evaluate(
+                    images,
+                    protocol,
+                    names,
+                    reference=reference,
+                    networks=networks,
+                    n=self.n_images,
+                    seed=self.seed,
+                    batch=self.batch,
+                    device=device,
+                    progress=advance,
+                )
+            first = rank() == 0
+        if first:
+            if self.out:
+                save_scores(self.out, scores)
+            show(scores)
+            if self.out:
+                console().print(f"written to {self.out}")
+
+
+def main(args: list[str]) -> int:
+    """Score and show."""
+    if "--while-training" in args:
+        raise ValueError("scores while training are asked of `fsvae-tcja train PRESET --score-every EPOCHS ...`")
+    keep_freed_memory()
+    parse(ScoreCommand, "fsvae-tcja score", args).run()
+    return 0
+
+
+def show(scores: Sequence[Score]) -> None:
+    """One table, the sizes of the images, and notes."""
+    table = Table()
+    for name in ("score", "value", "±", "protocol", "n", "images", "extractor", "reference"):
+        table.add_column(name)
+    for score in scores:
+        spread = "" if score.std is None else f"{score.std:.3g}"
+        extractor = f"{score.extractor_description}, {score.extractor[:8]}"
+        table.add_row(
+            *(score.name, f"{score.value:.5g}", spread, score.protocol, str(score.n), score.images),
+            *(extractor, score.reference_description),
+        )
+    console().print(table)
+    for sizes in dict.fromkeys(map(_sizes, scores)):
+        console().print(sizes)
+    for note in dict.fromkeys(note for score in scores for note in score.notes):
+        console().print(f"note: {note}")
+
+
+def _sizes(score: Score) -> str:
+    compared = "" if score.reference_pixels is None else f"; of the reference: {score.reference_pixels}"
+    return f"pixels of the images: {score.pixels}{compared}"

@@ -1,0 +1,64 @@
+"""fsvae-tcja doctor: versions, devices, backends and why, data found."""
+
+import importlib.metadata
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..core import backend
+from ..data import EVENT_SETS, IMAGE_SETS
+from ..data.image_sets import status
+from ..data.root import ROOT_VARIABLE, data_root
+from ..utils.options import DataRoot, parse
+from ..utils.tables import facts
+
+PACKAGES = ("fsvae-tcja", "torch", "torchvision", "torch-fidelity", "numba", "triton", "tonic", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class DoctorOptions:
+    """Print versions, devices, backends and why, and which data sets are there."""
+
+    data_root: DataRoot = None
+
+
+def main(args: list[str]) -> int:
+    """Print what is here."""
+    print(report(parse(DoctorOptions, "fsvae-tcja doctor", args).data_root))
+    return 0
+
+
+def report(root: str | Path | None = None) -> str:
+    """The whole report as text, a line for each fact."""
+    return facts(
+        {
+            "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
+            "devices": _devices(),
+            "backends": backend.report(),
+            "data": _data(data_root(root)),
+        }
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _devices() -> dict[str, str]:
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "no"
+    return {
+        "cpu": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "cuda": cuda,
+        "mps": "yes" if torch.backends.mps.is_available() else "no",
+    }
+
+
+def _data(root: Path) -> dict[str, str]:
+    found = {f"data root (${ROOT_VARIABLE} or ./data)": str(root)}
+    found |= {name: status(name, root) for name in IMAGE_SETS}
+    return found | {name: events.status(name, root) for name, events in EVENT_SETS.items()}

@@ -1,0 +1,58 @@
+"""fsvae-tcja reconstruct: images through the latent and back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+
+from ..data.load import load_images
+from ..runtime import checkpoint
+from ..runtime.checkpoint import find
+from ..runtime.device import resolve
+from ..runtime.pictures import save_pairs
+from ..utils.options import BatchSize, DataRoot, Device, Download, parse
+from ..vae import load
+from ..vae.reconstruct import reconstruct
+
+
+@dataclass(frozen=True)
+class ReconstructOptions:
+    """Reconstruct images of a data set or folder through the latent, and print the mean squared error."""
+
+    checkpoint: tyro.conf.Positional[Path]
+    """A .safetensors checkpoint or a run folder."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")] = None
+    """Data set by name or a folder of images; by default the one that the model was trained on."""
+    split: str = "test"
+    """Split of the data set."""
+    out: Path = Path("reconstructions.png")
+    """The picture: rows of originals above their reconstructions."""
+    n: int = 32
+    """How many images, the first of the split."""
+    seed: int = 0
+    """Random seed of the latent."""
+    batch_size: BatchSize = 64
+    data_root: DataRoot = None
+    download: Download = False
+    device: Device = "auto"
+
+
+def main(args: list[str]) -> int:
+    """Draw originals above their reconstructions, and print the error."""
+    options = parse(ReconstructOptions, "fsvae-tcja reconstruct", args)
+    device = resolve(options.device)
+    model = load(options.checkpoint, device)
+    data = options.data or checkpoint.read_metadata(find(options.checkpoint)).get("data")
+    if data is None:
+        raise ValueError(f"{options.checkpoint} does not say what it was trained on; name a data set with --data")
+    where = {"root": options.data_root, "download": options.download}
+    images = load_images(data, options.split, size=model.config.image_size, **where)
+    pairs = reconstruct(model, images, options.n, options.seed, batch_size=options.batch_size)
+    originals, reconstructions = zip(*pairs, strict=True)
+    x, recon = torch.cat(originals), torch.cat(reconstructions)
+    save_pairs(x, recon, options.out)
+    mse = torch.nn.functional.mse_loss(recon, x).item()
+    print(f"reconstruction MSE {mse:.4f} (range [-1, 1], first {options.n} of {data} {options.split}): {options.out}")
+    return 0

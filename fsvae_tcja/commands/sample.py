@@ -1,0 +1,42 @@
+"""fsvae-tcja sample: draw images from a checkpoint."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from ..core.memory import keep_freed_memory
+from ..runtime.device import resolve
+from ..runtime.export import save_images
+from ..utils.options import BatchSize, Device, parse
+from ..utils.progress import progress
+from ..vae import load
+from ..vae.sample import stream
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """Draw images from a checkpoint."""
+
+    checkpoint: tyro.conf.Positional[Path]
+    """A .safetensors checkpoint or a run folder."""
+    out: Path = Path("samples.png")
+    """A .png: one grid. A .npz: uint8 images [n, H, W, C] under the key "images". Else a folder: one PNG per image."""
+    n: int = 64
+    """How many images."""
+    seed: int = 0
+    """Random seed: image i depends on (seed, i) alone."""
+    batch_size: BatchSize = 64
+    device: Device = "auto"
+
+
+def main(args: list[str]) -> int:
+    """Draw images: one grid, an .npz, or a folder of PNG files."""
+    options = parse(SampleOptions, "fsvae-tcja sample", args)
+    keep_freed_memory()
+    model = load(options.checkpoint, resolve(options.device))
+    drawn = stream(model, options.n, options.seed, batch_size=options.batch_size)
+    with progress("draw", options.n, "images") as bar:
+        save_images((bar.advance(len(images)) or images for images in drawn), options.out)
+    print(f"drew {options.n} images (seed {options.seed}): {options.out}")
+    return 0

@@ -1,0 +1,65 @@
+"""fsvae-tcja train: train an FSVAE by a preset, or go on with a run."""
+
+import sys
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..data import IMAGE_SETS, load_images
+from ..runtime.callbacks import KeepMemory
+from ..runtime.command import RunOptions, TrainCommand
+from ..runtime.device import resolve
+from ..runtime.run import RunFolder
+from ..runtime.trainer import Trainer
+from ..utils.program import check_not_hidden
+from ..vae.checkpoint import KIND
+from ..vae.model import FSVAE
+from ..vae.own_images import sized
+from ..vae.presets import PRESETS
+from ..vae.train import FSVAETask, TrainConfig
+from .scoring import ScoringOptions, scorer
+
+
+@dataclass(frozen=True)
+class TrainOptions(RunOptions, ScoringOptions):
+    """What `train` takes besides the configuration."""
+
+    size: int = 0
+    """Height and width of the images in pixels, 32 or 64, with blocks and channels to suit; 0: as configured."""
+
+
+def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[str]) -> TrainConfig:
+    """The model for images of --size; in a folder of one's own also for their colours, unless these are given."""
+    model = sized(config.model, options.size) if options.size else config.model
+    if config.data not in IMAGE_SETS and "--model.in-channels" not in given:
+        images = load_images(config.data, size=model.image_size)
+        model = replace(model, in_channels=images.channels)
+        colour = "grey" if images.channels == 1 else "colour"
+        print(f"{len(images):,} {colour} images of {config.data}, at {images.size} pixels (--size)", file=sys.stderr)
+    return replace(config, model=model)
+
+
+TRAIN = TrainCommand("fsvae-tcja train", PRESETS, TrainConfig, TrainOptions, KIND, FSVAE, adapt=_fit_to_images)
+
+
+def main(args: list[str]) -> int:
+    """`train PRESET [options]`, or `train --resume RUN`."""
+    return TRAIN.run(args, _train)
+
+
+def _train(config: TrainConfig, options: TrainOptions) -> int:
+    device = resolve(options.device)
+    resume = options.resume is not None
+    assert options.out is not None  # TrainCommand fills it in
+    run = RunFolder(options.out, resume=resume)
+    where: dict[str, Any] = {"size": config.model.image_size, "root": options.data_root, "download": options.download}
+    scoring, score = options.complete(run, resume), None
+    if scoring.score_every:
+        check_not_hidden("eval")
+        score = scorer(scoring, config, device, run, where)
+    train, test = (load_images(config.data, split, **where) for split in ("train", "test"))
+    task = FSVAETask(config, train, test, score)
+    scoring.remember(run)
+    trainer = Trainer(task, config, run, device=device, callbacks=[KeepMemory()], init_from=options.init_from)
+    outcome = trainer.fit(resume)
+    print(TRAIN.ending(outcome, run, options))
+    return 0 if outcome.finished else 130

@@ -1,0 +1,81 @@
+"""A tiny run that all tests of the commands look at, and the ways in which a command ends."""
+
+import pytest
+import torch
+from eval.domain import Classifier
+from eval.fad import Autoencoder
+
+from fsvae_tcja.cli import main
+
+from .program import SHORT, train
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """The folder of a finished run."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FSVAE_TCJA_BACKEND", "reference")
+        assert train(folder, *SHORT) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Defaults write below the working directory and read ./data; processes use the reference kernels too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FSVAE_TCJA_DATA", raising=False)
+    monkeypatch.setenv("FSVAE_TCJA_BACKEND", "reference")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def fails(capsys):
+    """Run the program; it must end with status 2 and one line on stderr, which is returned."""
+
+    def run(*args):
+        capsys.readouterr()
+        assert main([str(arg) for arg in args]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+        return err
+
+    return run
+
+
+@pytest.fixture
+def usage_fails(capsys):
+    """Run the program with options that do not parse; the message is returned on one line."""
+
+    def run(*args):
+        with pytest.raises(SystemExit) as stop:
+            main([str(arg) for arg in args])
+        assert stop.value.code == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "Traceback" not in err
+        return " ".join(err.replace("│", " ").split())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def autoencoder(tmp_path_factory):
+    """An untrained autoencoder of the FAD."""
+    path = tmp_path_factory.mktemp("fad") / "fad.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        Autoencoder().save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory):
+    """An untrained classifier of the domain scores."""
+    path = tmp_path_factory.mktemp("domain") / "classifier.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        Classifier().save(path)
+    return path

@@ -1,0 +1,37 @@
+"""fsvae-tcja doctor."""
+
+import itertools
+
+import pytest
+import torch
+
+from fsvae_tcja.cli import main
+
+
+def facts(text):
+    """{first word of a line: the line}"""
+    return {line.split()[0]: line for line in text.splitlines()}
+
+
+def test_doctor_without_data(capsys):
+    assert main(["doctor"]) == 0
+    told = facts(capsys.readouterr().out)
+    assert {"versions", "devices", "backends", "data"} <= told.keys()
+    assert told["torch"].split()[1] == torch.__version__.partition("+")[0]
+    assert "reference (forced by FSVAE_TCJA_BACKEND)" in told["cpu"]
+    assert "found" in told["digits"]
+    assert "4 of 4 files missing" in told["mnist"] and "2 of 2 files missing" in told["celeba"]
+
+
+@pytest.mark.parametrize("way", ["option", "environment"])
+def test_doctor_finds_data(capsys, tmp_path, monkeypatch, way):
+    raw = tmp_path / "here" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, kind in itertools.product(("train", "t10k"), ("images-idx3", "labels-idx1")):
+        (raw / f"{part}-{kind}-ubyte.gz").touch()
+    if way == "environment":
+        monkeypatch.setenv("FSVAE_TCJA_DATA", str(tmp_path / "here"))
+    assert main(["doctor", *(["--data-root", "here"] if way == "option" else [])]) == 0
+    told = facts(capsys.readouterr().out)
+    assert told["mnist"].endswith("  found")
+    assert "missing" in told["fashion-mnist"]

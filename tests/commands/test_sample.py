@@ -1,0 +1,82 @@
+"""fsvae-tcja sample."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fsvae_tcja.cli import main
+
+
+def ungrid(path, n, columns, size=32, scale=3, gap=4):
+    """The images [n, size, size] of a grid."""
+    grid = np.asarray(Image.open(path))[gap::1, gap::1]
+    cell = size * scale + gap
+    tops = [(i // columns * cell, i % columns * cell) for i in range(n)]
+    return np.stack([grid[t : t + size * scale : scale, s : s + size * scale : scale] for t, s in tops])
+
+
+def test_three_forms_hold_the_same_pixels(run, tmp_path, capsys):
+    for out in ("grid.png", "array.npz", "folder"):
+        assert main(["sample", str(run), "--n", "9", "--seed", "3", "--out", out, "--device", "cpu"]) == 0
+        assert capsys.readouterr().out == f"drew 9 images (seed 3): {out}\n"
+    with np.load("array.npz") as file:
+        array = file["images"]
+    assert (array.dtype, array.shape) == (np.uint8, (9, 32, 32, 1))
+    assert array.min() < array.max()
+    files = sorted((tmp_path / "folder").iterdir())
+    assert [file.name for file in files] == [f"{i:06d}.png" for i in range(9)]
+    np.testing.assert_array_equal(np.stack([np.asarray(Image.open(file)) for file in files]), array[..., 0])
+    np.testing.assert_array_equal(ungrid("grid.png", 9, columns=3), array[..., 0])
+
+
+def drawn(run, *options):
+    assert main(["sample", str(run), "--out", "s.npz", "--device", "cpu", *options]) == 0
+    with np.load("s.npz") as file:
+        return file["images"]
+
+
+def test_images_belong_to_the_seed(run):
+    images = drawn(run, "--n", "9", "--seed", "3")
+    np.testing.assert_array_equal(drawn(run, "--n", "9", "--seed", "3"), images)
+    np.testing.assert_array_equal(drawn(run / "model.safetensors", "--n", "4", "--seed", "3"), images[:4])
+    # another batch size sums in another order: at most one grey level apart
+    apart = drawn(run, "--n", "9", "--seed", "3", "--batch-size", "2").astype(int) - images
+    assert np.abs(apart).max() <= 1
+    assert (drawn(run, "--n", "9", "--seed", "4") != images).any()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--out", "a.jpg"], "cannot write a.jpg: end it in .png (one grid) or .npz (an array), or name a folder"),
+        (["--n", "0"], "n and batch_size must be >= 1 and seed in 0"),
+        (["--seed", "-1"], "found n=64, batch_size=64, seed=-1"),
+        (["--device", "cuda:x"], "device 'cuda:x'"),
+    ],
+)
+def test_wrong_settings_of_sample(run, fails, args, message, tmp_path):
+    assert message in fails("sample", run, *args)
+    assert not list(tmp_path.iterdir())
+
+
+def test_sample_needs_a_checkpoint(fails, usage_fails, tmp_path):
+    assert "Missing from fsvae-tcja sample: PATH" in usage_fails("sample")
+    assert "Error parsing --n" in usage_fails("sample", "x", "--n", "few")
+    assert "no checkpoint at none.safetensors" in fails("sample", "none.safetensors")
+    assert "no checkpoint at" in fails("sample", tmp_path)
+    torch.save({"w": torch.ones(1)}, tmp_path / "m.pth")
+    assert "is a pickled PyTorch file" in fails("sample", "m.pth")
+    (tmp_path / "m.safetensors").write_bytes(b"half")
+    assert "m.safetensors is truncated" in fails("sample", "m.safetensors")
+
+
+def test_a_folder_with_images_is_not_mixed(run, fails, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine.png").touch()
+    assert "folder is not an empty folder" in fails("sample", run, "--out", "folder")
+
+
+def test_a_place_that_cannot_be_written(run, fails, tmp_path):
+    (tmp_path / "file").touch()
+    assert "file" in fails("sample", run, "--n", "1", "--out", "file/a.png")

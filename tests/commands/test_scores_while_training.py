@@ -1,0 +1,132 @@
+"""fsvae-tcja train --score-every."""
+
+import json
+import os
+import shutil
+import signal
+
+import pytest
+
+from eval.result import load_scores
+from fsvae_tcja.cli import main
+from fsvae_tcja.vae.train import FSVAETask
+
+from .program import SHORT, TINY, rows_of, train
+
+
+def scored(folder) -> dict[str, list]:
+    """The scores of a run by epoch."""
+    return {file.stem: load_scores(file) for file in sorted((folder / "scores").iterdir())}
+
+
+def test_scores_while_training_are_kept_and_leave_the_weights_alone(run, autoencoder, classifier, tmp_path):
+    options = ["--score-every", "2", "--score-n", "150", "--autoencoder", str(autoencoder)]
+    assert train(tmp_path / "scored", *SHORT, *options, "--classifier", str(classifier)) == 0
+    assert (tmp_path / "scored" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+    scores = scored(tmp_path / "scored")
+    assert list(scores) == ["epoch-002"]
+    named = {"FAD": "fad_strict", "Domain-Frechet": "domain_frechet_strict", "Domain-IS": "domain_is_strict"}
+    assert [(s.name, s.n, s.seed, s.protocol) for s in scores["epoch-002"]] == [(n, 150, 0, "strict") for n in named]
+    (row,) = (row for row in map(json.loads, rows_of(tmp_path / "scored" / "metrics.jsonl")) if "fad_strict" in row)
+    assert {name: row[name] for name in named.values()} == {named[s.name]: s.value for s in scores["epoch-002"]}
+    networks = ["--networks.autoencoder", str(autoencoder), "--networks.classifier", str(classifier)]
+    options = ["--reference", "digits", "--scores", *named, "--n-images", "150", "--out", "afterwards.json"]
+    assert main(["score", str(run), *options, *networks, "--device", "cpu"]) == 0
+    for a, b in zip(load_scores("afterwards.json"), scores["epoch-002"], strict=True):
+        assert a.value == pytest.approx(b.value, rel=1e-9) and (a.reference, a.extractor) == (b.reference, b.extractor)
+
+
+@pytest.fixture(scope="module")
+def stopped_once(autoencoder, tmp_path_factory):
+    """A run that is scored after every epoch and was stopped after the first."""
+    evaluate, folder = FSVAETask.end_of_epoch, tmp_path_factory.mktemp("runs") / "stopped"
+
+    def stop(task, epoch, run):
+        os.kill(os.getpid(), signal.SIGINT)
+        return evaluate(task, epoch, run)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(autoencoder.parent)  # its name is relative
+        patch.setenv("FSVAE_TCJA_BACKEND", "reference")
+        patch.setattr(FSVAETask, "end_of_epoch", stop)
+        options = ["--score-every", "1", "--score-n", "120", "--autoencoder", autoencoder.name]
+        assert train(folder, *SHORT, *options) == 130
+    return folder
+
+
+@pytest.fixture
+def stopped(stopped_once, tmp_path):
+    return shutil.copytree(stopped_once, tmp_path / "stopped")
+
+
+def test_a_resumed_run_goes_on_scoring(run, stopped):
+    assert main(["train", "--resume", str(stopped), "--device", "cpu"]) == 0
+    assert (stopped / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+    one, two = scored(stopped).values()
+    assert [(s.name, s.n) for s in (*one, *two)] == [("FAD", 120), ("FAD", 120)]
+    assert one[0].value != two[0].value
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--score-n", "100"], [("FAD", 100)]),
+        (["--score-n", "100", "--scores", "Domain-IS", "--classifier", "CLASSIFIER"], [("Domain-IS", 100)]),
+        (["--score-every", "0"], None),
+        (["--score-every", "3"], None),
+    ],
+)
+def test_what_is_said_on_resuming_replaces_what_was_said(stopped, classifier, options, expected):
+    options = [str(classifier) if option == "CLASSIFIER" else option for option in options]
+    assert main(["train", "--resume", str(stopped), "--device", "cpu", *options]) == 0
+    scores = scored(stopped)
+    assert [(s.name, s.n) for s in scores.get("epoch-002", [])] == (expected or [])
+    remembered = json.loads((stopped / "scoring.json").read_text())
+    assert remembered["score_every"] == (1 if expected else int(options[1]))
+    assert remembered["score_n"] == (100 if expected else 120)
+
+
+def test_a_damaged_memory_of_scores(stopped, fails):
+    for text in ("{", "3", '{"score": 1}'):
+        (stopped / "scoring.json").write_text(text)
+        assert "scoring.json is damaged" in fails("train", "--resume", stopped)
+    (stopped / "scoring.json").write_text('{"score_every": "often"}')
+    assert "or 0 for none; found often" in fails("train", "--resume", stopped)
+
+
+def test_a_new_run_does_not_remember(tmp_path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "scoring.json").write_text('{"score_every": 1}')
+    assert train(tmp_path / "new", "--epochs", "1") == 0
+    assert not (tmp_path / "new" / "scoring.json").exists() and not (tmp_path / "new" / "scores").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--score-every", "1"],
+            "(--networks.autoencoder; while training --autoencoder), or make one: python -m eval train-fad",
+        ),
+        (
+            ["--score-every", "-1"],
+            "--score-every must say how many epochs lie between two scores, or 0 for none; found",
+        ),
+        (["--autoencoder", "AUTOENCODER"], "--score-every must say how many epochs lie between two scores"),
+        (["--score-every", "1", "--autoencoder", "absent.safetensors"], "absent.safetensors; make one with `python -m"),
+        (["--score-every", "1", "--scores", "FID", "--autoencoder", "AUTOENCODER"], "protocol strict defines no FID"),
+        (
+            ["--score-every", "1", "--score-n", "9", "--scores", "Domain-IS", "--classifier", "CLASSIFIER"],
+            "over 10 splits needs at least 10 images, found 9",
+        ),
+        (
+            ["--score-every", "1", "--score-protocol", "fsvae2022", "--score-n", "9", "--autoencoder", "AUTOENCODER"],
+            "FAD under protocol fsvae2022 takes exactly 5120 images, 9 were asked for",
+        ),
+    ],
+)
+def test_scores_while_training_are_checked_before_it(autoencoder, classifier, fails, tmp_path, options, message):
+    files = {"AUTOENCODER": autoencoder, "CLASSIFIER": classifier}
+    options = [files.get(option, option) for option in options]
+    assert message in fails("train", "digits", *TINY, "--out", tmp_path / "new", *options)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,201 @@
+"""fsvae-tcja train: run folders, resuming, settings, Ctrl-C."""
+
+import json
+import signal
+import subprocess
+import time
+from dataclasses import replace
+
+import pytest
+
+from fsvae_tcja import FSVAEConfig, load, save
+from fsvae_tcja.cli import main
+from fsvae_tcja.runtime import checkpoint
+from fsvae_tcja.utils.configuration import from_dict
+from fsvae_tcja.vae.model import FSVAE
+from fsvae_tcja.vae.presets import PRESETS
+from fsvae_tcja.vae.train import TrainConfig
+
+from .program import PROGRAM, SHORT, TINY, rows_of
+
+
+def test_help_of_train(capsys):
+    assert main(["train"]) == main(["train", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"{name} " in out and preset.about in out for name, preset in PRESETS.items())
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "digits", "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert "--model.tcja.encoder" in out and "--resume" in out
+
+
+def test_run_folder(run):
+    assert {p.name for p in run.iterdir()} == {
+        "config.json",
+        "metrics.jsonl",
+        "checkpoint.safetensors",
+        "model.safetensors",
+        "tensorboard",
+        "pictures",
+    }
+    config = from_dict(TrainConfig, json.loads((run / "config.json").read_text()))
+    model = FSVAEConfig(T=4, latent=8, k=3, channels=(2, 3, 4, 5), tcja=PRESETS["digits"].config.model.tcja)
+    assert config == replace(PRESETS["digits"].config, epochs=2, batch_size=50, log_every=1, model=model)
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    trained = [(step, (step + 29) // 30, False) for step in range(1, 61)]
+    assert [(row["step"], row["epoch"], "test_mse" in row) for row in rows] == [
+        *trained[:30],
+        (30, 1, True),
+        *trained[30:],
+        (60, 2, True),
+    ]
+    assert rows[0].keys() == {"step", "epoch", "loss", "mse", "mmd"}
+    assert len(list((run / "tensorboard").iterdir())) == 1
+    pictures = {
+        "curves",
+        "epoch-001-reconstructions",
+        "epoch-001-samples",
+        "epoch-002-reconstructions",
+        "epoch-002-samples",
+    }
+    assert {p.stem for p in (run / "pictures").iterdir()} == pictures
+    assert load(run).config == model
+
+
+def test_a_second_run_into_the_same_folder_is_refused(run, fails):
+    before = (run / "model.safetensors").read_bytes()
+    message = fails("train", "digits", *TINY, "--out", run)
+    assert f"{run} already holds a run: go on with --resume {run}, or choose another --out" in message
+    assert (run / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("form", [["--resume", "{run}"], ["--resume={run}"], ["--device", "cpu", "--resume", "{run}"]])
+def test_resuming_a_finished_run(run, form, capsys):
+    assert main(["train", *(part.format(run=run) for part in form)]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("the run was finished already at step 60 of 60, nothing was trained; model: ")
+
+
+def test_a_resumed_run_takes_no_settings(run, fails):
+    for args in (["--epochs", "3"], ["--device", "cpu", "--model.T", "3"], ["mnist"]):
+        message = fails("train", "--resume", run, *args)
+        assert (
+            f"a resumed run keeps its own settings, found {args[-2] if args[1:] else 'mnist'}: start a new" in message
+        )
+        assert "Beside --resume there may be --score-every," in message and "--device, --dry-run\n" in message
+        assert "--out" not in message
+
+
+def test_resuming_with_another_configuration_names_the_keys(run, fails):
+    message = fails("train", "digits", *TINY, *SHORT, "--epochs", 3, "--resume", run)
+    assert "was trained with another configuration (epochs: 2 there, 3 here); resume it without changes" in message
+
+
+def test_resuming_elsewhere_is_refused(run, fails, tmp_path):
+    for args in (["digits", "--resume", run, "--out", "other"], ["--resume", run, "--out", "other"]):
+        assert "leave --out away" in fails("train", *args)
+    assert not (tmp_path / "other").exists()
+
+
+def test_resuming_what_is_no_run(fails):
+    assert "cannot resume: no checkpoint at none/checkpoint.safetensors" in fails("train", "--resume", "none")
+
+
+def test_resuming_a_model_is_refused(fails, tmp_path):
+    save(FSVAE(FSVAEConfig(T=4, latent=8, k=3, channels=(2, 3, 4, 5))), tmp_path / "checkpoint.safetensors")
+    assert "checkpoint.safetensors holds a model and no training run" in fails("train", "--resume", ".")
+
+
+def parameters(config):
+    return sum(p.numel() for p in FSVAE(config).parameters())
+
+
+def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, tmp_path):
+    for name, preset in PRESETS.items():
+        assert main(["train", name, "--dry-run"]) == 0
+        printed = json.loads(capsys.readouterr().out)
+        assert from_dict(TrainConfig, printed["configuration"]) == preset.config
+        assert printed["parameters"] == parameters(preset.config.model)
+        assert printed["run"]["out"] == f"runs/{name}"
+    changes = "--lr 0.25 --betas 0.5 0.75 --no-scheduled-sampling --model.readout mean --model.tcja.decoder 0 1"
+    assert main(["train", "mnist", *changes.split(), "--out", "there", "--dry-run"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    base = PRESETS["mnist"].config
+    expected = replace(
+        base,
+        lr=0.25,
+        betas=(0.5, 0.75),
+        scheduled_sampling=False,
+        model=replace(base.model, readout="mean", tcja=replace(base.model.tcja, decoder=(0, 1))),
+    )
+    assert from_dict(TrainConfig, printed["configuration"]) == expected
+    assert printed["parameters"] == parameters(expected.model) != parameters(base.model)
+    assert printed["run"]["out"] == "there"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["nope"], "unknown preset 'nope': choose one of ['digits', 'mnist', 'fashion-mnist', 'cifar10', 'celeba']"),
+        (["mnits"], "unknown preset 'mnits' (did you mean 'mnist'?): choose one of"),
+        (["--epochs", "3"], "put a preset before --epochs"),
+        (["digits", "--epochs", "0"], "epochs must be >= 1, found 0"),
+        (["digits", "--batch-size", "2000"], "digits has 1500 training images, fewer than one batch of 2000"),
+        (["digits", "--model.in-channels", "3"], "the model takes 3 channel(s) of 32 pixels, digits gives 1 of 32"),
+        (["digits", "--data", "nope"], "unknown data set 'nope'"),
+        (["digits", "--device", "tpu"], "unknown device 'tpu'"),
+    ],
+)
+def test_wrong_settings_of_train(fails, args, message, tmp_path):
+    assert message in fails("train", *args)
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_data_names_the_files(capsys, tmp_path):
+    assert main(["train", "mnist"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: mnist: missing\n")
+    assert str(tmp_path / "data" / "MNIST" / "raw") in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["digits", "--nokey", "3"], "Unrecognized options: --nokey"),
+        (["digits", "--model.steps", "3"], "Unrecognized options: --model.steps"),
+        (["digits", "--epochs", "many"], "Error parsing --epochs"),
+        (["digits", "--model.readout", "sum"], "--model.readout"),
+        (["digits", "--distance", "l2"], "--distance"),
+        (["digits", "--model.T", "0"], "T must be a whole number >= 1, found 0"),
+        (["digits", "--model.channels", "8", "16"], "2 encoder blocks make a model for 8x8 images, found image_size"),
+        (["digits", "--model.tcja.encoder", "9"], "tcja.encoder must name different blocks among 0..3, found (9,)"),
+    ],
+)
+def test_options_of_train_that_do_not_parse(usage_fails, args, message):
+    assert message in usage_fails("train", *args)
+
+
+def test_ctrl_c_and_resume_give_the_uninterrupted_run(run, tmp_path, capsys):
+    where = ["--data-root", "some where", "--device", "cpu"]
+    command = [*PROGRAM, "train", "digits", *TINY, *SHORT, "--out", "run", *where]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(rows_of(tmp_path / "run" / "metrics.jsonl")) < 3:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130, err
+    step = checkpoint.read("run/checkpoint.safetensors", "none")[1]["step"]
+    assert 3 <= step < 30
+    told = "go on with: fsvae-tcja train --resume run --data-root 'some where' --device cpu"
+    assert out == f"stopped after step {step}; {told}\n"
+    assert "Traceback" not in err
+
+    capsys.readouterr()
+    assert main(["train", "--resume", "run", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.startswith(f"trained {60 - step} steps in ")
+    for file in ("checkpoint.safetensors", "model.safetensors", "metrics.jsonl", "config.json"):
+        assert (tmp_path / "run" / file).read_bytes() == (run / file).read_bytes()
+    assert len(rows_of(tmp_path / "run" / "metrics.jsonl")) == 62
