@@ -100,7 +100,8 @@ class FSVAE(nn.Module):
 
         Args:
             images: [N, C, H, W] in [-1, 1]; with `input="frames"` frames [T, N, C, H, W] in [0, 1].
-            noise: replays a run; what it is depends on the latent, see its `noise`. None draws it.
+            noise: replays a run, [..., N, ...]; for the Bernoulli latent whole numbers [T, N, L] in 0..k-1, which of
+                the k spikes to take. None draws it.
             generator: to draw with; None takes torch's global one.
 
         Raises:
@@ -141,13 +142,22 @@ class FSVAE(nn.Module):
         return {"loss": " + ".join(["MSE", *terms]), "mse": "MSE, images in [-1, 1]", **terms}
 
     def target(self, images: Tensor) -> Tensor:
-        """What a reconstruction is compared with, [N, C, H, W] in [-1, 1]: images, or 2 (mean of the frames) - 1."""
+        """What the reconstruction is compared with, [N, C, H, W] in [-1, 1]: the images, or 2 (mean of frames) - 1."""
         return 2 * images.mean(0) - 1 if self.config.input == "frames" else images
 
     def encode(
         self, images: Tensor, *, noise: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
-        """The code z [T, N, L] of images (or frames), drawn from the posterior. Arguments and errors as `forward`."""
+        """The code z [T, N, L] of images, drawn from the posterior.
+
+        Args:
+            images: [N, C, H, W] in [-1, 1]; with `input="frames"` frames [T, N, C, H, W] in [0, 1].
+            noise: replays a run, as in `forward`; None draws it.
+            generator: to draw with; None takes torch's global one.
+
+        Raises:
+            ValueError: images or noise of another shape or range than the model was made for.
+        """
         return self._infer(images, noise, generator)[0]
 
     def decode(self, z: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ class SumThenConvolve(nn.Module):
     def __init__(self, coefficients: Tensor, conv: nn.ConvTranspose2d) -> None:
         super().__init__()
         self.conv = conv
-        self.register_buffer("coefficients", coefficients, persistent=False)
+        self.register_buffer("coefficients", coefficients.to(conv.weight.device), persistent=False)
 
     def forward(self, last_block: SpikingLayer, x: Tensor) -> Tensor:
         """The last block and its input x [T, N, C, H/2, W/2] -> images [N, C_in, H, W] in [-1, 1]."""
@@ -77,7 +77,7 @@ class MembraneReadout(Readout):
     """Leaky sum of the published FSVAE: a_t = 0.8^(T-t), t = 1..T; the membrane of a neuron that never fires."""
 
     def build(self, T: int, channels: int, in_channels: int) -> SumThenConvolve:
-        steps = torch.arange(T - 1, -1, -1)
+        steps = torch.arange(T - 1, -1, -1, device="cpu")  # on the meta device arithmetic costs seconds of imports
         return SumThenConvolve(MEMBRANE_DECAY**steps, convolution(channels, in_channels))
 
 

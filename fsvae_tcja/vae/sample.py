@@ -33,7 +33,10 @@ def noise_of(model: FSVAE, seed: int, first: int, n: int) -> Tensor:
 def stream(
     model: FSVAE, n: int, seed: int = 0, *, batch_size: int = 64, noise: Tensor | None = None, first: int = 0
 ) -> Iterator[Tensor]:
-    """`sample` batch by batch: images [B, C, H, W] in [-1, 1] on the CPU, B <= batch_size."""
+    """Draw images from the prior batch by batch: [B, C, H, W] in [-1, 1] on the CPU, B <= batch_size.
+
+    Arguments as for `sample`, which puts the batches together. Wrong ones raise a ValueError at once.
+    """
     if n < 1 or batch_size < 1 or not 0 <= seed < 2**63:
         raise ValueError(
             f"n and batch_size must be >= 1 and seed in 0..2^63 - 1, found n={n}, batch_size={batch_size}, seed={seed}"

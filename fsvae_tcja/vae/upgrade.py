@@ -9,7 +9,7 @@ OF_THE_LATENT = ("k", "sampling", "distance", "scheduled_sampling")
 
 
 def upgrade_model(config: Mapping[str, Any], training: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """FSVAEConfig as plain data. `latent` was L, and the settings of the latent stood beside it or in the training's.
+    """FSVAEConfig as plain data. `latent` was L, and the settings of the latent stood next to it or in the training's.
 
     Args:
         config: of any version.

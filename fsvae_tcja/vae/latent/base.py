@@ -35,7 +35,7 @@ class LatentModule(ABC, nn.Module):
     """From the spikes of the encoder to the code z [T, N, L] that the decoder reads, and from noise to a new z.
 
     All that is random about an image comes in as one tensor of noise, with the images on axis 1: the same noise gives
-    the same z. What z and the loss are made of is the latent's own affair.
+    the same z. How z depends on it, and what the loss compares, is the latent's own matter.
 
     Args:
         params: the settings that it is built from.
