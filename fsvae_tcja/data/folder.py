@@ -18,6 +18,7 @@ class FolderContents:
 
     Attributes:
         folder: its absolute path.
+        is_split: whether its subfolders are the splits.
         files: the images of each split, by their paths below the folder, sorted.
         class_names: the first subfolders (below train/ and test/ if there are such), sorted; empty: no labels.
         channels: 1 if every file is grey, else 3.
@@ -25,6 +26,7 @@ class FolderContents:
     """
 
     folder: Path
+    is_split: bool
     files: dict[str, list[PurePosixPath]]
     class_names: list[str]
     channels: int
@@ -49,16 +51,6 @@ class FolderContents:
             )
         return width
 
-    def label(self, name: PurePosixPath) -> int:
-        """Index of the class of a file, -1 if it lies in no class."""
-        folder = _class_of(name, self.is_split)
-        return -1 if folder is None else self.class_names.index(folder)
-
-    @property
-    def is_split(self) -> bool:
-        """Whether the splits are subfolders."""
-        return _is_split(self.folder)
-
 
 def inspect_folder(folder: str | Path) -> FolderContents:
     """Look at the images below a folder, nested or not; the headers of all are read.
@@ -78,10 +70,11 @@ def inspect_folder(folder: str | Path) -> FolderContents:
     names = _find_images(folder)
     if not names:
         raise ValueError(f"no image in {folder}: expected files that end in {sorted(EXTENSIONS)}")
-    is_split = _is_split(folder)
+    is_split = (folder / "train").is_dir() and (folder / "test").is_dir()
     headers = [read_header(folder / name) for name in names]
     return FolderContents(
         folder,
+        is_split,
         (_split_by_folder if is_split else _split_by_hash)(names) | {"all": names},
         sorted({part for name in names if (part := _class_of(name, is_split)) is not None}),
         1 if all(header.grey for header in headers) else 3,
@@ -111,20 +104,17 @@ def load_folder(folder: Path, split: str, size: int | None) -> FileImages:
             raise ValueError(f"unknown split {split!r}: a folder has the splits train, test and all{hint}")
         raise ValueError(f"no image for the split {split!r} in {contents.folder}, which holds {len(contents)} in all")
     names = contents.files[split]
+    index = {name: i for i, name in enumerate(contents.class_names)}
     return FileImages(
         contents.folder.name,
         split,
         [folder / name for name in names],
-        torch.tensor([contents.label(name) for name in names]),
+        torch.tensor([index.get(_class_of(name, contents.is_split) or "", -1) for name in names]),
         len(contents.class_names) or None,
         channels=contents.channels,
         size=contents.size if size is None else size,
         class_names=contents.class_names,
     )
-
-
-def _is_split(folder: Path) -> bool:
-    return (folder / "train").is_dir() and (folder / "test").is_dir()
 
 
 def _class_of(name: PurePosixPath, is_split: bool) -> str | None:

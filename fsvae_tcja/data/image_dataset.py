@@ -27,8 +27,8 @@ class MemoryImages(ImageDataset):
         classes: int | None,
         class_names: Sequence[str] | None = None,
     ) -> None:
-        _, *shape = images.shape
-        super().__init__(name, split, tuple(shape), labels, classes, class_names)
+        _, channels, height, width = images.shape
+        super().__init__(name, split, (channels, height, width), labels, classes, class_names)
         self.images = images
 
     def load(self, indices: Sequence[int]) -> Tensor:

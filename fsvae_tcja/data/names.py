@@ -20,22 +20,22 @@ def parse_name(text: str) -> tuple[str, str | None]:
     return text, None
 
 
-def find_folder(name: str | Path, *, events: bool = False) -> Path:
+def find_folder(name: str | Path, *, classes: bool = False) -> Path:
     """The folder that is meant by a name which is no data set's.
 
     Args:
         name: a path; a plain word must be that of a folder which is there.
-        events: whether event sets could have been meant.
+        classes: whether data with classes is meant, images or events; else images of any set.
 
     Raises:
         ValueError: neither a data set nor a folder.
     """
     folder = Path(name).expanduser()
     if isinstance(name, str) and str(folder) == name == folder.name and not folder.exists():
-        also = [*EVENT_SETS] if events else []
-        choices = f"{list(IMAGE_SETS)}{f', of the event sets {also},' if events else ''}"
+        images = [one for one, source in IMAGE_SETS.items() if source.labelled or not classes]
+        events, also = ([*EVENT_SETS], f", of the event sets {[*EVENT_SETS]},") if classes else ([], "")
         raise ValueError(
-            f"unknown data set {name!r}{did_you_mean(name, [*IMAGE_SETS, *also])}: choose one of {choices} or a folder "
+            f"unknown data set {name!r}{did_you_mean(name, images + events)}: choose one of {images}{also} or a folder "
             "of images"
         )
     return folder
@@ -47,4 +47,4 @@ def located(name: str) -> str:
     Raises:
         ValueError: neither.
     """
-    return name if name in IMAGE_SETS or name in EVENT_SETS else str(find_folder(name, events=True).absolute())
+    return name if name in IMAGE_SETS or name in EVENT_SETS else str(find_folder(name, classes=True).absolute())

@@ -60,7 +60,7 @@ def read_labels(trial: Path) -> list[Recording]:
     lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
     if not lines or lines[0].replace(" ", "") != LABELS_HEADER:
         raise ValueError(f"{path} is no table of labels: expected the first line {LABELS_HEADER!r}, found {lines[:1]}")
-    gestures = []
+    gestures: list[Recording] = []
     for number, line in enumerate(lines[1:], 2):
         if not line:
             continue

@@ -31,6 +31,6 @@ class Recording:
 def make_events(x: np.ndarray, y: np.ndarray, t: np.ndarray, p: np.ndarray) -> np.ndarray:
     """A structured array of type EVENT from its columns."""
     events = np.empty(len(t), EVENT)
-    for name, column in zip(EVENT.names, (x, y, t, p), strict=True):
+    for name, column in zip("xytp", (x, y, t, p), strict=True):
         events[name] = column
     return events
