@@ -1,15 +1,16 @@
 """python -m eval: training, references, scores, errors."""
 
+import itertools
 import json
-import os
+import shlex
 import signal
 import warnings
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from eval import training
 from eval.cli import main
 from eval.fad import Autoencoder
 from eval.result import load_scores
@@ -129,38 +130,41 @@ def test_missing_data_are_fetched_on_demand(command, folder, capsys, monkeypatch
 
 
 @pytest.mark.parametrize("command", ["train-fad", "train-classifier"])
-def test_ctrl_c_keeps_the_last_whole_epoch(command, capsys, monkeypatch, tmp_path):
-    seen = []
+@pytest.mark.parametrize("at", [2, 3, 5])  # of 3 steps an epoch
+def test_ctrl_c_and_resume_give_the_uninterrupted_network(command, at, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    options = [command, "digits", "--batch-size", "500", "--device", "cpu", "--epochs", "2", "--out"]
+    steps, to_float = itertools.count(1), training.to_float
 
-    @contextmanager
-    def interrupting(unit, total=None):
-        def advance(count, text=""):
-            seen.append(count)
-            if len(seen) == 2:
-                os.kill(os.getpid(), signal.SIGINT)
+    def interrupting(images):
+        if next(steps) == at:
+            signal.raise_signal(signal.SIGINT)
+        return to_float(images)
 
-        yield advance
-
-    monkeypatch.setattr("eval.cli.progress_bar", interrupting)
-    options = [command, "digits", "--batch-size", "500", "--device", "cpu", "--out"]
+    monkeypatch.setattr("eval.training.to_float", interrupting)
     with pytest.raises(SystemExit) as exit:
-        main([*options, str(tmp_path / "stopped.safetensors"), "--epochs", "7"])
-    assert exit.value.code == 130 and len(seen) == 2
-    told = capsys.readouterr()
-    assert told.out.count("\n") == 1 and told.err == ""
-    assert told.out.startswith(f"stopped after epoch 2 of 7, written to {tmp_path / 'stopped.safetensors'}: test ")
-    main([*options, str(tmp_path / "whole.safetensors"), "--epochs", "2"])
-    stopped, whole = ((tmp_path / f"{name}.safetensors").read_bytes() for name in ("stopped", "whole"))
-    assert stopped == whole
-
-
-def test_ctrl_c_in_the_first_epoch_writes_nothing(capsys, monkeypatch, tmp_path):
-    """There is no whole epoch to keep."""
-    monkeypatch.setattr("eval.training.to_float", lambda images: os.kill(os.getpid(), signal.SIGINT) or images / 255)
+        main([*options, "a b.safetensors"])
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert exit.value.code == 130 and not (tmp_path / "a b.safetensors").exists()
+    shown = capsys.readouterr()
+    assert shown.err.count("epoch 1/2: loss ") == (at >= 3)
+    again = f"{command} digits --out 'a b.safetensors' --epochs 2 --batch-size 500 --device cpu --resume"
+    assert shown.out == f"stopped after step {at} of 6; go on with: python -m eval {again}\n"
     with pytest.raises(SystemExit) as exit:
-        main(["train-fad", "digits", "--epochs", "2", "--device", "cpu", "--out", str(tmp_path / "fad.safetensors")])
-    assert exit.value.code == 130 and capsys.readouterr().err == "interrupted\n"
-    assert not list(tmp_path.iterdir())
+        main([*options, "a b.safetensors"])
+    assert exit.value.code == 2
+    assert "a b-training already holds a training: go on with `python -m eval train-" in capsys.readouterr().err
+    main(shlex.split(again))
+    assert capsys.readouterr().out.startswith("written to a b.safetensors: test ")
+    main([*options, "whole.safetensors"])
+    assert (tmp_path / "a b.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+
+
+def test_what_was_not_begun_cannot_be_resumed(capsys, tmp_path):
+    with pytest.raises(SystemExit) as exit:
+        main(["train-fad", "digits", "--device", "cpu", "--out", str(tmp_path / "fad.safetensors"), "--resume"])
+    assert exit.value.code == 2 and "cannot resume: no checkpoint at" in capsys.readouterr().err
 
 
 def test_protocols_are_shown(capsys):
