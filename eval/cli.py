@@ -16,9 +16,5 @@ PROGRAM = Program(
 
 
 def main(args: list[str]) -> int:
-    """`fsvae-tcja eval COMMAND`; returns its exit status.
-
-    Raises:
-        ValueError: an unknown command, or what the command refuses.
-    """
-    return PROGRAM.run(args)
+    """`fsvae-tcja eval COMMAND`, `python -m eval COMMAND`; returns the exit status, 2 for wrong input."""
+    return PROGRAM.main(args)

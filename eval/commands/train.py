@@ -1,7 +1,6 @@
 """The commands that train the networks of scores: train-fad, train-classifier."""
 
 import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -69,24 +68,24 @@ class _TrainCommand:
 class TrainFADCommand(_TrainCommand):
     """Train the autoencoder of the FAD."""
 
-    def run(self) -> None:
+    def run(self) -> int:
         config = self.config(DIGITS_TRAINING if self.data == "digits" else FULL_TRAINING)
-        _train(self, train_autoencoder, config, "test_mse")
+        return _train(self, train_autoencoder, config, "test_mse")
 
 
 @dataclass(frozen=True)
 class TrainClassifierCommand(_TrainCommand):
     """Train the classifier of the domain scores."""
 
-    def run(self) -> None:
+    def run(self) -> int:
         config = self.config(DIGITS_CLASSIFIER_TRAINING if self.data == "digits" else CLASSIFIER_TRAINING)
-        _train(self, train_classifier, config, "test_accuracy")
+        return _train(self, train_classifier, config, "test_accuracy")
 
 
 def _train(
     command: _TrainCommand, train: Callable[..., Autoencoder | Classifier], config: TrainingConfig, figure: str
-) -> None:
-    """Train and write; an interrupted training says how it is resumed and exits with 130."""
+) -> int:
+    """Train and write; an interrupted training says how it is resumed. Returns the exit status, then 130."""
     check_writable(command.out, ".safetensors")
     again = f"{Autoencoder.command if train is train_autoencoder else Classifier.command} {command.resumed()}"
     if command.training.exists() and not command.resume:
@@ -99,19 +98,20 @@ def _train(
         network = train(train_set, config, test=test_set, run=command.training, resume=command.resume)
     except Interrupted as stopped:
         console().print(f"{stopped}; go on with: {again}")
-        sys.exit(130)
+        return 130
     network.save(command.out)
     value = f"{figure.replace('_', ' ')} {network.provenance[figure]:.4f}"
     console().print(f"written to {command.out}: {value}")
+    return 0
 
 
 def fad(args: list[str]) -> int:
     """Train an autoencoder and write it."""
-    parse(TrainFADCommand, "fsvae-tcja eval train-fad", args).run()
-    return 0
+    command: TrainFADCommand = parse(TrainFADCommand, "fsvae-tcja eval train-fad", args)
+    return command.run()
 
 
 def classifier(args: list[str]) -> int:
     """Train a classifier and write it."""
-    parse(TrainClassifierCommand, "fsvae-tcja eval train-classifier", args).run()
-    return 0
+    command: TrainClassifierCommand = parse(TrainClassifierCommand, "fsvae-tcja eval train-classifier", args)
+    return command.run()

@@ -19,6 +19,7 @@ from .run import CONFIG, RunFolder
 from .trainer import Outcome
 
 FLAT = tyro.conf.arg(name="")
+NOT_RESUMED = ("out", "resume", "config", "init_from", "size")  # options that a resumed run does not take
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,11 @@ class TrainCommand:
             return tyro.cli(parsed, prog=self.program, args=given, return_unknown_args=True)
 
         (options, epochs, steps), unknown = read(call, self.program, args)
+        unknown += [
+            f"--{name.replace('_', '-')}"
+            for name in NOT_RESUMED
+            if name != "out" and getattr(options, name, None) != getattr(untouched, name, None)
+        ]
         if unknown:
             known = [f"--{f.name.replace('_', '-')}" for f in fields(self.options) if f.name not in NOT_RESUMED]
             known += ["--epochs", "--steps"]
@@ -221,9 +227,6 @@ class TrainCommand:
         if epochs or steps:
             config = replace(config, epochs=epochs or config.epochs, steps=steps)
         return config, replace(options, resume=path, out=options.out or path)
-
-
-NOT_RESUMED = ("out", "resume", "config", "init_from")
 
 
 def _plain(options: RunOptions) -> dict[str, Any]:

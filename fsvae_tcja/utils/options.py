@@ -160,7 +160,7 @@ def _message(text: str, program: str, options: Callable[[], list[str]]) -> str:
         for theirs, ours in READABLE.items():
             why = re.sub(theirs, ours, why)
         return f"{where}: {why}; {more}" if where.startswith("-") else why
-    text = re.sub(r"^Missing from \S+: ", "missing: ", text)
+    text = re.sub(r"^Missing from .+?: ", "missing: ", text)
     return f"{text.rstrip('.')}; {more}"
 
 

@@ -1,15 +1,16 @@
 """fsvae-tcja eval: training, references, scores, comparisons, errors."""
 
+import itertools
 import json
-import os
+import shlex
 import signal
 import warnings
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from eval import training
 from eval.cli import main
 from eval.networks.autoencoder import Autoencoder
 from eval.result import load_scores
@@ -164,37 +165,39 @@ def test_missing_data_are_fetched_on_demand(command, folder, capsys, monkeypatch
 
 
 @pytest.mark.parametrize("command", ["train-fad", "train-classifier"])
-def test_ctrl_c_keeps_the_last_whole_epoch(command, capsys, monkeypatch, tmp_path):
-    seen = []
+@pytest.mark.parametrize("at", [2, 3, 5])  # of 3 steps an epoch
+def test_ctrl_c_and_resume_give_the_uninterrupted_network(command, at, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    options = [command, "digits", "--batch-size", "500", "--device", "cpu", "--epochs", "2", "--out"]
+    steps, to_float = itertools.count(1), training.to_float
 
-    @contextmanager
-    def interrupting(unit, total=None):
-        def advance(count, text=""):
-            seen.append(count)
-            if len(seen) == 2:
-                os.kill(os.getpid(), signal.SIGINT)
+    def interrupting(images):
+        if next(steps) == at:
+            signal.raise_signal(signal.SIGINT)
+        return to_float(images)
 
-        yield advance
-
-    monkeypatch.setattr("eval.cli.progress_bar", interrupting)
-    options = [command, "digits", "--batch-size", "500", "--device", "cpu", "--out"]
-    with pytest.raises(SystemExit) as exit:
-        main([*options, str(tmp_path / "stopped.safetensors"), "--epochs", "7"])
-    assert exit.value.code == 130 and len(seen) == 2
+    monkeypatch.setattr("eval.training.to_float", interrupting)
+    assert main([*options, "a b.safetensors"]) == 130
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert not (tmp_path / "a b.safetensors").exists()
     shown = capsys.readouterr()
-    assert shown.out.count("\n") == 1 and shown.err == ""
-    assert shown.out.startswith(f"stopped after epoch 2 of 7, written to {tmp_path / 'stopped.safetensors'}: test ")
-    main([*options, str(tmp_path / "whole.safetensors"), "--epochs", "2"])
-    stopped, whole = ((tmp_path / f"{name}.safetensors").read_bytes() for name in ("stopped", "whole"))
-    assert stopped == whole
+    assert shown.err.count("epoch 1/2: loss ") == (at >= 3)
+    again = (
+        f"fsvae-tcja eval {command} digits --out 'a b.safetensors' --epochs 2 --batch-size 500 --device cpu --resume"
+    )
+    assert shown.out == f"stopped after step {at} of 6; go on with: {again}\n"
+    assert main([*options, "a b.safetensors"]) == 2
+    assert "a b-training already holds a training: go on with `fsvae-tcja eval train-" in capsys.readouterr().err
+    assert main(shlex.split(again)[2:]) == 0
+    assert capsys.readouterr().out.startswith("written to a b.safetensors: test ")
+    main([*options, "whole.safetensors"])
+    assert (tmp_path / "a b.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
 
 
-def test_ctrl_c_in_the_first_epoch_writes_nothing(capsys, monkeypatch, tmp_path):
-    """There is no whole epoch to keep."""
-    monkeypatch.setattr("eval.training.to_float", lambda images: os.kill(os.getpid(), signal.SIGINT) or images / 255)
-    options = ["digits", "--epochs", "2", "--device", "cpu", "--out", str(tmp_path / "fad.safetensors")]
-    assert main(["train-fad", *options]) == 130 and capsys.readouterr().err == "interrupted\n"
-    assert not list(tmp_path.iterdir())
+def test_what_was_not_begun_cannot_be_resumed(capsys, tmp_path):
+    assert main(["train-fad", "digits", "--device", "cpu", "--out", str(tmp_path / "fad.safetensors"), "--resume"]) == 2
+    assert "cannot resume: no checkpoint at" in capsys.readouterr().err
 
 
 def test_protocols_are_shown(capsys):
