@@ -33,7 +33,7 @@ class ReferenceCommand(ImageOptions):
         protocol, networks = get_protocol(self.protocol), Networks(**vars(self.networks))
         with launched_by_torchrun(resolve(self.device)) as device:
             images = open_reference(self.images, protocol, value_range=self.value_range, **self.where)
-            with image_bar("images", images_to_read(0, images)) as advance:
+            with image_bar(images_to_read(0, images)) as advance:
                 options = {"networks": networks, "device": device, "progress": advance}
                 paths = write_references(images, protocol, self.scores, self.out, **options)
             first = rank() == 0

@@ -65,7 +65,7 @@ class ScoreCommand(ImageOptions):
             images = open_images(self.images, value_range=self.value_range, seed=self.seed or 0, **where)
             reference = open_reference(self.reference, protocol, value_range=self.reference_range, **where)
             counts = [protocol.recipe(name).images(self.n_images, images.n) for name in names]
-            with image_bar("images", images_to_read(max(counts, key=lambda n: n or math.inf), reference)) as advance:
+            with image_bar(images_to_read(max(counts, key=lambda n: n or math.inf), reference)) as advance:
                 scores = evaluate(
                     images,
                     protocol,
