@@ -21,9 +21,9 @@ from fsvae_tcja.data.events.synthetic import write_synthetic
 from fsvae_tcja.data.events.writers import write_aedat2, write_atis
 from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.runtime import curves
+from fsvae_tcja.utils.configuration import from_dict
 
 SMALL = ["--model.layers", "4C TCJA(2,2) MP2 6C MP2 FC20 LIF Vote2", "--model.T", "3", "--model.shape", "1", "10", "10"]
-from fsvae_tcja.utils.configuration import from_dict
 
 
 @pytest.fixture(autouse=True)
