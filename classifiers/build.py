@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from fsvae_tcja.core import LIF, TCJA, LIFParams, Linear, SpikingLayer, TDBatchNorm
+from fsvae_tcja.core import TCJA, Linear, NeuronModule, SpikingLayer, TDBatchNorm
 
-from .config import NEURONS, ClassifierConfig
+from .config import ClassifierConfig
 from .description import Token, parse
 from .layers import Dense, Fire, Folded, TimeDropout, Vote
 from .residual import Current, ResidualBlock
@@ -70,9 +70,13 @@ class _Builder:
             case "FC":
                 inputs = self.shape[0]
                 self._become(int(number))
-                return Dense(inputs, int(number), self._neuron()) if spiking else Folded(Linear(inputs, int(number)))
+                return (
+                    Dense(inputs, int(number), self._neuron(int(number)))
+                    if spiking
+                    else Folded(Linear(inputs, int(number)))
+                )
             case "LIF":
-                return Fire(self._neuron())
+                return Fire(self._neuron(self.shape[0]))
             case "Vote":
                 if self.shape[0] % number:
                     raise ValueError(f"Vote{number} needs a multiple of {number} neurons, found {self.shape[0]}")
@@ -80,12 +84,8 @@ class _Builder:
                 return Vote(int(number))
         raise AssertionError(token)
 
-    @property
-    def _params(self) -> LIFParams:
-        return NEURONS[self.config.neuron]
-
-    def _neuron(self) -> LIF:
-        return LIF(self._params)
+    def _neuron(self, channels: int) -> NeuronModule:
+        return self.config.neuron.build(channels)
 
     def _become(self, *shape: int) -> None:
         self.shape = shape
@@ -101,12 +101,12 @@ class _Builder:
         return TCJA(self.config.T, int(token.numbers[0]), *token.kernels, self.config.attention)
 
     def _norm(self, channels: int) -> TDBatchNorm:
-        return TDBatchNorm(channels, self._params.v_th)
+        return TDBatchNorm(channels, self.config.neuron.v_th)
 
     def _spiking(self, token: Token, stride: int = 1) -> SpikingLayer:
         conv = self._conv(int(token.numbers[0]), stride)
         norm = self._norm(conv.out_channels)
-        return SpikingLayer(conv, norm, self._neuron(), self._attention(token), self.config.placement)
+        return SpikingLayer(conv, norm, self._neuron(conv.out_channels), self._attention(token), self.config.placement)
 
     def _current(self, channels: int) -> Current:
         return Current(self._conv(channels), self._norm(channels))
@@ -119,7 +119,7 @@ class _Builder:
         if stride > 1 or inputs != channels:
             conv = nn.Conv2d(inputs, channels, 1, stride, bias=self.config.bias)
             shortcut = Current(conv, self._norm(channels))
-        return ResidualBlock(self._neuron(), inner, end, shortcut)
+        return ResidualBlock(self._neuron(inputs), inner, end, shortcut)
 
     def _pool(self, kind: str, size: int) -> Folded:
         channels, h, w = self.shape

@@ -1,21 +1,13 @@
 """What a classifier is: its layers as a line of text, its neurons, its attention. Saved inside every checkpoint."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from fsvae_tcja.core import TCJA_LIF, TCJA_TET_LIF, TCJA_TRIANGLE_LIF, LIFParams
-from fsvae_tcja.core.layers import Placement
+from fsvae_tcja.core import NEURONS, Neuron, Placement
 
 from .description import parse
 
 Attention = Literal["joint", "add", "tla", "cla", "none"]
-Neuron = Literal["atan", "triangle", "tet", "frame"]
-NEURONS: dict[str, LIFParams] = {
-    "atan": TCJA_LIF,
-    "triangle": TCJA_TRIANGLE_LIF,
-    "tet": TCJA_TET_LIF,
-    "frame": replace(TCJA_LIF, decay=0.0, gain=1.0),  # u_t = x_t
-}
 
 
 def choose(name: str, value: str, choices: Any) -> None:
@@ -36,8 +28,8 @@ class ClassifierConfig:
     """Channels, height and width of the input."""
     classes: int = 10
     """Number of classes."""
-    neuron: Neuron = "atan"
-    """LIF family: atan or triangle (tau 2, input decayed, detached reset), or tet (gradient through the reset). frame:
+    neuron: Neuron = NEURONS["atan"]
+    """Neurons: atan or triangle (tau 2, input decayed, detached reset), or tet (gradient through the reset). frame:
     neurons without memory; without TCJA the network then sees single frames only, a baseline for what time is worth."""
     bias: bool = False
     """Whether the convolutions in front of a norm have a bias."""
@@ -52,7 +44,7 @@ class ClassifierConfig:
                 raise ValueError(f"{name} must be a whole number >= 1, found {value!r}")
         if len(self.shape) != 3 or min(self.shape) < 1:
             raise ValueError(f"shape must be channels, height and width, each >= 1, found {self.shape}")
-        choose("neuron", self.neuron, Neuron)
+        object.__setattr__(self, "neuron", Neuron.of(self.neuron))
         choose("attention", self.attention, Attention)
         choose("placement", self.placement, Placement)
         parse(self.layers)

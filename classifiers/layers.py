@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsvae_tcja.core import LIF, Linear
+from fsvae_tcja.core import Linear, NeuronModule
 
 
 class Folded(nn.Module):
@@ -37,7 +37,7 @@ class TimeDropout(nn.Module):
 class Dense(nn.Module):
     """Linear layer and LIF neurons, without norm and bias."""
 
-    def __init__(self, inputs: int, outputs: int, neuron: LIF) -> None:
+    def __init__(self, inputs: int, outputs: int, neuron: NeuronModule) -> None:
         super().__init__()
         self.transform = Linear(inputs, outputs, bias=False)
         self.neuron = neuron
@@ -50,7 +50,7 @@ class Dense(nn.Module):
 class Fire(nn.Module):
     """LIF neurons by themselves: current [T, N, ...] -> spikes [T, N, ...]."""
 
-    def __init__(self, neuron: LIF) -> None:
+    def __init__(self, neuron: NeuronModule) -> None:
         super().__init__()
         self.neuron = neuron
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from fsvae_tcja.core import LIF, SpikingLayer, TDBatchNorm
+from fsvae_tcja.core import NeuronModule, SpikingLayer, TDBatchNorm
 
 
 class Current(nn.Module):
@@ -35,7 +35,7 @@ class ResidualBlock(nn.Module):
         shortcut: 1x1 convolution and norm where the shape changes, else None.
     """
 
-    def __init__(self, neuron: LIF, inner: SpikingLayer, end: Current, shortcut: Current | None) -> None:
+    def __init__(self, neuron: NeuronModule, inner: SpikingLayer, end: Current, shortcut: Current | None) -> None:
         super().__init__()
         self.neuron = neuron
         self.inner = inner

@@ -5,8 +5,8 @@ A spike is a step function of the membrane, s = [u > v_th]; its derivative is re
     ds/du := derivative(|u - c|, width)
 
 Each rule is plain arithmetic on r = |u - c| and two constants a, b that depend on the width w only, without a literal,
-a library call or a global, so that PyTorch, Numba (in float32) and Triton compile the very same function. One that
-needs a call, such as torch.exp, says `fusable=False`: neurons with it run on the reference.
+a library call, a global or an annotation, so that PyTorch, Numba (in float32) and Triton compile the very same
+function. One that needs a call, such as torch.exp, says `fusable=False`: neurons with it run on the reference.
 """
 
 import math
@@ -18,17 +18,17 @@ import torch
 from torch import Tensor
 
 
-def rectangle(r: Any, a: Any, b: Any) -> Any:
+def rectangle(r, a, b):  # type: ignore[no-untyped-def]
     """1/w where r < w/2, else 0. FSVAE 2022, eq. for the surrogate of the LIF. a = w/2, b = 1/w."""
     return (r < a) * b
 
 
-def triangle(r: Any, a: Any, b: Any) -> Any:
+def triangle(r, a, b):  # type: ignore[no-untyped-def]
     """max(0, w - r) / w^2. TET, eq. (4); with w = 1 the triangle of the TCJA CIFAR10-DVS net. a = w, b = 1/w^2."""
     return (r < a) * (a - r) * b
 
 
-def atan(r: Any, a: Any, b: Any) -> Any:
+def atan(r, a, b):  # type: ignore[no-untyped-def]
     """(w/2) / (1 + (pi/2 w r)^2). The ATan surrogate of the TCJA nets. a = 2/(pi^2 w), b = (2/(pi w))^2."""
     return a / (b + r * r)
 

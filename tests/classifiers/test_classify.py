@@ -20,6 +20,7 @@ from fsvae_tcja.data.events.formats import write_atis
 from fsvae_tcja.data.events.recording import make_events
 from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.runtime import curves
+from fsvae_tcja.utils.configuration import from_dict
 from tests.data.events.writers import write_aedat2, write_synthetic
 
 SMALL = ["--model.layers", "4C TCJA(2,2) MP2 6C MP2 FC20 LIF Vote2", "--model.T", "3", "--model.shape", "1", "10", "10"]
@@ -259,7 +260,7 @@ def test_a_dry_run_prints_the_configuration(capsys):
     assert main(["classify", "train", "dvs128", "--model.T", "16", "--dry-run"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["configuration"]["model"]["T"] == 16 and told["run"]["out"] == "runs/classify/dvs128"
-    net = ClassifierConfig(**told["configuration"]["model"])
+    net = from_dict(ClassifierConfig, told["configuration"]["model"])
     assert told["parameters"] == sum(p.numel() for p in SpikingClassifier(net).parameters())
 
 

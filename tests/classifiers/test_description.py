@@ -63,7 +63,7 @@ def test_layers_that_do_not_fit_are_refused(layers, message):
         ({"T": 0}, "T must be a whole number >= 1, found 0"),
         ({"classes": 2.5}, "classes must be a whole number >= 1, found 2.5"),
         ({"shape": (1, 16)}, "shape must be channels, height and width, each >= 1"),
-        ({"neuron": "relu"}, "neuron must be one of .*'atan', 'triangle', 'tet'.*, found 'relu'"),
+        ({"neuron": "relu"}, "unknown neuron 'relu'.*choose one of .*'atan', 'triangle', 'tet'"),
         ({"attention": "both"}, "attention must be one of .*, found 'both'"),
         ({"placement": "weights"}, "placement must be one of .*, found 'weights'"),
     ],

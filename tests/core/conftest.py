@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from fsvae_tcja.core import SURROGATES, LIFParams, Surrogate
+from fsvae_tcja.core import SURROGATES, LIFParams, Rule, Surrogate
 
 DATA = Path(__file__).parents[1] / "golden"
 
@@ -14,6 +14,19 @@ FAMILIES = [
     for kind, strict, hard, detach in product(SURROGATES, (False, True), (False, True), (False, True))
 ]
 """Every combination of flags; the decay is a power of two."""
+
+
+def parabola(r, a, b):
+    """A surrogate of one's own: 3/4 (w^2 - r^2) / w^3 where r < w, with a = w, b = 3 / (4 w^3)."""
+    return (r < a) * (a - r) * (a + r) * b
+
+
+def parabola_primitive(d, w):
+    q = (d / w).clamp(-1, 1)
+    return 0.5 + 0.75 * q - 0.25 * q**3
+
+
+OWN_RULE = Rule(parabola, lambda w: (w, 0.75 / w**3), parabola_primitive)
 
 
 def name(params: LIFParams) -> str:

@@ -1,100 +1,129 @@
-"""Compares the Triton kernels with the reference, in Triton's interpreter. Run by test_triton.py as a program of its
+"""The Triton kernels in Triton's interpreter against the reference. test_triton.py runs this file in a process of its
 own, since TRITON_INTERPRET must be set before Triton is imported."""
 
 from itertools import product
 
+import pytest
 import torch
-from fsvae_tcja.core.kernels.lif.layout import contiguous, order
-from fsvae_tcja.core.kernels.moments.layout import channels_last
 
 from fsvae_tcja.core import FSVAE_LIF, LIFParams
+from fsvae_tcja.core.kernels.common.layout import channels_last, contiguous, order
 from fsvae_tcja.core.kernels.lif import reference, triton
+from fsvae_tcja.core.kernels.lif.inputs import Inputs
 from fsvae_tcja.core.kernels.moments import reference as moments_reference
 from fsvae_tcja.core.kernels.moments import triton as moments_triton
 
-from .conftest import FAMILIES
+from .conftest import FAMILIES, name
 
 close = torch.testing.assert_close
 
 
-def compare_lif(
-    params: LIFParams,
-    steps: int,
-    shape: tuple[int, ...],
-    static=False,
-    affine=False,
-    gated=False,
-    weighted=False,
-    dtype=torch.float32,
-) -> None:
-    """Spikes bit for bit, membrane and gradients to a few ulps; the same of the spikes summed and their rate."""
-    inputs = draw(steps, shape, static, affine, gated, weighted, dtype)
-    upstream = torch.randn(steps, *shape).to(dtype), torch.randn(shape)
-    settings = steps, params.constants
-    expected, expected_grads = differentiate(reference.affine_lif, inputs, upstream, steps, params)
-    spikes, v = triton.forward(*inputs, *settings)
-    assert len(spikes.unique()) > 1
-    assert spikes.dtype == dtype and torch.equal(spikes.float(), expected[0].to(dtype).float())
-    close(v, expected[1])
-    agree(triton.backward(*upstream, *inputs, *settings, params.surrogate.kind), expected_grads, inputs, dtype)
-    if weighted:
-        inputs = *inputs[:-1], None  # from rest
-        expected, expected_grads = differentiate(lif_sum, inputs, upstream[1:], steps, params)
-        close(triton.total(*inputs[:-1], *settings), expected[0])
-        grads = triton.backward(upstream[1].expand(steps, *shape), None, *inputs, *settings, params.surrogate.kind)
-        agree(grads, expected_grads, inputs, dtype)
-        compare_rate(inputs[:3], steps, params)
+@pytest.fixture(autouse=True)
+def poisoned(poison) -> None:
+    """Uninitialised memory holds NaN in all of these tests."""
 
 
-def draw(steps, shape, static, affine, gated, weighted, dtype) -> tuple[torch.Tensor | None, ...]:
-    """y, scale, shift, gate, weight, v; the current is exact, so that the spikes must be equal."""
+def draw(steps, shape, static=False, affine=False, current=False, spikes=False, dtype=torch.float32) -> Inputs:
+    """An exact current, so that the spikes must be equal; which gates."""
     channels = shape[1] if affine else 0
-    factors = lambda: 2.0 ** -torch.randint(0, 2, (steps, shape[0], channels)).float()  # noqa: E731
-    return (
+    gates = lambda: 2.0 ** -torch.randint(0, 2, (steps, shape[0], channels)).float()  # noqa: E731
+    return Inputs(
         (torch.randint(-64, 65, (1 if static else steps, *shape)) / 32).to(dtype),
         2.0 ** torch.randint(-1, 2, (channels,)) if affine else None,
         torch.randint(-4, 5, (channels,)) / 8 if affine else None,
-        factors() if gated else None,
-        factors() if weighted else None,
+        gates() if current else None,
+        gates() if spikes else None,
         torch.randn(shape),
     )
 
 
-def differentiate(function, inputs, upstream, steps, params):
-    """Outputs of the reference and the gradients of all inputs that there are."""
-    leaves = [None if x is None else x.clone().requires_grad_() for x in inputs]
-    outputs = function(*leaves, steps, params)
+def differentiate(function, inputs: Inputs, upstream, steps: int, params: LIFParams):
+    """Outputs of the reference and the gradients of all inputs that there are, by name."""
+    leaves = {key: x.clone().requires_grad_() for key, x in inputs._asdict().items() if x is not None}
+    outputs = function(Inputs(**leaves), steps, params)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     upstream = [u.to(o.dtype) for u, o in zip(upstream, outputs, strict=True)]
-    return outputs, torch.autograd.grad(outputs, [x for x in leaves if x is not None], upstream)
+    grads = torch.autograd.grad(outputs, list(leaves.values()), upstream)
+    return outputs, dict(zip(leaves, grads, strict=True))
 
 
-def lif_sum(y, scale, shift, gate, weight, v, steps, params):
-    return (reference.affine_lif_sum(y, scale, shift, gate, weight, steps, params),)
-
-
-def agree(grads, expected, inputs, dtype) -> None:
+def agree(found, expected, dtype) -> None:
+    """Gradients, to a few ulps of what they are stored in."""
     tolerance = {"rtol": 1e-4, "atol": 2e-5} if dtype == torch.float32 else {"rtol": 2**-7, "atol": 2e-3}
-    present = [g for g, x in zip(grads, inputs, strict=True) if x is not None]
-    for grad, grad_ref in zip(present, expected, strict=True):
-        close(grad, grad_ref, **tolerance)
+    for key, grad in expected.items():
+        close(getattr(found, key), grad, **tolerance, msg=lambda m, key=key: f"d{key}: {m}")
 
 
-def compare_rate(inputs, steps: int, params: LIFParams) -> None:
+def compare_fire(params: LIFParams, steps: int, inputs: Inputs) -> None:
+    """Spikes bit for bit, membrane and gradients to a few ulps."""
+    dtype, shape = inputs.y.dtype, inputs.y.shape[1:]
+    upstream = torch.randn(steps, *shape).to(dtype), torch.randn(shape)
+    constants, surrogate = params.fused_constants
+    (expected, v_ref), grads = differentiate(reference.fire, inputs, upstream, steps, params)
+    spikes, v = triton.fire(inputs, steps, constants)
+    assert len(spikes.unique()) > 1
+    assert spikes.dtype == dtype and torch.equal(spikes.float(), expected.to(dtype).float())
+    close(v, v_ref)
+    agree(triton.backward(*upstream, inputs, steps, constants, surrogate), grads, dtype)
+
+
+def compare_sum(params: LIFParams, steps: int, inputs: Inputs) -> None:
+    """The gated spikes summed over time, from rest."""
+    inputs, shape = inputs._replace(v=None), inputs.y.shape[1:]
+    upstream = torch.randn(shape)
+    constants, surrogate = params.fused_constants
+    (expected,), grads = differentiate(reference.spike_sum, inputs, [upstream], steps, params)
+    close(triton.spike_sum(inputs, steps, constants), expected)
+    found = triton.backward(upstream.expand(steps, *shape), None, inputs, steps, constants, surrogate)
+    agree(found, grads, inputs.y.dtype)
+
+
+def compare_rate(params: LIFParams, steps: int, inputs: Inputs) -> None:
     """The rate, and its gradient on top of one that is already there."""
-    leaves = [x.clone().requires_grad_() for x in inputs]
-    expected = reference.affine_lif_rate(*leaves, steps, params)
-    close(triton.rate(*inputs, steps, params.constants), expected)
-    d_rate, there = torch.randn(expected.shape), torch.randn(inputs[0].shape).to(inputs[0].dtype)
-    dy, dscale, dshift = torch.autograd.grad(expected, leaves, d_rate)
+    inputs = Inputs(*inputs[:3])
+    constants, surrogate = params.fused_constants
+    y, d_rate = inputs.y, torch.randn(steps, *inputs.y.shape[1:3])
+    (expected,), grads = differentiate(reference.spike_rate, inputs, [d_rate], steps, params)
+    close(triton.spike_rate(inputs, steps, constants), expected)
+    there = torch.randn(y.shape).to(y.dtype)
     total = contiguous(there.clone(), order(there, True))
-    weight = d_rate / inputs[0][0, 0, 0].numel()
-    _, *sums = triton.backward(
-        None, None, *inputs, None, weight, None, steps, params.constants, params.surrogate.kind, total
-    )
-    agree((total, *sums[:2]), ((dy + there).to(there.dtype), dscale, dshift), inputs, there.dtype)
+    gated = inputs._replace(spike_gate=d_rate / y[0, 0, 0].numel())
+    found = triton.backward(None, None, gated, steps, constants, surrogate, total)
+    agree(found, grads | {"y": (grads["y"] + there).to(y.dtype)}, y.dtype)
 
 
-def compare_moments(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("params", FAMILIES, ids=name)
+@pytest.mark.parametrize("compare", [compare_fire, compare_sum, compare_rate])
+def test_every_family(params, compare):
+    compare(params, 2, draw(2, (3, 5, 3, 2), affine=True, current=True, spikes=True))
+
+
+@pytest.mark.parametrize("steps", [1, 16, 65])
+def test_plain(steps):
+    compare_fire(FSVAE_LIF, steps, draw(steps, (7, 47)))
+
+
+@pytest.mark.parametrize(("static", "current", "spikes"), list(product((False, True), repeat=3)))
+def test_gates_and_static_input(static, current, spikes):
+    inputs = draw(18, (2, 33, 3, 3), static, True, current, spikes)
+    compare_fire(FSVAE_LIF, 18, inputs)
+    compare_rate(FSVAE_LIF, 18, inputs)
+    if spikes:
+        compare_sum(FSVAE_LIF, 18, inputs)
+
+
+def test_many_channels_without_space():
+    compare_fire(FSVAE_LIF, 3, draw(3, (2, 300), affine=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("compare", [compare_fire, compare_sum, compare_rate])
+def test_halves(dtype, compare):
+    compare(FSVAE_LIF, 3, draw(3, (2, 5, 3, 3), False, True, True, True, dtype))
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 2, 2), (2, 70, 8, 20), (3, 6)])
+def test_moments(shape):
     y = (torch.randn(shape) + 30).requires_grad_()
     expected = moments_reference.moments(y)
     found = moments_triton.forward(y.detach())
@@ -105,25 +134,3 @@ def compare_moments(shape: tuple[int, ...]) -> None:
     total = channels_last(direct.clone())
     moments_triton.backward(total, *upstream, y.detach(), found[1])
     close(total, grad + direct, rtol=1e-5, atol=1e-5)
-
-
-def main() -> None:
-    torch.manual_seed(0)
-    torch.utils.deterministic.fill_uninitialized_memory = True
-    torch.use_deterministic_algorithms(True)  # uninitialised memory holds NaN
-    for params in FAMILIES:
-        compare_lif(params, 2, (3, 5, 3, 2), affine=True, gated=True, weighted=True)
-    for steps in (1, 16, 65):
-        compare_lif(FSVAE_LIF, steps, (7, 47))
-    for static, gated, weighted in product((False, True), repeat=3):
-        compare_lif(FSVAE_LIF, 18, (2, 33, 3, 3), static, True, gated, weighted)
-    compare_lif(FSVAE_LIF, 3, (2, 300), affine=True)
-    for dtype in (torch.bfloat16, torch.float16):
-        compare_lif(FSVAE_LIF, 3, (2, 5, 3, 3), affine=True, gated=True, weighted=True, dtype=dtype)
-    for shape in ((5, 3, 2, 2), (2, 70, 8, 20), (3, 6)):
-        compare_moments(shape)
-    print("every Triton kernel agrees")
-
-
-if __name__ == "__main__":
-    main()
