@@ -29,7 +29,7 @@ from .processes import launched_by_torchrun, rank, world
 from .protocols import PROTOCOLS, get_protocol
 from .randomness import check_seed
 from .result import Score, load_scores, save_scores, side_by_side
-from .sources import IndexedImages, StreamedImages, open_images
+from .sources import Source, open_images
 from .training import TrainingConfig
 
 PROGRAM = "fsvae-tcja eval"
@@ -169,14 +169,15 @@ class CompareCommand:
         for name in ("score", "protocol", "n", "A", "B", "B - A"):
             table.add_column(name)
         for a, b in side_by_side(load_scores(self.a), load_scores(self.b)):
-            some, difference = a or b, ""
+            both = [score for score in (a, b) if score is not None]
+            name, difference = both[0].name, ""
             if a and b:
                 try:
                     difference = f"{b - a:+.5g}"
                 except ValueError as error:
-                    refused.append(f"{some.name}: {error}")
-            n = str(some.n) if (a or some).n == (b or some).n else f"{a.n}, {b.n}"
-            table.add_row(some.name, some.protocol, n, _value(a), _value(b), difference)
+                    refused.append(f"{name}: {error}")
+            n = ", ".join(dict.fromkeys(str(score.n) for score in both))
+            table.add_row(name, both[0].protocol, n, _value(a), _value(b), difference)
         console().print(table)
         console().print(f"A: {self.a}\nB: {self.b}")
         if refused:
@@ -313,7 +314,7 @@ def check_writable(path: Path, suffix: str) -> None:
 
 def _share(scored: int | None, reference: Any) -> int | None:
     """Images that this process reads, about; None: unknown. As many are drawn of an endless reference as are scored."""
-    if not isinstance(reference, IndexedImages | StreamedImages):
+    if not isinstance(reference, Source):
         return None if scored is None else math.ceil(scored / world())
     compared = scored if reference.endless else reference.n
     return None if scored is None or compared is None else math.ceil((scored + compared) / world())

@@ -345,7 +345,7 @@ def test_reference_files_are_checked(data, autoencoder, tmp_path):
         sha256 = json_sha256([tensors_sha256(tensors), crafted])
         checkpoint.write(tmp_path / "crafted.safetensors", tensors, crafted | {"sha256": sha256})
         with pytest.raises(
-            ValueError, match="crafted.safetensors holds no sound reference statistics: .*; make them anew"
+            ValueError, match=r"crafted.safetensors holds no sound reference statistics: .*; make them anew"
         ):
             load_reference(tmp_path / "crafted.safetensors")
     state = autoencoder.state_dict()
