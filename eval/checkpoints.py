@@ -39,4 +39,4 @@ def drawn_from(model: FSVAE, seed: int, name: str) -> IndexedImages:
     def draw(start: int, count: int) -> torch.Tensor:
         return torch.cat(list(stream(model, count, seed, first=start)))
 
-    return IndexedImages(name, None, draw, "-1..1", seed=seed)
+    return IndexedImages(name, None, draw, value_range="-1..1", seed=seed)

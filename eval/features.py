@@ -77,8 +77,8 @@ def run(
     """
     if batch < 1:
         raise ValueError(f"batch must be at least 1, found {batch}")
-    counts = [job.n for job in jobs]
-    longest = None if None in counts else max(counts)
+    known = [job.n for job in jobs if job.n is not None]
+    longest = max(known) if len(known) == len(jobs) else None
     sizes: set[str] = set()
     with isolated_randomness(seed):
         for start, images in source.batches(batch, longest, seed):

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import backends
 
+_ALL: Any = backends
+_EXACT: list[tuple[Any, str, Any]]
 if hasattr(backends.cuda.matmul, "fp32_precision"):  # torch 2.9
-    _PARTS = (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv)
+    _PARTS = (_ALL.cuda.matmul, _ALL.cudnn.conv, _ALL.mkldnn.matmul, _ALL.mkldnn.conv)
     _EXACT = [(part, "fp32_precision", "ieee") for part in _PARTS]
 else:
     _EXACT = [(backends.cuda.matmul, "allow_tf32", False), (backends.cudnn, "allow_tf32", False)]

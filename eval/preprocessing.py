@@ -68,16 +68,15 @@ def pillow_bicubic(size: int) -> Resize:
 
 def _imagenet(images: Tensor) -> Tensor:
     """RGB in 0..255 -> mean 0 and deviation 1 over ImageNet, by the figures of torchvision."""
-    mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    mean, deviation = (images.new_tensor([255 * v for v in values]).view(3, 1, 1) for values in (mean, deviation))
+    of_rgb = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    mean, deviation = (images.new_tensor([255 * v for v in values]).view(3, 1, 1) for values in of_rgb)
     return (images - mean) / deviation
 
 
-def _without_running_statistics(network: nn.Module) -> nn.Module:
+def _without_running_statistics(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):  # without running statistics it uses those of its batch
             module.running_mean = module.running_var = None
-    return network
 
 
 GREY: dict[str, Callable[[Tensor, int], Tensor]] = {
@@ -103,8 +102,8 @@ RESIZE: dict[str, Resize] = {
     "Pillow bicubic to 299, antialiased, floating point": pillow_bicubic(299),
 }
 
-BATCH_NORM: dict[str, Callable[[nn.Module], nn.Module]] = {
-    "running": lambda network: network,
+BATCH_NORM: dict[str, Callable[[nn.Module], None]] = {
+    "running": lambda network: None,
     "batch": _without_running_statistics,
 }
 """Functions that change a network in evaluation mode."""

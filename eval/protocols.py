@@ -98,9 +98,9 @@ class Recipe:
         if asked is not None and asked < 2:
             raise ValueError(f"a score needs at least 2 images, {asked} were asked for")
         count = self.n or asked or there
-        if asked is None and None not in (self.at_most, count):
+        if asked is None and self.at_most is not None and count is not None:
             count = min(count, self.at_most)
-        if None not in (count, there) and count > there:
+        if count is not None and there is not None and count > there:
             raise too_few(count, there)
         self.measured.check(self, count)
         return count

@@ -105,15 +105,11 @@ def _key(extractor: Extractor, recipe: Recipe) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Hashed:
-    """A source that hashes what it hands out."""
+class _Hashed(Source):
+    """A source whose images go into a digest while they are read."""
 
     source: Source
     digest: ImageDigest
-
-    @property
-    def name(self) -> str:
-        return self.source.name
 
     def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
         for start, images in self.source.batches(batch, n, seed):
@@ -135,11 +131,16 @@ def collect_references(
     """
     for _, recipe in wanted:
         _check_split(source.data_set, source.split, recipe)
-    hashed = _Hashed(source, ImageDigest())
+    hashed = _Hashed(source.name, source.n, source, ImageDigest())
     recipes = [recipe for _, recipe in wanted]
     jobs = [job_for(extractor, recipe, n) for extractor, recipe in wanted]
     size = run(hashed, jobs, batch=common_batch(recipes, BATCH), seed=REFERENCE_SEED, progress=progress)
-    data = {"name": source.name, "data_set": source.data_set, "split": source.split, "pixels": source.pixels or size}
+    data: dict[str, Any] = {
+        "name": source.name,
+        "data_set": source.data_set,
+        "split": source.split,
+        "pixels": source.pixels or size,
+    }
     data |= {"n": jobs[0].collector.n, "sha256": hashed.digest.hexdigest()}
     return [
         Reference(job.collector, {"data": data} | _key(extractor, recipe))
@@ -282,7 +283,11 @@ def load_fsvae2022_reference(path: str | Path, extractor: Extractor, recipe: Rec
         )
     name = f"{known.data} {known.split} (published)" if known else path.stem
     moments = tensors_sha256({"mean": mean, "covariance": covariance})
-    data = {"name": name, "data_set": known.data if known else None, "split": known.split if known else None}
+    data: dict[str, Any] = {
+        "name": name,
+        "data_set": known.data if known else None,
+        "split": known.split if known else None,
+    }
     data |= {"pixels": f"{extractor.size} x {extractor.size}" if extractor.size else "unknown"}
     data |= {"n": n, "moments": moments}
     note = (

@@ -4,10 +4,11 @@ Every source hands out batches by position: batch g holds the images g B .. (g +
 takes the batches r, r + R, ..., so any number of processes sees the same batches.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,25 +32,30 @@ The global random state is seeded for each call; a state of the callable's own m
 """
 
 
-class Source(Protocol):
+@dataclass(frozen=True)
+class Source(ABC):
     """Images with a name."""
 
     name: str
     n: int | None
     """How many there are; None: endless, or unknown before they are read."""
-    endless: bool
-    """Whether they are drawn as they are asked for."""
-    data_set: str | None
+    data_set: str | None = field(default=None, kw_only=True)
     """Name of the data set that they are of, if of one."""
-    split: str | None
+    split: str | None = field(default=None, kw_only=True)
     """Which part of it."""
-    pixels: str | None
+    pixels: str | None = field(default=None, kw_only=True)
     """How they were brought to their size here, "28 to 32, PIL bilinear"; None: they come as they are."""
-    value_range: ValueRange | None
+    value_range: ValueRange | None = field(default=None, kw_only=True)
     """Stated range of floating point pixels; None: there are none."""
-    seed: int | None
+    seed: int | None = field(default=None, kw_only=True)
     """Seed that they are drawn with, where they are drawn here on a seed."""
 
+    @property
+    def endless(self) -> bool:
+        """Whether they are drawn as they are asked for."""
+        return False
+
+    @abstractmethod
     def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
         """(position of the first, images [B, C, H, W]) for this process, of the first n images (None: all).
 
@@ -58,26 +64,19 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class IndexedImages:
+class IndexedImages(Source):
     """Images that can be had by position."""
 
-    name: str
-    n: int | None
     draw: Draw
-    value_range: ValueRange | None = None
-    data_set: str | None = None
-    split: str | None = None
-    pixels: str | None = None
-    seed: int | None = None
 
     @property
     def endless(self) -> bool:
         return self.n is None
 
     def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
-        if n is None and self.endless:
-            raise ValueError(f"{self.name} draws as many images as one likes: say how many to score (n, --n-images)")
         n = self.n if n is None else n
+        if n is None:
+            raise ValueError(f"{self.name} draws as many images as one likes: say how many to score (n, --n-images)")
         if self.n is not None and self.n < n:
             raise too_few(n, self.n)
         for start in range(rank() * batch, n, world() * batch):
@@ -91,18 +90,10 @@ class IndexedImages:
 
 
 @dataclass(frozen=True)
-class StreamedImages:
+class StreamedImages(Source):
     """Images that can only be read in order; every process reads them all and keeps its own."""
 
-    name: str
     stream: Iterable[Any]
-    value_range: ValueRange | None = None
-    n: None = None
-    endless: bool = False
-    data_set: None = None
-    split: None = None
-    pixels: None = None
-    seed: None = None
 
     def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
         images = (canonical(_first(item), self.value_range) for item in self.stream)
@@ -149,7 +140,7 @@ def open_images(
     """
     if value_range is not None and value_range not in RANGES:
         raise ValueError(f"unknown value range {value_range!r}: choose one of {', '.join(RANGES)}")
-    if isinstance(what, (IndexedImages, StreamedImages)):
+    if isinstance(what, Source):
         return what
     if isinstance(what, (str, Path)):
         return _open_path(what, value_range, size, root, download, name, seed, device)
@@ -157,14 +148,14 @@ def open_images(
         what = _tensor(what)
     if isinstance(what, Tensor):
         return IndexedImages(
-            name or "a tensor", len(what), lambda start, count: what[start : start + count], value_range
+            name or "a tensor", len(what), lambda start, count: what[start : start + count], value_range=value_range
         )
     if isinstance(what, LabelledDataset):
         return _open_dataset(what, name)
     if isinstance(what, Iterable):
-        return StreamedImages(name or "a loader", what, value_range)
+        return StreamedImages(name or "a loader", None, what, value_range=value_range)
     if callable(what):
-        return IndexedImages(name or "a generator", None, what, value_range)
+        return IndexedImages(name or "a generator", None, what, value_range=value_range)
     raise ValueError(
         f"cannot take images from {type(what).__name__}: give a tensor, an array, a path, a data set, a loader or a "
         "callable (start, count) -> images"
@@ -221,8 +212,9 @@ def _open_dataset(dataset: LabelledDataset, name: str | None) -> IndexedImages:
     def draw(start: int, count: int) -> Tensor:
         return dataset.load(list(range(start, start + count)))
 
-    known = (dataset.name, dataset.split) if dataset.name in IMAGE_SETS else (None, None)
-    return IndexedImages(name or f"{dataset.name} {dataset.split}", len(dataset), draw, None, *known)
+    data_set, split = (dataset.name, dataset.split) if dataset.name in IMAGE_SETS else (None, None)
+    name = name or f"{dataset.name} {dataset.split}"
+    return IndexedImages(name, len(dataset), draw, data_set=data_set, split=split)
 
 
 def _open_folder(folder: Path, split: str, size: int | None, name: str | None) -> IndexedImages:

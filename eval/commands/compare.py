@@ -28,14 +28,15 @@ class CompareCommand:
         for name in ("score", "protocol", "n", "A", "B", "B - A"):
             table.add_column(name)
         for a, b in side_by_side(load_scores(self.a), load_scores(self.b)):
-            some, difference = a or b, ""
+            both = [score for score in (a, b) if score is not None]
+            name, difference = both[0].name, ""
             if a and b:
                 try:
                     difference = f"{b - a:+.5g}"
                 except ValueError as error:
-                    refused.append(f"{some.name}: {error}")
-            n = str(some.n) if (a or some).n == (b or some).n else f"{a.n}, {b.n}"
-            table.add_row(some.name, some.protocol, n, _value(a), _value(b), difference)
+                    refused.append(f"{name}: {error}")
+            n = ", ".join(dict.fromkeys(str(score.n) for score in both))
+            table.add_row(name, both[0].protocol, n, _value(a), _value(b), difference)
         console().print(table)
         console().print(f"A: {self.a}\nB: {self.b}")
         if refused:

@@ -13,7 +13,7 @@ from rich.console import Console
 from fsvae_tcja.utils.progress import progress
 
 from ..processes import rank, world
-from ..sources import IndexedImages, StreamedImages
+from ..sources import Source
 
 WIDTH = 160  # where there is no terminal
 
@@ -35,7 +35,7 @@ def image_bar(total: int | None) -> Iterator[Callable[[int], None]]:
 
 def images_to_read(scored: int | None, reference: Any) -> int | None:
     """Images that this process reads, about; None: unknown. As many are drawn of an endless reference as are scored."""
-    if not isinstance(reference, IndexedImages | StreamedImages):
+    if not isinstance(reference, Source):
         return None if scored is None else math.ceil(scored / world())
     compared = scored if reference.endless else reference.n
     return None if scored is None or compared is None else math.ceil((scored + compared) / world())

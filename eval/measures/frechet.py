@@ -32,7 +32,8 @@ class GaussianStatistics:
     def __init__(self, dim: int, device: torch.device | str = "cpu") -> None:
         if dim < 1:
             raise ValueError(f"features need at least one dimension, found {dim}")
-        self.n: int | None = 0
+        self.n = 0
+        self.counted = True  # False: n is unknown, and 2 stands for it
         self.mean = torch.zeros(dim, dtype=torch.float64, device=device)  # [d]
         self.scatter = torch.zeros(dim, dim, dtype=torch.float64, device=device)  # [d, d]
 
@@ -63,9 +64,9 @@ class GaussianStatistics:
         if (covariance - covariance.T).abs().max() > 1e-6 * covariance.abs().max():
             raise ValueError("the covariance is not symmetric: these are not the statistics of any features")
         statistics = cls(dim, mean.device)
-        statistics.n = n
+        statistics.n, statistics.counted = n or 2, n is not None
         statistics.mean = mean.double()
-        statistics.scatter = covariance.double() * ((n or 2) - 1)
+        statistics.scatter = covariance.double() * (statistics.n - 1)
         return statistics
 
     @property
@@ -79,8 +80,6 @@ class GaussianStatistics:
         Raises:
             ValueError: fewer than two samples.
         """
-        if self.n is None:
-            return self.scatter
         if self.n < 2:
             raise ValueError(f"a covariance needs at least 2 samples, found {self.n}; score more images")
         return self.scatter / (self.n - 1)
@@ -139,16 +138,18 @@ class Frechet(Measure[GaussianStatistics]):
         return GaussianStatistics(dim, device)
 
     def value(self, recipe: Recipe, scored: GaussianStatistics, reference: GaussianStatistics | None) -> Values:
+        assert reference is not None, "it compares"
         return {recipe.score: (frechet_distance(scored, reference), None)}
 
     def notes(
         self, recipe: Recipe, scored: GaussianStatistics, reference: GaussianStatistics | None
     ) -> tuple[str, ...]:
+        assert reference is not None, "it compares"
         few = tuple(
             f"{recipe.score}: {side.n} {which} images for {side.dim} features: their covariance has rank {side.n - 1} "
             "at most, the distance is biased upwards"
             for which, side in (("scored", scored), ("reference", reference))
-            if side.n is not None and side.n <= side.dim
+            if side.counted and side.n <= side.dim
         )
         for note in few:
             warnings.warn(note, stacklevel=2)

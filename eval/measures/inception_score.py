@@ -100,11 +100,12 @@ class InceptionScore(Measure[Predictions]):
     def check(self, recipe: Recipe, scored: int | None, reference: int | None = None) -> None:
         if scored is None:
             raise ValueError(f"{recipe.score} is split before it is computed: say how many images (n, --n-images)")
-        split_of_each(scored, recipe.splits, recipe.split_order)
+        _split_of_each(scored, recipe)
 
     def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> Predictions:
         self.check(recipe, n)
-        return Predictions(split_of_each(n, recipe.splits, recipe.split_order), dim, device)
+        assert n is not None
+        return Predictions(_split_of_each(n, recipe), dim, device)
 
     def value(self, recipe: Recipe, scored: Predictions, reference: Predictions | None) -> Values:
         return {recipe.score: scored.value()}
@@ -114,3 +115,11 @@ class InceptionScore(Measure[Predictions]):
             return ()
         equal = "the network predicts the same of every image: they are all but equal, or nothing that it knows"
         return (f"{recipe.score}: {equal}",)
+
+
+def _split_of_each(n: int, recipe: Recipe) -> Tensor:
+    if recipe.splits is None or recipe.split_order is None:
+        raise ValueError(
+            f"the recipe of {recipe.score} under protocol {recipe.protocol} says no splits or no split_order"
+        )
+    return split_of_each(n, recipe.splits, recipe.split_order)

@@ -29,14 +29,16 @@ class KID(Measure[FeatureStore]):
     def value(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> Values:
         from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 
+        assert reference is not None, "it compares"
         size = self._size(scored, reference)
         metric = kid_features_to_metric(scored.features, reference.features, kid_subset_size=size, verbose=False)
         return {recipe.score: (metric[KEY_METRIC_KID_MEAN], metric[KEY_METRIC_KID_STD])}
 
     def notes(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> tuple[str, ...]:
+        assert reference is not None, "it compares"
         size = self._size(scored, reference)
-        few = (f"{recipe.score}: subsets of {size} images, there are fewer than {self.subset}",)
-        return (few if size < self.subset else ()) + collapse_notes(recipe.score, scored.variance, reference.variance)
+        notes = (f"{recipe.score}: subsets of {size} images, there are fewer than {self.subset}",)
+        return notes[size >= self.subset :] + collapse_notes(recipe.score, scored.variance, reference.variance)
 
     def _size(self, scored: FeatureStore, reference: FeatureStore) -> int:
         return min(self.subset, scored.n, reference.n)

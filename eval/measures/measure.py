@@ -20,7 +20,10 @@ Values = dict[str, tuple[float, float | None]]
 class Collector(Protocol):
     """What grows while images go by."""
 
-    n: int
+    @property
+    def n(self) -> int:
+        """Images so far."""
+        ...
 
     def update(self, features: Tensor, start: int) -> None:
         """Take features [B, d] of the images start .. start + B - 1."""

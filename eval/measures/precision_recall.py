@@ -27,8 +27,10 @@ class PrecisionRecall(Measure[FeatureStore]):
     def value(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> Values:
         from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
+        assert reference is not None, "it compares"
         metric = prc_features_to_metric(scored.features, reference.features, verbose=False)
         return {"Precision": (metric[KEY_METRIC_PRECISION], None), "Recall": (metric[KEY_METRIC_RECALL], None)}
 
     def notes(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> tuple[str, ...]:
+        assert reference is not None, "it compares"
         return collapse_notes(recipe.score, scored.variance, reference.variance)

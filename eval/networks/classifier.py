@@ -85,10 +85,11 @@ def train_classifier(
     Raises:
         ValueError: the data set has no labels.
     """
-    if dataset.classes is None:
+    classes = dataset.classes
+    if classes is None:
         raise ValueError(f"{dataset.name} has no labels: a classifier needs a data set with classes; use FAD instead")
     classifier, trained = train(
-        lambda: Classifier(dataset.channels, dataset.size, dataset.classes, config.latent or 64),
+        lambda: Classifier(dataset.channels, dataset.size, classes, config.latent or 64),
         lambda network, images, labels: F.cross_entropy(network(images), labels),
         dataset,
         config,

@@ -13,7 +13,7 @@ from fsvae_tcja.runtime import checkpoint
 
 from ..features import Extractor
 from ..randomness import isolated_randomness
-from .network import Network, as_recipe, features_of
+from .network import LayeredNetwork, Network, as_recipe, features_of
 from .weights import WeightsFile, find_weights, not_published
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class ImageNetwork(Network):
         return self.weights.option
 
     @abstractmethod
-    def build(self, path: Path, layers: set[str]) -> nn.Module:
-        """The network with the weights in a file, with a method `layers` that computes these.
+    def build(self, path: Path, layers: set[str]) -> LayeredNetwork:
+        """The network with the weights in a file, to compute these layers.
 
         Raises:
             ValueError: weights of something else; what is found is enough for a message.
@@ -80,7 +80,7 @@ class Inception2015(ImageNetwork):
     size = 299
     dims: ClassVar = {"64": 64, "192": 192, "768": 768, "2048": 2048, "logits_unbiased": 1008}
 
-    def build(self, path: Path, layers: set[str]) -> nn.Module:
+    def build(self, path: Path, layers: set[str]) -> LayeredNetwork:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         network = FeatureExtractorInceptionV3(
@@ -89,7 +89,7 @@ class Inception2015(ImageNetwork):
         return _Trunk(network, layers)
 
 
-class _Trunk(nn.Module):
+class _Trunk(LayeredNetwork):
     """torch-fidelity's network without its resize and its normalisation, up to the last layer that is wanted."""
 
     TRUNK = (
@@ -115,7 +115,9 @@ class _Trunk(nn.Module):
                 if features.keys() >= self.wanted:
                     break
         else:
-            features["logits_unbiased"] = features["2048"].mm(self.network.fc.weight.T)
+            classes = self.network.fc
+            assert isinstance(classes, nn.Linear)
+            features["logits_unbiased"] = features["2048"].mm(classes.weight.T)
         return {layer: features[layer] for layer in self.wanted}
 
 
@@ -132,7 +134,7 @@ class InceptionTorchvision(ImageNetwork):
     size = 299
     dims: ClassVar = {"logits": 1000}
 
-    def build(self, path: Path, layers: set[str]) -> nn.Module:
+    def build(self, path: Path, layers: set[str]) -> LayeredNetwork:
         from torchvision.models import inception_v3
 
         network = inception_v3(weights=None, transform_input=False, init_weights=False)
@@ -140,7 +142,7 @@ class InceptionTorchvision(ImageNetwork):
         return _Logits(network)
 
 
-class _Logits(nn.Module):
+class _Logits(LayeredNetwork):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network

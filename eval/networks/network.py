@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,15 +18,21 @@ if TYPE_CHECKING:
     from ..protocols import Recipe
 
 
+N = TypeVar("N", bound=nn.Module)
+
+
 class Network(ABC):
     """A kind of network. A new one is a class in a file of its own and a line in NETWORKS."""
 
-    option: str
-    """Name of the option --networks.NAME, and of the keyword of `Networks`, that gives its weights."""
     about: str
     """What that option takes, in a sentence."""
     published: ClassVar[bool] = False
     """Whether its weights are published, and looked for where they usually lie if they are not given."""
+
+    @property
+    @abstractmethod
+    def option(self) -> str:
+        """Name of the option --networks.NAME, and of the keyword of `Networks`, that gives its weights."""
 
     @abstractmethod
     def load(
@@ -47,18 +53,20 @@ class Network(ABC):
         """
 
 
-class LayeredNetwork(Protocol):
+class LayeredNetwork(nn.Module):
     """A network of which some layers are features."""
 
     def layers(self, pixels: Tensor) -> dict[str, Tensor]:
         """Pixels [B, C, S, S] as the recipe wants them -> features [B, d] by layer."""
+        raise NotImplementedError
 
 
-def as_recipe(network: nn.Module, recipe: Recipe, device: torch.device | str) -> nn.Module:
+def as_recipe(network: N, recipe: Recipe, device: torch.device | str) -> N:
     """Change a network to the precision and the batch norms of a recipe, in evaluation mode, without gradients."""
     dtype = choose(PRECISION, recipe.precision, "precision")
-    network = network.eval().requires_grad_(False).to(device, dtype)
-    return choose(BATCH_NORM, recipe.batch_norm, "batch norm")(network)
+    network.eval().requires_grad_(False).to(device, dtype)
+    choose(BATCH_NORM, recipe.batch_norm, "batch norm")(network)
+    return network
 
 
 def features_of(

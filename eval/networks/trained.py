@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fsvae_tcja.runtime import checkpoint
 
 from ..features import Extractor
 from ..provenance import tensors_sha256
 from ..randomness import isolated_randomness
-from .network import Network, as_recipe, features_of
+from .network import LayeredNetwork, Network, as_recipe, features_of
 from .published import AUTOENCODERS
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SIZES = (32, 64)
 
 
-class FeatureNetwork(nn.Module):
+class FeatureNetwork(LayeredNetwork):
     """A network with a file: weights, hash and provenance in one .safetensors.
 
     Args:
@@ -53,10 +53,6 @@ class FeatureNetwork(nn.Module):
     @property
     def dims(self) -> dict[str, int]:
         """The layers that a score may use and the lengths of their features."""
-        raise NotImplementedError
-
-    def layers(self, images: Tensor) -> dict[str, Tensor]:
-        """Images [N, C, S, S] in [-1, 1] -> features [N, d] by layer."""
         raise NotImplementedError
 
     @property

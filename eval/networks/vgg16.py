@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from fsvae_tcja.runtime import checkpoint
 
 from .imagenet import ImageNetwork
+from .network import LayeredNetwork
 from .weights import WeightsFile
 
 
@@ -21,7 +22,7 @@ class VGG16(ImageNetwork):
     size = 224
     dims: ClassVar = {"fc2": 4096, "fc2_relu": 4096}
 
-    def build(self, path: Path, layers: set[str]) -> nn.Module:
+    def build(self, path: Path, layers: set[str]) -> LayeredNetwork:
         from torchvision.models import vgg16
 
         network = vgg16(weights=None, init_weights=False)
@@ -30,7 +31,7 @@ class VGG16(ImageNetwork):
         return _SecondLayer(network)
 
 
-class _SecondLayer(nn.Module):
+class _SecondLayer(LayeredNetwork):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network

@@ -135,7 +135,7 @@ def test_the_random_state_of_a_training_is_not_touched(autoencoder_path, tmp_pat
     assert value(None) == value(0)
     write_references(test, STRICT, ("FAD",), tmp_path / "stats", networks=networks)
     make_reference(
-        IndexedImages("drawn", 20, lambda start, count: draw(start, count)[..., :8, :8], "0..1"),
+        IndexedImages("drawn", 20, lambda start, count: draw(start, count)[..., :8, :8], value_range="0..1"),
         pixel_extractor(),
         STRICT.recipe("FAD"),
     )
