@@ -82,7 +82,7 @@ def train(
         dataset: training images.
         config: how.
         progress: hears of each epoch.
-        stop: asked after each step; once it says so, the last whole epoch was the last.
+        stop: asked before the first step and after each; once it says so, the last whole epoch was the last.
         run: run folder for metrics and a checkpoint after each epoch; None: nothing is kept.
         resume: go on with the training in `run`, which ends as if it had not been interrupted.
 
@@ -94,6 +94,8 @@ def train(
         Interrupted: by Ctrl-C or SIGTERM, or stopped before the first epoch was over.
         ValueError: a training of other settings or images is in `run`.
     """
+    if stop and stop():
+        raise Interrupted("stopped before the first step")
     with isolated_randomness(config.seed):
         network = build()
     settings = TrainerConfig(

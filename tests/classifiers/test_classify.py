@@ -295,7 +295,9 @@ def test_a_resumed_run_takes_no_settings(run, capsys):
         (line,) = capsys.readouterr().err.splitlines()
         name = next(arg for arg in args if arg != "--device" and arg.startswith("--"))
         assert f"a resumed run keeps its own settings, found {name}: start a new run to change it" in line
-        assert line.endswith("Beside --resume there may be --data-root, --download, --device, --dry-run")
+        assert line.endswith(
+            "Besides --resume there may be --data-root, --download, --device, --dry-run, --epochs, --steps"
+        )
 
 
 def test_resume_goes_on_with_its_own_configuration(run, capsys):
