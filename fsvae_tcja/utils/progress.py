@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 LINE_SECONDS = 15  # between two plain lines
-FORECAST_SECONDS = 3  # measured before a forecast is made
+MEASURED = 5, 3  # units and seconds, at least, before a forecast is made
 LONG = 60  # seconds left from which the forecast is also a message
 
 
@@ -95,10 +95,10 @@ class _Clock:
     @property
     def seconds_left(self) -> float | None:
         """None: not known yet."""
-        if self.total is None or not self.measured:
+        units, seconds = self.measured, time.monotonic() - (self.began or 0)
+        if self.total is None or units < MEASURED[0] or seconds < MEASURED[1]:
             return None
-        seconds = time.monotonic() - self.began
-        return (self.total - self.done) * seconds / self.measured if seconds >= FORECAST_SECONDS else None
+        return (self.total - self.done) * seconds / units
 
     def forecast(self, unit: str) -> str | None:
         """Once, how long the rest will take, if that is long."""
