@@ -16,11 +16,12 @@ from fsvae_tcja.runtime.pictures import save_curves
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import to_dict
+from fsvae_tcja.utils.spelling import check_choice
 
 from . import checkpoint
 from .accuracy import Evaluation, evaluate, inputs, ranking
 from .augment import Augment, augment, check_fit
-from .config import ClassifierConfig, choose
+from .config import ClassifierConfig
 from .losses import LOSSES, Loss
 from .model import SpikingClassifier
 from .report.firing import firing, warnings
@@ -58,8 +59,8 @@ class TrainConfig(TrainerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choose("loss", self.loss, Loss)
-        choose("slices", self.slices, SliceBy)
+        check_choice("loss", self.loss, Loss)
+        check_choice("slices", self.slices, SliceBy)
         if not 0 <= self.validation < 1:
             raise ValueError(f"validation must be in [0, 1), found {self.validation}")
 
@@ -135,7 +136,8 @@ class ClassifierTask:
 class KeepBest(Callback):
     """Keeps the weights of the epoch of the best validation accuracy, the latest of equals, in best.safetensors."""
 
-    def __init__(self) -> None:
+    def __init__(self, task: ClassifierTask) -> None:
+        self.task = task
         self.accuracy = 0.0
 
     def epoch_end(self, trainer: Trainer, figures: Mapping[str, float]) -> None:
@@ -144,7 +146,7 @@ class KeepBest(Callback):
             return
         self.accuracy = accuracy
         metadata = {"epoch": trainer.epoch, "valid_accuracy": accuracy, "training": to_dict(trainer.config)}
-        checkpoint.save(trainer.task.model, trainer.run.path / checkpoint.BEST, trainer.task.metadata() | metadata)
+        checkpoint.save(self.task.model, trainer.run.path / checkpoint.BEST, self.task.metadata() | metadata)
 
     def state(self) -> dict[str, Any]:
         return {"accuracy": self.accuracy}
@@ -156,8 +158,11 @@ class KeepBest(Callback):
 class WarnOfSilence(Callback):
     """Warns of neurons that never fire, after the first epoch, and of classes that are named without a spike."""
 
+    def __init__(self, task: ClassifierTask) -> None:
+        self.task = task
+
     def epoch_end(self, trainer: Trainer, figures: Mapping[str, float]) -> None:
-        task: ClassifierTask = trainer.task
+        task = self.task
         if trainer.epoch == 1:
             data = task.valid if len(task.valid) else task.data
             batch, _ = next(inputs(data, task.config.batch_size, trainer.device))
@@ -172,6 +177,6 @@ class WarnOfSilence(Callback):
             )
 
 
-def callbacks() -> list[Callback]:
+def callbacks(task: ClassifierTask) -> list[Callback]:
     """What a classifier's training has besides what every training has."""
-    return [KeepBest(), WarnOfSilence()]
+    return [KeepBest(task), WarnOfSilence(task)]

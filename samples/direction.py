@@ -47,7 +47,7 @@ def accuracy(config: TrainConfig, path: Path) -> float:
     train, valid, test = (load_split(config.data, split, config.model) for split in ("train", "valid", "test"))
     run = RunFolder(path)
     task = ClassifierTask(config, train, valid)
-    if not Trainer(task, config, run, callbacks=[*callbacks(), KeepMemory()]).fit().finished:
+    if not Trainer(task, config, run, callbacks=[*callbacks(task), KeepMemory()]).fit().finished:
         sys.exit(130)
     return write_results(run, config, test, torch.device("cpu"))["last"]["test_accuracy"]
 

@@ -94,8 +94,10 @@ def _train(
         raise ValueError(
             f"{command.training} already holds a training: go on with `{again}`, delete it, or choose another --out"
         )
-    where = {"size": command.size, "root": command.data_root, "download": command.download}
-    train_set, test_set = (load_images(command.data, split, **where) for split in ("train", "test"))
+    train_set, test_set = (
+        load_images(command.data, split, size=command.size, root=command.data_root, download=command.download)
+        for split in ("train", "test")
+    )
     try:
         network = train(train_set, config, test=test_set, run=command.training, resume=command.resume)
     except Interrupted as stopped:

@@ -96,6 +96,8 @@ def scorer(
     from eval import Networks, evaluate, get_protocol, make_references, save_scores
     from eval.checkpoints import drawn_from
 
+    every = options.score_every
+    assert every, "asked for no scores"
     protocol = get_protocol(options.score_protocol or "strict")
     networks = Networks(autoencoder=options.autoencoder, classifier=options.classifier)
     names = options.scores or networks.usual_scores(protocol)
@@ -110,7 +112,7 @@ def scorer(
         references = make_references(images, protocol, names, networks=networks, device=device)
 
     def score(epoch: int, model: FSVAE) -> dict[str, float]:
-        if epoch % options.score_every:
+        if epoch % every:
             return {}
         source = drawn_from(model, config.seed, f"{run.path.name}, epoch {epoch}")
         setting = {"reference": references, "networks": networks, "n": n, "seed": config.seed, "device": device}

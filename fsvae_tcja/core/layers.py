@@ -133,15 +133,14 @@ class SpikingLayer(nn.Module):
         Batch statistics take a bias in front of them away: its gradient is zero, and is not computed. Over a
         channels-last output PyTorch takes longer for it than for the rest of a convolution's backward pass.
         """
-        folded, transform = x.flatten(0, 1), self.transform
-        has_bias = isinstance(transform, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and transform.bias is not None
-        if not (has_bias and self.norm.training and torch.is_grad_enabled()):
-            return transform(folded).unflatten(0, x.shape[:2])
-        parameters = {
-            "weight": _WithZeroGradient.apply(transform.weight, transform.bias),
-            "bias": transform.bias.detach(),
-        }
-        return torch.func.functional_call(transform, parameters, folded).unflatten(0, x.shape[:2])
+        transform, folded = self.transform, x.flatten(0, 1)
+        learns = self.norm.training and torch.is_grad_enabled()
+        if learns and isinstance(transform, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and transform.bias is not None:
+            weight, bias = _WithZeroGradient.apply(transform.weight, transform.bias), transform.bias.detach()
+            y = torch.func.functional_call(transform, {"weight": weight, "bias": bias}, folded)
+        else:
+            y = transform(folded)
+        return y.unflatten(0, x.shape[:2])
 
     def _maybe_checkpointed(self, run: Callable[..., Tensor], *args: Any) -> Tensor:
         if not (self.checkpoint and torch.is_grad_enabled()):

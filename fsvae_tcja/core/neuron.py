@@ -44,7 +44,9 @@ class NeuronModule(nn.Module):
         for x_t in x:
             s, v = self.step(x_t, v)
             spikes.append(s)
-        return torch.stack(spikes), v
+        stacked = torch.stack(spikes)
+        assert v is not None  # there was a step
+        return stacked, v
 
     def step(self, x: Tensor, v: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One step: current x [...], membrane v [...] or None for rest -> spikes [...], membrane [...]."""

@@ -12,8 +12,10 @@ from .axes import mean_over_space, over_space
 Fusion = Literal["joint", "add", "tla", "cla"]
 
 
-def _convolve(z: Tensor, weight: Tensor) -> Tensor:
+def _convolve(z: Tensor, weight: Tensor | None) -> Tensor:
     """conv1d that keeps the length; the extra zero of an even kernel goes on the right."""
+    if weight is None:
+        raise ValueError("this fusion needs a weight that is None; pass it, or take the fusion that does not read it")
     k = weight.shape[2]
     return F.conv1d(F.pad(z, ((k - 1) // 2, k // 2)), weight)
 
@@ -29,6 +31,9 @@ def tcja_gate(z: Tensor, cla_weight: Tensor | None, tla_weight: Tensor | None, f
 
     Returns:
         F [T, N, C], in (0, 1).
+
+    Raises:
+        ValueError: a weight that is read is None.
     """
     attentions = []
     if fusion != "cla":

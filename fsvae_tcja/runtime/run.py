@@ -77,8 +77,10 @@ class RunFolder:
 
     def log_pictures(self, step: int, epoch: int) -> None:
         """Show the pictures of an epoch, pictures/epoch-001-NAME.png, in TensorBoard as NAME."""
+        if self._tensorboard is None:
+            return
         prefix = f"epoch-{epoch:03d}-"
-        for path in sorted(self.pictures.glob(f"{prefix}*.png")) if self._tensorboard else ():
+        for path in sorted(self.pictures.glob(f"{prefix}*.png")):
             with Image.open(path) as picture:
                 pixels = np.asarray(picture.convert("RGB"))
             self._tensorboard.add_image(path.stem.removeprefix(prefix), pixels, step, dataformats="HWC")
@@ -106,7 +108,7 @@ def _write_settings(tensorboard: "SummaryWriter", config: dict[str, Any]) -> Non
 
     settings = {name: v if isinstance(v, bool | int | float | str) else str(v) for name, v in flat(config).items()}
     for summary in hparams(settings, {}):
-        tensorboard.file_writer.add_summary(summary)
+        tensorboard.file_writer.add_summary(summary)  # type: ignore[attr-defined]  # torch declares it as None
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Part:
 def to_dict(config: Any) -> Any:
     """A nested configuration as plain data for JSON; tuples become lists."""
     if is_dataclass(config):
-        kind = {"type": type(config).__name__} if isinstance(config, Part) else {}
+        kind: dict[str, Any] = {"type": type(config).__name__} if isinstance(config, Part) else {}
         return kind | {field.name: to_dict(getattr(config, field.name)) for field in fields(config)}
     if isinstance(config, tuple | list):
         return [to_dict(item) for item in config]

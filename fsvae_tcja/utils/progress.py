@@ -17,7 +17,7 @@ LONG = 60  # seconds left from which the forecast is also a message
 class Bar(Protocol):
     """What `progress` yields."""
 
-    def advance(self, n: int = 1, **figures: float) -> None:
+    def advance(self, n: int = 1, /, **figures: float) -> None:
         """Count n more units; figures such as loss=0.1 are shown until they are replaced."""
 
     def message(self, line: str) -> None:
@@ -103,7 +103,7 @@ class _Clock:
     def forecast(self, unit: str) -> str | None:
         """Once, how long the rest will take, if that is long."""
         left = self.seconds_left
-        if self.announced or left is None:
+        if self.announced or self.total is None or left is None:
             return None
         self.announced = True
         return f"about {duration(left)} for the other {self.total - self.done:,} {unit}" if left > LONG else None
@@ -122,7 +122,7 @@ class _Terminal:
         self.bar, self.task, self.clock, self.unit = bar, task, clock, unit
         self.figures: dict[str, float] = {}
 
-    def advance(self, n: int = 1, **figures: float) -> None:
+    def advance(self, n: int = 1, /, **figures: float) -> None:
         self.clock.advance(n)
         self.figures |= figures
         text = " ".join([self.unit, _shown(self.figures, self.clock)])
@@ -140,7 +140,7 @@ class _Lines:
         self.figures: dict[str, float] = {}
         self.next = time.monotonic() + LINE_SECONDS
 
-    def advance(self, n: int = 1, **figures: float) -> None:
+    def advance(self, n: int = 1, /, **figures: float) -> None:
         self.clock.advance(n)
         self.figures |= figures
         if line := self.clock.forecast(self.unit):
@@ -156,7 +156,7 @@ class _Lines:
 
 
 class _Hidden:
-    def advance(self, n: int = 1, **figures: float) -> None:
+    def advance(self, n: int = 1, /, **figures: float) -> None:
         pass
 
     def message(self, line: str) -> None:

@@ -110,6 +110,7 @@ class FSVAETask:
         for x, recon in reconstruct(self.model, self.test, n, self.config.seed):
             error += F.mse_loss(recon, x, reduction="sum").item()
             shown = shown or (x[:32], recon[:32])
+        assert shown is not None  # n >= 1
         return error / (n * x[0].numel()), shown
 
     def metadata(self) -> dict[str, Any]:

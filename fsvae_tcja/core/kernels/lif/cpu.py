@@ -312,7 +312,7 @@ class _Call:
             *(_given(x, 3) for x in gates),
             self.state(v),
         )
-        self.numbers = steps, Constants(*map(np.float32, constants)), self.tile, self.chunk
+        self.numbers = steps, Constants._make(map(np.float32, constants)), self.tile, self.chunk
 
     def rows(self, x: Tensor) -> Any:
         """An output as the kernels write it, [T, N, R], sharing its memory."""

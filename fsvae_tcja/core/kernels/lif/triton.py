@@ -135,7 +135,7 @@ def _backward(
         x = _current(y + t * y_step, a, b, gate_t, i, c, tile, channels, AFFINE, CURRENT_GATED)
         u = neuron.decay * m + neuron.gain * x
         m = tl.where(u > neuron.threshold, neuron.keep * u - neuron.drop, u)
-        membranes = membranes + (u,)  # noqa: RUF005
+        membranes = membranes + (u,)  # type: ignore[assignment]  # noqa: RUF005
     d = tl.load(dv + i, tile, 0.0)
     zero = tl.zeros([BLOCK_P, BLOCK_C], tl.float32)
     sum_y, sum_scale, sum_shift = zero, zero, zero
