@@ -34,8 +34,8 @@ class TrainConfig(TrainerConfig):
     """A training run of a classifier: Adam (AdamW without decay), cosine to 0, as the TCJA programs have it."""
 
     data: str = "digits"
-    """Data set by name (images: digits, mnist, fashion-mnist, cifar10, cifar100; events: dvs128, cifar10dvs,
-    ncaltech101, nmnist, synthetic-events), or a folder with a folder of images for each class."""
+    """Data set of images or events by name, one that `fsvae-tcja doctor` lists, or a folder with a folder of images for
+    each class."""
     batch_size: int = 250
     """Inputs per step; a last smaller batch is left out."""
     weight_decay: float = 0.0

@@ -5,6 +5,7 @@
 OUT is a new folder; by default the first free one of runs/demo, runs/demo-2, ...
 """
 
+import argparse
 import itertools
 import sys
 import time
@@ -44,9 +45,12 @@ def reconstruct(model: FSVAE, test: LabelledDataset, path: Path) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", metavar="OUT", nargs="?", type=Path)
+    out = parser.parse_args().out or free_folder()
     began = time.monotonic()
     train, test = load_images(DATA, "train"), load_images(DATA, "test")
-    run = RunFolder(sys.argv[1] if len(sys.argv) > 1 else free_folder())
+    run = RunFolder(out)
 
     config = PRESETS[DATA].config
     task = FSVAETask(config, train, test)

@@ -7,6 +7,7 @@ that have no memory (each frame by itself: at most 50%, see fsvae_tcja/data/even
 default runs/direction; it gets a run folder for each and direction.png.
 """
 
+import argparse
 import json
 import sys
 from dataclasses import replace
@@ -74,7 +75,9 @@ def draw(found: dict[str, list[float]], path: Path) -> None:
 
 
 def main() -> None:
-    out = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/direction")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", metavar="OUT", nargs="?", type=Path, default=Path("runs/direction"))
+    out = parser.parse_args().out
     found = {
         name: [accuracy(config(attention, neuron, seed), out / f"{name}, seed {seed}") for seed in SEEDS]
         for name, (attention, neuron) in VARIANTS.items()
