@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fsvae_tcja.core import SpikingLayer
 from fsvae_tcja.data import LabelledDataset, time_first, to_input
 from fsvae_tcja.data.events.frames import SliceBy
+from fsvae_tcja.runtime.build import build
 from fsvae_tcja.runtime.callbacks import Callback
 from fsvae_tcja.runtime.config import Schedule, TrainerConfig
 from fsvae_tcja.runtime.pictures import save_curves
@@ -87,12 +87,7 @@ class ClassifierTask:
         self.valid = valid
         self.test = test
         self.validated: Evaluation | None = None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.model = SpikingClassifier(config.model)
-        for layer in self.model.modules():
-            if isinstance(layer, SpikingLayer):
-                layer.checkpoint = config.save_memory
+        self.model = build(lambda: SpikingClassifier(config.model), config)
         if config.compile:
             self.model.compile()
 

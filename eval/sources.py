@@ -19,6 +19,7 @@ from fsvae_tcja.data.dataset import LabelledDataset
 from fsvae_tcja.data.folder import load_folder
 from fsvae_tcja.data.image_sets import IMAGE_SETS
 from fsvae_tcja.data.load import load_images
+from fsvae_tcja.runtime.run import MODEL
 
 from .arrays import FLOATING, check_type, reading
 from .images import RANGES, ValueRange, canonical, regroup, too_few
@@ -176,7 +177,7 @@ def _open_path(
     if data in IMAGE_SETS:
         return _open_dataset(load_images(data, split or "test", size=size or 32, root=root, download=download), name)
     path, split = _path_and_split(what)
-    if path.suffix == ".safetensors" or (path / "model.safetensors").is_file():
+    if path.suffix == ".safetensors" or (path / MODEL).is_file():
         from .checkpoints import find_checkpoint, open_checkpoint  # brings the model
 
         if (checkpoint := find_checkpoint(path)) is not None:

@@ -8,7 +8,6 @@ default runs/direction; it gets a run folder for each and direction.png.
 """
 
 import argparse
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from classifiers.train import ClassifierTask, TrainConfig, callbacks
 from fsvae_tcja.runtime.callbacks import KeepMemory
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
-from fsvae_tcja.utils.atomic import replacing
+from fsvae_tcja.utils.atomic import replacing, write_json
 
 VARIANTS = {  # name: (attention, neuron)
     "TCJA": ("joint", "atan"),
@@ -83,8 +82,7 @@ def main() -> None:
         for name, (attention, neuron) in VARIANTS.items()
     }
     draw(found, out / "direction.png")
-    with replacing(out / "accuracies.json") as temporary:
-        temporary.write_text(json.dumps(found, indent=2) + "\n")
+    write_json(out / "accuracies.json", found)
     for name, values in found.items():
         print(f"{name:26}" + "  ".join(f"{value:.1%}" for value in values))
     print(f"picture: {out / 'direction.png'}")

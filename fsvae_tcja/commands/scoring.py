@@ -10,7 +10,7 @@ import torch
 
 from ..data.load import load_images
 from ..runtime.run import RunFolder
-from ..utils.atomic import replacing
+from ..utils.atomic import write_json
 from ..utils.configuration import from_dict
 from ..vae.model import FSVAE
 from ..vae.train import TrainConfig
@@ -66,8 +66,7 @@ class ScoringOptions:
         if not self.given:
             (run.path / FILE).unlink(missing_ok=True)
             return
-        with replacing(run.path / FILE) as temporary:
-            temporary.write_text(json.dumps(self.given, indent=2) + "\n")
+        write_json(run.path / FILE, self.given)
 
 
 def _absolute(path: str | Path | None) -> Path | None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..utils.spelling import check_choice
 from . import fused
 from .neuron import NeuronModule, for_kernels
 from .norm import TDBatchNorm
@@ -44,8 +45,7 @@ class SpikingLayer(nn.Module):
         checkpoint: bool = False,
     ) -> None:
         super().__init__()
-        if placement not in get_args(Placement):
-            raise ValueError(f"unknown placement {placement!r}: choose one of {list(get_args(Placement))}")
+        check_choice("placement", placement, Placement)
         if not isinstance(neuron, nn.Module) or not hasattr(neuron, "fused_constants"):
             raise ValueError(
                 f"the neuron must be a NeuronModule such as LIF(params), found {type(neuron).__name__}; build "

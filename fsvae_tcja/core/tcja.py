@@ -1,12 +1,13 @@
 """Temporal-channel joint attention (TCJA), Zhu et al., TNNLS 2024 (arXiv 2206.10177)."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..utils.spelling import check_choice
 from .axes import mean_over_space, over_space
 
 Fusion = Literal["joint", "add", "tla", "cla"]
@@ -81,8 +82,7 @@ class TCJA(nn.Module):
         self, steps: int, channels: int, kernel_c: int = 4, kernel_t: int = 4, fusion: Fusion = "joint"
     ) -> None:
         super().__init__()
-        if fusion not in get_args(Fusion):
-            raise ValueError(f"unknown fusion {fusion!r}: choose one of {list(get_args(Fusion))}")
+        check_choice("fusion", fusion, Fusion)
         if min(kernel_c, kernel_t) < 1:
             raise ValueError(f"TCJA kernels must be >= 1, found K_C={kernel_c}, K_T={kernel_t}")
         self.steps = steps

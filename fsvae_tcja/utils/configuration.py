@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar, get_type_hints
 
-from .spelling import did_you_mean
+from .spelling import choose
 
 
 class Part:
@@ -33,10 +33,7 @@ class Part:
         Raises:
             ValueError: there is none; the message lists the names.
         """
-        if name not in cls.table:
-            kind = cls.__name__.lower()
-            raise ValueError(f"unknown {kind} {name!r}{did_you_mean(name, cls.table)}: choose one of {list(cls.table)}")
-        return cls.table[name]
+        return choose(cls.table, name, cls.__name__.lower())
 
     @classmethod
     def class_of(cls, type_name: str) -> type:
