@@ -12,6 +12,7 @@ from ..data.load import load_images
 from ..runtime.run import RunFolder
 from ..utils.atomic import write_json
 from ..utils.configuration import from_dict
+from ..utils.progress import progress
 from ..vae.model import FSVAE
 from ..vae.train import TrainConfig
 
@@ -108,7 +109,9 @@ def scorer(
     references = None
     if any(recipe.compares for recipe in recipes):
         images = load_images(config.data, protocol.split_of(config.data), **where)
-        references = make_references(images, protocol, names, networks=networks, device=device)
+        with progress("reference", len(images), "images") as bar:
+            setting = {"networks": networks, "device": device, "progress": bar.advance}
+            references = make_references(images, protocol, names, **setting)
 
     def score(epoch: int, model: FSVAE) -> dict[str, float]:
         if epoch % every:

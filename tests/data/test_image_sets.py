@@ -23,11 +23,11 @@ def messages(caplog):
     return lambda: [record.getMessage() for record in caplog.records if record.name.startswith("fsvae_tcja.data")]
 
 
-def test_every_record_names_its_splits_and_a_reference():
+def test_every_record_names_its_splits():
     for name, source in IMAGE_SETS.items():
-        assert source.reference_split in source.splits and {"train", "test"} <= set(source.splits), name
+        assert {"train", "test"} <= set(source.splits), name
         assert source.about and set(source.sha256) <= set(source.files)
-    assert IMAGE_SETS["celeba"].reference_split == "valid" and not IMAGE_SETS["celeba"].labelled
+    assert not IMAGE_SETS["celeba"].labelled
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
