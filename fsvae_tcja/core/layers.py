@@ -135,13 +135,13 @@ class SpikingLayer(nn.Module):
         """
         folded, transform = x.flatten(0, 1), self.transform
         has_bias = isinstance(transform, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and transform.bias is not None
-        if not (has_bias and self.norm.training and torch.is_grad_enabled()):
-            return transform(folded).unflatten(0, x.shape[:2])
-        parameters = {
-            "weight": _WithZeroGradient.apply(transform.weight, transform.bias),
-            "bias": transform.bias.detach(),
-        }
-        return torch.func.functional_call(transform, parameters, folded).unflatten(0, x.shape[:2])
+        if has_bias and self.norm.training and torch.is_grad_enabled():
+            weight = _WithZeroGradient.apply(transform.weight, transform.bias)
+            parameters = {"weight": weight, "bias": transform.bias.detach()}
+            y: Tensor = torch.func.functional_call(transform, parameters, folded)
+        else:
+            y = transform(folded)
+        return y.unflatten(0, x.shape[:2])
 
     def _maybe_checkpointed(self, run: Callable[..., Tensor], *args: Any) -> Tensor:
         if not (self.checkpoint and torch.is_grad_enabled()):

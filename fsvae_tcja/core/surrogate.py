@@ -125,4 +125,4 @@ def spike(u: Tensor, v_th: float, surrogate: Surrogate, strict: bool = True) -> 
         surrogate: stands for ds/du in the backward pass.
         strict: fire when u > v_th (True) or when u >= v_th (False).
     """
-    return _Spike.apply(u, v_th, strict, surrogate)  # type: ignore[no-any-return,no-untyped-call]
+    return _Spike.apply(u, v_th, strict, surrogate)  # type: ignore[no-any-return]

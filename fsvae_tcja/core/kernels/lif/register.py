@@ -201,4 +201,4 @@ def spike_rate(
     """
     if torch.compiler.is_compiling():
         return y, spike_rate_forward(y, scale, shift, steps, constants, surrogate)
-    return _SpikeRate.apply(y, scale, shift, steps, constants, surrogate)  # type: ignore[no-any-return,no-untyped-call]
+    return _SpikeRate.apply(y, scale, shift, steps, constants, surrogate)  # type: ignore[no-any-return]
