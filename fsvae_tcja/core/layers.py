@@ -134,8 +134,8 @@ class SpikingLayer(nn.Module):
         channels-last output PyTorch takes longer for it than for the rest of a convolution's backward pass.
         """
         folded, transform = x.flatten(0, 1), self.transform
-        has_bias = isinstance(transform, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and transform.bias is not None
-        if has_bias and self.norm.training and torch.is_grad_enabled():
+        zero = self.norm.training and torch.is_grad_enabled()
+        if zero and isinstance(transform, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and transform.bias is not None:
             weight = _WithZeroGradient.apply(transform.weight, transform.bias)
             parameters = {"weight": weight, "bias": transform.bias.detach()}
             y: Tensor = torch.func.functional_call(transform, parameters, folded)
