@@ -133,11 +133,12 @@ class SpikingLayer(nn.Module):
         Batch statistics take a bias in front of them away: its gradient is zero, and is not computed. Over a
         channels-last output PyTorch takes longer for it than for the rest of a convolution's backward pass.
         """
-        transform, folded = self.transform, x.flatten(0, 1)
-        learns = self.norm.training and torch.is_grad_enabled()
-        if learns and isinstance(transform, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and transform.bias is not None:
-            weight, bias = _WithZeroGradient.apply(transform.weight, transform.bias), transform.bias.detach()
-            y = torch.func.functional_call(transform, {"weight": weight, "bias": bias}, folded)
+        folded, transform = x.flatten(0, 1), self.transform
+        zero = self.norm.training and torch.is_grad_enabled()
+        if zero and isinstance(transform, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and transform.bias is not None:
+            weight = _WithZeroGradient.apply(transform.weight, transform.bias)
+            parameters = {"weight": weight, "bias": transform.bias.detach()}
+            y: Tensor = torch.func.functional_call(transform, parameters, folded)
         else:
             y = transform(folded)
         return y.unflatten(0, x.shape[:2])

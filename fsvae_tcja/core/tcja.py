@@ -37,10 +37,10 @@ def tcja_gate(z: Tensor, cla_weight: Tensor | None, tla_weight: Tensor | None, f
         ValueError: a weight that is read is None.
     """
     attentions = []
-    if fusion != "cla":
+    if fusion != "cla" and tla_weight is not None:
         along_time = rearrange(z, "t n c -> n c t")
         attentions.append(rearrange(_convolve(along_time, tla_weight), "n c t -> t n c"))
-    if fusion != "tla":
+    if fusion != "tla" and cla_weight is not None:
         along_channels = rearrange(z, "t n c -> n t c")
         attentions.append(rearrange(_convolve(along_channels, cla_weight), "n t c -> t n c"))
     first, *second = attentions

@@ -1,5 +1,7 @@
 """The custom ops of the moments and the function that joins them to autograd. Kernels: cpu.py, triton.py."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -25,27 +27,27 @@ def moments_backward(
 
 
 @moments_forward.register_kernel("cuda")
-def _(y):
+def _(y):  # type: ignore[no-untyped-def]
     from . import triton
 
     return triton.forward(y)
 
 
 @moments_backward.register_kernel("cuda")
-def _(grad, d_space, d_mean, d_variance, y, mean):
+def _(grad, d_space, d_mean, d_variance, y, mean):  # type: ignore[no-untyped-def]
     from . import triton
 
     triton.backward(grad, d_space, d_mean, d_variance, y, mean)
 
 
 @moments_forward.register_fake
-def _(y):
+def _(y):  # type: ignore[no-untyped-def]
     samples, channels = y.shape[:2]
     return tuple(y.new_empty(shape, dtype=torch.float32) for shape in ((samples, channels), channels, channels))
 
 
 @moments_backward.register_fake
-def _(grad, d_space, d_mean, d_variance, y, mean):
+def _(grad, d_space, d_mean, d_variance, y, mean):  # type: ignore[no-untyped-def]
     return None
 
 
@@ -53,13 +55,13 @@ class _Moments(torch.autograd.Function):
     """y passes through, so that the gradient of the moments can be added to the gradient that reaches it, in place."""
 
     @staticmethod
-    def forward(ctx, y):
+    def forward(ctx: Any, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         space, mean, variance = moments_forward(y)
         ctx.save_for_backward(y, mean)
         return y.view_as(y), space, mean, variance
 
     @staticmethod
-    def backward(ctx, grad, d_space, d_mean, d_variance):
+    def backward(ctx: Any, grad: Tensor, d_space: Tensor, d_mean: Tensor, d_variance: Tensor) -> Tensor:
         grad = channels_last(grad)
         moments_backward(grad, d_space, d_mean, d_variance, *ctx.saved_tensors)
         return grad
@@ -71,4 +73,4 @@ def moments(y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     The caller uses the returned y in place of its own, and nowhere but in operations whose gradient of y is a tensor of
     its own, like `lif`: the backward pass writes into it.
     """
-    return _Moments.apply(y)
+    return _Moments.apply(y)  # type: ignore[no-any-return]
