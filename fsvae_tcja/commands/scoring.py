@@ -108,17 +108,19 @@ def scorer(
     networks.load(recipes, device)
     references = None
     if any(recipe.compares for recipe in recipes):
-        images = load_images(config.data, protocol.split_of(config.data), **where)
+        images = load_images(config.data, protocol.split_of(config.data) or "test", **where)
         with progress("reference", len(images), "images") as bar:
-            setting = {"networks": networks, "device": device, "progress": bar.advance}
-            references = make_references(images, protocol, names, **setting)
+            references = make_references(
+                images, protocol, names, networks=networks, device=device, progress=bar.advance
+            )
 
     def score(epoch: int, model: FSVAE) -> dict[str, float]:
         if epoch % every:
             return {}
         source = drawn_from(model, config.seed, f"{run.path.name}, epoch {epoch}")
-        setting = {"reference": references, "networks": networks, "n": n, "seed": config.seed, "device": device}
-        scores = evaluate(source, protocol, names, **setting)
+        scores = evaluate(
+            source, protocol, names, reference=references, networks=networks, n=n, seed=config.seed, device=device
+        )
         save_scores(run.path / "scores" / f"epoch-{epoch:03d}.json", scores)
         return {f"{one.name}_{one.protocol}".lower().replace("-", "_"): one.value for one in scores}
 

@@ -1,7 +1,7 @@
 """Nested frozen dataclasses as plain data, and back; parts of a configuration that are chosen by name."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, ClassVar, get_type_hints
 
 from .spelling import choose
@@ -65,7 +65,7 @@ def from_dict(cls: type, data: Mapping[str, Any]) -> Any:
     A class with an `upgrade(data) -> data` gets what an earlier version wrote in today's form.
 
     Raises:
-        ValueError: an unknown key or type of part, or a value that the configuration refuses.
+        ValueError: an unknown or missing key, an unknown type of part, or a value that the configuration refuses.
     """
     if not isinstance(data, Mapping):
         raise ValueError(f"{cls.__name__} must be names and values, found {data!r}")
@@ -74,12 +74,19 @@ def from_dict(cls: type, data: Mapping[str, Any]) -> Any:
         cls = cls.class_of(data.pop("type", None))
     if hasattr(cls, "upgrade"):
         data = cls.upgrade(data)
-    known = {field.name for field in fields(cls) if field.init}
-    unknown = sorted(set(data) - known)
+    known = {field.name: field for field in fields(cls) if field.init}
+    unknown = sorted(data.keys() - known.keys())
     if unknown:
         raise ValueError(f"unknown key {unknown[0]!r} in {cls.__name__}: known are {sorted(known)}")
+    missing = [name for name, field in known.items() if name not in data and _is_required(field)]
+    if missing:
+        raise ValueError(f"{cls.__name__} lacks {missing[0]!r}: found {sorted(data)}")
     kinds = get_type_hints(cls)
     return cls(**{name: _value(kinds[name], value) for name, value in data.items()})
+
+
+def _is_required(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
 
 
 def _value(kind: Any, value: Any) -> Any:

@@ -27,27 +27,27 @@ def moments_backward(
 
 
 @moments_forward.register_kernel("cuda")
-def _(y):  # type: ignore[no-untyped-def]
+def _(y):
     from . import triton
 
     return triton.forward(y)
 
 
 @moments_backward.register_kernel("cuda")
-def _(grad, d_space, d_mean, d_variance, y, mean):  # type: ignore[no-untyped-def]
+def _(grad, d_space, d_mean, d_variance, y, mean):
     from . import triton
 
     triton.backward(grad, d_space, d_mean, d_variance, y, mean)
 
 
 @moments_forward.register_fake
-def _(y):  # type: ignore[no-untyped-def]
+def _(y):
     samples, channels = y.shape[:2]
     return tuple(y.new_empty(shape, dtype=torch.float32) for shape in ((samples, channels), channels, channels))
 
 
 @moments_backward.register_fake
-def _(grad, d_space, d_mean, d_variance, y, mean):  # type: ignore[no-untyped-def]
+def _(grad, d_space, d_mean, d_variance, y, mean):
     return None
 
 
@@ -73,4 +73,4 @@ def moments(y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     The caller uses the returned y in place of its own, and nowhere but in operations whose gradient of y is a tensor of
     its own, like `lif`: the backward pass writes into it.
     """
-    return _Moments.apply(y)  # type: ignore[no-any-return]
+    return _Moments.apply(y)
