@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import torch
 import tyro
@@ -13,7 +13,6 @@ from torch import nn
 
 from ..utils.configuration import from_dict, to_dict
 from ..utils.options import DataRoot, Device, Download, choose_parts, parts_help, read, take
-from ..utils.presets import Preset
 from ..utils.spelling import did_you_mean
 from . import checkpoint
 from .run import CONFIG, RunFolder
@@ -40,6 +39,21 @@ class RunOptions:
     """Start from the weights of another run: its folder, or a .safetensors checkpoint."""
     resume: Path | None = None
     """Go on with this run; its own configuration is used if no preset is named. --epochs and --steps may change."""
+
+
+class Preset(Protocol):
+    """A named configuration and a sentence on it."""
+
+    config: Any
+    about: str
+
+
+@dataclass(frozen=True)
+class Own:
+    """A configuration that --config names, as a preset."""
+
+    config: Any
+    about: str
 
 
 Adapt = Callable[[Any, Any, frozenset[str]], Any]
@@ -153,7 +167,7 @@ class TrainCommand:
         except (ValueError, TypeError) as error:
             raise ValueError(f"{file} is no configuration for {self.program}: {error}") from error
         name = file.absolute().parent.name if file.name == CONFIG else file.stem
-        return name, Preset(config, f"The configuration of {file}.")
+        return name, Own(config, f"The configuration of {file}.")
 
     def _new(self, name: str, preset: Preset, args: list[str]) -> tuple[Any, RunOptions]:
         """A new run, or (with --resume) an old one by its full configuration."""
