@@ -156,7 +156,7 @@ class _WithZeroGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(bias)
-        return weight.view_as(weight)
+        return weight.detach()  # an alias: view_as would forget channels-last strides where C = 1
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
