@@ -61,7 +61,11 @@ def load_events(
     events, root = choose(EVENT_SETS, name, "event set"), data_root(root)
     check_choice("split", split, Split)
     if events.draw and not (folder := root / events.folders[0]).is_dir():
-        events.draw(folder)
+        try:
+            events.draw(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was faster, with the same files
+                raise
     parts = events.find(name, root)
     recordings = parts.test
     if split != "test":
