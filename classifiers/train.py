@@ -12,7 +12,7 @@ from fsvae_tcja.data.events.frames import SliceBy
 from fsvae_tcja.runtime.build import build
 from fsvae_tcja.runtime.callbacks import Callback
 from fsvae_tcja.runtime.config import Schedule, TrainerConfig
-from fsvae_tcja.runtime.pictures import save_curves
+from fsvae_tcja.runtime.curves import save_curves
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import to_dict

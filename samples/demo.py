@@ -17,7 +17,8 @@ from eval import Networks, evaluate, make_references, save_scores, train_autoenc
 from eval.networks.autoencoder import training_for
 from fsvae_tcja.data import LabelledDataset, load_images
 from fsvae_tcja.runtime.callbacks import KeepMemory
-from fsvae_tcja.runtime.pictures import save_curves, save_grid, save_pairs
+from fsvae_tcja.runtime.curves import save_curves
+from fsvae_tcja.runtime.pictures import save_grid, save_pairs
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.vae.model import FSVAE

@@ -16,7 +16,7 @@ Fusion = Literal["joint", "add", "tla", "cla"]
 def _convolve(z: Tensor, weight: Tensor | None) -> Tensor:
     """conv1d that keeps the length; the extra zero of an even kernel goes on the right."""
     if weight is None:
-        raise ValueError("this fusion needs a weight that is None; pass it, or take the fusion that does not read it")
+        raise ValueError("this fusion reads a weight that is None; pass it, or take the fusion that does not read it")
     k = weight.shape[2]
     return F.conv1d(F.pad(z, ((k - 1) // 2, k // 2)), weight)
 
@@ -37,12 +37,10 @@ def tcja_gate(z: Tensor, cla_weight: Tensor | None, tla_weight: Tensor | None, f
         ValueError: a weight that is read is None.
     """
     attentions = []
-    if fusion != "cla" and tla_weight is not None:
-        along_time = rearrange(z, "t n c -> n c t")
-        attentions.append(rearrange(_convolve(along_time, tla_weight), "n c t -> t n c"))
-    if fusion != "tla" and cla_weight is not None:
-        along_channels = rearrange(z, "t n c -> n t c")
-        attentions.append(rearrange(_convolve(along_channels, cla_weight), "n t c -> t n c"))
+    if fusion != "cla":
+        attentions.append(rearrange(_convolve(rearrange(z, "t n c -> n c t"), tla_weight), "n c t -> t n c"))
+    if fusion != "tla":
+        attentions.append(rearrange(_convolve(rearrange(z, "t n c -> n t c"), cla_weight), "n t c -> t n c"))
     first, *second = attentions
     if not second:
         return torch.sigmoid(first)

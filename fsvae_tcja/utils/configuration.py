@@ -20,20 +20,11 @@ class Part:
 
     @classmethod
     def of(cls, part: Any) -> Any:
-        """The part itself, or the one of this name; a ValueError if it is neither."""
-        part = cls.named(part) if isinstance(part, str) else part
+        """The part itself, or the one that the table has under this name; a ValueError if it is neither."""
+        part = choose(cls.table, part, cls.__name__.lower()) if isinstance(part, str) else part
         if not isinstance(part, cls):
             raise ValueError(f"expected a {cls.__name__}, or one of the names {list(cls.table)}, found {part!r}")
         return part
-
-    @classmethod
-    def named(cls, name: str) -> Any:
-        """The part of this name.
-
-        Raises:
-            ValueError: there is none; the message lists the names.
-        """
-        return choose(cls.table, name, cls.__name__.lower())
 
     @classmethod
     def class_of(cls, type_name: str) -> type:
@@ -91,7 +82,7 @@ def _is_required(field: Field[Any]) -> bool:
 
 def _value(kind: Any, value: Any) -> Any:
     if isinstance(value, str) and isinstance(kind, type) and issubclass(kind, Part):
-        return kind.named(value)
+        return kind.of(value)
     if isinstance(value, Mapping) and isinstance(kind, type) and (is_dataclass(kind) or issubclass(kind, Part)):
         return from_dict(kind, value)
     return tuple(value) if isinstance(value, list) else value

@@ -76,7 +76,7 @@ def choose_parts(config: Any, args: Sequence[str], prefix: str = "--") -> tuple[
     for name, option, kind, value in _members(config, prefix):
         if kind is not None:
             chosen, rest = take(option, rest, f"a name, one of {list(kind.table)}")
-            value = value if chosen is None else kind.named(chosen)
+            value = value if chosen is None else kind.of(chosen)
         if is_dataclass(value):
             value, rest = choose_parts(value, rest, f"{option}.")
         if value is not getattr(config, name):

@@ -12,7 +12,8 @@ from ..data.dataset import LabelledDataset
 from ..data.pixels import random_flip, to_float
 from ..runtime.build import build
 from ..runtime.config import TrainerConfig
-from ..runtime.pictures import save_curves, save_grid, save_pairs
+from ..runtime.curves import save_curves
+from ..runtime.pictures import save_grid, save_pairs
 from ..runtime.run import RunFolder
 from ..utils.configuration import to_dict
 from .checkpoint import KIND, check_rebuildable

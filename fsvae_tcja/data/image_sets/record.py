@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..image_dataset import ImageDataset
+from ..dataset import LabelledDataset
 
-Load = Callable[[str, int | None, list[Path]], ImageDataset]
+Load = Callable[[str, int | None, list[Path]], LabelledDataset]
 """(split, size in pixels or None for that of the images, the files of the split) -> the split."""
 
 
