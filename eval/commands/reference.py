@@ -38,7 +38,6 @@ def main(args: list[str]) -> int:
         with image_bar(images_to_read(0, images)) as advance:
             keywords = {"networks": networks, "device": device, "progress": advance}
             paths = write_references(images, protocol, options.scores, options.out, **keywords)
-        first = rank() == 0
-    for path in paths if first else ():
-        console().print(f"written to {path}")
+        for path in paths if rank() == 0 else ():
+            console().print(f"written to {path}")
     return 0

@@ -83,14 +83,17 @@ def main(args: list[str]) -> int:
                 device=device,
                 progress=advance,
             )
-        first = rank() == 0
-    if first:
-        if options.out:
-            save_scores(options.out, scores)
-        show(scores)
-        if options.out:
-            console().print(f"written to {options.out}")
+        if rank() == 0:
+            _report(scores, options.out)
     return 0
+
+
+def _report(scores: Sequence[Score], out: Path | None) -> None:
+    if out:
+        save_scores(out, scores)
+    show(scores)
+    if out:
+        console().print(f"written to {out}")
 
 
 def show(scores: Sequence[Score]) -> None:
