@@ -22,7 +22,15 @@ from fsvae_tcja.vae.train import FSVAETask, TrainConfig
 
 TINY = FSVAEConfig(T=8, L=8, latent=Bernoulli(k=3), channels=(2, 3, 4, 5), tcja=TCJAConfig(encoder=(1,), decoder=(2,)))
 STREAM = TrainConfig(data="toy", epochs=2, batch_size=8, lr=1e-2, log_every=3, flip=True, model=TINY)
-PREFIX = replace(STREAM, flip=False, model=replace(TINY, latent=Bernoulli(k=3, sampling="prefix", distance="kld")))
+
+
+def with_latent(config, **settings):
+    """The configuration with other settings of its latent."""
+    return replace(config, model=replace(config.model, latent=replace(config.model.latent, **settings)))
+
+
+PREFIX = with_latent(replace(STREAM, flip=False), distance="kld", sampling="prefix")
+PLAIN = with_latent(STREAM, scheduled_sampling=False)
 
 
 def toy(n, size=2, split="train"):
@@ -172,17 +180,11 @@ def test_a_run_killed_between_its_checkpoints_goes_back_to_the_last(tmp_path, wh
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        {"flip": False},
-        {"model": replace(TINY, latent=Bernoulli(k=3, scheduled_sampling=False))},
-        {"seed": 1},
-        {"model": replace(TINY, latent=Bernoulli(k=3, distance="kld"))},
-    ],
+    "changed", [replace(STREAM, flip=False), PLAIN, replace(STREAM, seed=1), with_latent(STREAM, distance="kld")]
 )
-def test_every_source_of_randomness_reaches_the_weights(tmp_path, whole, change):
+def test_every_source_of_randomness_reaches_the_weights(tmp_path, whole, changed):
     """So that the equality above says something of each."""
-    fit_fsvae(replace(STREAM, **change), tmp_path)
+    fit_fsvae(changed, tmp_path)
     assert not same(weights(tmp_path), weights(whole / "stream"))
 
 
@@ -536,9 +538,6 @@ def test_limited_images_are_the_same_in_every_run(tmp_path):
 
 def read_images(path):
     return checkpoint.read_metadata(path / "checkpoint.safetensors")["images"]
-
-
-PLAIN = replace(STREAM, model=replace(TINY, latent=Bernoulli(k=3, scheduled_sampling=False)))
 
 
 @pytest.mark.parametrize("first", [{"epochs": 1}, {"steps": 5}, {"epochs": 1, "at": 3}])
