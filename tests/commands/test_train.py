@@ -128,7 +128,7 @@ def test_another_runs_configuration_instead_of_a_preset(run, fails, capsys, tmp_
         assert printed["run"]["out"] == "runs/tiny"
     (tmp_path / "other.json").write_text('{"nokey": 3}')
     assert "other.json is no configuration for fsvae-tcja train" in fails("train", "--config", "other.json")
-    assert "No such file" in fails("train", "--config", "none.json")
+    assert "no configuration at none.json; --config takes a run folder" in fails("train", "--config", "none.json")
     assert "--config takes a run folder or a config.json" in fails("train", "--config")
     assert "digits and --config are two configurations" in fails("train", "digits", "--config", "other.json")
 
