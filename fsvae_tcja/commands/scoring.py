@@ -4,14 +4,16 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import tyro
 
 from ..data.load import load_images
 from ..runtime.run import RunFolder
 from ..utils.atomic import write_json
 from ..utils.configuration import from_dict
+from ..utils.options import File, Whole
 from ..utils.progress import progress
 from ..vae.model import FSVAE
 from ..vae.train import TrainConfig
@@ -24,17 +26,17 @@ SCORED = 1000  # images drawn for a score while training, where the protocol lea
 class ScoringOptions:
     """Scores while training, of images drawn on the seed of the run. A resumed run goes on with them."""
 
-    score_every: int | None = None
+    score_every: Whole = None
     """Epochs between two scorings of the model; 0: none. --resume remembers the options of the scores."""
-    score_protocol: str | None = None
+    score_protocol: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """What is fixed, see `fsvae-tcja eval protocols`; None: strict."""
-    score_n: int | None = None
+    score_n: Whole = None
     """Images drawn; None: what the protocol fixes, else 1,000."""
-    scores: tuple[str, ...] | None = None
+    scores: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="NAME...")] = None
     """Names; None: FAD with --autoencoder, the domain scores with --classifier, else the protocol's default."""
-    autoencoder: Path | None = None
+    autoencoder: File = None
     """The network of the FAD; `fsvae-tcja eval train-fad` makes one."""
-    classifier: Path | None = None
+    classifier: File = None
     """The network of the domain scores; `fsvae-tcja eval train-classifier` makes one."""
 
     @property

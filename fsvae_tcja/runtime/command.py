@@ -12,7 +12,7 @@ import tyro
 from torch import nn
 
 from ..utils.configuration import from_dict, to_dict
-from ..utils.options import DataRoot, Device, Download, choose_parts, parts_help, read, take
+from ..utils.options import DataRoot, Device, Download, Folder, choose_parts, parts_help, read, take
 from ..utils.presets import Preset
 from ..utils.spelling import choose, did_you_mean
 from . import checkpoint
@@ -27,18 +27,18 @@ NOT_RESUMED = ("out", "resume", "config", "init_from", "size")  # options that a
 class RunOptions:
     """Where a run reads and writes, and on what it runs. Not part of the configuration."""
 
-    out: Path | None = None
+    out: Folder = None
     """Run folder; by default one named like the preset, which --dry-run shows."""
     data_root: DataRoot = None
     download: Download = False
     device: Device = "auto"
     dry_run: bool = False
     """Print the whole configuration and the number of parameters, and stop."""
-    config: Path | None = None
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE")] = None
     """Instead of a preset: a run folder, or a config.json that one holds."""
-    init_from: Path | None = None
+    init_from: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE")] = None
     """Start from the weights of another run: its folder, or a .safetensors checkpoint."""
-    resume: Path | None = None
+    resume: Folder = None
     """Go on with this run; its own configuration is used if no preset is named. --epochs and --steps may change."""
 
 
@@ -87,8 +87,8 @@ class TrainCommand:
             )
         if options.dry_run:
             parameters = self._parameters(config)
-            plan = {"configuration": to_dict(config), "parameters": parameters, "run": _plain(options)}
-            print(json.dumps(plan, indent=2))
+            plan = {"configuration": to_dict(config), "parameters": parameters, "run": asdict(options)}
+            print(json.dumps(plan, indent=2, default=str))
             return 0
         return train(config, options)
 
@@ -142,6 +142,8 @@ class TrainCommand:
             ValueError: it is no configuration of this program.
         """
         file = path / CONFIG if path.is_dir() else path
+        if not file.is_file():
+            raise FileNotFoundError(f"no configuration at {file}; --config takes a run folder or a config.json")
         try:
             config = from_dict(self.config, json.loads(file.read_text()))
         except (ValueError, TypeError) as error:
@@ -207,7 +209,3 @@ class TrainCommand:
         if epochs or steps:
             config = replace(config, epochs=epochs or config.epochs, steps=steps)
         return config, replace(options, resume=path, out=options.out or path)
-
-
-def _plain(options: RunOptions) -> dict[str, Any]:
-    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}

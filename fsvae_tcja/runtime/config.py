@@ -25,8 +25,7 @@ class TrainerConfig:
     batch_size: int = 250
     """Images per step; a last smaller batch is left out."""
     accumulate: int = 1
-    """Parts that a batch is computed in, one after the other, for less memory. The gradient is that of the whole batch,
-    but batch norm takes its statistics over each part alone."""
+    """Parts that a batch is computed in, one after the other, for less memory; batch norm sees each part alone."""
     lr: float = 1e-3
     """Learning rate of AdamW."""
     betas: tuple[float, float] = (0.9, 0.999)
@@ -40,8 +39,7 @@ class TrainerConfig:
     clip: float = 0.0
     """Largest norm of the gradient of all weights together; a longer one is scaled down to it. 0: none is."""
     ema: float = 0.0
-    """Decay per step of an exponential moving average of the weights, such as 0.999, which is then the model that is
-    evaluated, drawn from and saved; 0: none, the model has the last weights."""
+    """Decay per step, such as 0.999, of an average of the weights, which is then evaluated and saved; 0: none."""
     seed: int = 0
     """Random seed of the weights, the order of the images and all noise."""
     log_every: int = 10

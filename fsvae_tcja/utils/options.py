@@ -15,6 +15,9 @@ import tyro
 from .configuration import Part
 from .spelling import did_you_mean
 
+File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
+Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or mps; auto takes a GPU if there is one.")]
 DataRoot = Annotated[
     Path | None,
@@ -89,7 +92,7 @@ def parts_help(config: Any, prefix: str = "--") -> str:
     lines = []
     for _, option, kind, value in _members(config, prefix):
         if kind is not None:
-            now = next((name for name, part in kind.table.items() if part == value), type(value).__name__)
+            now = next((name for name, part in kind.table.items() if part == value), "as set below")
             lines.append(f"{option} {{{','.join(kind.table)}}} (default: {now})")
         if is_dataclass(value):
             lines += filter(None, [parts_help(value, f"{option}.")])

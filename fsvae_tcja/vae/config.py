@@ -63,8 +63,7 @@ class FSVAEConfig:
     neuron: Neuron = FSVAE_LIF
     """The neurons of all layers."""
     input: Input = "image"
-    """image: [N, C, H, W] in [-1, 1], the same at each step. frames: [T, N, C, H, W] in [0, 1], one a step (counts of
-    events over the largest that there may be); what is learnt, reconstructed and drawn is 2 (mean over T) - 1."""
+    """image: [N, C, H, W] in [-1, 1] at each step; frames: [T, N, C, H, W] in [0, 1], whose mean is reconstructed."""
 
     def __post_init__(self) -> None:
         if isinstance(self.latent, int):

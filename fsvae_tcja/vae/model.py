@@ -213,9 +213,9 @@ def check_images(images: Tensor, config: FSVAEConfig) -> None:
     if frames:
         name, low, remedy = "frames", 0, "divide counts of events by the largest that there may be, or clamp them"
     n = images.shape[-4] if images.dim() >= 4 else 0
-    shape = [*([config.T] if frames else []), n, config.in_channels, size, size]
-    if list(images.shape) != shape or n == 0:
-        wanted = ", ".join("N" if axis == len(shape) - 4 else str(d) for axis, d in enumerate(shape))
+    before, after = [config.T] if frames else [], [config.in_channels, size, size]
+    if list(images.shape) != [*before, n, *after] or n == 0:
+        wanted = ", ".join(map(str, [*before, "N", *after]))
         raise ValueError(
             f"{name} must be [{wanted}] with N >= 1, found {list(images.shape)}; resize them, or build a model of "
             "their size"

@@ -128,7 +128,7 @@ def test_another_runs_configuration_instead_of_a_preset(run, fails, capsys, tmp_
         assert printed["run"]["out"] == "runs/tiny"
     (tmp_path / "other.json").write_text('{"nokey": 3}')
     assert "other.json is no configuration for fsvae-tcja train" in fails("train", "--config", "other.json")
-    assert "No such file" in fails("train", "--config", "none.json")
+    assert "no configuration at none.json; --config takes a run folder" in fails("train", "--config", "none.json")
     assert "--config takes a run folder or a config.json" in fails("train", "--config")
     assert "digits and --config are two configurations" in fails("train", "digits", "--config", "other.json")
 
@@ -224,7 +224,7 @@ def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["nope"], "unknown preset 'nope': choose one of ['digits', 'mnist', 'fashion-mnist', 'cifar10', 'celeba']"),
+        (["nope"], "unknown preset 'nope': choose one of ['digits', 'mnist-5k', 'mnist', 'fashion-mnist', 'cifar10', 'celeba']"),
         (["mnits"], "unknown preset 'mnits' (did you mean 'mnist'?): choose one of"),
         (["--epochs", "3"], "put a preset before --epochs"),
         (["digits", "--epochs", "0"], "epochs must be >= 1, found 0"),
