@@ -1,6 +1,5 @@
 """The tables in docstrings and README hold every data set, as the records have it."""
 
-import re
 from pathlib import Path
 
 import pytest
