@@ -27,25 +27,21 @@ if TYPE_CHECKING:
     from .train import ClassifierTask as ClassifierTask
     from .train import TrainConfig as TrainConfig
 
-_PLACES = {
-    "ClassifierConfig": ".config",
-    "ClassifierTask": ".train",
-    "Evaluation": ".accuracy",
-    "LOSSES": ".losses",
-    "NETS": ".nets",
-    "PRESETS": ".presets",
-    "SpikingClassifier": ".model",
-    "TrainConfig": ".train",
-    "energy": ".report.energy",
-    "evaluate": ".accuracy",
-    "firing": ".report.firing",
-    "gates": ".report.gates",
-    "load": ".checkpoint",
-    "load_split": ".data",
-    "mean_gates": ".report.gates",
-    "predict": ".accuracy",
-    "save": ".checkpoint",
-    "write_report": ".report",
-}
-__all__ = [*_PLACES]
-__getattr__, __dir__ = lazy(__name__, _PLACES)
+__all__, __getattr__, __dir__ = lazy(
+    __name__,
+    {
+        ".accuracy": ("Evaluation", "evaluate", "predict"),
+        ".checkpoint": ("load", "save"),
+        ".config": ("ClassifierConfig",),
+        ".data": ("load_split",),
+        ".losses": ("LOSSES",),
+        ".model": ("SpikingClassifier",),
+        ".nets": ("NETS",),
+        ".presets": ("PRESETS",),
+        ".report": ("write_report",),
+        ".report.energy": ("energy",),
+        ".report.firing": ("firing",),
+        ".report.gates": ("gates", "mean_gates"),
+        ".train": ("ClassifierTask", "TrainConfig"),
+    },
+)

@@ -98,15 +98,15 @@ def augment(
     if config.flip:
         x = random_flip(x, generator)
     if config.rotate:
-        x = _rotate(x, _uniform(len(x), config.rotate, generator), empty)
+        x = rotate(x, _uniform(len(x), config.rotate, generator), empty)
     if config.roll:
-        x = _roll(x, torch.randint(-config.roll, config.roll + 1, (len(x), 2), generator=generator))
+        x = roll(x, torch.randint(-config.roll, config.roll + 1, (len(x), 2), generator=generator))
     if config.cutout:
-        x = _cutout(x, config.cutout, torch.rand(len(x), 2, generator=generator), empty)
+        x = cutout(x, config.cutout, torch.rand(len(x), 2, generator=generator), empty)
     if config.event_drop:
-        x = _drop(x, config.event_drop, generator)
+        x = drop_events(x, config.event_drop, generator)
     if config.mixup:
-        x, targets = _mixup(x, targets, config.mixup, generator)
+        x, targets = mixup(x, targets, config.mixup, generator)
     return x.reshape(shape), targets
 
 
@@ -115,7 +115,7 @@ def _uniform(n: int, end: float, generator: torch.Generator) -> Tensor:
     return (2 * torch.rand(n, generator=generator) - 1) * end
 
 
-def _rotate(x: Tensor, degrees: Tensor, empty: float) -> Tensor:
+def rotate(x: Tensor, degrees: Tensor, empty: float) -> Tensor:
     """Turn each image of [B, C, H, W] counter-clockwise about its centre."""
     h, w = x.shape[-2:]
     angle = degrees.to(x.device).deg2rad()
@@ -127,12 +127,12 @@ def _rotate(x: Tensor, degrees: Tensor, empty: float) -> Tensor:
         return F.grid_sample(x - empty, grid.to(x.dtype), mode="nearest", align_corners=False) + empty
 
 
-def _roll(x: Tensor, shifts: Tensor) -> Tensor:
+def roll(x: Tensor, shifts: Tensor) -> Tensor:
     """Shift each image of [B, C, H, W] by its (rows, columns) of [B, 2], around the edges."""
     return torch.stack([image.roll(shift, (-2, -1)) for image, shift in zip(x, shifts.tolist(), strict=True)])
 
 
-def _cutout(x: Tensor, side: int, place: Tensor, empty: float) -> Tensor:
+def cutout(x: Tensor, side: int, place: Tensor, empty: float) -> Tensor:
     """Blank a square about the pixel at the relative place [B, 2] in [0, 1) of each image; it may reach outside."""
     inside = []
     for axis in (0, 1):
@@ -144,7 +144,7 @@ def _cutout(x: Tensor, side: int, place: Tensor, empty: float) -> Tensor:
     return x.masked_fill(square.to(x.device), empty)
 
 
-def _drop(x: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+def drop_events(x: Tensor, probability: float, generator: torch.Generator) -> Tensor:
     """Thin counts: Binomial(count, 1 - probability). Counts that a rotation or roll left are whole."""
     counts = x[x > 0].float().cpu()
     kept = torch.binomial(counts, torch.full_like(counts, 1 - probability), generator=generator)
@@ -153,7 +153,7 @@ def _drop(x: Tensor, probability: float, generator: torch.Generator) -> Tensor:
     return x
 
 
-def _mixup(x: Tensor, targets: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def mixup(x: Tensor, targets: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """w x + (1 - w) x', w of each sample from Beta(alpha, alpha), x' a random sample of the batch; targets alike."""
     seed = int(torch.randint(2**62, (), generator=generator))
     w = torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, len(x))).to(targets)  # [B]

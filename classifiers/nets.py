@@ -1,4 +1,4 @@
-"""The networks of the TCJA paper, a line each; SPEC of the language: description.py."""
+"""The networks of the TCJA paper, a line each, in the language of description.py."""
 
 from fsvae_tcja.core import NEURONS
 

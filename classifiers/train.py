@@ -163,12 +163,12 @@ class WarnOfSilence(Callback):
             batch, _ = next(inputs(data, task.config.batch_size, trainer.device))
             for warning in warnings(firing(task.model, [batch])):
                 trainer.message(f"warning: {warning}")
-        seen = task.validated
-        if seen and seen.silent is not None and seen.silent > seen.n / 2:
+        valid = task.validated
+        if valid and valid.silent is not None and valid.silent > valid.n / 2:
             trainer.message(
-                f"warning: epoch {trainer.epoch}: no output neuron fired for {seen.silent:,} of {seen.n:,} validation "
-                "inputs, so the first class is named. If more epochs do not change that, try another --lr or "
-                "--model.neuron"
+                f"warning: epoch {trainer.epoch}: no output neuron fired for {valid.silent:,} of {valid.n:,} "
+                "validation inputs, so the first class is named. If more epochs do not change that, try another --lr "
+                "or --model.neuron"
             )
 
 

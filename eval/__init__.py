@@ -36,18 +36,18 @@ if TYPE_CHECKING:
     from .result import save_scores as save_scores
     from .sources import open_images as open_images
 
-_MODULES = {
-    ".evaluation": ("evaluate", "make_references", "write_references"),
-    ".features": ("Extractor",),
-    ".measures": ("MEASURES", "Measure"),
-    ".networks": ("NETWORKS", "Network", "Networks"),
-    ".networks.autoencoder": ("Autoencoder", "train_autoencoder"),
-    ".networks.classifier": ("Classifier", "train_classifier"),
-    ".protocols": ("PROTOCOLS", "Protocol", "Recipe", "get_protocol"),
-    ".reference": ("Reference", "load_reference"),
-    ".result": ("Score", "load_scores", "save_scores"),
-    ".sources": ("open_images",),
-}
-_PLACES = {name: module for module, names in _MODULES.items() for name in names}
-__all__ = [*_PLACES]
-__getattr__, __dir__ = lazy(__name__, _PLACES)
+__all__, __getattr__, __dir__ = lazy(
+    __name__,
+    {
+        ".evaluation": ("evaluate", "make_references", "write_references"),
+        ".features": ("Extractor",),
+        ".measures": ("MEASURES", "Measure"),
+        ".networks": ("NETWORKS", "Network", "Networks"),
+        ".networks.autoencoder": ("Autoencoder", "train_autoencoder"),
+        ".networks.classifier": ("Classifier", "train_classifier"),
+        ".protocols": ("PROTOCOLS", "Protocol", "Recipe", "get_protocol"),
+        ".reference": ("Reference", "load_reference"),
+        ".result": ("Score", "load_scores", "save_scores"),
+        ".sources": ("open_images",),
+    },
+)

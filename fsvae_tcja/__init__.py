@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from .vae.train import TrainConfig as TrainConfig
     from .version import __version__ as __version__
 
-_MODULES = {
-    ".core": ("NEURONS", "SURROGATES", "LIFParams", "Neuron"),
-    ".data": ("IMAGE_SETS", "load_images"),
-    ".runtime.run": ("RunFolder",),
-    ".runtime.trainer": ("Trainer",),
-    ".vae": (
-        *("FSVAE", "FSVAEConfig", "FSVAEOutput", "TCJAConfig", "load", "save"),
-        *("LATENTS", "READOUTS", "Bernoulli"),
-    ),
-    ".vae.presets": ("PRESETS",),
-    ".vae.train": ("FSVAETask", "TrainConfig"),
-    ".version": ("__version__",),
-}
-_PLACES = {name: module for module, names in _MODULES.items() for name in names}
-__all__ = [*_PLACES]
-__getattr__, __dir__ = lazy(__name__, _PLACES)
+__all__, __getattr__, __dir__ = lazy(
+    __name__,
+    {
+        ".core": ("NEURONS", "SURROGATES", "LIFParams", "Neuron"),
+        ".data": ("IMAGE_SETS", "load_images"),
+        ".runtime.run": ("RunFolder",),
+        ".runtime.trainer": ("Trainer",),
+        ".vae": (
+            *("FSVAE", "FSVAEConfig", "FSVAEOutput", "TCJAConfig", "load", "save"),
+            *("LATENTS", "READOUTS", "Bernoulli"),
+        ),
+        ".vae.presets": ("PRESETS",),
+        ".vae.train": ("FSVAETask", "TrainConfig"),
+        ".version": ("__version__",),
+    },
+)

@@ -9,6 +9,7 @@ import pytest
 
 from classifiers.presets import PRESETS as CLASSIFIERS
 from fsvae_tcja.cli import PROGRAM
+from fsvae_tcja.data import IMAGE_SETS
 from fsvae_tcja.vae.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
@@ -30,8 +31,12 @@ def test_there_is_something_to_paste():
     ("path", "block"), blocks("python"), ids=lambda v: v.parent.name if isinstance(v, Path) else ""
 )
 def test_python_block(path, block, tmp_path, monkeypatch):
+    """What it adds to the table of data sets is taken out again."""
     monkeypatch.chdir(tmp_path)
+    before = set(IMAGE_SETS)
     exec(compile(block, str(path), "exec"), {})
+    for name in set(IMAGE_SETS) - before:
+        del IMAGE_SETS[name]
 
 
 def commands() -> list[list[str]]:
@@ -60,8 +65,10 @@ def test_command(command, capsys):
 
 
 def test_no_placeholder_is_left():
-    for path in PAGES:
-        assert not re.search(r"^[A-Z]+_[A-Z]+$|: [A-Z]+_[A-Z]+$", path.read_text(), re.MULTILINE), path
+    """@NAME@, in no page and no source."""
+    sources = [path for package in ("fsvae_tcja", "classifiers", "eval") for path in (ROOT / package).rglob("*.py")]
+    for path in [*PAGES, *sources]:
+        assert not re.search(r"@[A-Z]+@", path.read_text()), path
 
 
 def test_pictures_and_links_are_there():

@@ -1,5 +1,7 @@
 """fsvae-tcja eval protocols: what each protocol fixes."""
 
+from dataclasses import dataclass
+
 from rich.table import Table
 
 from fsvae_tcja.utils.options import parse
@@ -8,8 +10,14 @@ from ..protocols import PROTOCOLS
 from .display import console
 
 
-def show() -> None:
+@dataclass(frozen=True)
+class ProtocolsOptions:
     """Show what each protocol fixes."""
+
+
+def main(args: list[str]) -> int:
+    """Show a table for each protocol."""
+    parse(ProtocolsOptions, "fsvae-tcja eval protocols", args)
     for protocol in PROTOCOLS.values():
         table = Table(title=f"{protocol.name}: {protocol.about}", title_justify="left")
         for name in ("", *(recipe.score for recipe in protocol.recipes)):
@@ -19,9 +27,4 @@ def show() -> None:
             if name not in ("protocol", "score"):
                 table.add_row(name.replace("_", " "), *("-" if row[name] is None else str(row[name]) for row in rows))
         console().print(table)
-
-
-def main(args: list[str]) -> int:
-    """Show a table for each protocol."""
-    parse(show, "fsvae-tcja eval protocols", args)
     return 0

@@ -98,14 +98,19 @@ class InceptionScore(Measure[Predictions]):
     compares = False
 
     def check(self, recipe: Recipe, scored: int | None, reference: int | None = None) -> None:
-        if scored is None:
-            raise ValueError(f"{recipe.score} is split before it is computed: say how many images (n, --n-images)")
-        _split_of_each(scored, recipe)
+        self._splits(recipe, scored)
 
     def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> Predictions:
-        self.check(recipe, n)
-        assert n is not None
-        return Predictions(_split_of_each(n, recipe), dim, device)
+        return Predictions(self._splits(recipe, n), dim, device)
+
+    def _splits(self, recipe: Recipe, n: int | None) -> Tensor:
+        if n is None:
+            raise ValueError(f"{recipe.score} is split before it is computed: say how many images (n, --n-images)")
+        if recipe.splits is None or recipe.split_order is None:
+            raise ValueError(
+                f"the recipe of {recipe.score} under protocol {recipe.protocol} says no splits or no split_order"
+            )
+        return split_of_each(n, recipe.splits, recipe.split_order)
 
     def value(self, recipe: Recipe, scored: Predictions, reference: Predictions | None) -> Values:
         return {recipe.score: scored.value()}
@@ -115,11 +120,3 @@ class InceptionScore(Measure[Predictions]):
             return ()
         equal = "the network predicts the same of every image: they are all but equal, or nothing that it knows"
         return (f"{recipe.score}: {equal}",)
-
-
-def _split_of_each(n: int, recipe: Recipe) -> Tensor:
-    if recipe.splits is None or recipe.split_order is None:
-        raise ValueError(
-            f"the recipe of {recipe.score} under protocol {recipe.protocol} says no splits or no split_order"
-        )
-    return split_of_each(n, recipe.splits, recipe.split_order)

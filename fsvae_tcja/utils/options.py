@@ -32,12 +32,11 @@ READABLE = {  # messages of Python and tyro, as patterns
 }
 
 
-def parse(options: Callable[..., Any], program: str, args: Sequence[str], about: str | None = None) -> Any:
-    """Build a dataclass, or call a function, with the arguments of a command line; or print its help and exit.
+def parse(options: type, program: str, args: Sequence[str], about: str | None = None) -> Any:
+    """Build a dataclass with the arguments of a command line, or print its help and exit.
 
     Args:
-        options: a dataclass or a function; its annotations, defaults and docstrings become the options. Of a
-            dataclass whose fields all have defaults, the parts in it are chosen by name: see `choose_parts`.
+        options: the dataclass; its annotations, defaults and docstrings become the options.
         program: what the user types before the arguments.
         args: the arguments.
         about: first lines of the help; by default the docstring.
@@ -46,19 +45,7 @@ def parse(options: Callable[..., Any], program: str, args: Sequence[str], about:
         ValueError: an unknown option, a value that is missing or cannot be read, or that a dataclass refuses.
         SystemExit: after the help, with 0.
     """
-    if is_dataclass(options) and (start := _defaults(options)) is not None:
-        start, args = choose_parts(start, args)
-        about = "\n\n".join(filter(None, [about or options.__doc__, parts_help(start)]))
-        return read(
-            lambda given: tyro.cli(options, prog=program, args=given, description=about, default=start), program, args
-        )
     return read(lambda given: tyro.cli(options, prog=program, args=given, description=about), program, args)
-
-
-def _defaults(options: type) -> Any:
-    """The dataclass with all defaults; None if a field has none."""
-    with suppress(TypeError):
-        return options()
 
 
 def choose_parts(config: Any, args: Sequence[str], prefix: str = "--") -> tuple[Any, list[str]]:

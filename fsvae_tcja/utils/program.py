@@ -1,7 +1,7 @@
 """A program of several commands: its list, looking a command up, and how a process ends.
 
 Exit status: 0 done; 1 nobody reads the output any more (`| head`), or an error of the program itself, with a traceback;
-2 wrong input, with a message of one line; 130 interrupted.
+2 wrong input, reported in one line; 130 interrupted.
 """
 
 import os

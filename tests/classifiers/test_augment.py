@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from classifiers.augment import Augment, _cutout, _drop, _mixup, _roll, _rotate, augment, check_fit
+from classifiers.augment import Augment, augment, check_fit, cutout, drop_events, mixup, roll, rotate
 
 EVERY = {"flip": True, "rotate": 20.0, "roll": 3, "cutout": 4, "mixup": 0.5}
 
@@ -81,7 +81,7 @@ def test_flip_mirrors_half_of_the_recordings():
 def test_roll_goes_around_the_edges():
     x = images()
     shifts = torch.tensor([[0, 0], [1, 0], [0, -2], [3, 3], [-9, 5], [2, 12]])
-    y = _roll(x, shifts)
+    y = roll(x, shifts)
     for image, rolled, (dy, dx) in zip(x, y, shifts.tolist(), strict=True):
         for row in range(9):
             for column in range(12):
@@ -101,28 +101,28 @@ def test_roll_draws_every_shift_up_to_its_setting():
 @pytest.mark.parametrize("turns", [-1, 0, 1, 2])
 def test_rotation_by_right_angles_moves_pixels(turns):
     x = images(3, 2, 8, 8)
-    assert torch.equal(_rotate(x, torch.full((3,), 90.0 * turns), -1.0), torch.rot90(x, turns, (-2, -1)))
+    assert torch.equal(rotate(x, torch.full((3,), 90.0 * turns), -1.0), torch.rot90(x, turns, (-2, -1)))
 
 
 def test_rotation_of_a_wide_sensor_keeps_angles():
     """A point to the right of the centre of 20 x 40 pixels turns up by 90 degrees at the same distance."""
     x = torch.zeros(1, 1, 21, 41)
     x[0, 0, 10, 26] = 1  # 6 to the right
-    y = _rotate(x, torch.tensor([90.0]), 0.0)
+    y = rotate(x, torch.tensor([90.0]), 0.0)
     assert y.nonzero().tolist() == [[0, 0, 4, 20]]  # 6 up
 
 
 def test_rotation_is_exact_under_autocast():
     x, angle = images(2, 1, 100, 200), torch.tensor([7.0, -11.0])
     with torch.autocast("cpu", torch.bfloat16):
-        y = _rotate(x, angle, -1.0)
-    assert torch.equal(y, _rotate(x, angle, -1.0))
+        y = rotate(x, angle, -1.0)
+    assert torch.equal(y, rotate(x, angle, -1.0))
 
 
 def test_rotation_fills_with_black_or_no_events():
     x, angle = torch.ones(1, 1, 8, 8), torch.tensor([45.0])
     for empty in (-1.0, 0.0):
-        y = _rotate(x, angle, empty)
+        y = rotate(x, angle, empty)
         assert y[0, 0, 0, 0] == empty and y[0, 0, 4, 4] == 1 and set(y.unique().tolist()) == {empty, 1.0}
 
 
@@ -137,7 +137,7 @@ def test_rotation_draws_angles_up_to_its_setting():
 
 def test_cutout_blanks_a_square():
     x = images(3)
-    y = _cutout(x, 4, torch.tensor([[0.5, 0.5], [0.0, 0.0], [0.99, 0.99]]), -1.0)
+    y = cutout(x, 4, torch.tensor([[0.5, 0.5], [0.0, 0.0], [0.99, 0.99]]), -1.0)
     blank = (y == -1).all(1)
     expected = torch.zeros(3, 9, 12, dtype=torch.bool)
     expected[0, 2:6, 4:8] = True  # about row 4, column 6
@@ -155,7 +155,7 @@ def test_cutout_reaches_every_pixel():
 def test_dropped_events_are_binomial():
     x = torch.full((40, 50, 50), 6.0)
     x[0] = 0
-    kept = _drop(x, 0.25, seeded())
+    kept = drop_events(x, 0.25, seeded())
     assert (kept[0] == 0).all() and (kept == kept.round()).all() and kept.min() == 0 and kept.max() == 6
     n = kept[1:].numel()
     assert kept[1:].mean() - 4.5 == pytest.approx(0, abs=5 * (1.125 / n) ** 0.5)  # 6 p, 6 p (1 - p)
@@ -180,7 +180,7 @@ def test_mixup_mixes_inputs_and_labels_alike():
 def test_mixup_weights_are_beta():
     n, alpha = 4000, 0.5
     targets = torch.cat([torch.eye(2)[:1].expand(n, 2), torch.eye(2)[1:].expand(n, 2)])
-    _, mixed = _mixup(torch.zeros(2 * n, 1, 1, 1), targets, alpha, seeded())
+    _, mixed = mixup(torch.zeros(2 * n, 1, 1, 1), targets, alpha, seeded())
     w = mixed[:n, 0]  # 1, or the weight, of half of them
     w = w[w < 1]
     assert len(w) == pytest.approx(n / 2, rel=0.1)

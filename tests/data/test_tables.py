@@ -1,6 +1,5 @@
 """The tables in docstrings and README hold every data set, as the records have it."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,6 @@ import fsvae_tcja.data
 from fsvae_tcja.data import EVENT_SETS, IMAGE_SETS, load_events, load_images
 
 README = (Path(fsvae_tcja.data.__file__).parent / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def rows(text):
@@ -37,11 +35,3 @@ def test_event_sets(text):
         assert f"`{events.folders[0]}/`" in " ".join(table[name])
         if text is README:
             assert table[name][:2] == ["{}x{}".format(*events.size), str(events.classes)]
-
-
-@pytest.mark.parametrize("block", BLOCKS)
-def test_the_blocks_of_the_readme_run(block):
-    before = set(IMAGE_SETS)
-    exec(block, {})
-    for name in set(IMAGE_SETS) - before:
-        del IMAGE_SETS[name]

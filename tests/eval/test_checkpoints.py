@@ -84,8 +84,3 @@ def test_other_safetensors_are_no_checkpoints(run, autoencoder, tmp_path):
     (tmp_path / "cut.safetensors").write_bytes((run / "model.safetensors").read_bytes()[:500])
     with pytest.raises(ValueError, match=r"cut.safetensors is truncated"):
         evaluate(tmp_path / "cut.safetensors", "strict", n=9, reference="digits")
-
-
-def test_scores_while_training_are_asked_of_train(capsys):
-    assert main(["score", "runs/mnist", "--while-training"]) == 2
-    assert "are asked of `fsvae-tcja train PRESET --score-every EPOCHS ...`" in capsys.readouterr().err
