@@ -89,7 +89,7 @@ def augment(
         raise ValueError(
             f"expected float images [B, C, H, W] or frames [B, T, C, H, W], found {x.dtype} {list(x.shape)}"
         )
-    check_fit(config, tuple(x.shape[-2:]), events=x.dim() == 5)
+    check_fit(config, (x.shape[-2], x.shape[-1]), events=x.dim() == 5)
     targets = one_hot(labels, classes)
     if config == OFF:
         return x, targets

@@ -1,19 +1,14 @@
 """What a classifier is: its layers as a line of text, its neurons, its attention. Saved inside every checkpoint."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal
 
 from fsvae_tcja.core import NEURONS, Neuron, Placement
+from fsvae_tcja.utils.spelling import check_choice
 
 from .description import parse
 
 Attention = Literal["joint", "add", "tla", "cla", "none"]
-
-
-def choose(name: str, value: str, choices: Any) -> None:
-    """Raise a ValueError unless the value is one of a Literal's."""
-    if value not in get_args(choices):
-        raise ValueError(f"{name} must be one of {list(get_args(choices))}, found {value!r}")
 
 
 @dataclass(frozen=True)
@@ -45,6 +40,6 @@ class ClassifierConfig:
         if len(self.shape) != 3 or min(self.shape) < 1:
             raise ValueError(f"shape must be channels, height and width, each >= 1, found {self.shape}")
         object.__setattr__(self, "neuron", Neuron.of(self.neuron))
-        choose("attention", self.attention, Attention)
-        choose("placement", self.placement, Placement)
+        check_choice("attention", self.attention, Attention)
+        check_choice("placement", self.placement, Placement)
         parse(self.layers)

@@ -63,6 +63,7 @@ def _recordings(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     events = READERS[version](path)
     if version.endswith(b"3.1") and labels_of(path).is_file():
         for gesture in read_labels(path):
+            assert gesture.start is not None and gesture.end is not None
             yield f"{path}, {gesture.start / 1e6:.1f} to {gesture.end / 1e6:.1f} s", gesture.cut(events)
     else:
         yield str(path), events

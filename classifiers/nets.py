@@ -1,5 +1,7 @@
 """The networks of the TCJA paper, a line each; SPEC of the language: description.py."""
 
+from fsvae_tcja.core import NEURONS
+
 from .config import ClassifierConfig
 
 _CIFAR = "64S 64R TCJA(4,4) 64R TCJA(4,4) 128R/2 TCJA(4,4) 128R TCJA(4,4) " + (
@@ -11,8 +13,8 @@ NETS: dict[str, ClassifierConfig] = {
     "fashion-mnist": ClassifierConfig(
         "128C TCJA(4,4) MP2 128C TCJA(4,4) MP2 DP.5 FC2048 LIF DP.5 FC100 LIF Vote10", T=8, shape=(1, 28, 28)
     ),
-    "cifar10": ClassifierConfig(f"{_CIFAR} FC10", T=4, shape=(3, 32, 32), neuron="tet"),
-    "cifar100": ClassifierConfig(f"{_CIFAR} FC100", T=4, shape=(3, 32, 32), classes=100, neuron="tet"),
+    "cifar10": ClassifierConfig(f"{_CIFAR} FC10", T=4, shape=(3, 32, 32), neuron=NEURONS["tet"]),
+    "cifar100": ClassifierConfig(f"{_CIFAR} FC100", T=4, shape=(3, 32, 32), classes=100, neuron=NEURONS["tet"]),
     "dvs128": ClassifierConfig(
         "128C MP2 128C MP2 128C MP2 128C TCJA(4,4) MP2 128C TCJA(4,4) MP2 DP.5 FC512 LIF DP.5 FC110 LIF Vote10",
         T=20,
@@ -23,14 +25,14 @@ NETS: dict[str, ClassifierConfig] = {
         "AP->48 64C 128C AP2 256C 256C AP2 512C 512C TCJA(4,4) AP2 512C 512C TCJA(4,4) AP2 FC10",
         T=10,
         shape=(2, 128, 128),
-        neuron="triangle",
+        neuron=NEURONS["triangle"],
         bias=True,
     ),
     "cifar10dvs-tet": ClassifierConfig(
         "AP->48 64C 128C TCJA(2,2) AP2 256C 256C AP2 512C 512C AP2 512C 512C AP2 FC10",
         T=10,
         shape=(2, 128, 128),
-        neuron="tet",
+        neuron=NEURONS["tet"],
         bias=True,
     ),
     "ncaltech101": ClassifierConfig(

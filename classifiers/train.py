@@ -7,20 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fsvae_tcja.core import SpikingLayer
 from fsvae_tcja.data import LabelledDataset, time_first, to_input
 from fsvae_tcja.data.events.frames import SliceBy
+from fsvae_tcja.runtime.build import build
 from fsvae_tcja.runtime.callbacks import Callback
 from fsvae_tcja.runtime.config import Schedule, TrainerConfig
 from fsvae_tcja.runtime.pictures import save_curves
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import to_dict
+from fsvae_tcja.utils.spelling import check_choice
 
 from . import checkpoint
 from .accuracy import Evaluation, evaluate, inputs, ranking
 from .augment import Augment, augment, check_fit
-from .config import ClassifierConfig, choose
+from .config import ClassifierConfig
 from .losses import LOSSES, Loss
 from .model import SpikingClassifier
 from .report.firing import firing, warnings
@@ -33,8 +34,8 @@ class TrainConfig(TrainerConfig):
     """A training run of a classifier: Adam (AdamW without decay), cosine to 0, as the TCJA programs have it."""
 
     data: str = "digits"
-    """Data set by name (images: digits, mnist, fashion-mnist, cifar10, cifar100; events: dvs128, cifar10dvs,
-    ncaltech101, nmnist, synthetic-events), or a folder with a folder of images for each class."""
+    """Data set of images or events by name, one that `fsvae-tcja doctor` lists, or a folder with a folder of images for
+    each class."""
     batch_size: int = 250
     """Inputs per step; a last smaller batch is left out."""
     weight_decay: float = 0.0
@@ -58,8 +59,8 @@ class TrainConfig(TrainerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choose("loss", self.loss, Loss)
-        choose("slices", self.slices, SliceBy)
+        check_choice("loss", self.loss, Loss)
+        check_choice("slices", self.slices, SliceBy)
         if not 0 <= self.validation < 1:
             raise ValueError(f"validation must be in [0, 1), found {self.validation}")
 
@@ -86,12 +87,7 @@ class ClassifierTask:
         self.valid = valid
         self.test = test
         self.validated: Evaluation | None = None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.model = SpikingClassifier(config.model)
-        for layer in self.model.modules():
-            if isinstance(layer, SpikingLayer):
-                layer.checkpoint = config.save_memory
+        self.model = build(lambda: SpikingClassifier(config.model), config)
         if config.compile:
             self.model.compile()
 
@@ -135,7 +131,8 @@ class ClassifierTask:
 class KeepBest(Callback):
     """Keeps the weights of the epoch of the best validation accuracy, the latest of equals, in best.safetensors."""
 
-    def __init__(self) -> None:
+    def __init__(self, task: ClassifierTask) -> None:
+        self.task = task
         self.accuracy = 0.0
 
     def epoch_end(self, trainer: Trainer, figures: Mapping[str, float]) -> None:
@@ -144,7 +141,7 @@ class KeepBest(Callback):
             return
         self.accuracy = accuracy
         metadata = {"epoch": trainer.epoch, "valid_accuracy": accuracy, "training": to_dict(trainer.config)}
-        checkpoint.save(trainer.task.model, trainer.run.path / checkpoint.BEST, trainer.task.metadata() | metadata)
+        checkpoint.save(self.task.model, trainer.run.path / checkpoint.BEST, self.task.metadata() | metadata)
 
     def state(self) -> dict[str, Any]:
         return {"accuracy": self.accuracy}
@@ -156,8 +153,11 @@ class KeepBest(Callback):
 class WarnOfSilence(Callback):
     """Warns of neurons that never fire, after the first epoch, and of classes that are named without a spike."""
 
+    def __init__(self, task: ClassifierTask) -> None:
+        self.task = task
+
     def epoch_end(self, trainer: Trainer, figures: Mapping[str, float]) -> None:
-        task: ClassifierTask = trainer.task
+        task = self.task
         if trainer.epoch == 1:
             data = task.valid if len(task.valid) else task.data
             batch, _ = next(inputs(data, task.config.batch_size, trainer.device))
@@ -172,6 +172,6 @@ class WarnOfSilence(Callback):
             )
 
 
-def callbacks() -> list[Callback]:
+def callbacks(task: ClassifierTask) -> list[Callback]:
     """What a classifier's training has besides what every training has."""
-    return [KeepBest(), WarnOfSilence()]
+    return [KeepBest(task), WarnOfSilence(task)]

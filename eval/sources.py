@@ -17,6 +17,7 @@ from torch import Tensor
 from fsvae_tcja.data import IMAGE_SETS, LabelledDataset, load_images, parse_name
 from fsvae_tcja.data.folder import load_folder
 from fsvae_tcja.data.image_file import read_header
+from fsvae_tcja.runtime.run import MODEL
 
 from .arrays import FLOATING, check_type, reading
 from .images import RANGES, ValueRange, canonical, regroup, too_few
@@ -174,7 +175,7 @@ def _open_path(
     if text in IMAGE_SETS:
         return _open_dataset(load_images(text, split or "test", size=size or 32, root=root, download=download), name)
     path = Path(text).expanduser()
-    if path.suffix == ".safetensors" or (path / "model.safetensors").is_file():
+    if path.suffix == ".safetensors" or (path / MODEL).is_file():
         from .checkpoints import find_checkpoint, open_checkpoint  # brings the model
 
         if (checkpoint := find_checkpoint(path)) is not None:

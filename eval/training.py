@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,8 @@ Progress = Callable[[int, float], None]
 """Called after each epoch with its number, from 1, and its mean loss."""
 Stop = Callable[[], bool]
 """Says whether to stop."""
-Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+Network = TypeVar("Network", bound=nn.Module)
+Loss = Callable[[Network, Tensor, Tensor], Tensor]
 """(network, images [B, C, S, S] in [-1, 1], labels [B]) -> scalar."""
 
 
@@ -64,8 +65,8 @@ class Interrupted(KeyboardInterrupt):
 
 
 def train(
-    build: Callable[[], nn.Module],
-    loss: Loss,
+    build: Callable[[], Network],
+    loss: Loss[Network],
     dataset: LabelledDataset,
     config: TrainingConfig,
     progress: Progress | None = None,
@@ -73,7 +74,7 @@ def train(
     *,
     run: Path | None = None,
     resume: bool = False,
-) -> tuple[nn.Module, TrainingConfig]:
+) -> tuple[Network, TrainingConfig]:
     """Build a network and train it with AdamW. The global random state is left alone.
 
     Args:
@@ -131,10 +132,10 @@ def _order(n: int, seed: int) -> Callable[[int], Tensor]:
     return order
 
 
-class _Task:
+class _Task(Generic[Network]):
     """A network as the trainer sees it."""
 
-    def __init__(self, network: nn.Module, loss: Loss, dataset: LabelledDataset) -> None:
+    def __init__(self, network: Network, loss: Loss[Network], dataset: LabelledDataset) -> None:
         self.model, self.loss, self.data = network, loss, dataset
 
     def losses(self, images: Tensor, labels: Tensor, epoch: int, generator: torch.Generator) -> dict[str, Tensor]:

@@ -1,10 +1,11 @@
-"""The main job on the 1,797 digits of scikit-learn: train a TCJA-FSVAE, draw, reconstruct, score.
+"""The main job on 5,000 handwritten digits: train a TCJA-FSVAE, draw, reconstruct, score.
 
     python samples/demo.py [OUT]
 
 OUT is a new folder; by default the first free one of runs/demo, runs/demo-2, ...
 """
 
+import argparse
 import itertools
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import torch
 
 from eval import Networks, evaluate, make_references, save_scores, train_autoencoder
-from eval.networks.autoencoder import DIGITS_TRAINING
+from eval.networks.autoencoder import training_for
 from fsvae_tcja.data import LabelledDataset, load_images
 from fsvae_tcja.runtime.callbacks import KeepMemory
 from fsvae_tcja.runtime.pictures import save_curves, save_grid, save_pairs
@@ -24,6 +25,7 @@ from fsvae_tcja.vae.presets import PRESETS
 from fsvae_tcja.vae.reconstruct import reconstruct as reconstruct_images
 from fsvae_tcja.vae.train import FSVAETask
 
+DATA = "mnist-5k"
 SEED = 0
 SCORED = 1000  # images drawn for the score
 
@@ -43,11 +45,14 @@ def reconstruct(model: FSVAE, test: LabelledDataset, path: Path) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", metavar="OUT", nargs="?", type=Path)
+    out = parser.parse_args().out or free_folder()
     began = time.monotonic()
-    train, test = load_images("digits", "train"), load_images("digits", "test")
-    run = RunFolder(sys.argv[1] if len(sys.argv) > 1 else free_folder())
+    train, test = load_images(DATA, "train"), load_images(DATA, "test")
+    run = RunFolder(out)
 
-    config = PRESETS["digits"].config
+    config = PRESETS[DATA].config
     task = FSVAETask(config, train, test)
     outcome = Trainer(task, config, run, callbacks=[KeepMemory()]).fit()
     model = task.model.eval()
@@ -55,7 +60,7 @@ def main() -> None:
         sys.exit(f"stopped after step {outcome.step}; go on with: fsvae-tcja train --resume {run.path}")
 
     print("training the small autoencoder of the FAD ...")
-    networks = Networks(autoencoder=train_autoencoder(train, DIGITS_TRAINING, test=test))
+    networks = Networks(autoencoder=train_autoencoder(train, training_for(DATA), test=test))
     against = {"networks": networks, "reference": make_references(test, "strict", networks=networks)}
     drawn = model.sample(SCORED, SEED)
     (score,) = evaluate(drawn, "strict", **against, seed=SEED, value_range="-1..1")
@@ -68,7 +73,7 @@ def main() -> None:
     save_curves(run.read_metrics(), curves, units=model.units)
 
     print(f"""
-TCJA-FSVAE on digits, T = {config.model.T}, {outcome.step} steps in {outcome.seconds:.0f} s, seed {SEED}
+TCJA-FSVAE on {DATA}, T = {config.model.T}, {outcome.step} steps in {outcome.seconds:.0f} s, seed {SEED}
 
   reconstruction MSE      {mse:8.4f}   range [-1, 1], test split, n = {len(test)}
   FAD of drawn images     {score.value:8.2f}   protocol strict, n = {score.n}, against the test split

@@ -53,7 +53,7 @@ def _train(config: TrainConfig, options: RunOptions) -> int:
 
     test = split("test")  # loaded before the training, so that missing files are found now
     task = ClassifierTask(config, split("train"), split("valid"), test if config.test_every_epoch else None)
-    accompanied = [*callbacks(), KeepMemory()]
+    accompanied = [*callbacks(task), KeepMemory()]
     trainer = Trainer(task, config, run, device=device, callbacks=accompanied, init_from=options.init_from)
     outcome = trainer.fit(resume)
     print(TRAIN.ending(outcome, run, options))

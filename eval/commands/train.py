@@ -12,8 +12,10 @@ from fsvae_tcja.data.load import load_images
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.utils.options import DataRoot, Device, Download, parse
 
-from ..networks.autoencoder import DIGITS_TRAINING, FULL_TRAINING, Autoencoder, train_autoencoder
-from ..networks.classifier import CLASSIFIER_TRAINING, DIGITS_CLASSIFIER_TRAINING, Classifier, train_classifier
+from ..networks.autoencoder import Autoencoder, train_autoencoder
+from ..networks.autoencoder import training_for as autoencoder_training_for
+from ..networks.classifier import Classifier, train_classifier
+from ..networks.classifier import training_for as classifier_training_for
 from ..training import Interrupted, TrainingConfig
 from .display import check_writable, console
 
@@ -69,7 +71,7 @@ class TrainFADCommand(_TrainCommand):
     """Train the autoencoder of the FAD."""
 
     def run(self) -> int:
-        config = self.config(DIGITS_TRAINING if self.data == "digits" else FULL_TRAINING)
+        config = self.config(autoencoder_training_for(self.data))
         return _train(self, train_autoencoder, config, "test_mse")
 
 
@@ -78,7 +80,7 @@ class TrainClassifierCommand(_TrainCommand):
     """Train the classifier of the domain scores."""
 
     def run(self) -> int:
-        config = self.config(DIGITS_CLASSIFIER_TRAINING if self.data == "digits" else CLASSIFIER_TRAINING)
+        config = self.config(classifier_training_for(self.data))
         return _train(self, train_classifier, config, "test_accuracy")
 
 
@@ -92,8 +94,10 @@ def _train(
         raise ValueError(
             f"{command.training} already holds a training: go on with `{again}`, delete it, or choose another --out"
         )
-    where = {"size": command.size, "root": command.data_root, "download": command.download}
-    train_set, test_set = (load_images(command.data, split, **where) for split in ("train", "test"))
+    train_set, test_set = (
+        load_images(command.data, split, size=command.size, root=command.data_root, download=command.download)
+        for split in ("train", "test")
+    )
     try:
         network = train(train_set, config, test=test_set, run=command.training, resume=command.resume)
     except Interrupted as stopped:

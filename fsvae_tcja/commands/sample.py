@@ -1,15 +1,17 @@
 """fsvae-tcja sample: draw images from a checkpoint."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+from torch import Tensor
 
 from ..core.memory import keep_freed_memory
 from ..runtime.device import resolve
 from ..runtime.export import save_images
 from ..utils.options import BatchSize, Device, parse
-from ..utils.progress import progress
+from ..utils.progress import Bar, progress
 from ..vae import load
 from ..vae.sample import stream
 
@@ -37,6 +39,12 @@ def main(args: list[str]) -> int:
     model = load(options.checkpoint, resolve(options.device))
     drawn = stream(model, options.n, options.seed, batch_size=options.batch_size)
     with progress("draw", options.n, "images") as bar:
-        save_images((bar.advance(len(images)) or images for images in drawn), options.out)
+        save_images(_counted(drawn, bar), options.out)
     print(f"drew {options.n} images (seed {options.seed}): {options.out}")
     return 0
+
+
+def _counted(batches: Iterable[Tensor], bar: Bar) -> Iterator[Tensor]:
+    for images in batches:
+        bar.advance(len(images))
+        yield images

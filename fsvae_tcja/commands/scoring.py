@@ -10,7 +10,7 @@ import torch
 
 from ..data.load import load_images
 from ..runtime.run import RunFolder
-from ..utils.atomic import replacing
+from ..utils.atomic import write_json
 from ..utils.configuration import from_dict
 from ..utils.progress import progress
 from ..vae.model import FSVAE
@@ -67,8 +67,7 @@ class ScoringOptions:
         if not self.given:
             (run.path / FILE).unlink(missing_ok=True)
             return
-        with replacing(run.path / FILE) as temporary:
-            temporary.write_text(json.dumps(self.given, indent=2) + "\n")
+        write_json(run.path / FILE, self.given)
 
 
 def _absolute(path: str | Path | None) -> Path | None:
@@ -97,6 +96,8 @@ def scorer(
     from eval import Networks, evaluate, get_protocol, make_references, save_scores
     from eval.checkpoints import drawn_from
 
+    every = options.score_every
+    assert every, "asked for no scores"
     protocol = get_protocol(options.score_protocol or "strict")
     networks = Networks(autoencoder=options.autoencoder, classifier=options.classifier)
     names = options.scores or networks.usual_scores(protocol)
@@ -107,17 +108,19 @@ def scorer(
     networks.load(recipes, device)
     references = None
     if any(recipe.compares for recipe in recipes):
-        images = load_images(config.data, protocol.split_of(config.data), **where)
+        images = load_images(config.data, protocol.split_of(config.data) or "test", **where)
         with progress("reference", len(images), "images") as bar:
-            setting = {"networks": networks, "device": device, "progress": bar.advance}
-            references = make_references(images, protocol, names, **setting)
+            references = make_references(
+                images, protocol, names, networks=networks, device=device, progress=bar.advance
+            )
 
     def score(epoch: int, model: FSVAE) -> dict[str, float]:
-        if epoch % options.score_every:
+        if epoch % every:
             return {}
         source = drawn_from(model, config.seed, f"{run.path.name}, epoch {epoch}")
-        setting = {"reference": references, "networks": networks, "n": n, "seed": config.seed, "device": device}
-        scores = evaluate(source, protocol, names, **setting)
+        scores = evaluate(
+            source, protocol, names, reference=references, networks=networks, n=n, seed=config.seed, device=device
+        )
         save_scores(run.path / "scores" / f"epoch-{epoch:03d}.json", scores)
         return {f"{one.name}_{one.protocol}".lower().replace("-", "_"): one.value for one in scores}
 

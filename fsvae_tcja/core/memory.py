@@ -1,7 +1,7 @@
 """Where the time of large CPU tensors goes that no kernel can win back: the kernel of Linux hands out their pages.
 
 By default glibc maps each tensor above 32 MB anew and gives it back when it is freed, so that every training step
-faults in all its pages again, 4 kB at a time. RESULTS.md has what that costs.
+faults in all its pages again, 4 kB at a time. docs/RESULTS.md has what that costs.
 """
 
 import ctypes

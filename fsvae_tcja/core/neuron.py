@@ -44,6 +44,7 @@ class NeuronModule(nn.Module):
         for x_t in x:
             s, v = self.step(x_t, v)
             spikes.append(s)
+        assert v is not None, "a sequence has at least one step"
         return torch.stack(spikes), v
 
     def step(self, x: Tensor, v: Tensor | None = None) -> tuple[Tensor, Tensor]:

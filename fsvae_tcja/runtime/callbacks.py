@@ -81,7 +81,7 @@ class Metrics(Callback):
 
     def _speed(self) -> dict[str, float]:
         """Images per second since the last row; nothing if that is the first step, which may compile."""
-        if not self.images:
+        if not self.images or self.clock is None:
             return {}
         now = time.monotonic()
         speed = {"images_per_second": round(self.images / (now - self.clock), 1)}

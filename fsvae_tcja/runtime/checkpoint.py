@@ -4,7 +4,7 @@ import json
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +17,14 @@ from .run import MODEL
 KEY = "fsvae-tcja"
 Model = TypeVar("Model", bound=nn.Module)
 SUMS = "crc32"  # in the metadata on disk: a checksum of each tensor, and under "" that of the metadata
+
+
+@runtime_checkable
+class Upgrades(Protocol):
+    """A model that knows the tensors of earlier versions."""
+
+    def upgraded(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Those that an earlier version saved, under today's names."""
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -32,7 +40,7 @@ def _sum_of(metadata: Mapping[str, Any]) -> int:
 
 
 def _checksum(tensor: Tensor) -> int:
-    return zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def _explain(path: Path, error: Exception) -> ValueError:
@@ -95,12 +103,12 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
     """Fill a model with exactly these tensors.
 
-    A model with a method `upgraded(tensors)` gets those of an earlier version under today's names.
+    A model that `Upgrades` gets those of an earlier version under today's names.
 
     Raises:
         ValueError: a tensor is missing, unknown or of another shape; the first three are named.
     """
-    tensors = model.upgraded(tensors) if hasattr(model, "upgraded") else tensors
+    tensors = model.upgraded(tensors) if isinstance(model, Upgrades) else tensors
     expected = model.state_dict()
     wrong = [f"{n} is missing" for n in expected if n not in tensors]
     wrong += [f"{n} is unknown to the model" for n in tensors if n not in expected]

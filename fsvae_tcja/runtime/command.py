@@ -2,10 +2,10 @@
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import torch
 import tyro
@@ -13,7 +13,8 @@ from torch import nn
 
 from ..utils.configuration import from_dict, to_dict
 from ..utils.options import DataRoot, Device, Download, choose_parts, parts_help, read, take
-from ..utils.spelling import did_you_mean
+from ..utils.presets import Preset
+from ..utils.spelling import choose, did_you_mean
 from . import checkpoint
 from .run import CONFIG, RunFolder
 from .trainer import Outcome
@@ -41,21 +42,6 @@ class RunOptions:
     """Go on with this run; its own configuration is used if no preset is named. --epochs and --steps may change."""
 
 
-class Preset(Protocol):
-    """A named configuration and a sentence on it."""
-
-    config: Any
-    about: str
-
-
-@dataclass(frozen=True)
-class Own:
-    """A configuration that --config names, as a preset."""
-
-    config: Any
-    about: str
-
-
 Adapt = Callable[[Any, Any, frozenset[str]], Any]
 """(configuration, options, names of the options that were given, such as "--lr") -> configuration."""
 
@@ -76,7 +62,7 @@ class TrainCommand:
     """
 
     program: str
-    presets: Mapping[str, Preset]
+    presets: Mapping[str, Preset[Any]]
     config: type
     options: type[RunOptions]
     kind: str
@@ -138,7 +124,7 @@ class TrainCommand:
 
     def _parsed(self, args: list[str]) -> tuple[Any, RunOptions]:
         if not args[0].startswith("-"):
-            return self._new(args[0], self._preset(args[0]), args[1:])
+            return self._new(args[0], choose(self.presets, args[0], "preset"), args[1:])
         file, rest = take("--config", args, "a run folder or a config.json")
         if file is not None:
             return self._new(*self._own(Path(file)), rest)
@@ -148,13 +134,7 @@ class TrainCommand:
         example = f"{self.program} {next(iter(self.presets))} {args[0]} ..."
         raise ValueError(f"put a preset before {args[0]}, one of {list(self.presets)}: {example}")
 
-    def _preset(self, name: str) -> Preset:
-        if name not in self.presets:
-            near = did_you_mean(name, self.presets)
-            raise ValueError(f"unknown preset {name!r}{near}: choose one of {list(self.presets)}")
-        return self.presets[name]
-
-    def _own(self, path: Path) -> tuple[str, Preset]:
+    def _own(self, path: Path) -> tuple[str, Preset[Any]]:
         """The name and configuration of a run folder or a config.json.
 
         Raises:
@@ -167,9 +147,9 @@ class TrainCommand:
         except (ValueError, TypeError) as error:
             raise ValueError(f"{file} is no configuration for {self.program}: {error}") from error
         name = file.absolute().parent.name if file.name == CONFIG else file.stem
-        return name, Own(config, f"The configuration of {file}.")
+        return name, Preset(config, f"The configuration of {file}.")
 
-    def _new(self, name: str, preset: Preset, args: list[str]) -> tuple[Any, RunOptions]:
+    def _new(self, name: str, preset: Preset[Any], args: list[str]) -> tuple[Any, RunOptions]:
         """A new run, or (with --resume) an old one by its full configuration."""
         if "--config" in (arg.partition("=")[0] for arg in args):
             raise ValueError(f"{name} and --config are two configurations: leave one of them away")
@@ -178,8 +158,8 @@ class TrainCommand:
         untouched = self.options()
 
         def parsed(
-            config: Annotated[self.config, FLAT] = start,
-            options: Annotated[self.options, FLAT] = untouched,
+            config: Annotated[Any, FLAT] = start,
+            options: Annotated[RunOptions, FLAT] = untouched,
         ) -> tuple[Any, RunOptions]:
             return config, replace(options, out=options.out or options.resume or self.folder / name)
 
@@ -196,11 +176,11 @@ class TrainCommand:
         untouched = self.options()
 
         def parsed(
-            options: Annotated[self.options, FLAT] = untouched, epochs: int = 0, steps: int = 0
+            options: Annotated[RunOptions, FLAT] = untouched, epochs: int = 0, steps: int = 0
         ) -> tuple[RunOptions, int, int]:
             return options, epochs, steps
 
-        def call(given: list[str]) -> Any:
+        def call(given: Sequence[str]) -> Any:
             return tyro.cli(parsed, prog=self.program, args=given, return_unknown_args=True)
 
         (options, epochs, steps), unknown = read(call, self.program, args)

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Literal, get_args
+from typing import Literal
+
+from ..utils.spelling import check_choice
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Schedule = Literal["constant", "cosine"]
@@ -13,7 +15,7 @@ class TrainerConfig:
     """What every training run has."""
 
     data: str = "mnist"
-    """Data set by name (digits, mnist, fashion-mnist, cifar10, cifar100, celeba), or a folder of images."""
+    """Data set by name, one that `fsvae-tcja doctor` lists, or a folder of images."""
     limit: int = 0
     """Training images to use, chosen once at random, the same in every run; 0: all."""
     epochs: int = 150
@@ -57,9 +59,8 @@ class TrainerConfig:
         for name, value in least.items():
             if not getattr(self, name) >= value:
                 raise ValueError(f"{name} must be >= {value}, found {getattr(self, name)}")
-        for name, choices in (("precision", get_args(Precision)), ("schedule", get_args(Schedule))):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {list(choices)}, found {getattr(self, name)!r}")
+        check_choice("precision", self.precision, Precision)
+        check_choice("schedule", self.schedule, Schedule)
         if not self.lr > 0:
             raise ValueError(f"lr must be > 0, found {self.lr}")
         if not 0 <= self.ema < 1:

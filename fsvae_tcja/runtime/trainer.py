@@ -11,9 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
-from ..data import batches, limited
+from ..data import LabelledDataset, batches, limited
 from ..utils.configuration import to_dict
 from . import checkpoint, seeding
 from .average import Average
@@ -44,8 +43,13 @@ class Batch(NamedTuple):
 class Task(Protocol):
     """What the trainer needs to know of a model."""
 
-    model: nn.Module
-    data: Dataset
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+
+    @property
+    def data(self) -> LabelledDataset:
+        """What it is trained on."""
 
     def losses(self, images: Tensor, labels: Tensor, epoch: int, generator: torch.Generator) -> dict[str, Tensor]:
         """The fields of a `Batch` -> scalars; "loss" is minimised, all are logged."""
@@ -226,7 +230,7 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.task.model.parameters(), self.config.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.lr = self.scheduler.get_last_lr()[0]
+        self.lr = float(self.scheduler.get_last_lr()[0])
         with warnings.catch_warnings():  # fp16 passes over steps whose gradient overflows, the very first perhaps
             warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
             self.scheduler.step()

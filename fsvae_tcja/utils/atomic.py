@@ -1,9 +1,11 @@
 """Files that are either whole or not there."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -25,3 +27,9 @@ def replacing(path: str | Path, suffix: str = "") -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write plain data to a .json, indented."""
+    with replacing(path, ".json") as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")

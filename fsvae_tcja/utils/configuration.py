@@ -1,10 +1,10 @@
 """Nested frozen dataclasses as plain data, and back; parts of a configuration that are chosen by name."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, ClassVar, get_type_hints
 
-from .spelling import did_you_mean
+from .spelling import choose
 
 
 class Part:
@@ -33,10 +33,7 @@ class Part:
         Raises:
             ValueError: there is none; the message lists the names.
         """
-        if name not in cls.table:
-            kind = cls.__name__.lower()
-            raise ValueError(f"unknown {kind} {name!r}{did_you_mean(name, cls.table)}: choose one of {list(cls.table)}")
-        return cls.table[name]
+        return choose(cls.table, name, cls.__name__.lower())
 
     @classmethod
     def class_of(cls, type_name: str) -> type:
@@ -53,7 +50,7 @@ class Part:
 def to_dict(config: Any) -> Any:
     """A nested configuration as plain data for JSON; tuples become lists."""
     if is_dataclass(config):
-        kind = {"type": type(config).__name__} if isinstance(config, Part) else {}
+        kind: dict[str, Any] = {"type": type(config).__name__} if isinstance(config, Part) else {}
         return kind | {field.name: to_dict(getattr(config, field.name)) for field in fields(config)}
     if isinstance(config, tuple | list):
         return [to_dict(item) for item in config]
@@ -68,7 +65,7 @@ def from_dict(cls: type, data: Mapping[str, Any]) -> Any:
     A class with an `upgrade(data) -> data` gets what an earlier version wrote in today's form.
 
     Raises:
-        ValueError: an unknown key or type of part, or a value that the configuration refuses.
+        ValueError: an unknown or missing key, an unknown type of part, or a value that the configuration refuses.
     """
     if not isinstance(data, Mapping):
         raise ValueError(f"{cls.__name__} must be names and values, found {data!r}")
@@ -77,12 +74,19 @@ def from_dict(cls: type, data: Mapping[str, Any]) -> Any:
         cls = cls.class_of(data.pop("type", None))
     if hasattr(cls, "upgrade"):
         data = cls.upgrade(data)
-    known = {field.name for field in fields(cls) if field.init}
-    unknown = sorted(set(data) - known)
+    known = {field.name: field for field in fields(cls) if field.init}
+    unknown = sorted(data.keys() - known.keys())
     if unknown:
         raise ValueError(f"unknown key {unknown[0]!r} in {cls.__name__}: known are {sorted(known)}")
+    missing = [name for name, field in known.items() if name not in data and _is_required(field)]
+    if missing:
+        raise ValueError(f"{cls.__name__} lacks {missing[0]!r}: found {sorted(data)}")
     kinds = get_type_hints(cls)
     return cls(**{name: _value(kinds[name], value) for name, value in data.items()})
+
+
+def _is_required(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
 
 
 def _value(kind: Any, value: Any) -> Any:

@@ -17,7 +17,8 @@ from .spelling import did_you_mean
 
 Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or mps; auto takes a GPU if there is one.")]
 DataRoot = Annotated[
-    Path | None, tyro.conf.arg(help="Folder of the data sets; by default $FSVAE_TCJA_DATA, else ./data.")
+    Path | None,
+    tyro.conf.arg(metavar="FOLDER", help="Folder of the data sets; by default $FSVAE_TCJA_DATA, else ./data."),
 ]
 Download = Annotated[bool, tyro.conf.arg(help="Fetch missing sets of images; recordings of events are never fetched.")]
 BatchSize = Annotated[int, tyro.conf.arg(help="Inputs per pass; changes memory and speed only.")]

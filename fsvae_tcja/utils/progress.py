@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 LINE_SECONDS = 15  # between two plain lines
-FORECAST_SECONDS = 3  # measured before a forecast is made
+MEASURED = 5, 3  # units and seconds, at least, before a forecast is made
 LONG = 60  # seconds left from which the forecast is also a message
 
 
 class Bar(Protocol):
     """What `progress` yields."""
 
-    def advance(self, n: int = 1, **figures: float) -> None:
+    def advance(self, n: int = 1, /, **figures: float) -> None:
         """Count n more units; figures such as loss=0.1 are shown until they are replaced."""
 
     def message(self, line: str) -> None:
@@ -32,13 +32,13 @@ def progress(
     done: int = 0,
     *,
     hidden: bool = False,
-    transient: bool = True,
     stream: TextIO | None = None,
 ) -> Iterator[Bar]:
     """Show how far something is: title, count, figures and the time left.
 
     The time left is that of the units after the first one, which may compile or open files and tells nothing of the
-    rest. Where it is more than a minute, it is also said once in a line of its own.
+    rest. Where it is more than a minute, it is also said once in a line of its own. At the end the bar goes;
+    messages stay.
 
     Args:
         title: what is done, such as "train".
@@ -46,7 +46,6 @@ def progress(
         unit: what is counted, such as "steps".
         done: units that were done before.
         hidden: show nothing, such as in all processes but the first.
-        transient: remove the bar at the end; messages stay.
         stream: where to; None takes standard error.
     """
     stream = stream or sys.stderr
@@ -61,7 +60,7 @@ def progress(
             TextColumn("{task.fields[text]}"),
         )
         console = Console(file=stream, markup=False, emoji=False, highlight=False)
-        with Progress(*columns, console=console, transient=transient, refresh_per_second=4) as bar:
+        with Progress(*columns, console=console, transient=True, refresh_per_second=4) as bar:
             task = bar.add_task(title, total=total, completed=done, text=unit)
             yield _Terminal(bar, task, clock, unit)
     else:
@@ -95,15 +94,15 @@ class _Clock:
     @property
     def seconds_left(self) -> float | None:
         """None: not known yet."""
-        if self.total is None or not self.measured:
+        units, seconds = self.measured, time.monotonic() - (self.began or 0)
+        if self.total is None or units < MEASURED[0] or seconds < MEASURED[1]:
             return None
-        seconds = time.monotonic() - self.began
-        return (self.total - self.done) * seconds / self.measured if seconds >= FORECAST_SECONDS else None
+        return (self.total - self.done) * seconds / units
 
     def forecast(self, unit: str) -> str | None:
         """Once, how long the rest will take, if that is long."""
         left = self.seconds_left
-        if self.announced or left is None:
+        if self.announced or self.total is None or left is None:
             return None
         self.announced = True
         return f"about {duration(left)} for the other {self.total - self.done:,} {unit}" if left > LONG else None
@@ -122,7 +121,7 @@ class _Terminal:
         self.bar, self.task, self.clock, self.unit = bar, task, clock, unit
         self.figures: dict[str, float] = {}
 
-    def advance(self, n: int = 1, **figures: float) -> None:
+    def advance(self, n: int = 1, /, **figures: float) -> None:
         self.clock.advance(n)
         self.figures |= figures
         text = " ".join([self.unit, _shown(self.figures, self.clock)])
@@ -140,7 +139,7 @@ class _Lines:
         self.figures: dict[str, float] = {}
         self.next = time.monotonic() + LINE_SECONDS
 
-    def advance(self, n: int = 1, **figures: float) -> None:
+    def advance(self, n: int = 1, /, **figures: float) -> None:
         self.clock.advance(n)
         self.figures |= figures
         if line := self.clock.forecast(self.unit):
@@ -156,7 +155,7 @@ class _Lines:
 
 
 class _Hidden:
-    def advance(self, n: int = 1, **figures: float) -> None:
+    def advance(self, n: int = 1, /, **figures: float) -> None:
         pass
 
     def message(self, line: str) -> None:

@@ -9,6 +9,7 @@ from ..runtime.checkpoint import load_into, read_state_dict
 from .config import FSVAEConfig
 from .latent import Bernoulli
 from .model import FSVAE
+from .readout import SumThenConvolve
 
 # Their names -> ours, in order; `{last}` is the number of the last decoder block.
 RENAME = [
@@ -47,7 +48,9 @@ def _check_constants(state: dict[str, Tensor], model: FSVAE, path: Path) -> None
     """The constants of their file must be ours: z_0 = 0 and a read-out that decays by 0.8."""
     first = [state[k] for k in CONSTANTS[:2] if k in state]
     decay = state[CONSTANTS[2]].flatten()
-    same = decay.shape == (model.config.T,) and decay.allclose(model.decoder.readout.coefficients)
+    readout = model.decoder.readout
+    assert isinstance(readout, SumThenConvolve)  # _configure asks for no other
+    same = decay.shape == (model.config.T,) and decay.allclose(readout.coefficients)
     if not same or any(z.any() for z in first):
         raise ValueError(f"{path} has another initial latent than 0 or another read-out decay than 0.8: not FSVAE 2022")
 

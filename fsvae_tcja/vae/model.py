@@ -1,5 +1,6 @@
 """The fully-spiking VAE: encoder, latent, decoder, and the loss."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -46,6 +47,7 @@ class Encoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """images [N, C, H, W], the same at each step, or frames [T, N, C, H, W] -> spikes [T, N, L]."""
         first, *rest = self.blocks
+        assert isinstance(first, SpikingLayer)
         x = first(images) if images.dim() == 5 else first.forward_static(images, self.T)
         for block in rest:
             x = block(x)
@@ -187,7 +189,7 @@ class FSVAE(nn.Module):
         """
         return sample(self, n, seed, batch_size=batch_size, noise=noise)
 
-    def upgraded(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def upgraded(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights that an earlier version saved, under today's names."""
         return upgrade_tensors(tensors)
 

@@ -19,8 +19,21 @@ PRESETS: dict[str, Preset] = {
             lr=5e-3,
             model=FSVAEConfig(T=4, latent=Bernoulli(k=4), channels=(16, 32, 64, 128), tcja=TCJA_32),
         ),
-        "The demo: the 1,797 digits of scikit-learn, half the channels, T = 4; under two minutes on two CPU cores.",
+        "The 1,797 digits of scikit-learn, half the channels, T = 4; under two minutes on two CPU cores.",
         "Reconstruction MSE .060, FAD 17.0 (strict, n = 1,000, seed 0, digits test; real images 1.5).",
+    ),
+    "mnist-5k": Preset(
+        TrainConfig(
+            data="mnist-5k",
+            epochs=9,
+            batch_size=64,
+            lr=5e-3,
+            schedule="cosine",
+            warmup=20,
+            model=FSVAEConfig(T=4, latent=Bernoulli(k=4), channels=(16, 32, 64, 128), tcja=TCJA_32),
+        ),
+        "The demo: 5,000 digits of MNIST, the same model; under two minutes on two CPU cores.",
+        "@GIVES@",
     ),
     "mnist": Preset(
         TrainConfig(data="mnist", model=FSVAEConfig(tcja=TCJA_32)),

@@ -11,7 +11,7 @@ from ..core import TCJA, SpikingLayer
 from ..utils.configuration import Part
 
 MEMBRANE_DECAY = 0.8  # FSVAE 2022 (arXiv 2110.00375): the output layer's membrane keeps 0.8 of itself in a step
-TCJA_KERNELS = {"kernel_c": 1, "kernel_t": 4}  # K_T = 4 as in the TCJA authors' program; K_C = 1: 1 to 3 channels only
+KERNEL_C, KERNEL_T = 1, 4  # K_T = 4 as in the TCJA authors' program; K_C = 1: 1 to 3 channels only
 
 
 class Readout(Part):
@@ -38,6 +38,8 @@ class SumThenConvolve(nn.Module):
         conv: the last convolution.
     """
 
+    coefficients: Tensor
+
     def __init__(self, coefficients: Tensor, conv: nn.ConvTranspose2d) -> None:
         super().__init__()
         self.conv = conv
@@ -46,6 +48,7 @@ class SumThenConvolve(nn.Module):
     def forward(self, last_block: SpikingLayer, x: Tensor) -> Tensor:
         """The last block and its input x [T, N, C, H/2, W/2] -> images [N, C_in, H, W] in [-1, 1]."""
         x = last_block.summed(x, self.coefficients)
+        assert self.conv.bias is not None
         with torch.autocast(x.device.type, enabled=False):
             y = F.conv_transpose2d(x, self.conv.weight, padding=1)
             return torch.tanh(y + self.conv.bias[:, None, None] * self.coefficients.sum())
@@ -94,7 +97,7 @@ class TCJAReadout(Readout):
     """TCJA gate on the output sequence, then the sum: the read-out of a program of TCJA's authors."""
 
     def build(self, T: int, channels: int, in_channels: int) -> GateThenSum:
-        return GateThenSum(convolution(channels, in_channels), TCJA(T, in_channels, **TCJA_KERNELS))
+        return GateThenSum(convolution(channels, in_channels), TCJA(T, in_channels, KERNEL_C, KERNEL_T))
 
 
 READOUTS: dict[str, Readout] = {

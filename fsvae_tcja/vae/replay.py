@@ -63,7 +63,7 @@ class Replay:
 
     def __call__(self, *inputs: Tensor | None) -> Tensor:
         for mine, x in zip(self.inputs, inputs, strict=True):
-            if mine is not None:
+            if mine is not None and x is not None:  # both or neither: inputs of one kind
                 mine.copy_(x)
         self.replay()
         return self.output.clone()
@@ -120,7 +120,7 @@ def _is_watched(module: nn.Module) -> bool:
 def _kind(name: str, module: nn.Module, inputs: Inputs) -> tuple:
     """What a recording depends on, the memory of the module apart."""
     device = _device(inputs)
-    backends = (part.backend for part in module.modules() if hasattr(part, "backend"))
+    backends = (getattr(part, "backend", None) for part in module.modules())
     return (
         name,
         *(None if x is None else (x.shape, x.dtype) for x in inputs),
@@ -128,7 +128,7 @@ def _kind(name: str, module: nn.Module, inputs: Inputs) -> tuple:
         torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None,
         (torch.is_inference_mode_enabled(), torch.are_deterministic_algorithms_enabled()),
         (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32),
-        *(backend.choose(device.type, torch.float32, name) for name in backends),
+        *(backend.choose(device.type, torch.float32, name) for name in backends if isinstance(name, str)),
     )
 
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core import SpikingLayer
 from ..data.dataset import LabelledDataset
 from ..data.pixels import random_flip, to_float
+from ..runtime.build import build
 from ..runtime.config import TrainerConfig
 from ..runtime.pictures import save_curves, save_grid, save_pairs
 from ..runtime.run import RunFolder
@@ -75,12 +75,7 @@ class FSVAETask:
         self.data = train
         self.test = test
         self.score = score
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.model = FSVAE(config.model)
-        for layer in self.model.modules():
-            if isinstance(layer, SpikingLayer):
-                layer.checkpoint = config.save_memory
+        self.model = build(lambda: FSVAE(config.model), config)
         if config.compile:  # the latent steps through time by itself
             self.model.encoder.compile()
             self.model.decoder.compile()
@@ -110,6 +105,7 @@ class FSVAETask:
         for x, recon in reconstruct(self.model, self.test, n, self.config.seed):
             error += F.mse_loss(recon, x, reduction="sum").item()
             shown = shown or (x[:32], recon[:32])
+        assert shown is not None  # n >= 1
         return error / (n * x[0].numel()), shown
 
     def metadata(self) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Interrupted(ClassifierTask):
 def train(config, digits, path, resume=False, at=0):
     data = (digits[0], digits[1], digits[2] if config.test_every_epoch else None)
     task, run = Interrupted(config, *data, at=at), RunFolder(path, resume)
-    Trainer(task, config, run, callbacks=callbacks()).fit(resume)
+    Trainer(task, config, run, callbacks=callbacks(task)).fit(resume)
     return task.model, run
 
 
@@ -139,7 +139,7 @@ def test_the_best_epoch_is_the_latest_of_the_best_by_validation_also_when_resume
     for resume in [False, True] if at else [False]:
         task = Scripted(config, digits, [0.5, 0.7, 0.7, 0.6], 0 if resume else at)
         run = RunFolder(tmp_path / "run", resume)
-        Trainer(task, config, run, callbacks=callbacks()).fit(resume)
+        Trainer(task, config, run, callbacks=callbacks(task)).fit(resume)
     metadata = read_metadata(run.path / checkpoint.BEST)
     assert (metadata["epoch"], metadata["valid_accuracy"]) == (3, 0.7)
     assert checkpoint.find(run.path).name == checkpoint.BEST
@@ -186,7 +186,7 @@ def test_neurons_that_cannot_fire_are_told_of_in_the_first_epoch(digits, tmp_pat
     task = ClassifierTask(replace(CONFIG, lr=1e-9, epochs=1), *digits[:2])
     with torch.no_grad():
         task.model.layers[0].norm.bias.fill_(-5)
-    Trainer(task, task.config, RunFolder(tmp_path / "run"), callbacks=callbacks()).fit()
+    Trainer(task, task.config, RunFolder(tmp_path / "run"), callbacks=callbacks(task)).fit()
     told = capsys.readouterr().err
     assert "neurons never fired" in told
     assert "warning: epoch 1: no output neuron fired for 146 of 146 validation inputs" in told

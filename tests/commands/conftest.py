@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from eval.domain import Classifier
-from eval.fad import Autoencoder
 
+from eval.networks.autoencoder import Autoencoder
+from eval.networks.classifier import Classifier
 from fsvae_tcja.cli import main
 
 from .program import SHORT, train
@@ -41,22 +41,6 @@ def fails(capsys):
         assert err.startswith("error: ")
         assert err.count("\n") == 1
         return err
-
-    return run
-
-
-@pytest.fixture
-def usage_fails(capsys):
-    """Run the program with options that do not parse; the message is returned on one line."""
-
-    def run(*args):
-        with pytest.raises(SystemExit) as stop:
-            main([str(arg) for arg in args])
-        assert stop.value.code == 2
-        out, err = capsys.readouterr()
-        assert out == ""
-        assert "Traceback" not in err
-        return " ".join(err.replace("│", " ").split())
 
     return run
 

@@ -2,7 +2,7 @@
 
 import json
 
-from fsvae_tcja import FSVAE, FSVAEConfig, load, save
+from fsvae_tcja import FSVAE, Bernoulli, FSVAEConfig, load, save
 from fsvae_tcja.cli import main
 from fsvae_tcja.utils.configuration import from_dict
 from fsvae_tcja.vae.train import TrainConfig
@@ -30,7 +30,7 @@ def test_info_names_settings_as_the_options_that_set_them(run, capsys):
 
 
 def test_info_of_a_bare_model(capsys, tmp_path):
-    save(FSVAE(FSVAEConfig(T=4, latent=8, k=3, channels=(2, 3, 4, 5))), tmp_path / "m.safetensors")
+    save(FSVAE(FSVAEConfig(T=4, L=8, latent=Bernoulli(k=3), channels=(2, 3, 4, 5))), tmp_path / "m.safetensors")
     assert main(["info", "m.safetensors"]) == 0
     assert ["model.tcja.encoder", "none"] in [line.split() for line in capsys.readouterr().out.splitlines()]
 
@@ -42,6 +42,6 @@ def test_info_of_a_checkpoint_counts_the_model_alone(run, capsys):
     assert json.loads(capsys.readouterr().out)["parameters"] == parameters
 
 
-def test_info_of_nothing(fails, usage_fails):
+def test_info_of_nothing(fails):
     assert "no checkpoint at none" in fails("info", "none")
-    assert "Missing from fsvae-tcja info" in usage_fails("info")
+    assert "missing: PATH" in fails("info")

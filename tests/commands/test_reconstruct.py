@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fsvae_tcja import FSVAEConfig, save
+from fsvae_tcja import Bernoulli, FSVAEConfig, save
 from fsvae_tcja.cli import main
 from fsvae_tcja.data.load import load_images
 from fsvae_tcja.vae.model import FSVAE
@@ -44,6 +44,6 @@ def test_wrong_settings_of_reconstruct(run, fails, args, message, tmp_path):
 
 
 def test_reconstruct_of_a_bare_model_needs_data(fails, tmp_path):
-    save(FSVAE(FSVAEConfig(T=4, latent=8, k=3, channels=(2, 3, 4, 5))), tmp_path / "m.safetensors")
+    save(FSVAE(FSVAEConfig(T=4, L=8, latent=Bernoulli(k=3), channels=(2, 3, 4, 5))), tmp_path / "m.safetensors")
     message = fails("reconstruct", "m.safetensors")
     assert "m.safetensors does not say what it was trained on; name a data set with --data" in message

@@ -60,9 +60,9 @@ def test_wrong_settings_of_sample(run, fails, args, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_sample_needs_a_checkpoint(fails, usage_fails, tmp_path):
-    assert "Missing from fsvae-tcja sample: PATH" in usage_fails("sample")
-    assert "Error parsing --n" in usage_fails("sample", "x", "--n", "few")
+def test_sample_needs_a_checkpoint(fails, tmp_path):
+    assert "missing: PATH" in fails("sample")
+    assert "--n: expected a whole number, found 'few'" in fails("sample", "x", "--n", "few")
     assert "no checkpoint at none.safetensors" in fails("sample", "none.safetensors")
     assert "no checkpoint at" in fails("sample", tmp_path)
     torch.save({"w": torch.ones(1)}, tmp_path / "m.pth")

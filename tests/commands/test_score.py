@@ -7,8 +7,8 @@ import shlex
 
 import pytest
 import torch
-from fsvae_tcja.scoring import drawn_from
 
+from eval.checkpoints import drawn_from
 from eval.provenance import tensors_sha256
 from eval.result import load_scores
 from fsvae_tcja import load
@@ -74,4 +74,4 @@ def test_help_of_score_points_to_scores_while_training(capsys):
 
 def test_scoring_without_an_autoencoder_says_what_to_do(run, capsys):
     assert main(["score", str(run), "--n-images", "80", "--reference", "digits:test"]) == 2
-    assert "make one: python -m eval train-fad" in capsys.readouterr().err
+    assert "make one: fsvae-tcja eval train-fad" in capsys.readouterr().err

@@ -106,14 +106,17 @@ def test_a_new_run_does_not_remember(tmp_path):
     [
         (
             ["--score-every", "1"],
-            "(--networks.autoencoder; while training --autoencoder), or make one: python -m eval train-fad",
+            "(--networks.autoencoder; while training --autoencoder), or make one: fsvae-tcja eval train-fad",
         ),
         (
             ["--score-every", "-1"],
             "--score-every must say how many epochs lie between two scores, or 0 for none; found",
         ),
         (["--autoencoder", "AUTOENCODER"], "--score-every must say how many epochs lie between two scores"),
-        (["--score-every", "1", "--autoencoder", "absent.safetensors"], "absent.safetensors; make one with `python -m"),
+        (
+            ["--score-every", "1", "--autoencoder", "absent.safetensors"],
+            "absent.safetensors; make one with `fsvae-tcja eval",
+        ),
         (["--score-every", "1", "--scores", "FID", "--autoencoder", "AUTOENCODER"], "protocol strict defines no FID"),
         (
             ["--score-every", "1", "--score-n", "9", "--scores", "Domain-IS", "--classifier", "CLASSIFIER"],

@@ -1,14 +1,16 @@
 """fsvae-tcja train: run folders, resuming, settings, Ctrl-C."""
 
 import json
+import shutil
 import signal
 import subprocess
 import time
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
-from fsvae_tcja import FSVAEConfig, load, save
+from fsvae_tcja import Bernoulli, FSVAEConfig, load, save
 from fsvae_tcja.cli import main
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.utils.configuration import from_dict
@@ -16,7 +18,7 @@ from fsvae_tcja.vae.model import FSVAE
 from fsvae_tcja.vae.presets import PRESETS
 from fsvae_tcja.vae.train import TrainConfig
 
-from .program import PROGRAM, SHORT, TINY, rows_of
+from .program import PROGRAM, SHORT, TINY, rows_of, train
 
 
 def test_help_of_train(capsys):
@@ -40,7 +42,9 @@ def test_run_folder(run):
         "pictures",
     }
     config = from_dict(TrainConfig, json.loads((run / "config.json").read_text()))
-    model = FSVAEConfig(T=4, latent=8, k=3, channels=(2, 3, 4, 5), tcja=PRESETS["digits"].config.model.tcja)
+    model = FSVAEConfig(
+        T=4, L=8, latent=Bernoulli(k=3), channels=(2, 3, 4, 5), tcja=PRESETS["digits"].config.model.tcja
+    )
     assert config == replace(PRESETS["digits"].config, epochs=2, batch_size=50, log_every=1, model=model)
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     trained = [(step, (step + 29) // 30, False) for step in range(1, 61)]
@@ -50,8 +54,10 @@ def test_run_folder(run):
         *trained[30:],
         (60, 2, True),
     ]
-    assert rows[0].keys() == {"step", "epoch", "loss", "mse", "mmd"}
-    assert len(list((run / "tensorboard").iterdir())) == 1
+    assert rows[0].keys() == {"step", "epoch", "lr", "loss", "mse", "mmd"}
+    assert rows[1].keys() == {*rows[0].keys(), "images_per_second"}
+    (tensorboard,) = (run / "tensorboard").iterdir()
+    assert tensorboard.name == "tiny" and len(list(tensorboard.iterdir())) == 1
     pictures = {
         "curves",
         "epoch-001-reconstructions",
@@ -78,23 +84,95 @@ def test_resuming_a_finished_run(run, form, capsys):
 
 
 def test_a_resumed_run_takes_no_settings(run, fails):
-    for args in (["--epochs", "3"], ["--device", "cpu", "--model.T", "3"], ["mnist"]):
+    for args in (
+        ["--lr", "3"],
+        ["--device", "cpu", "--model.T", "3"],
+        ["mnist"],
+        ["--init-from", "x"],
+        ["--size", "64"],
+    ):
         message = fails("train", "--resume", run, *args)
-        assert (
-            f"a resumed run keeps its own settings, found {args[-2] if args[1:] else 'mnist'}: start a new" in message
-        )
-        assert "Beside --resume there may be --score-every," in message and "--device, --dry-run\n" in message
+        assert f"a resumed run keeps its own settings, found {args[-2] if args[1:] else 'mnist'}" in message
+        assert "Besides --resume there may be --score-every," in message
+        assert "--device, --dry-run, --epochs, --steps\n" in message
         assert "--out" not in message
 
 
 def test_resuming_with_another_configuration_names_the_keys(run, fails):
-    message = fails("train", "digits", *TINY, *SHORT, "--epochs", 3, "--resume", run)
-    assert "was trained with another configuration (epochs: 2 there, 3 here); resume it without changes" in message
+    message = fails("train", "digits", *TINY, *SHORT, "--lr", 3, "--resume", run)
+    assert "was trained with another configuration (lr: 0.005 there, 3.0 here); resume it without changes" in message
+
+
+@pytest.mark.parametrize("args", [["--resume", "{run}"], ["digits", *TINY, *SHORT, "--resume", "{run}"]])
+@pytest.mark.parametrize("length", [["--epochs", "3"], ["--steps", "90"]])
+def test_a_run_is_lengthened(run, tmp_path, args, length, capsys):
+    shutil.copytree(run, tmp_path / "longer")
+    assert main(["train", *(arg.format(run="longer") for arg in args), *length]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("trained 30 steps in ")
+    assert "the run has 90 steps now, 60 before" in shown.err
+    assert "the probability of scheduled sampling: stretched to the new length" in shown.err
+    assert json.loads((tmp_path / "longer" / "config.json").read_text())[length[0][2:]] == int(length[1])
+
+
+def test_a_run_cannot_end_before_where_it_is(run, fails):
+    assert "has done 60 steps of 30 an epoch, more than the 30" in fails("train", "--resume", run, "--epochs", "1")
+
+
+def test_another_runs_configuration_instead_of_a_preset(run, fails, capsys, tmp_path):
+    for name in (run, run / "config.json"):
+        assert main(["train", "--lr", "0.25", "--config", str(name), "--dry-run"]) == 0
+        printed = json.loads(capsys.readouterr().out)
+        there = json.loads((run / "config.json").read_text())
+        assert printed["configuration"] == there | {"lr": 0.25}
+        assert printed["run"]["out"] == "runs/tiny"
+    (tmp_path / "other.json").write_text('{"nokey": 3}')
+    assert "other.json is no configuration for fsvae-tcja train" in fails("train", "--config", "other.json")
+    assert "No such file" in fails("train", "--config", "none.json")
+    assert "--config takes a run folder or a config.json" in fails("train", "--config")
+    assert "digits and --config are two configurations" in fails("train", "digits", "--config", "other.json")
+
+
+def test_starting_from_another_runs_weights(run, fails):
+    assert train("next", "--epochs", "1", "--limit", "50", "--batch-size", "50", "--init-from", str(run)) == 0
+    record = checkpoint.read_metadata("next/model.safetensors")["init_from"]
+    assert record["file"] == str(run / "model.safetensors") and record["step"] == 60
+    message = fails("train", "digits", "--init-from", run, "--out", "other")
+    assert "does not fit the model of its configuration" in message
+    assert "leave --out and --init-from away" in fails("train", "digits", "--resume", run, "--init-from", run)
+
+
+def photos(folder, mode, size):
+    folder.mkdir()
+    for i in range(20):
+        Image.new(mode, (size, size), i if mode == "L" else (i, 2 * i, 0)).save(folder / f"{i}.png")
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
+def test_a_model_for_ones_own_images(mode, channels, tmp_path, capsys, fails):
+    photos(tmp_path / "photos", mode, 50)
+    command = ["train", "mnist", "--data", "photos", "--size", "64", "--dry-run"]
+    assert main(command) == 0
+    shown = capsys.readouterr()
+    kind = "grey" if channels == 1 else "colour"
+    assert shown.err == f"18 {kind} images of photos, at 64 pixels (--size)\n"
+    model = json.loads(shown.out)["configuration"]["model"]
+    assert (model["in_channels"], model["image_size"]) == (channels, 64)
+    assert model["channels"] == [32, 64, 128, 256, 512] and model["tcja"]["decoder"] == [3, 4]
+    assert main([*command, "--model.in-channels", "3"]) == 0
+    assert json.loads(capsys.readouterr().out)["configuration"]["model"]["in_channels"] == 3
+    assert "--size must be a power of two" in fails("train", "digits", "--size", "50")
+
+
+def test_one_s_own_images_are_trained_on(tmp_path):
+    photos(tmp_path / "photos", "RGB", 20)
+    assert train("own", "--data", "photos", "--size", "32", "--epochs", "1", "--batch-size", "9") == 0
+    assert load("own").config.in_channels == 3
 
 
 def test_resuming_elsewhere_is_refused(run, fails, tmp_path):
     for args in (["digits", "--resume", run, "--out", "other"], ["--resume", run, "--out", "other"]):
-        assert "leave --out away" in fails("train", *args)
+        assert "leave --out and --init-from away" in fails("train", *args)
     assert not (tmp_path / "other").exists()
 
 
@@ -103,7 +181,9 @@ def test_resuming_what_is_no_run(fails):
 
 
 def test_resuming_a_model_is_refused(fails, tmp_path):
-    save(FSVAE(FSVAEConfig(T=4, latent=8, k=3, channels=(2, 3, 4, 5))), tmp_path / "checkpoint.safetensors")
+    save(
+        FSVAE(FSVAEConfig(T=4, L=8, latent=Bernoulli(k=3), channels=(2, 3, 4, 5))), tmp_path / "checkpoint.safetensors"
+    )
     assert "checkpoint.safetensors holds a model and no training run" in fails("train", "--resume", ".")
 
 
@@ -118,7 +198,9 @@ def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, 
         assert from_dict(TrainConfig, printed["configuration"]) == preset.config
         assert printed["parameters"] == parameters(preset.config.model)
         assert printed["run"]["out"] == f"runs/{name}"
-    changes = "--lr 0.25 --betas 0.5 0.75 --no-scheduled-sampling --model.readout mean --model.tcja.decoder 0 1"
+    changes = (
+        "--lr 0.25 --betas 0.5 0.75 --model.latent.no-scheduled-sampling --model.readout mean --model.tcja.decoder 0 1"
+    )
     assert main(["train", "mnist", *changes.split(), "--out", "there", "--dry-run"]) == 0
     printed = json.loads(capsys.readouterr().out)
     base = PRESETS["mnist"].config
@@ -126,8 +208,12 @@ def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, 
         base,
         lr=0.25,
         betas=(0.5, 0.75),
-        scheduled_sampling=False,
-        model=replace(base.model, readout="mean", tcja=replace(base.model.tcja, decoder=(0, 1))),
+        model=replace(
+            base.model,
+            latent=Bernoulli(scheduled_sampling=False),
+            readout="mean",
+            tcja=replace(base.model.tcja, decoder=(0, 1)),
+        ),
     )
     assert from_dict(TrainConfig, printed["configuration"]) == expected
     assert printed["parameters"] == parameters(expected.model) != parameters(base.model)
@@ -164,18 +250,25 @@ def test_missing_data_names_the_files(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["digits", "--nokey", "3"], "Unrecognized options: --nokey"),
-        (["digits", "--model.steps", "3"], "Unrecognized options: --model.steps"),
-        (["digits", "--epochs", "many"], "Error parsing --epochs"),
-        (["digits", "--model.readout", "sum"], "--model.readout"),
-        (["digits", "--distance", "l2"], "--distance"),
+        (["digits", "--nokey", "3"], "unknown option --nokey"),
+        (
+            ["digits", "--model.chanels", "3"],
+            "unknown option --model.chanels (did you mean '--model.channels'?): `fsvae",
+        ),
+        (["digits", "--epochs", "many"], "--epochs: expected a whole number, found 'many'"),
+        (["digits", "--clip", "-1"], "clip must be >= 0, found -1"),
+        (["digits", "--model.readout", "sum"], "unknown readout 'sum': choose one of ['membrane', 'tcja', 'mean']"),
+        (
+            ["digits", "--model.latent.distance", "l2"],
+            "'l2' for argument '--model.latent.distance'. Expected one of ('mmd'",
+        ),
         (["digits", "--model.T", "0"], "T must be a whole number >= 1, found 0"),
         (["digits", "--model.channels", "8", "16"], "2 encoder blocks make a model for 8x8 images, found image_size"),
         (["digits", "--model.tcja.encoder", "9"], "tcja.encoder must name different blocks among 0..3, found (9,)"),
     ],
 )
-def test_options_of_train_that_do_not_parse(usage_fails, args, message):
-    assert message in usage_fails("train", *args)
+def test_options_of_train_that_do_not_parse(fails, args, message):
+    assert message in fails("train", *args)
 
 
 def test_ctrl_c_and_resume_give_the_uninterrupted_run(run, tmp_path, capsys):
@@ -196,6 +289,8 @@ def test_ctrl_c_and_resume_give_the_uninterrupted_run(run, tmp_path, capsys):
     capsys.readouterr()
     assert main(["train", "--resume", "run", "--device", "cpu"]) == 0
     assert capsys.readouterr().out.startswith(f"trained {60 - step} steps in ")
-    for file in ("checkpoint.safetensors", "model.safetensors", "metrics.jsonl", "config.json"):
+    for file in ("checkpoint.safetensors", "model.safetensors", "config.json"):
         assert (tmp_path / "run" / file).read_bytes() == (run / file).read_bytes()
-    assert len(rows_of(tmp_path / "run" / "metrics.jsonl")) == 62
+    resumed, whole = (list(map(json.loads, rows_of(path / "metrics.jsonl"))) for path in (tmp_path / "run", run))
+    assert len(resumed) == 62
+    assert [row | {"images_per_second": 0} for row in resumed] == [row | {"images_per_second": 0} for row in whole]

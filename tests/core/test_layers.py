@@ -131,7 +131,7 @@ def test_step_refuses_attention():
 
 
 def test_unknown_placement():
-    with pytest.raises(ValueError, match="unknown placement 'output'"):
+    with pytest.raises(ValueError, match=r"placement must be one of .*, found 'output'"):
         SpikingLayer(nn.Linear(3, 4), TDBatchNorm(4, 0.2), LIF(), placement="output")
 
 

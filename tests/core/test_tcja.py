@@ -54,7 +54,7 @@ def test_gate_is_per_channel_and_step():
 def test_bad_input():
     with pytest.raises(ValueError, match=r"made for T=3 steps of C=4 channels, found .* \[2, 1, 4\]; T is part of"):
         TCJA(3, 4)(torch.randn(2, 1, 4))
-    with pytest.raises(ValueError, match="unknown fusion 'max'"):
+    with pytest.raises(ValueError, match=r"fusion must be one of .*, found 'max'"):
         TCJA(3, 4, fusion="max")
     with pytest.raises(ValueError, match="must be >= 1, found K_C=0"):
         TCJA(3, 4, kernel_c=0)

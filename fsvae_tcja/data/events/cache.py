@@ -3,16 +3,15 @@
 import hashlib
 import json
 import math
-import sys
 import zlib
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ...utils.atomic import replacing
+from ...utils.progress import progress
 from .frames import SliceBy, check_slicing, to_frames
 from .recording import Recording
 
@@ -71,13 +70,12 @@ class FrameCache:
         if not missing:
             return
         missing.sort(key=lambda recording: recording.path)
-        interval = 0.5 if sys.stderr.isatty() else 15
-        with tqdm(total=len(missing), desc=title, unit="recording", mininterval=interval) as bar:
+        with progress(title, len(missing), "recordings") as bar:
             for path, group in groupby(missing, key=lambda recording: recording.path):
                 events = self.read(path)
                 for recording in group:
                     self._make(recording, events)
-                    bar.update()
+                    bar.advance()
 
     def _make(self, recording: Recording, events: np.ndarray) -> np.ndarray:
         try:

@@ -9,6 +9,7 @@ p = mean over k. Two ways to draw a whole z:
 In eval mode, where both normalise by the running statistics, they are the same function.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -100,15 +101,16 @@ class LatentNetwork(nn.Module):
             x = layer(x)
         return x.unflatten(2, (self.L, self.k))
 
-    def step(self, x: Tensor, state: list[Tensor | None]) -> tuple[Tensor, list[Tensor]]:
+    def step(self, x: Tensor, state: Sequence[Tensor | None]) -> tuple[Tensor, Sequence[Tensor | None]]:
         """x [N, features], the membranes of the three layers -> spikes [N, L, k], membranes."""
         after = []
         for layer, v in zip(self.layers, state, strict=True):
+            assert isinstance(layer, SpikingLayer)
             x, v = layer.step(x, v)
             after.append(v)
         return x.unflatten(1, (self.L, self.k)), after
 
-    def rest(self) -> list[Tensor | None]:
+    def rest(self) -> Sequence[Tensor | None]:
         """The state before the first step."""
         return [None] * len(self.layers)
 

@@ -7,7 +7,8 @@ from typing import ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def on_its_device(function: Callable[P, R]) -> Callable[P, R]:

@@ -3,6 +3,8 @@
 `widen` reads a stored value as float32, `narrow` rounds a float32 to nearest even for an array to store.
 """
 
+from typing import Any
+
 import numba
 import torch
 from llvmlite import ir
@@ -83,5 +85,6 @@ def _narrow(array, value):
 
 
 # No fastmath: the spikes must be those of the reference. Only a kernel is called from Python, and none from C.
-kernel = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)
-compile = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+kernel = numba.njit(**_OPTIONS)
+compile = numba.njit(**_OPTIONS | {"no_cpython_wrapper": True})

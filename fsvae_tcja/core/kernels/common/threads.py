@@ -30,8 +30,8 @@ def run(task: Task, items: int, parts: int) -> None:
     work = [(i, bounds[i], bounds[i + 1]) for i in range(parts)]
     if parts <= 1:
         task(0, 0, items)
-    elif _openmp() is not None:
-        _run_in_team(_openmp(), task, work)
+    elif (library := _openmp()) is not None:
+        _run_in_team(library, task, work)
     else:
         for done in _pool().map(lambda args: task(*args), work):
             assert done is None

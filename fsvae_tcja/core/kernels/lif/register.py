@@ -104,26 +104,24 @@ def spike_rate_backward(
 
 
 @fire.register_fake
-def _(y, scale, shift, current_gate, spike_gate, v, steps, constants, surrogate):  # type: ignore[no-untyped-def]
+def _(y, scale, shift, current_gate, spike_gate, v, steps, constants, surrogate):
     permutation = layout.order(y, scale is not None)
     spikes = layout.new(y, permutation, steps)
     return spikes, layout.new(y, permutation, 1, dtype=torch.float32)[0]
 
 
 @spike_sum.register_fake
-def _(y, scale, shift, current_gate, spike_gate, steps, constants, surrogate):  # type: ignore[no-untyped-def]
+def _(y, scale, shift, current_gate, spike_gate, steps, constants, surrogate):
     return layout.new(y, layout.order(y, True), 1, dtype=torch.float32)[0]
 
 
 @spike_rate_forward.register_fake
-def _(y, scale, shift, steps, constants, surrogate):  # type: ignore[no-untyped-def]
+def _(y, scale, shift, steps, constants, surrogate):
     return y.new_empty(steps, *y.shape[1:3], dtype=torch.float32)
 
 
 @fire_backward.register_fake
-def _(  # type: ignore[no-untyped-def]
-    grad, grad_last, y, scale, shift, current_gate, spike_gate, v, steps, constants, surrogate
-):
+def _(grad, grad_last, y, scale, shift, current_gate, spike_gate, v, steps, constants, surrogate):
     permutation = layout.order(y, scale is not None)
     dy = layout.new(y, permutation, y.shape[0])
     dv = y.new_empty(0) if v is None else layout.new(y, permutation, 1, dtype=torch.float32)[0]
@@ -133,7 +131,7 @@ def _(  # type: ignore[no-untyped-def]
 
 
 @spike_rate_backward.register_fake
-def _(dy, d_rate, y, scale, shift, steps, constants, surrogate):  # type: ignore[no-untyped-def]
+def _(dy, d_rate, y, scale, shift, steps, constants, surrogate):
     return tuple(y.new_empty(scale.shape, dtype=torch.float32) for _ in range(2))
 
 
@@ -201,4 +199,4 @@ def spike_rate(
     """
     if torch.compiler.is_compiling():
         return y, spike_rate_forward(y, scale, shift, steps, constants, surrogate)
-    return _SpikeRate.apply(y, scale, shift, steps, constants, surrogate)  # type: ignore[no-any-return,no-untyped-call]
+    return _SpikeRate.apply(y, scale, shift, steps, constants, surrogate)

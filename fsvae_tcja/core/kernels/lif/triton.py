@@ -81,8 +81,8 @@ def _forward(
     if not REST:
         m = tl.load(v + i, tile, 0.0)
     for _ in range(steps):
-        x = _current(y, a, b, current_gate, i, c, tile, channels, AFFINE, CURRENT_GATED)
-        u = neuron.decay * m + neuron.gain * x
+        decayed = neuron.decay * m
+        u = decayed + neuron.gain * _current(y, a, b, current_gate, i, c, tile, channels, AFFINE, CURRENT_GATED)
         fired = u > neuron.threshold
         m = tl.where(fired, neuron.keep * u - neuron.drop, u)
         s = tl.where(fired, 1.0, 0.0)
@@ -135,7 +135,7 @@ def _backward(
         x = _current(y + t * y_step, a, b, gate_t, i, c, tile, channels, AFFINE, CURRENT_GATED)
         u = neuron.decay * m + neuron.gain * x
         m = tl.where(u > neuron.threshold, neuron.keep * u - neuron.drop, u)
-        membranes = membranes + (u,)  # noqa: RUF005
+        membranes = membranes + (u,)  # type: ignore[assignment]  # noqa: RUF005
     d = tl.load(dv + i, tile, 0.0)
     zero = tl.zeros([BLOCK_P, BLOCK_C], tl.float32)
     sum_y, sum_scale, sum_shift = zero, zero, zero
