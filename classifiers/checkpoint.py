@@ -1,6 +1,7 @@
 """Saving and loading a trained classifier: weights and configuration in one safetensors file."""
 
 from collections.abc import Mapping
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,12 @@ def weights_of(metadata: Mapping[str, Any]) -> str:
     if "step" not in metadata:
         return "weights of no training run"
     training = metadata["training"]
-    epoch, more = divmod(metadata["step"], metadata["images"] // training["batch_size"])
-    if epoch == training["epochs"]:
-        return f"last epoch {epoch}"
-    return f"epoch {epoch} of {training['epochs']}" + (f" and {more} steps" if more else "")
+    each = metadata["images"] // training["batch_size"]  # steps of an epoch
+    epochs = ceil(training["steps"] / each) if training.get("steps") else training["epochs"]
+    if metadata["step"] == (training.get("steps") or epochs * each):
+        return f"last epoch {epochs}"
+    epoch, more = divmod(metadata["step"], each)
+    return f"epoch {epoch} of {epochs}" + (f" and {more} steps" if more else "")
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> SpikingClassifier:

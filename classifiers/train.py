@@ -133,21 +133,14 @@ class KeepBest(Callback):
 
     def __init__(self, task: ClassifierTask) -> None:
         self.task = task
-        self.accuracy = 0.0
 
     def epoch_end(self, trainer: Trainer, figures: Mapping[str, float]) -> None:
-        accuracy = figures.get("valid_accuracy", -1.0)
-        if accuracy < self.accuracy:
+        accuracy = figures.get("valid_accuracy")
+        logged = (row.get("valid_accuracy", 0.0) for row in trainer.run.read_metrics())  # this epoch's is among them
+        if accuracy is None or accuracy < max(logged):
             return
-        self.accuracy = accuracy
         metadata = {"epoch": trainer.epoch, "valid_accuracy": accuracy, "training": to_dict(trainer.config)}
         checkpoint.save(self.task.model, trainer.run.path / checkpoint.BEST, self.task.metadata() | metadata)
-
-    def state(self) -> dict[str, Any]:
-        return {"accuracy": self.accuracy}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.accuracy = state.get("accuracy", 0.0)
 
 
 class WarnOfSilence(Callback):
@@ -163,11 +156,11 @@ class WarnOfSilence(Callback):
             batch, _ = next(inputs(data, task.config.batch_size, trainer.device))
             for warning in warnings(firing(task.model, [batch])):
                 trainer.message(f"warning: {warning}")
-        seen = task.validated
-        if seen and seen.silent is not None and seen.silent > seen.n / 2:
+        found = task.validated
+        if found and found.silent is not None and found.silent > found.n / 2:
             trainer.message(
-                f"warning: epoch {trainer.epoch}: no output neuron fired for {seen.silent:,} of {seen.n:,} validation "
-                "inputs, so the first class is named. If more epochs do not change that, try another --lr or "
+                f"warning: epoch {trainer.epoch}: no output neuron fired for {found.silent:,} of {found.n:,} "
+                "validation inputs, so the first class is named. If more epochs do not change that, try another --lr or "
                 "--model.neuron"
             )
 
