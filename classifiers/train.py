@@ -160,8 +160,8 @@ class WarnOfSilence(Callback):
         if found and found.silent is not None and found.silent > found.n / 2:
             trainer.message(
                 f"warning: epoch {trainer.epoch}: no output neuron fired for {found.silent:,} of {found.n:,} "
-                "validation inputs, so the first class is named. If more epochs do not change that, try another --lr or "
-                "--model.neuron"
+                "validation inputs, so the first class is named. If more epochs do not change that, try another --lr "
+                "or --model.neuron"
             )
 
 

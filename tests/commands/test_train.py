@@ -226,7 +226,7 @@ def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, 
     [
         (
             ["nope"],
-            "unknown preset 'nope': choose one of ['digits', 'mnist-5k', 'mnist', 'fashion-mnist', 'cifar10', 'celeba']",
+            "unknown preset 'nope': choose one of ['digits', 'mnist-5k', 'mnist', 'fashion-mnist', 'cifar10', ",
         ),
         (["mnits"], "unknown preset 'mnits' (did you mean 'mnist'?): choose one of"),
         (["--epochs", "3"], "put a preset before --epochs"),
