@@ -1,12 +1,14 @@
 """Saving and loading a trained classifier: weights and configuration in one safetensors file."""
 
 from collections.abc import Mapping
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fsvae_tcja.runtime import checkpoint
+from fsvae_tcja.runtime.rebuild import check_rebuilds
 from fsvae_tcja.utils.configuration import from_dict, to_dict
 
 from .config import ClassifierConfig
@@ -17,9 +19,19 @@ BEST = "best.safetensors"  # in a run folder: the epoch of the best validation a
 
 
 def save(model: SpikingClassifier, path: str | Path, metadata: dict[str, Any] | None = None) -> None:
-    """Write weights, configuration and what `metadata` adds to `path` (.safetensors), whole or not at all."""
+    """Write weights, configuration and what `metadata` adds to `path` (.safetensors), whole or not at all.
+
+    Raises:
+        ValueError: the model holds a part that its configuration does not build, and that would be lost.
+    """
+    check_rebuildable(model)
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     checkpoint.write(path, tensors, (metadata or {}) | {"kind": KIND, "config": to_dict(model.config)})
+
+
+def check_rebuildable(model: SpikingClassifier) -> None:
+    """Raise a ValueError unless the configuration of the model builds the same one again."""
+    check_rebuilds(model, lambda: SpikingClassifier(model.config))
 
 
 def find(path: str | Path) -> Path:
@@ -35,10 +47,12 @@ def weights_of(metadata: Mapping[str, Any]) -> str:
     if "step" not in metadata:
         return "weights of no training run"
     training = metadata["training"]
-    epoch, more = divmod(metadata["step"], metadata["images"] // training["batch_size"])
-    if epoch == training["epochs"]:
-        return f"last epoch {epoch}"
-    return f"epoch {epoch} of {training['epochs']}" + (f" and {more} steps" if more else "")
+    each = metadata["images"] // training["batch_size"]  # steps of an epoch
+    epochs = ceil(training["steps"] / each) if training.get("steps") else training["epochs"]
+    if metadata["step"] == (training.get("steps") or epochs * each):
+        return f"last epoch {epochs}"
+    epoch, more = divmod(metadata["step"], each)
+    return f"epoch {epoch} of {epochs}" + (f" and {more} steps" if more else "")
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> SpikingClassifier:

@@ -29,11 +29,12 @@ def write_results(run: RunFolder, config: TrainConfig, test: LabelledDataset, de
     With `test_every_epoch` also the best test epoch: a number chosen on the very split that it is measured on.
     """
     evaluation, weights = evaluate(checkpoint.load(run.model, device), test, config.batch_size), run.model
+    epochs = config.total_epochs(read_metadata(run.model)["images"])
     results: dict[str, Any] = {
         "data": config.data,
         "n_test": len(test),
         "seed": config.seed,
-        "last": {"epoch": config.epochs, "test_accuracy": evaluation.accuracy, "silent_outputs": evaluation.silent},
+        "last": {"epoch": epochs, "test_accuracy": evaluation.accuracy, "silent_outputs": evaluation.silent},
     }
     if (best := run.path / checkpoint.BEST).is_file():
         metadata = read_metadata(best)

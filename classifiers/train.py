@@ -119,7 +119,8 @@ class ClassifierTask:
         return accuracies
 
     def metadata(self) -> dict[str, Any]:
-        """Kind, configuration, data and class names, for the checkpoint."""
+        """Kind, configuration, data and class names, for the checkpoint; a ValueError if they do not build the model."""
+        checkpoint.check_rebuildable(self.model)
         return {
             "kind": checkpoint.KIND,
             "config": to_dict(self.config.model),
@@ -133,21 +134,25 @@ class KeepBest(Callback):
 
     def __init__(self, task: ClassifierTask) -> None:
         self.task = task
-        self.accuracy = 0.0
-
-    def epoch_end(self, trainer: Trainer, figures: Mapping[str, float]) -> None:
-        accuracy = figures.get("valid_accuracy", -1.0)
-        if accuracy < self.accuracy:
-            return
-        self.accuracy = accuracy
-        metadata = {"epoch": trainer.epoch, "valid_accuracy": accuracy, "training": to_dict(trainer.config)}
-        checkpoint.save(self.task.model, trainer.run.path / checkpoint.BEST, self.task.metadata() | metadata)
+        self.best: float | None = None
 
     def state(self) -> dict[str, Any]:
-        return {"accuracy": self.accuracy}
+        return {"best": self.best}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.accuracy = state.get("accuracy", 0.0)
+        self.best = state.get("best")
+
+    def start(self, trainer: Trainer) -> None:
+        if self.best is None:  # a new run, or one of 0.1.0, whose checkpoints do not say
+            self.best = max((row.get("valid_accuracy", 0.0) for row in trainer.run.read_metrics()), default=0.0)
+
+    def epoch_end(self, trainer: Trainer, figures: Mapping[str, float]) -> None:
+        accuracy = figures.get("valid_accuracy")
+        if accuracy is None or (self.best is not None and accuracy < self.best):
+            return
+        self.best = accuracy
+        metadata = {"epoch": trainer.epoch, "valid_accuracy": accuracy, "training": to_dict(trainer.config)}
+        checkpoint.save(self.task.model, trainer.run.path / checkpoint.BEST, self.task.metadata() | metadata)
 
 
 class WarnOfSilence(Callback):

@@ -66,12 +66,19 @@ def choose_parts(config: Any, args: Sequence[str], prefix: str = "--") -> tuple[
     for name, option, kind, value in _members(config, prefix):
         if kind is not None:
             chosen, rest = take(option, rest, f"a name, one of {list(kind.table)}")
-            value = value if chosen is None else kind.of(chosen)
+            value = value if chosen is None else _named(kind, chosen, value)
         if is_dataclass(value):
             value, rest = choose_parts(value, rest, f"{option}.")
         if value is not getattr(config, name):
             changes[name] = value
     return (replace(config, **changes) if changes else config), rest
+
+
+def _named(kind: type[Part], name: str, now: Part) -> Part:
+    """The part of this name. If it is there already, with other settings, these stay."""
+    named = kind.of(name)
+    alike = [part for part in kind.table.values() if type(part) is type(named)]
+    return now if type(now) is type(named) and len(alike) == 1 else named
 
 
 def parts_help(config: Any, prefix: str = "--") -> str:

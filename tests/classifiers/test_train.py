@@ -361,3 +361,17 @@ def test_presets_survive_json_and_fit_their_data(name):
 def test_bad_settings_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         TrainConfig(**change)
+
+
+@pytest.mark.parametrize(
+    ("step", "training", "text"),
+    [
+        (20, {"epochs": 2}, "last epoch 2"),
+        (13, {"epochs": 2, "steps": 0}, "epoch 1 of 2 and 3 steps"),
+        (25, {"epochs": 150, "steps": 25}, "last epoch 3"),
+        (20, {"epochs": 150, "steps": 25}, "epoch 2 of 3"),
+    ],
+)
+def test_which_weights_a_checkpoint_holds(step, training, text):
+    metadata = {"step": step, "images": 105, "training": {"batch_size": 10} | training}
+    assert checkpoint.weights_of(metadata) == text
