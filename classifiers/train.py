@@ -119,7 +119,7 @@ class ClassifierTask:
         return accuracies
 
     def metadata(self) -> dict[str, Any]:
-        """Kind, configuration, data and class names, for the checkpoint; a ValueError if they do not build the model."""
+        """Kind, configuration, data and class names; a ValueError if the configuration does not build the model."""
         checkpoint.check_rebuildable(self.model)
         return {
             "kind": checkpoint.KIND,

@@ -21,7 +21,7 @@ PROGRAM = Program(
             "fsvae_tcja.commands.reconstruct:main", "Reconstruct images of a data set or folder, and print the error."
         ),
         "score": Command("eval.commands.score:main", "Score a checkpoint, a folder, an array or a data set."),
-        "eval": Command("eval.cli:main", "Scores, their references and networks: what `python -m eval` does."),
+        "eval": Command("eval.cli:main", "Scores, their references, comparisons and networks."),
         "classify": Command("classifiers.cli:main", "Spiking classifiers: classify train, evaluate, predict."),
         "info": Command(
             "fsvae_tcja.commands.info:main", "What is in a checkpoint: configuration, parameters, training."
