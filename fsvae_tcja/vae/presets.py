@@ -25,11 +25,9 @@ PRESETS: dict[str, Preset] = {
     "mnist-5k": Preset(
         TrainConfig(
             data="mnist-5k",
-            epochs=9,
+            epochs=11,
             batch_size=64,
             lr=5e-3,
-            schedule="cosine",
-            warmup=20,
             model=FSVAEConfig(T=4, latent=Bernoulli(k=4), channels=(16, 32, 64, 128), tcja=TCJA_32),
         ),
         "The demo: 5,000 digits of MNIST, the same model; under two minutes on two CPU cores.",
