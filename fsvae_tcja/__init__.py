@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .vae import LATENTS as LATENTS
     from .vae import READOUTS as READOUTS
     from .vae import Bernoulli as Bernoulli
+    from .vae import Escape as Escape
     from .vae import FSVAEConfig as FSVAEConfig
     from .vae import FSVAEOutput as FSVAEOutput
     from .vae import TCJAConfig as TCJAConfig
@@ -37,7 +38,7 @@ _MODULES = {
     ".runtime.trainer": ("Trainer",),
     ".vae": (
         *("FSVAE", "FSVAEConfig", "FSVAEOutput", "TCJAConfig", "load", "save"),
-        *("LATENTS", "READOUTS", "Bernoulli"),
+        *("LATENTS", "READOUTS", "Bernoulli", "Escape"),
     ),
     ".vae.presets": ("PRESETS",),
     ".vae.train": ("FSVAETask", "TrainConfig"),
