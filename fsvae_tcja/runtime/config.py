@@ -2,10 +2,19 @@
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, Literal, get_args
+from typing import Literal
+
+from ..utils.spelling import check_choice
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Schedule = Literal["constant", "cosine"]
+
+
+def check_least(config: object, **least: int) -> None:
+    """Raise a ValueError unless each of these attributes is at least so large."""
+    for name, value in least.items():
+        if not getattr(config, name) >= value:
+            raise ValueError(f"{name} must be >= {value}, found {getattr(config, name)}")
 
 
 @dataclass(frozen=True)
@@ -30,9 +39,8 @@ class Stage:
     """First steps, over which the learning rate rises linearly to lr."""
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("steps", 0), ("warmup", 0), ("weight_decay", 0)):
-            _check_least(name, getattr(self, name), least)
-        _check_choice("schedule", self.schedule, Schedule)
+        check_least(self, epochs=1, batch_size=1, steps=0, warmup=0, weight_decay=0)
+        check_choice("schedule", self.schedule, Schedule)
         if not self.lr > 0:
             raise ValueError(f"lr must be > 0, found {self.lr}")
 
@@ -43,16 +51,6 @@ class Stage:
     def total_epochs(self, images: int) -> int:
         """Epochs of the whole stage on so many training images, the last one perhaps not whole."""
         return ceil(self.steps / max(1, images // self.batch_size)) if self.steps else self.epochs
-
-
-def _check_least(name: str, value: float, least: float) -> None:
-    if not value >= least:
-        raise ValueError(f"{name} must be >= {least}, found {value}")
-
-
-def _check_choice(name: str, value: str, choices: Any) -> None:
-    if value not in get_args(choices):
-        raise ValueError(f"{name} must be one of {list(get_args(choices))}, found {value!r}")
 
 
 @dataclass(frozen=True)
@@ -84,9 +82,8 @@ class TrainerConfig(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("log_every", 1), ("accumulate", 1), ("limit", 0), ("clip", 0)):
-            _check_least(name, getattr(self, name), least)
-        _check_choice("precision", self.precision, Precision)
+        check_least(self, log_every=1, accumulate=1, limit=0, clip=0)
+        check_choice("precision", self.precision, Precision)
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be in [0, 1), found {self.ema}; 0 keeps no average")
         if self.accumulate > self.batch_size:

@@ -45,6 +45,8 @@ def spans(stages: Sequence[Stage], steps_per_epoch: Callable[[Stage], int]) -> l
     found: list[Span] = []
     first = epochs = 0
     for number, stage in enumerate(stages):
-        found.append(Span(stage, number, first, stage.total_steps(each := steps_per_epoch(stage)), epochs, each))
-        first, epochs = found[-1].end, found[-1].epoch(found[-1].end)
+        each = steps_per_epoch(stage)
+        span = Span(stage, number, first, stage.total_steps(each), epochs, each)
+        first, epochs = span.end, span.epoch(span.end)
+        found.append(span)
     return found

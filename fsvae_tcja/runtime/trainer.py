@@ -169,9 +169,9 @@ class Trainer:
     def _enter(self, span: Span) -> None:
         """Everything that the steps of a stage need."""
         self.span, stage, model = span, span.stage, self.task.model
-        self.batches_of = self.data
+        self.stage_data = self.data
         if span.number:
-            self.batches_of = cast(StagedTask, self.task).next_stage(self.data)
+            self.stage_data = cast(StagedTask, self.task).next_stage(self.data)
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=stage.lr, betas=stage.betas, weight_decay=stage.weight_decay
         )
@@ -312,7 +312,7 @@ class Trainer:
         """The batches of this epoch that are still to be done."""
         epoch, done = self.span.position(self.step)
         size = self.span.stage.batch_size
-        return batches(self.batches_of, size, order=self.order(epoch)[done * size :])
+        return batches(self.stage_data, size, order=self.order(epoch)[done * size :])
 
     # checkpoints
 

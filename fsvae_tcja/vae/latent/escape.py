@@ -91,7 +91,7 @@ class EscapeLatent(LatentModule):
         if params.rate:
             self.joint = EscapePrior(T, L, params.joint_groups, params.joint_hidden, neuron)
         self.prior = EscapePrior(T, L, params.groups, params.hidden, neuron, params.classes)
-        self.register_buffer("steps", torch.tensor(0))  # of the first stage
+        self.register_buffer("steps", torch.tensor(0))  # batches of the first stage
         self.register_buffer("seen", torch.zeros(params.classes + 1))  # codes of each class, and of none
 
     def noise(self, source: Source) -> Tensor:

@@ -286,6 +286,21 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, whole, name, steps):
         assert (tmp_path / file).read_bytes() == (whole / name / file).read_bytes()
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_trains_both_stages(tmp_path, precision):
+    _, task = fit(tmp_path, replace(RUN, precision=precision))
+    assert {t.dtype for t in task.model.state_dict().values() if t.is_floating_point()} == {torch.float32}
+    rows = RunFolder(tmp_path, resume=True).read_metrics()
+    nats = [row["prior_nats"] for row in rows if "prior_nats" in row]
+    assert nats[-1] < nats[0]
+
+
+def test_saving_memory_gives_the_same_weights(tmp_path, whole):
+    _, task = fit(tmp_path, replace(RUN, save_memory=True))
+    plain = load(whole / "plain").state_dict()
+    assert all(torch.equal(t, plain[name]) for name, t in task.model.state_dict().items())
+
+
 def test_the_first_stage_may_become_longer_until_it_is_over(tmp_path):
     fit(tmp_path / "early", replace(RUN, steps=5, schedule="constant"), at=5)
     outcome, _ = fit(tmp_path / "early", replace(RUN, schedule="constant"), resume=True)
