@@ -38,7 +38,7 @@ def load_split(
     if name in EVENT_SETS:
         events = EVENT_SETS[name]
         _check_fit(name, (2, *events.size), events.classes, config)
-        return load_events(name, split, T=config.T, by=slices, root=root, valid=validation)
+        return load_events(name, split, T=config.T, by=slices, root=root, validation=validation)
     _, height, width = config.shape
     if height != width:
         raise ValueError(f"images are square, the model takes {height}x{width}; set model.shape")

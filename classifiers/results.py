@@ -1,6 +1,5 @@
 """The results of a training run: accuracy on the test split, which is used once, after the last epoch."""
 
-import json
 from typing import Any
 
 import torch
@@ -8,7 +7,7 @@ import torch
 from fsvae_tcja.data import LabelledDataset
 from fsvae_tcja.runtime.checkpoint import read_metadata
 from fsvae_tcja.runtime.run import RunFolder
-from fsvae_tcja.utils.atomic import replacing
+from fsvae_tcja.utils.atomic import write_json
 
 from . import checkpoint
 from .accuracy import evaluate
@@ -51,8 +50,7 @@ def write_results(run: RunFolder, config: TrainConfig, test: LabelledDataset, de
     which = checkpoint.weights_of(read_metadata(weights))
     title = f"{test.name} test: accuracy {evaluation.accuracy:.2%}, n = {evaluation.n:,}, {which}, seed {config.seed}"
     save_confusion(evaluation.confusion, run.pictures / "confusion.png", title, test.class_names)
-    with replacing(run.path / "results.json") as temporary:
-        temporary.write_text(json.dumps(results, indent=2) + "\n")
+    write_json(run.path / "results.json", results)
     return results
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fsvae_tcja.core import SpikingLayer
 from fsvae_tcja.data import LabelledDataset, time_first, to_input
 from fsvae_tcja.data.events.frames import SliceBy
+from fsvae_tcja.runtime.build import build
 from fsvae_tcja.runtime.callbacks import Callback
 from fsvae_tcja.runtime.config import Schedule, TrainerConfig
-from fsvae_tcja.runtime.pictures import save_curves
+from fsvae_tcja.runtime.curves import save_curves
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import to_dict
@@ -34,8 +34,8 @@ class TrainConfig(TrainerConfig):
     """A training run of a classifier: Adam (AdamW without decay), cosine to 0, as the TCJA programs have it."""
 
     data: str = "digits"
-    """Data set by name (images: digits, mnist, fashion-mnist, cifar10, cifar100; events: dvs128, cifar10dvs,
-    ncaltech101, nmnist, synthetic-events), or a folder with a folder of images for each class."""
+    """Data set of images or events by name, one that `fsvae-tcja doctor` lists, or a folder with a folder of images for
+    each class."""
     batch_size: int = 250
     """Inputs per step; a last smaller batch is left out."""
     weight_decay: float = 0.0
@@ -87,12 +87,7 @@ class ClassifierTask:
         self.valid = valid
         self.test = test
         self.validated: Evaluation | None = None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.model = SpikingClassifier(config.model)
-        for layer in self.model.modules():
-            if isinstance(layer, SpikingLayer):
-                layer.checkpoint = config.save_memory
+        self.model = build(lambda: SpikingClassifier(config.model), config)
         if config.compile:
             self.model.compile()
 

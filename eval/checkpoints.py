@@ -19,8 +19,7 @@ def find_checkpoint(what: str | Path) -> Path | None:
     Raises:
         ValueError: a .safetensors file that is damaged or not of this program.
     """
-    path = Path(what).expanduser()
-    path = path / "model.safetensors" if (path / "model.safetensors").is_file() else path
+    path = checkpoint.find(Path(what).expanduser())
     if path.suffix != ".safetensors" or not path.is_file():
         return None
     return path if checkpoint.read_metadata(path).get("kind") == KIND else None

@@ -8,9 +8,8 @@ import torch
 
 from fsvae_tcja.data.image_sets import IMAGE_SETS
 
-from .features import BATCH, Extractor, run
+from .features import BATCH, Extractor, Job, run
 from .images import ValueRange
-from .measures import Collector
 from .networks import Networks
 from .processes import rank
 from .protocols import Protocol, Recipe, get_protocol
@@ -79,29 +78,26 @@ def evaluate(
     recipes = [protocol.recipe(name) for name in scores or networks.usual_scores(protocol)]
     source = open_images(images, value_range=value_range, seed=seed or 0, device=device)
     counts = [recipe.images(n, source.n) for recipe in recipes]
-    extractors = networks.load(recipes, device)
+    tasks = list(zip(networks.load(recipes, device), recipes, counts, strict=True))
     other = open_reference(reference, protocol, value_range=reference_range, device=device)
-    wanted = [pair for pair in zip(extractors, recipes, strict=True) if pair[1].compares]
-    drawn = None
-    if getattr(other, "endless", False):
-        drawn = max((count or 0 for recipe, count in zip(recipes, counts, strict=True) if recipe.compares), default=0)
-    references = _references(other, wanted, drawn or None, progress)
-    jobs = [job_for(*task) for task in zip(extractors, recipes, counts, strict=True)]
+    wanted = [(extractor, recipe) for extractor, recipe, _ in tasks if recipe.compares]
+    drawn = None  # of images that are drawn to compare with
+    if isinstance(other, Source) and other.endless:
+        drawn = max((count or 0 for _, recipe, count in tasks if recipe.compares), default=0) or None
+    references = _references(other, wanted, drawn, progress)
+    jobs = [job_for(*task) for task in tasks]
     size = run(source, jobs, batch=common_batch(recipes, batch), seed=seed or 0, progress=progress)
-    return [
-        score
-        for recipe, job in zip(recipes, jobs, strict=True)
-        for score in _scores(
-            recipe,
-            job.extractor,
-            job.collector,
-            references.get(recipe.score),
-            source,
-            source.pixels or size,
-            asked=n,
-            seed=source.seed if seed is None else seed,
-        )
-    ]
+    made: dict[str, Any] = {
+        "seed": source.seed if seed is None else seed,
+        "images": source.name,
+        "pixels": source.pixels or size,
+        "value_range": source.value_range,
+    }
+    results = []
+    for recipe, job in zip(recipes, jobs, strict=True):
+        notes = _cut_notes(recipe, n, job.collector.n, source.n)
+        results += _scores(recipe, job, references.get(recipe.score), made, notes)
+    return results
 
 
 def make_references(
@@ -194,19 +190,13 @@ def _references(
 
 
 def _scores(
-    recipe: Recipe,
-    extractor: Extractor,
-    collected: Collector,
-    reference: Reference | None,
-    source: Source,
-    pixels: str,
-    *,
-    asked: int | None,
-    seed: int | None,
+    recipe: Recipe, job: Job, reference: Reference | None, made: dict[str, Any], notes: tuple[str, ...]
 ) -> list[Score]:
-    measure, other = recipe.measured, reference.statistics if reference else None
+    """The scores that a measure makes of what was collected; `made` says what the images are, as Score has it."""
+    measure, collected, extractor = recipe.measured, job.collector, job.extractor
+    other = reference.statistics if reference else None
     measure.check(recipe, collected.n, reference.n if reference else None)
-    notes = measure.notes(recipe, collected, other) + (reference.notes if reference else ())
+    notes = measure.notes(recipe, collected, other) + (reference.notes if reference else ()) + notes + extractor.notes
     return [
         Score(
             name=name,
@@ -214,17 +204,14 @@ def _scores(
             std=std,
             protocol=recipe.protocol,
             n=collected.n,
-            seed=seed,
-            images=source.name,
-            pixels=pixels,
-            value_range=source.value_range,
             extractor=extractor.sha256,
             extractor_description=extractor.name,
             reference=reference.sha256 if reference else None,
             reference_description=reference.description if reference else "no reference",
             reference_pixels=reference.pixels if reference else None,
             recipe=recipe.as_dict(),
-            notes=notes + _cut_notes(recipe, asked, collected.n, source.n) + extractor.notes,
+            notes=notes,
+            **made,
         )
         for name, (value, std) in measure.value(recipe, collected, other).items()
     ]

@@ -7,24 +7,19 @@ from typing import Any
 import torch
 from torch import backends
 
-_ALL: Any = backends
-_EXACT: list[tuple[Any, str, Any]]
-if hasattr(backends.cuda.matmul, "fp32_precision"):  # torch 2.9
-    _PARTS = (_ALL.cuda.matmul, _ALL.cudnn.conv, _ALL.mkldnn.matmul, _ALL.mkldnn.conv)
-    _EXACT = [(part, "fp32_precision", "ieee") for part in _PARTS]
-else:
-    _EXACT = [(backends.cuda.matmul, "allow_tf32", False), (backends.cudnn, "allow_tf32", False)]
+_BACKENDS: Any = backends
+_PARTS = (_BACKENDS.cuda.matmul, _BACKENDS.cudnn.conv, _BACKENDS.mkldnn.matmul, _BACKENDS.mkldnn.conv)
 
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """Within, there is no autocast and no TF32 or bfloat16 in float32 products; after, all is as before."""
-    before = [(part, name, getattr(part, name)) for part, name, _ in _EXACT]
+    before = [part.fp32_precision for part in _PARTS]
     try:
-        for part, name, value in _EXACT:
-            setattr(part, name, value)
+        for part in _PARTS:
+            part.fp32_precision = "ieee"
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        for part, name, value in before:
-            setattr(part, name, value)
+        for part, precision in zip(_PARTS, before, strict=True):
+            part.fp32_precision = precision

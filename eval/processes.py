@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 import torch
@@ -43,12 +42,11 @@ def gather(value: Any) -> list[Any]:
 
 
 @contextmanager
-def launched_by_torchrun(device: torch.device, timeout: timedelta | None = None) -> Iterator[torch.device]:
+def launched_by_torchrun(device: torch.device) -> Iterator[torch.device]:
     """Join the processes that torchrun started, if it did; yields the device of this one.
 
     Args:
         device: cpu or cuda; each process takes a GPU of its own.
-        timeout: how long to wait for another process; None: what torch thinks best.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or _several():
         yield device
@@ -56,7 +54,7 @@ def launched_by_torchrun(device: torch.device, timeout: timedelta | None = None)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timeout)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield device
     finally:

@@ -135,13 +135,14 @@ def collect_references(
     recipes = [recipe for _, recipe in wanted]
     jobs = [job_for(extractor, recipe, n) for extractor, recipe in wanted]
     size = run(hashed, jobs, batch=common_batch(recipes, BATCH), seed=REFERENCE_SEED, progress=progress)
-    data: dict[str, Any] = {
+    data = {
         "name": source.name,
         "data_set": source.data_set,
         "split": source.split,
         "pixels": source.pixels or size,
+        "n": jobs[0].collector.n,
+        "sha256": hashed.digest.hexdigest(),
     }
-    data |= {"n": jobs[0].collector.n, "sha256": hashed.digest.hexdigest()}
     return [
         Reference(job.collector, {"data": data} | _key(extractor, recipe))
         for job, (extractor, recipe) in zip(jobs, wanted, strict=True)
@@ -281,15 +282,14 @@ def load_fsvae2022_reference(path: str | Path, extractor: Extractor, recipe: Rec
             f"{path} was made with the published autoencoder of {known.data}, not with this {extractor.name}; "
             "take that autoencoder, or make statistics with this one: fsvae-tcja eval reference"
         )
-    name = f"{known.data} {known.split} (published)" if known else path.stem
-    moments = tensors_sha256({"mean": mean, "covariance": covariance})
-    data: dict[str, Any] = {
-        "name": name,
+    data = {
+        "name": f"{known.data} {known.split} (published)" if known else path.stem,
         "data_set": known.data if known else None,
         "split": known.split if known else None,
+        "pixels": f"{extractor.size} x {extractor.size}" if extractor.size else "unknown",
+        "n": n,
+        "moments": tensors_sha256({"mean": mean, "covariance": covariance}),
     }
-    data |= {"pixels": f"{extractor.size} x {extractor.size}" if extractor.size else "unknown"}
-    data |= {"n": n, "moments": moments}
     note = (
         f"{path.name} is none of the published statistics and does not say which extractor made it: "
         "that it was this one is unverified"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from fsvae_tcja.utils.atomic import replacing
+from fsvae_tcja.utils.atomic import write_json
 
 from .provenance import differences, library_versions
 
@@ -110,8 +110,7 @@ class Score:
 
 def save_scores(path: str | Path, scores: Sequence[Score]) -> None:
     """Write a JSON list of scores in one step."""
-    with replacing(path, ".json") as temporary:
-        temporary.write_text(json.dumps([asdict(score) for score in scores], indent=2) + "\n")
+    write_json(path, [asdict(score) for score in scores])
 
 
 def load_scores(path: str | Path) -> list[Score]:

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from fsvae_tcja.data.dataset import LabelledDataset
+from fsvae_tcja.data import IMAGE_SETS, LabelledDataset, load_images, parse_name
 from fsvae_tcja.data.folder import load_folder
-from fsvae_tcja.data.image_sets import IMAGE_SETS
-from fsvae_tcja.data.load import load_images
+from fsvae_tcja.data.image_file import read_header
+from fsvae_tcja.runtime.run import MODEL
 
 from .arrays import FLOATING, check_type, reading
 from .images import RANGES, ValueRange, canonical, regroup, too_few
@@ -172,11 +171,11 @@ def _open_path(
     seed: int,
     device: torch.device | str,
 ) -> Source:
-    data, _, split = str(what).partition(":")
-    if data in IMAGE_SETS:
-        return _open_dataset(load_images(data, split or "test", size=size or 32, root=root, download=download), name)
-    path, split = _path_and_split(what)
-    if path.suffix == ".safetensors" or (path / "model.safetensors").is_file():
+    text, split = parse_name(str(what))
+    if text in IMAGE_SETS:
+        return _open_dataset(load_images(text, split or "test", size=size or 32, root=root, download=download), name)
+    path = Path(text).expanduser()
+    if path.suffix == ".safetensors" or (path / MODEL).is_file():
         from .checkpoints import find_checkpoint, open_checkpoint  # brings the model
 
         if (checkpoint := find_checkpoint(path)) is not None:
@@ -196,48 +195,27 @@ def _open_path(
             f"there is no folder of images {path.absolute()}, and no data set of that name: these are "
             f"{list(IMAGE_SETS)}, with their split as in mnist:test"
         )
-    return _open_folder(path, split, size, name)
-
-
-def _path_and_split(what: str | Path) -> tuple[Path, str]:
-    """A path, and "all" or, in "mine:test", the split of a folder that is called "mine"."""
-    path = Path(what).expanduser()
-    folder, colon, split = str(what).rpartition(":")
-    if colon and not path.exists() and Path(folder).expanduser().is_dir():
-        return Path(folder).expanduser(), split
-    return path, "all"
+    return _open_folder(path, split or "all", size, name)
 
 
 def _open_dataset(dataset: LabelledDataset, name: str | None) -> IndexedImages:
-    def draw(start: int, count: int) -> Tensor:
-        return dataset.load(list(range(start, start + count)))
-
     data_set, split = (dataset.name, dataset.split) if dataset.name in IMAGE_SETS else (None, None)
     name = name or f"{dataset.name} {dataset.split}"
-    return IndexedImages(name, len(dataset), draw, data_set=data_set, split=split)
+    return IndexedImages(name, len(dataset), _draw(dataset), data_set=data_set, split=split)
 
 
 def _open_folder(folder: Path, split: str, size: int | None, name: str | None) -> IndexedImages:
     """A folder at the size of its images, all of one size, unless another size is asked for."""
-    dataset = load_folder(folder, split, size or 1)
-    if size is None:
-        dataset.size = _side(dataset.paths[0])
-    pixels = None if size is None else _resized({_dimensions(path) for path in dataset.paths}, size)
+    dataset = load_folder(folder, split, size)
+    pixels = None
+    if size is not None:
+        pixels = _resized({(header.width, header.height) for header in map(read_header, dataset.paths)}, size)
+    name = name or (dataset.name if split == "all" else f"{dataset.name} {split}")
+    return IndexedImages(name, len(dataset), _draw(dataset), pixels=pixels)
 
-    def draw(start: int, count: int) -> Tensor:
-        indices = range(start, start + count)
-        images = dataset.load(indices)
-        if size is None:
-            for path in (dataset.paths[i] for i in indices):
-                if _side(path) != dataset.size:
-                    raise ValueError(
-                        f"{path} is {_side(path)} pixels wide, other images {dataset.size}; "
-                        "say to which size to bring them (size, --size)"
-                    )
-        return images
 
-    called = folder.absolute().name if split == "all" else f"{folder.absolute().name} {split}"
-    return IndexedImages(name or called, len(dataset), draw, pixels=pixels)
+def _draw(dataset: LabelledDataset) -> Draw:
+    return lambda start, count: dataset.load(list(range(start, start + count)))
 
 
 def _resized(found: set[tuple[int, int]], size: int) -> str | None:
@@ -248,29 +226,6 @@ def _resized(found: set[tuple[int, int]], size: int) -> str | None:
     before = sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes"
     cut = ", centre crop" if any(width != height for width, height in found) else ""
     return f"{before} to {size}, PIL bilinear{cut}"
-
-
-def _side(path: Path) -> int:
-    """Width of a square image file.
-
-    Raises:
-        ValueError: it cannot be read, or is not square.
-    """
-    width, height = _dimensions(path)
-    if width != height:
-        raise ValueError(
-            f"{path} is {width} x {height} pixels, not square; say to which size to bring it (size, --size)"
-        )
-    return width
-
-
-def _dimensions(path: Path) -> tuple[int, int]:
-    """Width and height of an image file, from its header."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except Exception as error:  # as in `read_image`
-        raise ValueError(f"cannot read the image {path}: {error}; repair or remove it") from error
 
 
 def _read_arrays(path: Path) -> Tensor:

@@ -1,9 +1,8 @@
 """Training of the small networks that scores look through."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Generic, TypeVar
@@ -14,7 +13,6 @@ from torch import Tensor, nn
 from fsvae_tcja.data.dataset import LabelledDataset
 from fsvae_tcja.data.load import batches
 from fsvae_tcja.data.pixels import to_float
-from fsvae_tcja.runtime.callbacks import Callback
 from fsvae_tcja.runtime.config import TrainerConfig
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
@@ -25,10 +23,6 @@ from .randomness import check_seed, isolated_randomness
 WEIGHT_DECAY = 1e-2  # PyTorch's own default for AdamW
 EACH_EPOCH = 2**31  # steps between rows of metrics: one row an epoch
 
-Progress = Callable[[int, float], None]
-"""Called after each epoch with its number, from 1, and its mean loss."""
-Stop = Callable[[], bool]
-"""Says whether to stop."""
 Network = TypeVar("Network", bound=nn.Module)
 Loss = Callable[[Network, Tensor, Tensor], Tensor]
 """(network, images [B, C, S, S] in [-1, 1], labels [B]) -> scalar."""
@@ -69,12 +63,10 @@ def train(
     loss: Loss[Network],
     dataset: LabelledDataset,
     config: TrainingConfig,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
     *,
     run: Path | None = None,
     resume: bool = False,
-) -> tuple[Network, TrainingConfig]:
+) -> Network:
     """Build a network and train it with AdamW. The global random state is left alone.
 
     Args:
@@ -82,21 +74,16 @@ def train(
         loss: what is minimised.
         dataset: training images.
         config: how.
-        progress: hears of each epoch.
-        stop: asked before the first step and after each; once it says so, the last whole epoch was the last.
         run: run folder for metrics and a checkpoint after each epoch; None: nothing is kept.
         resume: go on with the training in `run`, which ends as if it had not been interrupted.
 
     Returns:
-        the network in evaluation mode, on the CPU, and `config` with the epochs that it saw: trained with that one, it
-        would be the same.
+        the network in evaluation mode, on the CPU.
 
     Raises:
-        Interrupted: by Ctrl-C or SIGTERM, or stopped before the first epoch was over.
+        Interrupted: by Ctrl-C or SIGTERM.
         ValueError: a training of other settings or images is in `run`.
     """
-    if stop and stop():
-        raise Interrupted("stopped before the first step")
     with isolated_randomness(config.seed):
         network = build()
     settings = TrainerConfig(
@@ -108,18 +95,13 @@ def train(
         seed=config.seed,
         log_every=EACH_EPOCH,
     )
-    watch = _Watch(progress, stop)
     with ExitStack() as stack:
         folder = RunFolder(run or Path(stack.enter_context(TemporaryDirectory()), "run"), resume)
         task, order = _Task(network, loss, dataset), _order(len(dataset), config.seed)
-        trainer = Trainer(task, settings, folder, device=config.device, callbacks=[watch], order=order)
-        outcome = trainer.fit(resume)
+        outcome = Trainer(task, settings, folder, device=config.device, order=order).fit(resume)
     if not outcome.finished:
-        if not (watch.stopped and watch.whole):
-            raise Interrupted(f"stopped after step {outcome.step} of {outcome.total}")
-        network.load_state_dict(watch.whole)
-        config = replace(config, epochs=watch.epochs)
-    return network.cpu().eval(), config
+        raise Interrupted(f"stopped after step {outcome.step} of {outcome.total}")
+    return network.cpu().eval()
 
 
 def _order(n: int, seed: int) -> Callable[[int], Tensor]:
@@ -146,27 +128,6 @@ class _Task(Generic[Network]):
 
     def metadata(self) -> dict[str, Any]:
         return {"kind": f"training of a network, {type(self.model).__name__}"}
-
-
-class _Watch(Callback):
-    """Tells of each epoch, keeps its weights, and asks whether to stop."""
-
-    def __init__(self, progress: Progress | None, stop: Stop | None) -> None:
-        self.progress, self.stop = progress, stop
-        self.stopped, self.epochs = False, 0
-        self.whole: dict[str, Tensor] = {}
-
-    def step(self, trainer: Trainer, losses: Mapping[str, Tensor]) -> None:
-        if self.stop and self.stop():
-            self.stopped = True
-            trainer.interrupt()
-
-    def epoch_end(self, trainer: Trainer, figures: Mapping[str, float]) -> None:
-        self.epochs = trainer.epoch
-        if self.stop:
-            self.whole = deepcopy(trainer.task.model.state_dict())
-        if self.progress:
-            self.progress(trainer.epoch, trainer.row["loss"])
 
 
 @torch.inference_mode()

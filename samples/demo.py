@@ -5,6 +5,7 @@
 OUT is a new folder; by default the first free one of runs/demo, runs/demo-2, ...
 """
 
+import argparse
 import itertools
 import sys
 import time
@@ -16,7 +17,8 @@ from eval import Networks, evaluate, make_references, save_scores, train_autoenc
 from eval.networks.autoencoder import training_for
 from fsvae_tcja.data import LabelledDataset, load_images
 from fsvae_tcja.runtime.callbacks import KeepMemory
-from fsvae_tcja.runtime.pictures import save_curves, save_grid, save_pairs
+from fsvae_tcja.runtime.curves import save_curves
+from fsvae_tcja.runtime.pictures import save_grid, save_pairs
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.vae.model import FSVAE
@@ -44,9 +46,12 @@ def reconstruct(model: FSVAE, test: LabelledDataset, path: Path) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", metavar="OUT", nargs="?", type=Path)
+    out = parser.parse_args().out or free_folder()
     began = time.monotonic()
     train, test = load_images(DATA, "train"), load_images(DATA, "test")
-    run = RunFolder(sys.argv[1] if len(sys.argv) > 1 else free_folder())
+    run = RunFolder(out)
 
     config = PRESETS[DATA].config
     task = FSVAETask(config, train, test)

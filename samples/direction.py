@@ -7,7 +7,7 @@ that have no memory (each frame by itself: at most 50%, see fsvae_tcja/data/even
 default runs/direction; it gets a run folder for each and direction.png.
 """
 
-import json
+import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from classifiers.train import ClassifierTask, TrainConfig, callbacks
 from fsvae_tcja.runtime.callbacks import KeepMemory
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
-from fsvae_tcja.utils.atomic import replacing
+from fsvae_tcja.utils.atomic import replacing, write_json
 
 VARIANTS = {  # name: (attention, neuron)
     "TCJA": ("joint", "atan"),
@@ -74,14 +74,15 @@ def draw(found: dict[str, list[float]], path: Path) -> None:
 
 
 def main() -> None:
-    out = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/direction")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", metavar="OUT", nargs="?", type=Path, default=Path("runs/direction"))
+    out = parser.parse_args().out
     found = {
         name: [accuracy(config(attention, neuron, seed), out / f"{name}, seed {seed}") for seed in SEEDS]
         for name, (attention, neuron) in VARIANTS.items()
     }
     draw(found, out / "direction.png")
-    with replacing(out / "accuracies.json") as temporary:
-        temporary.write_text(json.dumps(found, indent=2) + "\n")
+    write_json(out / "accuracies.json", found)
     for name, values in found.items():
         print(f"{name:26}" + "  ".join(f"{value:.1%}" for value in values))
     print(f"picture: {out / 'direction.png'}")

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("fsvae_tcja", "classifiers", "eval")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "torch_fidelity": "torch-fidelity"}  # of what is imported
-WITH_OTHERS = {"llvmlite", "tqdm", "triton"}  # they come with numba, torch-fidelity, and torch where there is a GPU
+WITH_TORCH = {"triton"}  # where there is a GPU
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -34,7 +34,7 @@ def imported() -> set[str]:
 
 def test_what_is_imported_is_a_dependency_or_an_extra():
     extras = names([*PROJECT["optional-dependencies"]["demo"], *PROJECT["optional-dependencies"]["events"]])
-    assert imported() <= names(PROJECT["dependencies"]) | extras | WITH_OTHERS
+    assert imported() <= names(PROJECT["dependencies"]) | extras | WITH_TORCH
 
 
 def test_the_hints_name_extras_that_are_there():

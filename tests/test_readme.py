@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from classifiers.cli import PROGRAM as CLASSIFY
 from classifiers.presets import PRESETS as CLASSIFIERS
 from fsvae_tcja.cli import PROGRAM
 from fsvae_tcja.vae.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
+GROUPS = ("eval", "classify")  # commands of which a second word is one, too
 READMES = sorted(path for path in ROOT.glob("**/README.md") if not {".venv", "runs"} & set(path.parts))
+
+PAGES = [*READMES, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(language: str) -> list[tuple[Path, str]]:
@@ -33,30 +35,36 @@ def test_python_block(path, block, tmp_path, monkeypatch):
 
 
 def commands() -> list[list[str]]:
-    lines = [line for _, block in blocks("sh") for line in block.splitlines()]
-    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("fsvae-tcja ")]
+    """All lines of the pages that start with the program, with what continues them."""
+    texts = [path.read_text().replace("\\\n", " ") for path in PAGES]
+    lines = [line for text in texts for line in re.findall(r"^fsvae-tcja .*", text, re.MULTILINE)]
+    return [shlex.split(line, comments=True)[1:] for line in dict.fromkeys(lines)]
+
+
+def help_of(command: list[str]) -> list[str]:
+    """The arguments that show the options of a command: training shows them with a preset."""
+    words = command[: 2 if command[0] in GROUPS else 1]
+    if words[-1] == "train":
+        words.append(next((word for word in command if word in {*PRESETS, *CLASSIFIERS}), "digits"))
+    return [*words, "--help"]
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_command(command, capsys):
-    """Every option of every command is one that its --help lists."""
-    words = {*PROGRAM.commands, *CLASSIFY.commands, *PRESETS, *CLASSIFIERS}
-    rest = [word for word in command[1:] if word in words][:2]
-    if "--resume" in command:
-        rest = [*rest, "digits"]
+    """Every command is there, and every option one that its --help lists."""
     with suppress(SystemExit):
-        PROGRAM.run([command[0], *rest, "--help"])
+        PROGRAM.run(help_of(command))
     known = set(re.findall(r"--[\w.-]+", capsys.readouterr().out))
     options = {word for word in command if word.startswith("--")}
     assert options <= known, options - known
 
 
 def test_no_placeholder_is_left():
-    for path in [*READMES, *(ROOT / "docs").glob("*.md")]:
+    for path in PAGES:
         assert not re.search(r"^[A-Z]+_[A-Z]+$|: [A-Z]+_[A-Z]+$", path.read_text(), re.MULTILINE), path
 
 
 def test_pictures_and_links_are_there():
-    for path in READMES:
+    for path in PAGES:
         for link in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
             assert (path.parent / link).exists(), f"{path.relative_to(ROOT)} points to {link}"

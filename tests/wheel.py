@@ -19,7 +19,7 @@ TRAIN = "train digits --epochs 1 --batch-size 750 --model.T 2 --model.channels 2
 PROGRAM = """
 import fsvae_tcja, classifiers, eval
 from classifiers import SpikingClassifier
-from eval import cli
+from eval import evaluate
 for package in (fsvae_tcja, classifiers, eval):
     assert package.__file__.startswith({folder!r}), package.__file__
 assert fsvae_tcja.load("run").config.T == 2

@@ -1,6 +1,5 @@
 """The report on a trained classifier: one folder of pictures and JSON, one text."""
 
-import json
 from collections.abc import Iterator
 from itertools import islice
 from math import ceil, isnan
@@ -9,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from fsvae_tcja.data import LabelledDataset
-from fsvae_tcja.utils.atomic import replacing
+from fsvae_tcja.utils.atomic import write_json
 from fsvae_tcja.utils.tables import table
 
 from ..accuracy import Evaluation, evaluate, inputs
@@ -60,8 +59,7 @@ def write_report(
         save_gates(mean, folder / "gates.png", f"{what}: mean gate over the first {fired.n:,} inputs")
         one = {name: gate[:, 0] for name, gate in gates(model, next(iter(first()))[..., :1, :, :, :]).items()}
         save_gates(one, folder / "gates-first-input.png", f"{what}: gate of the first input")
-    with replacing(folder / "evaluation.json") as temporary:
-        temporary.write_text(json.dumps(_plain(data, weights, evaluation, fired, cost), indent=2) + "\n")
+    write_json(folder / "evaluation.json", _plain(data, weights, evaluation, fired, cost))
     return "\n\n".join(
         [title, *_silent(evaluation), _classes(data, evaluation), fired.table(), *warnings(fired), cost.text()]
     )

@@ -14,7 +14,7 @@ from .display import console
 
 
 @dataclass(frozen=True)
-class CompareCommand:
+class CompareOptions:
     """Compare the scores in two files, such as those of two generators."""
 
     a: Annotated[Path, tyro.conf.Positional]
@@ -22,30 +22,27 @@ class CompareCommand:
     b: Annotated[Path, tyro.conf.Positional]
     """Another."""
 
-    def run(self) -> None:
-        """Show both sides; raise ValueError for scores that cannot be compared."""
-        table, refused = Table(), []
-        for name in ("score", "protocol", "n", "A", "B", "B - A"):
-            table.add_column(name)
-        for a, b in side_by_side(load_scores(self.a), load_scores(self.b)):
-            both = [score for score in (a, b) if score is not None]
-            name, difference = both[0].name, ""
-            if a and b:
-                try:
-                    difference = f"{b - a:+.5g}"
-                except ValueError as error:
-                    refused.append(f"{name}: {error}")
-            n = ", ".join(dict.fromkeys(str(score.n) for score in both))
-            table.add_row(name, both[0].protocol, n, _value(a), _value(b), difference)
-        console().print(table)
-        console().print(f"A: {self.a}\nB: {self.b}")
-        if refused:
-            raise ValueError("\n".join(refused))
-
 
 def main(args: list[str]) -> int:
-    """Show both sides and their differences."""
-    parse(CompareCommand, "fsvae-tcja eval compare", args).run()
+    """Show both sides and their differences; raise ValueError for scores that cannot be compared."""
+    options = parse(CompareOptions, "fsvae-tcja eval compare", args)
+    table, refused = Table(), []
+    for name in ("score", "protocol", "n", "A", "B", "B - A"):
+        table.add_column(name)
+    for a, b in side_by_side(load_scores(options.a), load_scores(options.b)):
+        both = [score for score in (a, b) if score is not None]
+        name, difference = both[0].name, ""
+        if a and b:
+            try:
+                difference = f"{b - a:+.5g}"
+            except ValueError as error:
+                refused.append(f"{name}: {error}")
+        n = ", ".join(dict.fromkeys(str(score.n) for score in both))
+        table.add_row(name, both[0].protocol, n, _value(a), _value(b), difference)
+    console().print(table)
+    console().print(f"A: {options.a}\nB: {options.b}")
+    if refused:
+        raise ValueError("\n".join(refused))
     return 0
 
 

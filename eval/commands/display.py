@@ -26,10 +26,7 @@ def console() -> Console:
 @contextmanager
 def image_bar(total: int | None) -> Iterator[Callable[[int], None]]:
     """The progress over images, on the first process; yields a function (count) -> None."""
-    if rank() != 0:
-        yield lambda count: None
-        return
-    with progress("score", total, "images") as bar:
+    with progress("score", total, "images", hidden=rank() != 0) as bar:
         yield bar.advance
 
 

@@ -1,7 +1,5 @@
 """fsvae-tcja eval protocols: what each protocol fixes."""
 
-from dataclasses import dataclass
-
 from rich.table import Table
 
 from fsvae_tcja.utils.options import parse
@@ -10,26 +8,20 @@ from ..protocols import PROTOCOLS
 from .display import console
 
 
-@dataclass(frozen=True)
-class ProtocolsCommand:
+def show() -> None:
     """Show what each protocol fixes."""
-
-    def run(self) -> None:
-        for protocol in PROTOCOLS.values():
-            table = Table(title=f"{protocol.name}: {protocol.about}", title_justify="left")
-            table.add_column("")
-            for recipe in protocol.recipes:
-                table.add_column(recipe.score)
-            rows = [recipe.as_dict() for recipe in protocol.recipes]
-            for name in rows[0]:
-                if name not in ("protocol", "score"):
-                    table.add_row(
-                        name.replace("_", " "), *("-" if row[name] is None else str(row[name]) for row in rows)
-                    )
-            console().print(table)
+    for protocol in PROTOCOLS.values():
+        table = Table(title=f"{protocol.name}: {protocol.about}", title_justify="left")
+        for name in ("", *(recipe.score for recipe in protocol.recipes)):
+            table.add_column(name)
+        rows = [recipe.as_dict() for recipe in protocol.recipes]
+        for name in rows[0]:
+            if name not in ("protocol", "score"):
+                table.add_row(name.replace("_", " "), *("-" if row[name] is None else str(row[name]) for row in rows))
+        console().print(table)
 
 
 def main(args: list[str]) -> int:
     """Show a table for each protocol."""
-    parse(ProtocolsCommand, "fsvae-tcja eval protocols", args).run()
+    parse(show, "fsvae-tcja eval protocols", args)
     return 0

@@ -18,7 +18,7 @@ from .options import ImageOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReferenceCommand(ImageOptions):
+class ReferenceOptions(ImageOptions):
     """Make statistics of reference images, for the Frechet distances of a protocol."""
 
     images: Annotated[str, tyro.conf.Positional]
@@ -28,20 +28,16 @@ class ReferenceCommand(ImageOptions):
     scores: tuple[str, ...] = ("FAD",)
     """For which scores."""
 
-    def run(self) -> None:
-        """Compute and write."""
-        protocol, networks = get_protocol(self.protocol), Networks(**vars(self.networks))
-        with launched_by_torchrun(resolve(self.device)) as device:
-            images = open_reference(self.images, protocol, value_range=self.value_range, **self.where)
-            with image_bar(images_to_read(0, images)) as advance:
-                options = {"networks": networks, "device": device, "progress": advance}
-                paths = write_references(images, protocol, self.scores, self.out, **options)
-            first = rank() == 0
-        for path in paths if first else ():
-            console().print(f"written to {path}")
-
 
 def main(args: list[str]) -> int:
     """Make statistics and write them."""
-    parse(ReferenceCommand, "fsvae-tcja eval reference", args).run()
+    options = parse(ReferenceOptions, "fsvae-tcja eval reference", args)
+    protocol, networks = get_protocol(options.protocol), Networks(**vars(options.networks))
+    with launched_by_torchrun(resolve(options.device)) as device:
+        images = open_reference(options.images, protocol, value_range=options.value_range, **options.where)
+        with image_bar(images_to_read(0, images)) as advance:
+            keywords = {"networks": networks, "device": device, "progress": advance}
+            paths = write_references(images, protocol, options.scores, options.out, **keywords)
+        for path in paths if rank() == 0 else ():
+            console().print(f"written to {path}")
     return 0

@@ -28,7 +28,7 @@ from .options import ImageOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreCommand(ImageOptions):
+class ScoreOptions(ImageOptions):
     """Score a checkpoint, a folder, an array or a data set.
 
     While training: fsvae-tcja train PRESET --score-every EPOCHS --autoencoder FILE.
@@ -52,48 +52,48 @@ class ScoreCommand(ImageOptions):
     out: Path | None = None
     """A .json file for the scores."""
 
-    def run(self) -> None:
-        """Compute, write and show."""
-        protocol, networks = get_protocol(self.protocol), Networks(**vars(self.networks))
-        names = self.scores or networks.usual_scores(protocol)
-        check_seed(self.seed)
-        if self.out:
-            check_writable(self.out, ".json")
-        with launched_by_torchrun(resolve(self.device)) as device, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"eval\.")  # what they say is shown as notes
-            where = self.where | {"device": device}
-            images = open_images(self.images, value_range=self.value_range, seed=self.seed or 0, **where)
-            reference = open_reference(self.reference, protocol, value_range=self.reference_range, **where)
-            counts = [protocol.recipe(name).images(self.n_images, images.n) for name in names]
-            with image_bar(images_to_read(max(counts, key=lambda n: n or math.inf), reference)) as advance:
-                scores = evaluate(
-                    images,
-                    protocol,
-                    names,
-                    reference=reference,
-                    networks=networks,
-                    n=self.n_images,
-                    seed=self.seed,
-                    batch=self.batch,
-                    device=device,
-                    progress=advance,
-                )
-            first = rank() == 0
-        if first:
-            if self.out:
-                save_scores(self.out, scores)
-            show(scores)
-            if self.out:
-                console().print(f"written to {self.out}")
-
 
 def main(args: list[str]) -> int:
-    """Score and show."""
+    """Compute, write and show."""
     if "--while-training" in args:
         raise ValueError("scores while training are asked of `fsvae-tcja train PRESET --score-every EPOCHS ...`")
     keep_freed_memory()
-    parse(ScoreCommand, "fsvae-tcja score", args).run()
+    options = parse(ScoreOptions, "fsvae-tcja score", args)
+    protocol, networks = get_protocol(options.protocol), Networks(**vars(options.networks))
+    names = options.scores or networks.usual_scores(protocol)
+    check_seed(options.seed)
+    if options.out:
+        check_writable(options.out, ".json")
+    with launched_by_torchrun(resolve(options.device)) as device, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"eval\.")  # what they say is shown as notes
+        where = options.where | {"device": device}
+        images = open_images(options.images, value_range=options.value_range, seed=options.seed or 0, **where)
+        reference = open_reference(options.reference, protocol, value_range=options.reference_range, **where)
+        counts = [protocol.recipe(name).images(options.n_images, images.n) for name in names]
+        with image_bar(images_to_read(max(counts, key=lambda n: n or math.inf), reference)) as advance:
+            scores = evaluate(
+                images,
+                protocol,
+                names,
+                reference=reference,
+                networks=networks,
+                n=options.n_images,
+                seed=options.seed,
+                batch=options.batch,
+                device=device,
+                progress=advance,
+            )
+        if rank() == 0:
+            _report(scores, options.out)
     return 0
+
+
+def _report(scores: Sequence[Score], out: Path | None) -> None:
+    if out:
+        save_scores(out, scores)
+    show(scores)
+    if out:
+        console().print(f"written to {out}")
 
 
 def show(scores: Sequence[Score]) -> None:

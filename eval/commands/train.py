@@ -16,12 +16,15 @@ from ..networks.autoencoder import Autoencoder, train_autoencoder
 from ..networks.autoencoder import training_for as autoencoder_training_for
 from ..networks.classifier import Classifier, train_classifier
 from ..networks.classifier import training_for as classifier_training_for
+from ..networks.trained import FeatureNetwork
 from ..training import Interrupted, TrainingConfig
 from .display import check_writable, console
 
 
 @dataclass(frozen=True)
-class _TrainCommand:
+class TrainOptions:
+    """What the training of a network takes."""
+
     data: Annotated[str, tyro.conf.Positional]
     """A data set or a folder of images."""
     out: Path
@@ -66,56 +69,39 @@ class _TrainCommand:
         return shlex.join([*args, "--resume"])
 
 
-@dataclass(frozen=True)
-class TrainFADCommand(_TrainCommand):
-    """Train the autoencoder of the FAD."""
-
-    def run(self) -> int:
-        config = self.config(autoencoder_training_for(self.data))
-        return _train(self, train_autoencoder, config, "test_mse")
-
-
-@dataclass(frozen=True)
-class TrainClassifierCommand(_TrainCommand):
-    """Train the classifier of the domain scores."""
-
-    def run(self) -> int:
-        config = self.config(classifier_training_for(self.data))
-        return _train(self, train_classifier, config, "test_accuracy")
-
-
 def _train(
-    command: _TrainCommand, train: Callable[..., Autoencoder | Classifier], config: TrainingConfig, figure: str
+    options: TrainOptions, network: type[FeatureNetwork], train: Callable[..., FeatureNetwork], default: TrainingConfig
 ) -> int:
     """Train and write; an interrupted training says how it is resumed. Returns the exit status, then 130."""
-    check_writable(command.out, ".safetensors")
-    again = f"{Autoencoder.command if train is train_autoencoder else Classifier.command} {command.resumed()}"
-    if command.training.exists() and not command.resume:
+    check_writable(options.out, ".safetensors")
+    again = f"{network.command} {options.resumed()}"
+    if options.training.exists() and not options.resume:
         raise ValueError(
-            f"{command.training} already holds a training: go on with `{again}`, delete it, or choose another --out"
+            f"{options.training} already holds a training: go on with `{again}`, delete it, or choose another --out"
         )
     train_set, test_set = (
-        load_images(command.data, split, size=command.size, root=command.data_root, download=command.download)
+        load_images(options.data, split, size=options.size, root=options.data_root, download=options.download)
         for split in ("train", "test")
     )
     try:
-        network = train(train_set, config, test=test_set, run=command.training, resume=command.resume)
+        trained = train(train_set, options.config(default), test=test_set, run=options.training, resume=options.resume)
     except Interrupted as stopped:
         console().print(f"{stopped}; go on with: {again}")
         return 130
-    network.save(command.out)
-    value = f"{figure.replace('_', ' ')} {network.provenance[figure]:.4f}"
-    console().print(f"written to {command.out}: {value}")
+    trained.save(options.out)
+    console().print(
+        f"written to {options.out}: {network.figure.replace('_', ' ')} {trained.provenance[network.figure]:.4f}"
+    )
     return 0
 
 
 def fad(args: list[str]) -> int:
     """Train an autoencoder and write it."""
-    command: TrainFADCommand = parse(TrainFADCommand, "fsvae-tcja eval train-fad", args)
-    return command.run()
+    options = parse(TrainOptions, Autoencoder.command, args, "Train the autoencoder of the FAD.")
+    return _train(options, Autoencoder, train_autoencoder, autoencoder_training_for(options.data))
 
 
 def classifier(args: list[str]) -> int:
     """Train a classifier and write it."""
-    command: TrainClassifierCommand = parse(TrainClassifierCommand, "fsvae-tcja eval train-classifier", args)
-    return command.run()
+    options = parse(TrainOptions, Classifier.command, args, "Train the classifier of the domain scores.")
+    return _train(options, Classifier, train_classifier, classifier_training_for(options.data))

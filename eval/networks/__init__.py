@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fsvae_tcja.utils.spelling import choose, did_you_mean
+from fsvae_tcja.utils.spelling import choose
 
 from ..features import Extractor
 from .autoencoder import Autoencoder
@@ -40,11 +40,9 @@ class Networks:
     """
 
     def __init__(self, *, download: bool = False, **given: Any) -> None:
-        options = [network.option for network in NETWORKS.values()]
+        options = {network.option: network for network in NETWORKS.values()}
         for name in given:
-            if name not in options:
-                known = ", ".join(options)
-                raise ValueError(f"unknown network {name!r}{did_you_mean(name, options)}: choose among {known}")
+            choose(options, name, "network")
         self.given = {name: value for name, value in given.items() if value is not None}
         self.download = download
         self._loaded: dict[Any, Extractor] = {}

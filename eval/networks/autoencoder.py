@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fsvae_tcja.data.dataset import LabelledDataset
 
-from ..training import Progress, Stop, TrainingConfig, mean_over, provenance, train
+from ..training import TrainingConfig, mean_over, provenance, train
 from .trained import FeatureNetwork
 
 WIDTHS = {32: (32, 64, 128, 256), 64: (32, 64, 128, 256, 512)}
@@ -32,6 +32,7 @@ class Autoencoder(FeatureNetwork):
 
     kind = "autoencoder"
     command = "fsvae-tcja eval train-fad"
+    figure = "test_mse"
 
     def __init__(self, channels: int = 1, size: int = 32, latent: int | None = None) -> None:
         super().__init__(channels, size)
@@ -98,8 +99,6 @@ def train_autoencoder(
     config: TrainingConfig = FULL_TRAINING,
     *,
     test: LabelledDataset | None = None,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
     run: Path | None = None,
     resume: bool = False,
 ) -> Autoencoder:
@@ -111,9 +110,6 @@ def train_autoencoder(
         dataset: training images of 32 or 64 pixels.
         config: how.
         test: images whose reconstruction error goes into the provenance.
-        progress: called after each epoch with its number, from 1, and its mean loss.
-        stop: asked after each step; once it says so, the weights after the last whole epoch are returned, and the
-            provenance has the number of epochs.
         run: run folder for metrics and a checkpoint after each epoch; None: nothing is kept.
         resume: go on with the training in `run`.
 
@@ -121,20 +117,18 @@ def train_autoencoder(
         the autoencoder in evaluation mode, with its provenance, on the CPU.
 
     Raises:
-        KeyboardInterrupt: by Ctrl-C or SIGTERM, or stopped before the first epoch was over.
+        KeyboardInterrupt: by Ctrl-C or SIGTERM.
     """
-    autoencoder, trained = train(
+    autoencoder = train(
         lambda: Autoencoder(dataset.channels, dataset.size, config.latent),
         lambda network, images, _: F.mse_loss(network(images), images),
         dataset,
         config,
-        progress,
-        stop,
         run=run,
         resume=resume,
     )
     error = None if test is None else reconstruction_mse(autoencoder, test)
-    autoencoder.provenance = provenance(dataset, trained) | {"test_mse": error}
+    autoencoder.provenance = provenance(dataset, config) | {"test_mse": error}
     return autoencoder
 
 

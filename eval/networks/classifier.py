@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fsvae_tcja.data.dataset import LabelledDataset
 
-from ..training import Progress, Stop, TrainingConfig, mean_over, provenance, train
+from ..training import TrainingConfig, mean_over, provenance, train
 from .trained import FeatureNetwork
 
 WIDTHS = {32: (32, 64, 128), 64: (32, 64, 128, 128)}
@@ -43,6 +43,7 @@ class Classifier(FeatureNetwork):
 
     kind = "classifier"
     command = "fsvae-tcja eval train-classifier"
+    figure = "test_accuracy"
 
     def __init__(self, channels: int = 1, size: int = 32, classes: int = 10, latent: int = 64) -> None:
         super().__init__(channels, size)
@@ -80,29 +81,38 @@ def train_classifier(
     config: TrainingConfig = CLASSIFIER_TRAINING,
     *,
     test: LabelledDataset | None = None,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
     run: Path | None = None,
     resume: bool = False,
 ) -> Classifier:
-    """Train a classifier on a labelled data set: cross-entropy, AdamW. Random state and arguments as for the FAD.
+    """Train a classifier on a labelled data set: cross-entropy, AdamW.
+
+    The global random state is left alone; on one machine the weights depend on data and `config` alone.
+
+    Args:
+        dataset: labelled training images of 32 or 64 pixels.
+        config: how.
+        test: images, the accuracy on which goes into the provenance.
+        run: run folder for metrics and a checkpoint after each epoch; None: nothing is kept.
+        resume: go on with the training in `run`.
+
+    Returns:
+        the classifier in evaluation mode, with its provenance, on the CPU.
 
     Raises:
+        KeyboardInterrupt: by Ctrl-C or SIGTERM.
         ValueError: the data set has no labels.
     """
     classes = dataset.classes
     if classes is None:
         raise ValueError(f"{dataset.name} has no labels: a classifier needs a data set with classes; use FAD instead")
-    classifier, trained = train(
+    classifier = train(
         lambda: Classifier(dataset.channels, dataset.size, classes, config.latent or 64),
         lambda network, images, labels: F.cross_entropy(network(images), labels),
         dataset,
         config,
-        progress,
-        stop,
         run=run,
         resume=resume,
     )
     accuracy = None if test is None else mean_over(test, lambda x, y: (classifier(x).argmax(1) == y).float())
-    classifier.provenance = provenance(dataset, trained) | {"test_accuracy": accuracy}
+    classifier.provenance = provenance(dataset, config) | {"test_accuracy": accuracy}
     return classifier

@@ -36,6 +36,8 @@ class FeatureNetwork(LayeredNetwork):
     """What it is, in one word."""
     command: ClassVar[str]
     """The command that makes one."""
+    figure: ClassVar[str]
+    """Of its provenance: how good it is on the test split."""
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()

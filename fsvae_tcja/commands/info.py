@@ -1,7 +1,7 @@
 """fsvae-tcja info: what is in a checkpoint."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import tyro
 
 from ..runtime import checkpoint
 from ..runtime.checkpoint import find
+from ..runtime.run import flat
 from ..utils.options import parse
 from ..utils.tables import facts
 
@@ -40,16 +41,9 @@ def _table(metadata: Mapping[str, Any]) -> str:
     settings = metadata.get("training") or {"model": metadata.get("config", {})}
     summary = {name: _text(value) for name, value in metadata.items() if name not in ("config", "training")}
     summary["parameters"] = f"{metadata['parameters']:,}"
-    sections = {"checkpoint": summary, "settings": dict(_flat(settings))}
+    options = {name.replace("_", "-"): _text(value) for name, value in flat(settings).items()}
+    sections = {"checkpoint": summary, "settings": options}
     return facts({title: section for title, section in sections.items() if section})
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name.replace("_", "-"), _text(value)
 
 
 def _text(value: Any) -> str:

@@ -10,8 +10,9 @@ import torch
 
 from ..data.load import load_images
 from ..runtime.run import RunFolder
-from ..utils.atomic import replacing
+from ..utils.atomic import write_json
 from ..utils.configuration import from_dict
+from ..utils.progress import progress
 from ..vae.model import FSVAE
 from ..vae.train import TrainConfig
 
@@ -66,8 +67,7 @@ class ScoringOptions:
         if not self.given:
             (run.path / FILE).unlink(missing_ok=True)
             return
-        with replacing(run.path / FILE) as temporary:
-            temporary.write_text(json.dumps(self.given, indent=2) + "\n")
+        write_json(run.path / FILE, self.given)
 
 
 def _absolute(path: str | Path | None) -> Path | None:
@@ -108,15 +108,19 @@ def scorer(
     networks.load(recipes, device)
     references = None
     if any(recipe.compares for recipe in recipes):
-        images = load_images(config.data, protocol.split_of(config.data), **where)
-        references = make_references(images, protocol, names, networks=networks, device=device)
+        images = load_images(config.data, protocol.split_of(config.data) or "test", **where)
+        with progress("reference", len(images), "images") as bar:
+            references = make_references(
+                images, protocol, names, networks=networks, device=device, progress=bar.advance
+            )
 
     def score(epoch: int, model: FSVAE) -> dict[str, float]:
         if epoch % every:
             return {}
         source = drawn_from(model, config.seed, f"{run.path.name}, epoch {epoch}")
-        setting = {"reference": references, "networks": networks, "n": n, "seed": config.seed, "device": device}
-        scores = evaluate(source, protocol, names, **setting)
+        scores = evaluate(
+            source, protocol, names, reference=references, networks=networks, n=n, seed=config.seed, device=device
+        )
         save_scores(run.path / "scores" / f"epoch-{epoch:03d}.json", scores)
         return {f"{one.name}_{one.protocol}".lower().replace("-", "_"): one.value for one in scores}
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..utils.spelling import check_choice
 from . import fused
 from .neuron import NeuronModule, for_kernels
 from .norm import TDBatchNorm
@@ -44,8 +45,7 @@ class SpikingLayer(nn.Module):
         checkpoint: bool = False,
     ) -> None:
         super().__init__()
-        if placement not in get_args(Placement):
-            raise ValueError(f"unknown placement {placement!r}: choose one of {list(get_args(Placement))}")
+        check_choice("placement", placement, Placement)
         if not isinstance(neuron, nn.Module) or not hasattr(neuron, "fused_constants"):
             raise ValueError(
                 f"the neuron must be a NeuronModule such as LIF(params), found {type(neuron).__name__}; build "
@@ -133,11 +133,12 @@ class SpikingLayer(nn.Module):
         Batch statistics take a bias in front of them away: its gradient is zero, and is not computed. Over a
         channels-last output PyTorch takes longer for it than for the rest of a convolution's backward pass.
         """
-        transform, folded = self.transform, x.flatten(0, 1)
-        learns = self.norm.training and torch.is_grad_enabled()
-        if learns and isinstance(transform, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and transform.bias is not None:
-            weight, bias = _WithZeroGradient.apply(transform.weight, transform.bias), transform.bias.detach()
-            y = torch.func.functional_call(transform, {"weight": weight, "bias": bias}, folded)
+        folded, transform = x.flatten(0, 1), self.transform
+        zero = self.norm.training and torch.is_grad_enabled()
+        if zero and isinstance(transform, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and transform.bias is not None:
+            weight = _WithZeroGradient.apply(transform.weight, transform.bias)
+            parameters = {"weight": weight, "bias": transform.bias.detach()}
+            y: Tensor = torch.func.functional_call(transform, parameters, folded)
         else:
             y = transform(folded)
         return y.unflatten(0, x.shape[:2])
@@ -155,7 +156,7 @@ class _WithZeroGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(bias)
-        return weight.view_as(weight)
+        return weight.detach()  # an alias: view_as would forget channels-last strides where C = 1
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:

@@ -44,9 +44,8 @@ class NeuronModule(nn.Module):
         for x_t in x:
             s, v = self.step(x_t, v)
             spikes.append(s)
-        stacked = torch.stack(spikes)
-        assert v is not None  # there was a step
-        return stacked, v
+        assert v is not None, "a sequence has at least one step"
+        return torch.stack(spikes), v
 
     def step(self, x: Tensor, v: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One step: current x [...], membrane v [...] or None for rest -> spikes [...], membrane [...]."""

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..utils.spelling import choose
+
 
 def rectangle(r, a, b):  # type: ignore[no-untyped-def]
     """1/w where r < w/2, else 0. FSVAE 2022, eq. for the surrogate of the LIF. a = w/2, b = 1/w."""
@@ -86,8 +88,7 @@ class Surrogate:
     centre: float | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in SURROGATES:
-            raise ValueError(f"unknown surrogate {self.kind!r}: choose one of {sorted(SURROGATES)}")
+        choose(SURROGATES, self.kind, "surrogate")
         if not self.width > 0:
             raise ValueError(f"surrogate width must be > 0, found {self.width}")
 

@@ -1,12 +1,13 @@
 """Temporal-channel joint attention (TCJA), Zhu et al., TNNLS 2024 (arXiv 2206.10177)."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..utils.spelling import check_choice
 from .axes import mean_over_space, over_space
 
 Fusion = Literal["joint", "add", "tla", "cla"]
@@ -15,7 +16,7 @@ Fusion = Literal["joint", "add", "tla", "cla"]
 def _convolve(z: Tensor, weight: Tensor | None) -> Tensor:
     """conv1d that keeps the length; the extra zero of an even kernel goes on the right."""
     if weight is None:
-        raise ValueError("this fusion needs a weight that is None; pass it, or take the fusion that does not read it")
+        raise ValueError("this fusion reads a weight that is None; pass it, or take the fusion that does not read it")
     k = weight.shape[2]
     return F.conv1d(F.pad(z, ((k - 1) // 2, k // 2)), weight)
 
@@ -37,11 +38,9 @@ def tcja_gate(z: Tensor, cla_weight: Tensor | None, tla_weight: Tensor | None, f
     """
     attentions = []
     if fusion != "cla":
-        along_time = rearrange(z, "t n c -> n c t")
-        attentions.append(rearrange(_convolve(along_time, tla_weight), "n c t -> t n c"))
+        attentions.append(rearrange(_convolve(rearrange(z, "t n c -> n c t"), tla_weight), "n c t -> t n c"))
     if fusion != "tla":
-        along_channels = rearrange(z, "t n c -> n t c")
-        attentions.append(rearrange(_convolve(along_channels, cla_weight), "n t c -> t n c"))
+        attentions.append(rearrange(_convolve(rearrange(z, "t n c -> n t c"), cla_weight), "n t c -> t n c"))
     first, *second = attentions
     if not second:
         return torch.sigmoid(first)
@@ -81,8 +80,7 @@ class TCJA(nn.Module):
         self, steps: int, channels: int, kernel_c: int = 4, kernel_t: int = 4, fusion: Fusion = "joint"
     ) -> None:
         super().__init__()
-        if fusion not in get_args(Fusion):
-            raise ValueError(f"unknown fusion {fusion!r}: choose one of {list(get_args(Fusion))}")
+        check_choice("fusion", fusion, Fusion)
         if min(kernel_c, kernel_t) < 1:
             raise ValueError(f"TCJA kernels must be >= 1, found K_C={kernel_c}, K_T={kernel_t}")
         self.steps = steps

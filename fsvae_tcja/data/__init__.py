@@ -3,7 +3,7 @@
 from .dataset import LabelledDataset, Subset, limited, split_off
 from .events import EVENT_SETS, EventFrames, load_events
 from .folder import inspect_folder
-from .image_dataset import FileImages, ImageDataset, MemoryImages
+from .image_dataset import FileImages, MemoryImages
 from .image_sets import IMAGE_SETS, ImageSet
 from .inputs import time_first, to_input
 from .load import batches, load_images
@@ -16,7 +16,6 @@ __all__ = [
     "IMAGE_SETS",
     "EventFrames",
     "FileImages",
-    "ImageDataset",
     "ImageSet",
     "LabelledDataset",
     "MemoryImages",

@@ -11,12 +11,8 @@ from .dataset import LabelledDataset
 from .image_file import read_image
 
 
-class ImageDataset(LabelledDataset):
-    """Images uint8 [C, S, S] in 0..255 with integer labels."""
-
-
-class MemoryImages(ImageDataset):
-    """A data set held as one tensor, `images` uint8 [N, C, S, S]."""
+class MemoryImages(LabelledDataset):
+    """Images held as one tensor, `images` uint8 [N, C, S, S]."""
 
     def __init__(
         self,
@@ -35,8 +31,8 @@ class MemoryImages(ImageDataset):
         return self.images[indices]
 
 
-class FileImages(ImageDataset):
-    """A data set of image files, each brought to (channels, size, size) by `read_image` when it is asked for."""
+class FileImages(LabelledDataset):
+    """Images in files, each brought to (channels, size, size) by `read_image` when it is asked for."""
 
     workers = min(4, (os.cpu_count() or 1) - 1)
 

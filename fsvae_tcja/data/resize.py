@@ -8,8 +8,13 @@ from torch import Tensor
 
 
 def resized(images: np.ndarray, size: int | None, method: Image.Resampling = Image.Resampling.BILINEAR) -> Tensor:
-    """uint8 [N, H, W] or [N, H, W, 3] -> uint8 [N, C, size, size], each image by PIL; None: as they are."""
+    """uint8 [N, H, W] or [N, H, W, 3] -> uint8 [N, C, size, size], each image by PIL; None: as they are.
+
+    Grey images have the strides of channels last (with one channel they are contiguous too): convolutions take their
+    layout from that, and with it the order of their sums.
+    """
     if size is not None:
         images = np.stack([np.asarray(Image.fromarray(image).resize((size, size), method)) for image in images])
-    pattern = "n h w -> n 1 h w" if images.ndim == 3 else "n h w c -> n c h w"
-    return torch.from_numpy(np.array(rearrange(images, pattern), order="C"))
+    pixels = torch.from_numpy(np.array(images, order="C"))
+    pixels = pixels.unsqueeze(3) if pixels.dim() == 3 else pixels
+    return rearrange(pixels, "n h w c -> n c h w").contiguous()

@@ -14,7 +14,7 @@ from torch import nn
 from ..utils.configuration import from_dict, to_dict
 from ..utils.options import DataRoot, Device, Download, choose_parts, parts_help, read, take
 from ..utils.presets import Preset
-from ..utils.spelling import did_you_mean
+from ..utils.spelling import choose, did_you_mean
 from . import checkpoint
 from .run import CONFIG, RunFolder
 from .trainer import Outcome
@@ -124,7 +124,7 @@ class TrainCommand:
 
     def _parsed(self, args: list[str]) -> tuple[Any, RunOptions]:
         if not args[0].startswith("-"):
-            return self._new(args[0], self._preset(args[0]), args[1:])
+            return self._new(args[0], choose(self.presets, args[0], "preset"), args[1:])
         file, rest = take("--config", args, "a run folder or a config.json")
         if file is not None:
             return self._new(*self._own(Path(file)), rest)
@@ -133,12 +133,6 @@ class TrainCommand:
             return self._resumed(Path(run), rest)
         example = f"{self.program} {next(iter(self.presets))} {args[0]} ..."
         raise ValueError(f"put a preset before {args[0]}, one of {list(self.presets)}: {example}")
-
-    def _preset(self, name: str) -> Preset[Any]:
-        if name not in self.presets:
-            near = did_you_mean(name, self.presets)
-            raise ValueError(f"unknown preset {name!r}{near}: choose one of {list(self.presets)}")
-        return self.presets[name]
 
     def _own(self, path: Path) -> tuple[str, Preset[Any]]:
         """The name and configuration of a run folder or a config.json.

@@ -80,12 +80,12 @@ def _split(name: str) -> tuple[str, str]:
 def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str, label: str) -> None:
     for name, points in curves.items():
         steps, values = points.T
-        told = " ".join(_split(name))
+        legend = " ".join(_split(name))
         if len(points) > DENSE:
             (line,) = axis.plot(steps, values, linewidth=0.5, alpha=0.3)
-            axis.plot(*_running_mean(points, len(points) // 50).T, color=line.get_color(), label=told)
+            axis.plot(*_running_mean(points, len(points) // 50).T, color=line.get_color(), label=legend)
         else:
-            axis.plot(steps, values, marker="." if len(points) < 30 else None, label=told)
+            axis.plot(steps, values, marker="." if len(points) < 30 else None, label=legend)
     values = np.concatenate([points[:, 1] for points in curves.values()])
     span = values.max() / values.min() if values.min() > 0 else 1
     if span >= LOG_SPAN:

@@ -1,7 +1,5 @@
 """Images on disk for other programs: a folder of PNG files, or one .npz."""
 
-import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..data.pixels import to_uint8
-from ..utils.atomic import replacing
+from ..utils.atomic import replacing, replacing_folder
 from .pictures import save_grid, save_png
 
 
@@ -30,18 +28,12 @@ def save_folder(batches: Iterable[Tensor], folder: str | Path) -> int:
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is not an empty folder; choose a new one for the images")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        number = 0
+    number = 0
+    with replacing_folder(folder) as unfinished:
         for images in batches:
             for image in images:
                 save_png(image, unfinished / f"{number:06d}.png")
                 number += 1
-        unfinished.chmod(0o755)
-        unfinished.replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return number
 
 

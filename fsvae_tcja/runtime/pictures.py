@@ -1,4 +1,4 @@
-"""PNG pictures: one image, a grid, pairs, the curves of a run. Images are float in [-1, 1] or uint8, grey or RGB."""
+"""PNG pictures: one image, a grid, pairs. Images are float in [-1, 1] or uint8, grey or RGB."""
 
 import textwrap
 from math import ceil, sqrt
@@ -11,9 +11,6 @@ from torch import Tensor
 
 from ..data.pixels import to_uint8
 from ..utils.atomic import replacing
-from .curves import save_curves
-
-__all__ = ["save_curves", "save_grid", "save_pairs", "save_png"]
 
 CELL = 96  # pixels: smaller images are enlarged to about this
 GAP = 4  # pixels between cells and around them

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ..utils.atomic import replacing
+from ..utils.atomic import replacing, write_json
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -60,8 +60,9 @@ class RunFolder:
 
         kept = [row for row in self.read_metrics() if row["step"] <= step]
         self.pictures.mkdir(parents=True, exist_ok=True)
-        _write(self.config, json.dumps(config, indent=2) + "\n")
-        _write(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
+        write_json(self.config, config)
+        with replacing(self.metrics) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
         # TensorBoard calls a run by its folder.
         folder = self.path / TENSORBOARD / self.path.resolve().name
         self._tensorboard = SummaryWriter(str(folder), purge_step=step + 1)
@@ -117,8 +118,3 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in config.items():
         found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text)

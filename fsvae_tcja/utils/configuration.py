@@ -1,10 +1,10 @@
 """Nested frozen dataclasses as plain data, and back; parts of a configuration that are chosen by name."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, ClassVar, get_type_hints
 
-from .spelling import did_you_mean
+from .spelling import choose
 
 
 class Part:
@@ -20,23 +20,11 @@ class Part:
 
     @classmethod
     def of(cls, part: Any) -> Any:
-        """The part itself, or the one of this name; a ValueError if it is neither."""
-        part = cls.named(part) if isinstance(part, str) else part
+        """The part itself, or the one that the table has under this name; a ValueError if it is neither."""
+        part = choose(cls.table, part, cls.__name__.lower()) if isinstance(part, str) else part
         if not isinstance(part, cls):
             raise ValueError(f"expected a {cls.__name__}, or one of the names {list(cls.table)}, found {part!r}")
         return part
-
-    @classmethod
-    def named(cls, name: str) -> Any:
-        """The part of this name.
-
-        Raises:
-            ValueError: there is none; the message lists the names.
-        """
-        if name not in cls.table:
-            kind = cls.__name__.lower()
-            raise ValueError(f"unknown {kind} {name!r}{did_you_mean(name, cls.table)}: choose one of {list(cls.table)}")
-        return cls.table[name]
 
     @classmethod
     def class_of(cls, type_name: str) -> type:
@@ -68,7 +56,7 @@ def from_dict(cls: type, data: Mapping[str, Any]) -> Any:
     A class with an `upgrade(data) -> data` gets what an earlier version wrote in today's form.
 
     Raises:
-        ValueError: an unknown key or type of part, or a value that the configuration refuses.
+        ValueError: an unknown or missing key, an unknown type of part, or a value that the configuration refuses.
     """
     if not isinstance(data, Mapping):
         raise ValueError(f"{cls.__name__} must be names and values, found {data!r}")
@@ -77,17 +65,24 @@ def from_dict(cls: type, data: Mapping[str, Any]) -> Any:
         cls = cls.class_of(data.pop("type", None))
     if hasattr(cls, "upgrade"):
         data = cls.upgrade(data)
-    known = {field.name for field in fields(cls) if field.init}
-    unknown = sorted(set(data) - known)
+    known = {field.name: field for field in fields(cls) if field.init}
+    unknown = sorted(data.keys() - known.keys())
     if unknown:
         raise ValueError(f"unknown key {unknown[0]!r} in {cls.__name__}: known are {sorted(known)}")
+    missing = [name for name, field in known.items() if name not in data and _is_required(field)]
+    if missing:
+        raise ValueError(f"{cls.__name__} lacks {missing[0]!r}: found {sorted(data)}")
     kinds = get_type_hints(cls)
     return cls(**{name: _value(kinds[name], value) for name, value in data.items()})
 
 
+def _is_required(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
 def _value(kind: Any, value: Any) -> Any:
     if isinstance(value, str) and isinstance(kind, type) and issubclass(kind, Part):
-        return kind.named(value)
+        return kind.of(value)
     if isinstance(value, Mapping) and isinstance(kind, type) and (is_dataclass(kind) or issubclass(kind, Part)):
         return from_dict(kind, value)
     return tuple(value) if isinstance(value, list) else value

@@ -17,7 +17,8 @@ from .spelling import did_you_mean
 
 Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or mps; auto takes a GPU if there is one.")]
 DataRoot = Annotated[
-    Path | None, tyro.conf.arg(help="Folder of the data sets; by default $FSVAE_TCJA_DATA, else ./data.")
+    Path | None,
+    tyro.conf.arg(metavar="FOLDER", help="Folder of the data sets; by default $FSVAE_TCJA_DATA, else ./data."),
 ]
 Download = Annotated[bool, tyro.conf.arg(help="Fetch missing sets of images; recordings of events are never fetched.")]
 BatchSize = Annotated[int, tyro.conf.arg(help="Inputs per pass; changes memory and speed only.")]
@@ -75,7 +76,7 @@ def choose_parts(config: Any, args: Sequence[str], prefix: str = "--") -> tuple[
     for name, option, kind, value in _members(config, prefix):
         if kind is not None:
             chosen, rest = take(option, rest, f"a name, one of {list(kind.table)}")
-            value = value if chosen is None else kind.named(chosen)
+            value = value if chosen is None else kind.of(chosen)
         if is_dataclass(value):
             value, rest = choose_parts(value, rest, f"{option}.")
         if value is not getattr(config, name):

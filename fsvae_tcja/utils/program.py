@@ -1,7 +1,7 @@
 """A program of several commands: its list, looking a command up, and how a process ends.
 
 Exit status: 0 done; 1 nobody reads the output any more (`| head`), or an error of the program itself, with a traceback;
-2 wrong input, told in one line; 130 interrupted.
+2 wrong input, with a message of one line; 130 interrupted.
 """
 
 import os
@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from .spelling import did_you_mean
+from .spelling import choose
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder in which the packages lie
 EXTRAS = {"mlxtend": "demo", "sklearn": "demo", "tonic": "events"}  # of pyproject.toml, by what is imported
@@ -58,11 +58,7 @@ class Program(NamedTuple):
 
             print(f"{self.name} {__version__}")
             return 0
-        if name not in self.commands:
-            raise ValueError(
-                f"unknown command {name!r}{did_you_mean(name, self.commands)}: choose one of {list(self.commands)}"
-            )
-        return _find(self.commands[name].place)(rest) or 0
+        return _find(choose(self.commands, name, "command").place)(rest) or 0
 
     def main(self, argv: Sequence[str] | None = None) -> int:
         """The whole process: `run` with the arguments of the command line; errors become a line and an exit status."""

@@ -32,13 +32,13 @@ def progress(
     done: int = 0,
     *,
     hidden: bool = False,
-    transient: bool = True,
     stream: TextIO | None = None,
 ) -> Iterator[Bar]:
     """Show how far something is: title, count, figures and the time left.
 
     The time left is that of the units after the first one, which may compile or open files and tells nothing of the
-    rest. Where it is more than a minute, it is also said once in a line of its own.
+    rest. Where it is more than a minute, it is also said once in a line of its own. At the end the bar goes;
+    messages stay.
 
     Args:
         title: what is done, such as "train".
@@ -46,7 +46,6 @@ def progress(
         unit: what is counted, such as "steps".
         done: units that were done before.
         hidden: show nothing, such as in all processes but the first.
-        transient: remove the bar at the end; messages stay.
         stream: where to; None takes standard error.
     """
     stream = stream or sys.stderr
@@ -61,7 +60,7 @@ def progress(
             TextColumn("{task.fields[text]}"),
         )
         console = Console(file=stream, markup=False, emoji=False, highlight=False)
-        with Progress(*columns, console=console, transient=transient, refresh_per_second=4) as bar:
+        with Progress(*columns, console=console, transient=True, refresh_per_second=4) as bar:
             task = bar.add_task(title, total=total, completed=done, text=unit)
             yield _Terminal(bar, task, clock, unit)
     else:

@@ -22,5 +22,5 @@ def check_choice(name: str, value: object, choices: Any) -> None:
 def choose(table: Mapping[str, T], name: str, what: str) -> T:
     """What a table holds under a name; a ValueError lists the names if there is no such one. `what` it is called."""
     if name not in table:
-        raise ValueError(f"unknown {what} {name!r}{did_you_mean(str(name), table)}: choose one of {', '.join(table)}")
+        raise ValueError(f"unknown {what} {name!r}{did_you_mean(str(name), table)}: choose one of {list(table)}")
     return table[name]

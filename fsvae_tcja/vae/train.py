@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core import SpikingLayer
 from ..data.dataset import LabelledDataset, Subset, limited
 from ..data.pixels import random_flip, to_float
+from ..runtime.build import build
 from ..runtime.config import Stage, TrainerConfig
-from ..runtime.pictures import save_curves, save_grid, save_pairs
+from ..runtime.curves import save_curves
+from ..runtime.pictures import save_grid, save_pairs
 from ..runtime.run import RunFolder
 from ..utils.configuration import to_dict
 from .checkpoint import KIND, check_rebuildable
@@ -89,17 +90,12 @@ class FSVAETask:
         self.data = train
         self.test = test
         self.score = score
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.model = FSVAE(config.model)
+        self.model = build(lambda: FSVAE(config.model), config)
         if self.model.latent.classes not in (0, train.classes):
             raise ValueError(
                 f"the latent knows {self.model.latent.classes} classes, {train.name} has {train.classes or 'no labels'}"
                 f"; set --model.latent.classes {train.classes or 0}"
             )
-        for layer in self.model.modules():
-            if isinstance(layer, SpikingLayer):
-                layer.checkpoint = config.save_memory
         if config.compile:  # the latent steps through time by itself
             self.model.encoder.compile()
             self.model.decoder.compile()

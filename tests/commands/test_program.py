@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import classifiers.cli
+import eval.cli
 import fsvae_tcja
 from fsvae_tcja.cli import PROGRAM as PROGRAM_TABLE
 from fsvae_tcja.cli import main
@@ -22,7 +23,7 @@ from .program import PROGRAM
 
 CHECKOUT = Path(__file__).parents[2]
 COMMANDS = PROGRAM_TABLE.commands
-CLASSIFY = classifiers.cli.PROGRAM.commands
+GROUPS = {"classify": classifiers.cli.PROGRAM.commands, "eval": eval.cli.PROGRAM.commands}
 
 
 def process(*args, **more):
@@ -38,22 +39,26 @@ def test_usage_names_every_command(capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [*([name] for name in COMMANDS), *(["classify", name] for name in CLASSIFY)], ids=" ".join
+    "command",
+    [*([name] for name in COMMANDS), *([group, name] for group in GROUPS for name in GROUPS[group])],
+    ids=" ".join,
 )
 def test_help_of_every_command(command, capsys):
     try:
         assert main([*command, "--help"]) == 0
     except SystemExit as stop:
         assert stop.code == 0
-    program = "python -m eval" if command == ["eval"] else f"fsvae-tcja {' '.join(command)}"
+    program = "fsvae-tcja score" if command == ["eval", "score"] else f"fsvae-tcja {' '.join(command)}"
     out = capsys.readouterr().out
     assert f"usage: {program} " in out
-    if command[-1] not in ("score", "eval"):
+    if command[0] not in ("score", "eval"):
         assert "{None}" not in out, "give the option a metavar"
 
 
 @pytest.mark.parametrize(
-    "args", [["--help"], ["--version"], ["nope"], ["classify", "--help"], ["classify", "nope"]], ids=" ".join
+    "args",
+    [["--help"], ["--version"], ["nope"], ["classify", "--help"], ["classify", "nope"], ["eval", "--help"]],
+    ids=" ".join,
 )
 def test_lists_load_no_torch(args):
     """Which takes 2 seconds; below .3 s of CPU is promised."""

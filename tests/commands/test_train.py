@@ -257,8 +257,11 @@ def test_missing_data_names_the_files(capsys, tmp_path):
         ),
         (["digits", "--epochs", "many"], "--epochs: expected a whole number, found 'many'"),
         (["digits", "--clip", "-1"], "clip must be >= 0, found -1"),
-        (["digits", "--model.readout", "sum"], "--model.readout"),
-        (["digits", "--distance", "l2"], "--distance"),
+        (["digits", "--model.readout", "sum"], "unknown readout 'sum': choose one of ['membrane', 'tcja', 'mean']"),
+        (
+            ["digits", "--model.latent.distance", "l2"],
+            "'l2' for argument '--model.latent.distance'. Expected one of ('mmd'",
+        ),
         (["digits", "--model.T", "0"], "T must be a whole number >= 1, found 0"),
         (["digits", "--model.channels", "8", "16"], "2 encoder blocks make a model for 8x8 images, found image_size"),
         (["digits", "--model.tcja.encoder", "9"], "tcja.encoder must name different blocks among 0..3, found (9,)"),

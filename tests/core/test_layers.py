@@ -131,7 +131,7 @@ def test_step_refuses_attention():
 
 
 def test_unknown_placement():
-    with pytest.raises(ValueError, match="unknown placement 'output'"):
+    with pytest.raises(ValueError, match=r"placement must be one of .*, found 'output'"):
         SpikingLayer(nn.Linear(3, 4), TDBatchNorm(4, 0.2), LIF(), placement="output")
 
 
@@ -178,3 +178,12 @@ def test_linear_is_linear(rows):
         results.append((layer(leaf), *torch.autograd.grad(layer(leaf), [leaf, *layer.parameters()], grad)))
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_one_input_channel_stays_channels_last():
+    """A view of its weight would forget it, and the convolution would then add in another order."""
+    layer = SpikingLayer(nn.Conv2d(1, 8, 3), TDBatchNorm(8, FSVAE_LIF.v_th), LIF())
+    layer(torch.rand(T, N, 1, 9, 7)).sum().backward()
+    weight = layer.transform.weight
+    assert weight.grad.stride() == weight.stride()
+    assert (layer.transform.bias.grad == 0).all()

@@ -54,7 +54,14 @@ def test_gate_is_per_channel_and_step():
 def test_bad_input():
     with pytest.raises(ValueError, match=r"made for T=3 steps of C=4 channels, found .* \[2, 1, 4\]; T is part of"):
         TCJA(3, 4)(torch.randn(2, 1, 4))
-    with pytest.raises(ValueError, match="unknown fusion 'max'"):
+    with pytest.raises(ValueError, match=r"fusion must be one of .*, found 'max'"):
         TCJA(3, 4, fusion="max")
     with pytest.raises(ValueError, match="must be >= 1, found K_C=0"):
         TCJA(3, 4, kernel_c=0)
+
+
+@pytest.mark.parametrize(("fusion", "missing"), [("joint", "cla"), ("joint", "tla"), ("tla", "tla"), ("cla", "cla")])
+def test_a_weight_that_is_read_may_not_be_missing(fusion, missing):
+    weights = {"cla_weight": torch.randn(3, 3, 4), "tla_weight": torch.randn(4, 4, 4)} | {f"{missing}_weight": None}
+    with pytest.raises(ValueError, match="reads a weight that is None"):
+        tcja_gate(torch.randn(3, 2, 4), **weights, fusion=fusion)

@@ -21,7 +21,7 @@ def write_folder(folder):
 
 def events(folder):
     write_synthetic("nmnist", folder, train=3, test=1)
-    return load_events("nmnist", "train", T=4, root=folder, valid=0)
+    return load_events("nmnist", "train", T=4, root=folder, validation=0)
 
 
 MAKE = {

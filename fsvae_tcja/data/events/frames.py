@@ -1,8 +1,10 @@
 """From events to frames of counts."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
+
+from ...utils.spelling import check_choice
 
 SliceBy = Literal["count", "time"]
 MOST_EVENTS = np.iinfo(np.int16).max  # of a pixel in a frame
@@ -46,8 +48,7 @@ def check_slicing(T: int, by: str) -> None:
     """Raise a ValueError unless T >= 1 and `by` is one of SliceBy."""
     if T < 1:
         raise ValueError(f"T must be at least 1 frame, found {T}")
-    if by not in get_args(SliceBy):
-        raise ValueError(f"recordings are sliced by one of {list(get_args(SliceBy))}, found {by!r}")
+    check_choice("by", by, SliceBy)
 
 
 def _by_count(n: int, T: int) -> np.ndarray:

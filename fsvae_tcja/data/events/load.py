@@ -1,10 +1,12 @@
 """Event sets by name."""
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from ...utils.spelling import check_choice, choose
 from ..root import data_root
 from ..splits import SPLIT_SEED, validation_groups, validation_split
 from .cache import FrameCache
@@ -13,7 +15,7 @@ from .frames import SliceBy
 from .recording import Recording
 from .sources import EVENT_SETS
 
-SPLITS = ("train", "valid", "test")
+Split = Literal["train", "valid", "test"]
 
 
 def load_events(
@@ -23,7 +25,7 @@ def load_events(
     T: int,
     by: SliceBy = "count",
     root: str | Path | None = None,
-    valid: float = 0.1,
+    validation: float = 0.1,
     seed: int = SPLIT_SEED,
     cache: str | Path | None = None,
 ) -> EventFrames:
@@ -46,8 +48,8 @@ def load_events(
         T: frames of a recording.
         by: slices of equal event "count" or equal "time".
         root: folder of the data sets; None: $FSVAE_TCJA_DATA, else ./data.
-        valid: part of each class of the training split that becomes the split "valid", in [0, 1); of dvs128 part of its
-            subjects.
+        validation: part of each class of the training split that becomes the split "valid", in [0, 1); of dvs128 part
+            of its subjects.
         seed: of that choice.
         cache: folder of the frames; by default .cache/events below the root.
 
@@ -56,17 +58,18 @@ def load_events(
         ValueError: an unknown name or split, a damaged recording, list or table, a recording that does not make T
             frames, or tonic is missing.
     """
-    if name not in EVENT_SETS:
-        raise ValueError(f"unknown event set {name!r}: choose one of {list(EVENT_SETS)}")
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}: choose one of {list(SPLITS)}")
-    root, events = data_root(root), EVENT_SETS[name]
+    events, root = choose(EVENT_SETS, name, "event set"), data_root(root)
+    check_choice("split", split, Split)
     if events.draw and not (folder := root / events.folders[0]).is_dir():
-        events.draw(folder)
+        try:
+            events.draw(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was faster, with the same files
+                raise
     parts = events.find(name, root)
     recordings = parts.test
     if split != "test":
-        train, held = _hold_out(parts.train, valid, seed)
+        train, held = _hold_out(parts.train, validation, seed)
         recordings = [parts.train[i] for i in (held if split == "valid" else train)]
     frames = FrameCache(
         (Path(cache) if cache else root / ".cache" / "events") / f"{name}-T{T}-{by}", events.read, T, by, events.size

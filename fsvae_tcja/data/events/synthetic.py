@@ -1,13 +1,10 @@
 """The synthetic event set: moving shapes in the files and folders of N-MNIST."""
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from ...utils.atomic import replacing_folder
 from .formats import write_atis
 from .moving import SHAPES, record
 
@@ -28,7 +25,7 @@ def draw_synthetic_set(folder: Path, train: int = 250, test: int = 50) -> None:
         test: test recordings of each class.
     """
     rng = np.random.default_rng(0)
-    with whole(folder) as temporary:
+    with replacing_folder(folder) as temporary:
         for split, n in (("Train", train), ("Test", test)):
             for direction in DIRECTIONS:
                 (temporary / split / direction).mkdir(parents=True)
@@ -36,20 +33,3 @@ def draw_synthetic_set(folder: Path, train: int = 250, test: int = 50) -> None:
                     shape, radius = rng.choice(list(SHAPES)), rng.uniform(3, 6)
                     events = record(direction, shape, radius, rng, SIZE)
                     write_atis(temporary / split / direction / f"{i:05d}.bin", events)
-
-
-@contextmanager
-def whole(folder: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` if the block ends well, and is deleted if it raises."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was faster, with the same files
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

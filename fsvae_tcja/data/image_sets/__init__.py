@@ -11,7 +11,7 @@ from .mnist import FASHION_MNIST, MNIST
 from .mnist_5k import MNIST_5K
 from .record import ImageSet
 
-__all__ = ["IMAGE_SETS", "ImageSet", "missing_files", "status", "wrong_contents"]
+__all__ = ["IMAGE_SETS", "ImageSet", "status", "wrong_contents"]
 
 IMAGE_SETS: dict[str, ImageSet] = {
     "digits": DIGITS,
@@ -22,11 +22,6 @@ IMAGE_SETS: dict[str, ImageSet] = {
     "cifar100": CIFAR100,
     "celeba": CELEBA,
 }
-
-
-def missing_files(name: str, root: Path) -> list[Path]:
-    """The files of an image set that are neither below `root` nor elsewhere."""
-    return IMAGE_SETS[name].missing(IMAGE_SETS[name].files, root)
 
 
 def wrong_contents(name: str, file: str, path: Path, sha256: str) -> str | None:
@@ -44,7 +39,7 @@ def wrong_contents(name: str, file: str, path: Path, sha256: str) -> str | None:
 def status(name: str, root: Path) -> str:
     """A line: "found", how many files of an image set are missing, or what is wrong with one."""
     source = IMAGE_SETS[name]
-    if absent := missing_files(name, root):
+    if absent := source.missing(source.files, root):
         return f"{len(absent)} of {len(source.files)} files missing{source.remedy and '. ' + source.remedy}"
     for file in source.sha256:
         path = source.find(file, root)

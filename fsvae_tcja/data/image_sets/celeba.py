@@ -31,6 +31,5 @@ CELEBA = ImageSet(
     dict.fromkeys(PARTITION, FILES),
     "202,599 photographs of faces",
     labelled=False,
-    reference_split="valid",
     download=torchvision_download("CelebA", split="all"),
 )

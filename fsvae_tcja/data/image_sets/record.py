@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..image_dataset import ImageDataset
+from ..dataset import LabelledDataset
 
-Load = Callable[[str, int | None, list[Path]], ImageDataset]
+Load = Callable[[str, int | None, list[Path]], LabelledDataset]
 """(split, size in pixels or None for that of the images, the files of the split) -> the split."""
 
 
@@ -19,7 +19,6 @@ class ImageSet:
         splits: the splits, and the files that each needs, by their paths below the data root. A .gz may be unpacked.
         about: what it shows, for lists.
         labelled: whether every image has a class.
-        reference_split: the split that the papers on spiking VAEs compare generated images with.
         download: fetches the files into a data root; None: nothing does.
         remedy: where else the files come from, a sentence.
         elsewhere: folders in which the files may lie too, without their path.
@@ -30,7 +29,6 @@ class ImageSet:
     splits: Mapping[str, Sequence[str]]
     about: str = ""
     labelled: bool = True
-    reference_split: str = "test"
     download: Callable[[Path], object] | None = None
     remedy: str = ""
     elsewhere: tuple[Path, ...] = ()

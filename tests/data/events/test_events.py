@@ -48,7 +48,7 @@ def entries(root):
 
 
 def test_frames_are_those_of_the_recordings(nmnist):
-    data = load(nmnist, valid=0, by="time")
+    data = load(nmnist, validation=0, by="time")
     assert isinstance(data, EventFrames) and len(data) == 30
     for i in (0, 17, 29):
         events = EVENT_SETS["nmnist"].read(data.recordings[i].path)
@@ -67,7 +67,7 @@ def test_attributes(nmnist):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches(nmnist, workers):
-    data = load(nmnist, valid=0)
+    data = load(nmnist, validation=0)
     order = torch.tensor([7, 1, 28, 0, 7])
     found = list(batches(data, 2, order=order, num_workers=workers))
     assert [frames.shape for frames, _ in found] == [(2, 4, 2, 34, 34)] * 2 + [(1, 4, 2, 34, 34)]
@@ -77,15 +77,15 @@ def test_batches(nmnist, workers):
 
 
 def test_splits_are_disjoint_and_fixed(nmnist):
-    parts = {split: load(nmnist, split, valid=0.4) for split in ("train", "valid", "test")}
+    parts = {split: load(nmnist, split, validation=0.4) for split in ("train", "valid", "test")}
     names = {split: [recording.name for recording in data.recordings] for split, data in parts.items()}
     assert {split: len(data) for split, data in parts.items()} == {"train": 20, "valid": 10, "test": 10}
     assert len(set().union(*names.values())) == 40
     assert parts["valid"].labels.tolist() == list(range(10))
     assert len({data.split_hash for data in parts.values()}) == 3
-    assert load(nmnist, "valid", valid=0.4).split_hash == parts["valid"].split_hash
-    assert load(nmnist, "valid", valid=0.4, seed=1).split_hash != parts["valid"].split_hash
-    assert load(nmnist, "test", valid=0, seed=1).split_hash == parts["test"].split_hash
+    assert load(nmnist, "valid", validation=0.4).split_hash == parts["valid"].split_hash
+    assert load(nmnist, "valid", validation=0.4, seed=1).split_hash != parts["valid"].split_hash
+    assert load(nmnist, "test", validation=0, seed=1).split_hash == parts["test"].split_hash
 
 
 def test_a_set_without_a_test_split_gets_one(tmp_path):
@@ -123,37 +123,37 @@ def test_sizes_and_classes_are_known_without_files(tmp_path):
 
 
 def test_recordings_are_read_once(nmnist, reads):
-    first = load(nmnist, valid=0)
+    first = load(nmnist, validation=0)
     assert len(reads) == 30 == len(entries(nmnist))
     frames, _ = first.read(range(30))
     assert len(reads) == 30
-    again, _ = load(nmnist, valid=0).read(range(30))
+    again, _ = load(nmnist, validation=0).read(range(30))
     assert len(reads) == 30 and torch.equal(frames, again)
 
 
 def test_splits_share_entries(nmnist, reads):
-    load(nmnist, valid=0)
-    load(nmnist, "valid", valid=0.5)
+    load(nmnist, validation=0)
+    load(nmnist, "valid", validation=0.5)
     assert len(reads) == 30
 
 
 @pytest.mark.parametrize("changed", [{"T": 5}, {"by": "time"}])
 def test_other_frames_are_other_entries(nmnist, reads, changed):
-    load(nmnist, valid=0)
-    data = load(nmnist, valid=0, **changed)
+    load(nmnist, validation=0)
+    data = load(nmnist, validation=0, **changed)
     assert len(reads) == 60 == len(entries(nmnist))
     events = EVENT_SETS["nmnist"].read(data.recordings[3].path)
     assert np.array_equal(data[3][0], to_frames(events, changed.get("T", 4), (34, 34), changed.get("by", "count")))
 
 
 def test_a_changed_recording_is_read_again(nmnist, reads):
-    data = load(nmnist, valid=0)
+    data = load(nmnist, validation=0)
     path, before = data.recordings[4].path, data[4][0]
     events = EVENT_SETS["nmnist"].read(path)
     events["x"] = 33 - events["x"]
     write_atis(path, events)  # same size, another time of change
     reads.clear()
-    data = load(nmnist, valid=0)
+    data = load(nmnist, validation=0)
     assert reads == [path] and torch.equal(data[4][0], before.flip(-1))
 
 
@@ -232,16 +232,18 @@ def test_a_cache_that_may_not_be_written(nmnist, monkeypatch):
 
 def test_unknown_names_and_settings(tmp_path):
     names = "'dvs128', 'cifar10dvs', 'ncaltech101', 'nmnist', 'synthetic-events'"
-    with pytest.raises(ValueError, match=rf"unknown event set 'dvs': choose one of \[{names}\]"):
+    with pytest.raises(
+        ValueError, match=rf"unknown event set 'dvs' \(did you mean 'dvs128'\?\): choose one of \[{names}\]"
+    ):
         load_events("dvs", "train", T=4, root=tmp_path)
-    with pytest.raises(ValueError, match="unknown split 'dev': choose one of"):
+    with pytest.raises(ValueError, match=r"split must be one of .*, found 'dev'"):
         load_events("nmnist", "dev", T=4, root=tmp_path)
 
 
 def test_wrong_slicing_is_told_without_a_file(nmnist):
     with pytest.raises(ValueError, match=r"^T must be at least 1 frame, found 0"):
         load(nmnist, T=0)
-    with pytest.raises(ValueError, match=r"^recordings are sliced by one of"):
+    with pytest.raises(ValueError, match=r"^by must be one of \['count', 'time'\]"):
         load(nmnist, by="number")
 
 
@@ -294,7 +296,7 @@ def test_a_corrupt_recording_is_named(nmnist):
     path = nmnist / "NMNIST" / "Train" / "3" / "00001.bin"
     path.write_bytes(np.random.default_rng(0).bytes(500))
     with pytest.raises(ValueError, match=f"^{re.escape(str(path))} is damaged: time runs backwards"):
-        load(nmnist, valid=0)
+        load(nmnist, validation=0)
 
 
 def test_a_recording_of_another_sensor_is_named(nmnist):
@@ -303,14 +305,14 @@ def test_a_recording_of_another_sensor_is_named(nmnist):
     events["x"][5] = 200
     write_atis(path, events)
     with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: .* 34 x 34 .*, found x = 0 to 200; is this the"):
-        load(nmnist, valid=0)
+        load(nmnist, validation=0)
 
 
 def test_a_recording_too_short_for_T_is_named(nmnist):
     path = nmnist / "NMNIST" / "Train" / "3" / "00001.bin"
     path.write_bytes(path.read_bytes()[:15])
     with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: 3 events are too few for 4 frames"):
-        load(nmnist, valid=0)
+        load(nmnist, validation=0)
 
 
 @pytest.fixture
@@ -319,7 +321,7 @@ def gestures(tmp_path):
 
 
 def load_gestures(folder):
-    return load_events("dvs128", "train", T=2, root=folder.parent, valid=0)
+    return load_events("dvs128", "train", T=2, root=folder.parent, validation=0)
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_too_short_a_time():
 def test_wrong_settings():
     with pytest.raises(ValueError, match="T must be at least 1 frame, found 0"):
         to_frames(draw(10, SIZE), 0, SIZE)
-    with pytest.raises(ValueError, match=re.escape("sliced by one of ['count', 'time'], found 'number'")):
+    with pytest.raises(ValueError, match=re.escape("by must be one of ['count', 'time'], found 'number'")):
         to_frames(draw(10, SIZE), 2, SIZE, "number")
 
 

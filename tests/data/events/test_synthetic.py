@@ -144,7 +144,7 @@ def test_a_written_set_goes_through_its_own_loader(tmp_path, name, train, test, 
     folder = write_synthetic(name, tmp_path, train=train, test=test)
     assert folder == tmp_path / EVENT_SETS[name].folders[0]
     for split, n in (("train", train), ("test", test)):
-        data = load_events(name, split, T=T, root=tmp_path, valid=0)
+        data = load_events(name, split, T=T, root=tmp_path, validation=0)
         assert data.labels.bincount(minlength=data.classes).tolist() == [n] * data.classes
         frames, labels = data.read(range(len(data)))
         assert frames.shape == (len(data), T, 2, *EVENT_SETS[name].size)
@@ -164,7 +164,7 @@ def test_gestures_are_cut_out_of_their_file(tmp_path):
     """A recording holds eleven, with pauses between them; each gesture has its own events and no others."""
     folder = write_synthetic("dvs128", tmp_path, train=1, test=1)
     events = EVENT_SETS["dvs128"].read(folder / "user01_lab.aedat")
-    data = load_events("dvs128", "train", T=3, root=tmp_path, valid=0)
+    data = load_events("dvs128", "train", T=3, root=tmp_path, validation=0)
     per_gesture = [int(data[i][0].sum()) for i in range(11)]
     assert sum(per_gesture) == len(events) and min(per_gesture) > 100
     table = folder / "user01_lab_labels.csv"
@@ -172,7 +172,7 @@ def test_gestures_are_cut_out_of_their_file(tmp_path):
     start, end = map(int, rows[4].split(",")[1:])
     rows[4] = f"4,{start},{(start + end) // 2}"  # half of the fourth gesture
     table.write_text("\n".join(rows))
-    cut = load_events("dvs128", "train", T=3, root=tmp_path, valid=0)
+    cut = load_events("dvs128", "train", T=3, root=tmp_path, validation=0)
     inside = (events["t"] >= start) & (events["t"] < (start + end) // 2)
     assert int(cut[3][0].sum()) == inside.sum() < per_gesture[3]
 
@@ -184,7 +184,7 @@ def test_synthetic_events_are_written_once(tmp_path, monkeypatch):
     assert test.class_names == DIRECTIONS and test.labels.bincount().tolist() == [2] * 4
     file = test.recordings[0].path
     before = file.stat().st_mtime_ns
-    train = load_events("synthetic-events", "train", T=2, root=tmp_path, valid=0)
+    train = load_events("synthetic-events", "train", T=2, root=tmp_path, validation=0)
     assert train.labels.bincount().tolist() == [3] * 4 and file.stat().st_mtime_ns == before
 
 

@@ -17,8 +17,8 @@ from fsvae_tcja.data.events.formats import (
 )
 from fsvae_tcja.data.events.moving import DURATION, HEADINGS, SHAPES, record
 from fsvae_tcja.data.events.sources import CIFAR10_CLASSES, DIGITS
-from fsvae_tcja.data.events.synthetic import SYNTHETIC_SET, draw_synthetic_set, whole
-from fsvae_tcja.utils.atomic import replacing
+from fsvae_tcja.data.events.synthetic import SYNTHETIC_SET, draw_synthetic_set
+from fsvae_tcja.utils.atomic import replacing, replacing_folder
 
 PACKET_EVENTS = 4096
 AEDAT3_HEADER = (
@@ -101,7 +101,7 @@ def write_synthetic(name: str, root: Path, *, train: int = 4, test: int = 2, see
         draw_synthetic_set(folder, train, test)
         return folder
     draw = _drawer(EVENT_SETS[name].size, np.random.default_rng(seed))
-    with whole(folder) as temporary:
+    with replacing_folder(folder) as temporary:
         WRITERS[name](temporary, draw, train, test)
     return folder
 

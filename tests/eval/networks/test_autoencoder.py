@@ -25,6 +25,7 @@ from eval.reference import load_fsvae2022_reference
 from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.data.load import batches, load_images
 from fsvae_tcja.runtime import checkpoint
+from fsvae_tcja.runtime.run import RunFolder
 
 STRICT_FAD, FSVAE2022_FAD = STRICT.recipe("FAD"), FSVAE2022.recipe("FAD")
 SMALL_FSVAE2022 = dataclasses.replace(
@@ -71,32 +72,17 @@ def test_sizes_that_do_not_exist_are_refused():
         Autoencoder(1, 28)
 
 
-def test_training_learns_and_depends_on_the_seed_alone(data, autoencoder):
-    losses = []
+def test_training_learns_and_depends_on_the_seed_alone(data, autoencoder, tmp_path):
     state = torch.get_rng_state()
     config = TrainingConfig(epochs=2, batch_size=50)
-    again = train_autoencoder(data, config, test=data, progress=lambda epoch, loss: losses.append((epoch, loss)))
+    again = train_autoencoder(data, config, test=data, run=tmp_path / "run")
     assert torch.equal(torch.get_rng_state(), state)
     assert again.sha256 == autoencoder.sha256
     assert train_autoencoder(data, dataclasses.replace(config, epochs=1, seed=1)).sha256 != again.sha256
-    assert [epoch for epoch, _ in losses] == [1, 2] and losses[1][1] < losses[0][1]
+    first, second = [row["loss"] for row in RunFolder(tmp_path / "run", resume=True).read_metrics() if "loss" in row]
+    assert second < first
     assert again.provenance["test_mse"] == pytest.approx(reconstruction_mse(again, data))
     assert again.provenance["data"] == "blobs" and again.provenance["images"] == 200
-
-
-@pytest.mark.parametrize("steps", [8, 11])  # at the end of the second epoch of 4 steps, and within the third
-def test_a_stopped_training_is_the_shorter_one(data, autoencoder, steps):
-    asked = []
-
-    def stop():
-        asked.append(None)
-        return len(asked) > steps
-
-    stopped = train_autoencoder(data, TrainingConfig(epochs=9, batch_size=50), stop=stop)
-    assert stopped.sha256 == autoencoder.sha256 and stopped.provenance == autoencoder.provenance
-    assert stopped.provenance["epochs"] == 2 and not stopped.training
-    with pytest.raises(KeyboardInterrupt):
-        train_autoencoder(data, stop=lambda: True)
 
 
 def test_a_network_knows_what_it_was_trained_on(data, autoencoder):

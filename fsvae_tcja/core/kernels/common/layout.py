@@ -15,7 +15,8 @@ def order(y: Tensor, channels: bool) -> list[int]:
     """The permutation of y [T, ...] under which it is (or will be made) contiguous."""
     if channels:
         return [0, 1, *range(3, y.dim()), 2]
-    return [0, *sorted(range(1, y.dim()), key=lambda i: -y.stride()[i])]
+    strides = y.stride()
+    return [0, *sorted(range(1, y.dim()), key=lambda i: -strides[i])]
 
 
 def inverse(permutation: list[int]) -> list[int]:

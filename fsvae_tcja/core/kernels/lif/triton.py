@@ -81,8 +81,8 @@ def _forward(
     if not REST:
         m = tl.load(v + i, tile, 0.0)
     for _ in range(steps):
-        x = _current(y, a, b, current_gate, i, c, tile, channels, AFFINE, CURRENT_GATED)
-        u = neuron.decay * m + neuron.gain * x
+        decayed = neuron.decay * m
+        u = decayed + neuron.gain * _current(y, a, b, current_gate, i, c, tile, channels, AFFINE, CURRENT_GATED)
         fired = u > neuron.threshold
         m = tl.where(fired, neuron.keep * u - neuron.drop, u)
         s = tl.where(fired, 1.0, 0.0)

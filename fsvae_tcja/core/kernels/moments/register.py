@@ -1,5 +1,7 @@
 """The custom ops of the moments and the function that joins them to autograd. Kernels: cpu.py, triton.py."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -53,13 +55,13 @@ class _Moments(torch.autograd.Function):
     """y passes through, so that the gradient of the moments can be added to the gradient that reaches it, in place."""
 
     @staticmethod
-    def forward(ctx, y):
+    def forward(ctx: Any, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         space, mean, variance = moments_forward(y)
         ctx.save_for_backward(y, mean)
         return y.view_as(y), space, mean, variance
 
     @staticmethod
-    def backward(ctx, grad, d_space, d_mean, d_variance):
+    def backward(ctx: Any, grad: Tensor, d_space: Tensor, d_mean: Tensor, d_variance: Tensor) -> Tensor:
         grad = channels_last(grad)
         moments_backward(grad, d_space, d_mean, d_variance, *ctx.saved_tensors)
         return grad
