@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .vae import LATENTS as LATENTS
     from .vae import READOUTS as READOUTS
     from .vae import Bernoulli as Bernoulli
+    from .vae import Escape as Escape
     from .vae import FSVAEConfig as FSVAEConfig
     from .vae import FSVAEOutput as FSVAEOutput
     from .vae import TCJAConfig as TCJAConfig
@@ -39,7 +40,7 @@ __all__, __getattr__, __dir__ = lazy(
         ".runtime.trainer": ("Trainer",),
         ".vae": (
             *("FSVAE", "FSVAEConfig", "FSVAEOutput", "TCJAConfig", "load", "save"),
-            *("LATENTS", "READOUTS", "Bernoulli"),
+            *("LATENTS", "READOUTS", "Bernoulli", "Escape"),
         ),
         ".vae.presets": ("PRESETS",),
         ".vae.train": ("FSVAETask", "TrainConfig"),

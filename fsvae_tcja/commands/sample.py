@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 import tyro
 from torch import Tensor
 
@@ -28,6 +29,8 @@ class SampleOptions:
     """How many images."""
     seed: int = 0
     """Random seed: image i depends on (seed, i) alone."""
+    label: int | None = None
+    """Class of all images, 0, 1, ..., of a model that knows classes; None: each as often as in training."""
     batch_size: BatchSize = 64
     device: Device = "auto"
 
@@ -37,7 +40,8 @@ def main(args: list[str]) -> int:
     options = parse(SampleOptions, "fsvae-tcja sample", args)
     keep_freed_memory()
     model = load(options.checkpoint, resolve(options.device))
-    drawn = stream(model, options.n, options.seed, batch_size=options.batch_size)
+    labels = None if options.label is None else torch.full((options.n,), options.label)
+    drawn = stream(model, options.n, options.seed, batch_size=options.batch_size, labels=labels)
     with progress("draw", options.n, "images") as bar:
         save_images(_counted(drawn, bar), options.out)
     print(f"drew {options.n} images (seed {options.seed}): {options.out}")

@@ -7,6 +7,7 @@ from .linear import Linear
 from .neuron import NeuronModule
 from .norm import TDBatchNorm
 from .params import (
+    CENTRED_LIF,
     FRAME_LIF,
     FSVAE_LIF,
     NEURONS,
@@ -22,6 +23,7 @@ from .tcja import TCJA, Fusion, tcja, tcja_gate
 
 __all__ = [
     "BACKENDS",
+    "CENTRED_LIF",
     "FRAME_LIF",
     "FSVAE_LIF",
     "LIF",

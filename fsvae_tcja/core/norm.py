@@ -20,7 +20,7 @@ class TDBatchNorm(nn.Module):
         v_th: threshold of the neurons behind it.
         alpha: 1, or 2 in the latent networks.
         eps: added to the variance.
-        momentum: weight of the new batch in the running statistics.
+        momentum: weight of the new batch in the running statistics; None: they are the mean over the batches tracked.
     """
 
     running_mean: Tensor
@@ -28,7 +28,7 @@ class TDBatchNorm(nn.Module):
     num_batches_tracked: Tensor
 
     def __init__(
-        self, channels: int, v_th: float, alpha: float = 1.0, eps: float = 1e-5, momentum: float = 0.1
+        self, channels: int, v_th: float, alpha: float = 1.0, eps: float = 1e-5, momentum: float | None = 0.1
     ) -> None:
         super().__init__()
         self.scale = alpha * v_th
@@ -85,8 +85,9 @@ class TDBatchNorm(nn.Module):
         if not self._tracks:
             return
         self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(var * (count / (count - 1)), self.momentum)  # T copies: count, not var, knows them
+        momentum = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(var * (count / (count - 1)), momentum)  # T copies: count, not var, knows them
 
     @contextmanager
     def untracked(self) -> Iterator[None]:

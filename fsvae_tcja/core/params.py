@@ -133,6 +133,9 @@ def _fused_constants(params: LIFParams) -> FusedConstants | None:
 FSVAE_LIF = LIFParams(0.25, 1.0, 0.2, True, True, False, Surrogate("rectangle", 1.0, centre=0.0))
 """FSVAE 2022. The surrogate's window is centred on 0, not on the threshold."""
 
+CENTRED_LIF = replace(FSVAE_LIF, surrogate=Surrogate("triangle", 0.5))
+"""FSVAE_LIF with another surrogate: a triangle of half-width 0.5 centred on the threshold. Learns faster."""
+
 TCJA_LIF = LIFParams(0.5, 0.5, 1.0, False, True, True, Surrogate("atan", 2.0))
 """TCJA networks trained with SMSE: tau = 2, decayed input."""
 
@@ -151,4 +154,5 @@ NEURONS |= {
     "triangle": TCJA_TRIANGLE_LIF,
     "tet": TCJA_TET_LIF,
     "frame": FRAME_LIF,
+    "centred": CENTRED_LIF,
 }

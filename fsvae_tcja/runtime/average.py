@@ -40,10 +40,11 @@ class Average:
 
     @contextmanager
     def in_model(self) -> Iterator[None]:
-        """Inside, the model has the averages."""
+        """Inside, the model has the averages; what is changed of it there, running statistics say, is theirs."""
         own = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self.state)
         try:
             yield
         finally:
+            self.restore(self.model.state_dict())
             self.model.load_state_dict(own)

@@ -66,7 +66,7 @@ class Metrics(Callback):
     def step(self, trainer: "Trainer", losses: Mapping[str, Tensor]) -> None:
         values = {**losses, "steps": torch.ones(())}
         self.sums = {name: self.sums.get(name, 0) + value.detach() for name, value in values.items()}
-        self.images += trainer.config.batch_size if self.clock else 0
+        self.images += trainer.span.stage.batch_size if self.clock else 0
         if trainer.step % trainer.config.log_every == 0 or trainer.epoch_is_over:
             trainer.check_finite(self.sums)
             trainer.row = self._means()

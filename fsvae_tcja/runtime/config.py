@@ -10,22 +10,23 @@ Precision = Literal["fp32", "bf16", "fp16"]
 Schedule = Literal["constant", "cosine"]
 
 
-@dataclass(frozen=True)
-class TrainerConfig:
-    """What every training run has."""
+def check_least(config: object, **least: int) -> None:
+    """Raise a ValueError unless each of these attributes is at least so large."""
+    for name, value in least.items():
+        if not getattr(config, name) >= value:
+            raise ValueError(f"{name} must be >= {value}, found {getattr(config, name)}")
 
-    data: str = "mnist"
-    """Data set by name, one that `fsvae-tcja doctor` lists, or a folder of images."""
-    limit: int = 0
-    """Training images to use, chosen once at random, the same in every run; 0: all."""
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training run, with an optimiser of its own: how long, and how fast."""
+
     epochs: int = 150
     """Passes over the training images."""
     steps: int = 0
     """Optimiser steps in all, instead of epochs; 0: as many as the epochs have."""
     batch_size: int = 250
     """Images per step; a last smaller batch is left out."""
-    accumulate: int = 1
-    """Parts that a batch is computed in, one after the other, for less memory; batch norm sees each part alone."""
     lr: float = 1e-3
     """Learning rate of AdamW."""
     betas: tuple[float, float] = (0.9, 0.999)
@@ -36,6 +37,32 @@ class TrainerConfig:
     """Learning rate over the steps, after the warm-up: constant, or a cosine from lr down to 0 at the last step."""
     warmup: int = 0
     """First steps, over which the learning rate rises linearly to lr."""
+
+    def __post_init__(self) -> None:
+        check_least(self, epochs=1, batch_size=1, steps=0, warmup=0, weight_decay=0)
+        check_choice("schedule", self.schedule, Schedule)
+        if not self.lr > 0:
+            raise ValueError(f"lr must be > 0, found {self.lr}")
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Steps of the whole stage."""
+        return self.steps or self.epochs * steps_per_epoch
+
+    def total_epochs(self, images: int) -> int:
+        """Epochs of the whole stage on so many training images, the last one perhaps not whole."""
+        return ceil(self.steps / max(1, images // self.batch_size)) if self.steps else self.epochs
+
+
+@dataclass(frozen=True)
+class TrainerConfig(Stage):
+    """What every training run has. What it says as a `Stage` is its first one, and mostly the only one."""
+
+    data: str = "mnist"
+    """Data set by name, one that `fsvae-tcja doctor` lists, or a folder of images."""
+    limit: int = 0
+    """Training images to use, chosen once at random, the same in every run; 0: all."""
+    accumulate: int = 1
+    """Parts that a batch is computed in, one after the other, for less memory; batch norm sees each part alone."""
     clip: float = 0.0
     """Largest norm of the gradient of all weights together; a longer one is scaled down to it. 0: none is."""
     ema: float = 0.0
@@ -52,15 +79,9 @@ class TrainerConfig:
     """Compute every spiking layer again in the backward pass instead of keeping what it needs: memory for time."""
 
     def __post_init__(self) -> None:
-        least = dict.fromkeys(("epochs", "batch_size", "log_every", "accumulate"), 1)
-        least |= dict.fromkeys(("limit", "steps", "warmup", "clip", "weight_decay"), 0)
-        for name, value in least.items():
-            if not getattr(self, name) >= value:
-                raise ValueError(f"{name} must be >= {value}, found {getattr(self, name)}")
+        super().__post_init__()
+        check_least(self, log_every=1, accumulate=1, limit=0, clip=0)
         check_choice("precision", self.precision, Precision)
-        check_choice("schedule", self.schedule, Schedule)
-        if not self.lr > 0:
-            raise ValueError(f"lr must be > 0, found {self.lr}")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be in [0, 1), found {self.ema}; 0 keeps no average")
         if self.accumulate > self.batch_size:
@@ -70,13 +91,9 @@ class TrainerConfig:
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be in 0..2^63 - 1, found {self.seed}")
 
-    def total_steps(self, steps_per_epoch: int) -> int:
-        """Steps of the whole run."""
-        return self.steps or self.epochs * steps_per_epoch
-
-    def total_epochs(self, images: int) -> int:
-        """Epochs of the whole run on so many training images, the last one perhaps not whole."""
-        return ceil(self.steps / max(1, images // self.batch_size)) if self.steps else self.epochs
+    def stages(self) -> list[Stage]:
+        """The stages of the run, one after the other: its own, and what a subclass has besides."""
+        return [self]
 
     def tied_to_length(self) -> list[str]:
         """What changes over the steps by a curve that the length of the run stretches."""

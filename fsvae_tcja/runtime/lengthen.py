@@ -31,12 +31,19 @@ def check_same(trained: dict[str, Any], config: TrainerConfig, run: RunFolder) -
 def lengthened(before: TrainerConfig, now: TrainerConfig, step: int, steps_per_epoch: int, run: RunFolder) -> list[str]:
     """What there is to say about a run that goes on after `step` for longer (or shorter) than it was meant to.
 
+    The first stage is what changes in length; `steps_per_epoch` is its.
+
     Raises:
-        ValueError: it has done more than `now` has steps.
+        ValueError: it has done more than `now` has steps, or its first stage is over.
     """
     there, here = (config.total_steps(steps_per_epoch) for config in (before, now))
     if there == here:
         return []
+    if step > there:
+        raise ValueError(
+            f"{run.path} has finished its first stage, {there} steps: --epochs and --steps lengthen that one; "
+            "resume it without them, or start a new run"
+        )
     if here < step:
         raise ValueError(
             f"{run.path} has done {step} steps of {steps_per_epoch} an epoch, more than the {here} asked for; ask for "

@@ -1,4 +1,4 @@
-"""Running a model in eval mode for a while."""
+"""Running a model in another mode for a while."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +8,13 @@ from torch import nn
 
 
 @contextmanager
-def evaluated(model: nn.Module) -> Iterator[None]:
-    """Run in eval mode without gradients, and restore the mode of every module."""
+def evaluated(model: nn.Module, training: bool = False) -> Iterator[None]:
+    """Run in eval mode (or in training mode) without gradients, and restore the mode of every module."""
     modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    model.train(training)
     try:
         with torch.no_grad():
             yield
     finally:
-        for module, training in modes:
-            module.training = training
+        for module, before in modes:
+            module.training = before

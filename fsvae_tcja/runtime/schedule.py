@@ -5,10 +5,10 @@ from math import cos, pi
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from .config import TrainerConfig
+from .config import Stage
 
 
-def factor(config: TrainerConfig, step: int, total: int) -> float:
+def factor(config: Stage, step: int, total: int) -> float:
     """By what `lr` is multiplied in a step, counted from 0.
 
     Warm-up of w steps: (step + 1) / w while step < w. After it 1, or the half cosine (1 + cos(pi r)) / 2, with r from 0
@@ -22,7 +22,7 @@ def factor(config: TrainerConfig, step: int, total: int) -> float:
     return (1 + cos(pi * min(1.0, (step - config.warmup) / last))) / 2 if last > 0 else 1.0
 
 
-def scheduler(optimizer: Optimizer, config: TrainerConfig, done: int, total: int) -> LambdaLR:
+def scheduler(optimizer: Optimizer, config: Stage, done: int, total: int) -> LambdaLR:
     """A scheduler that has set the rate of the next step, after `done` steps of `total`."""
     for group in optimizer.param_groups:
         group["initial_lr"] = config.lr

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,12 @@ from ..utils.configuration import to_dict
 from . import checkpoint, seeding
 from .average import Average
 from .callbacks import Callback, Display, Metrics
-from .config import TrainerConfig
+from .config import Stage, TrainerConfig
 from .interrupt import stop_signal
 from .lengthen import check_same, lengthened
 from .run import RunFolder
 from .schedule import scheduler
+from .stages import Span, spans
 
 SAVE_SECONDS = 600  # between two checkpoints in the middle of an epoch
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -61,6 +62,20 @@ class Task(Protocol):
         """What a checkpoint says of the model: kind and configuration."""
 
 
+class StagedTask(Task, Protocol):
+    """A task with more than one stage, `config.stages()`: what it is trained on may change from one to the next."""
+
+    def next_stage(self, data: LabelledDataset) -> LabelledDataset:
+        """Begin the next stage with the model as it is, also in a run that is resumed there.
+
+        Args:
+            data: what the first stage is trained on.
+
+        Returns:
+            as many samples, in the same order, which the losses of the stage get.
+        """
+
+
 Loss = Callable[[Any, Batch], Tensor | dict[str, Tensor]]
 """(task, batch) -> the scalar to be minimised, or scalars to be logged of which "loss" is minimised."""
 
@@ -81,7 +96,7 @@ class Outcome:
 
 
 class Trainer:
-    """Trains a task.
+    """Trains a task, in one stage or (`config.stages()`, `StagedTask`) several, each with an optimiser of its own.
 
     `fit` finishes its step when it is interrupted (Ctrl-C, SIGTERM), and the evaluation if that was the last of an
     epoch, writes a checkpoint and returns; resumed, it gives bit for bit the weights of an uninterrupted run (CPU, one
@@ -99,7 +114,8 @@ class Trainer:
         init_from: a checkpoint, or a run folder, whose weights the model starts from.
 
     Attributes:
-        step: steps done, of `total`.
+        step: steps done, of `total`, in all stages.
+        span: the stage, and where it lies in the run.
         epoch: that the last step belonged to, counted from 1, of `epochs`.
         lr: learning rate of the last step.
         row: mean losses of the last row of metrics.
@@ -127,29 +143,44 @@ class Trainer:
         self.loss = loss or (lambda task, batch: task.losses(*batch))
         self.order = order or self._shuffled
         self.callbacks = [Metrics(), Display(), *callbacks]
-        self.steps_per_epoch = ceil(len(self.order(0)) / config.batch_size)
-        if self.steps_per_epoch == 0:
-            raise ValueError(
-                f"{config.data} has {len(self.data)} training images, fewer than one batch of {config.batch_size}; "
-                "use a smaller batch_size"
-            )
-        self.total = config.total_steps(self.steps_per_epoch)
-        self.epochs = ceil(self.total / self.steps_per_epoch)
+        self.spans = spans(config.stages(), lambda stage: self._steps_per_epoch(stage, order))
+        self.total = self.spans[-1].end
+        self.epochs = self.spans[-1].epoch(self.total)
         self.step = 0
         self.row: dict[str, float] = {}
         self.message: Callable[[str], None] = print
         self.notes: dict[str, Any] = {}
         if init_from:
             self.notes["init_from"] = checkpoint.start_from(task.model, init_from, task.metadata()["kind"])
-        self._prepare()
+        self.task.model.to(self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
+        self.autocast = torch.autocast(self.device.type, _DTYPES[config.precision], enabled=config.precision != "fp32")
+        self._enter(self.spans[0])
 
-    def _prepare(self) -> None:
-        """Everything that a step needs besides the data."""
-        c, model = self.config, self.task.model.to(self.device)
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=c.lr, betas=c.betas, weight_decay=c.weight_decay)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=c.precision == "fp16")
-        self.autocast = torch.autocast(self.device.type, _DTYPES[c.precision], enabled=c.precision != "fp32")
-        self.average = Average(model, c.ema) if c.ema else None
+    def _steps_per_epoch(self, stage: Stage, order: Callable[[int], Tensor] | None) -> int:
+        steps = ceil(len(order(0)) / stage.batch_size) if order else len(self.data) // stage.batch_size
+        if steps == 0:
+            raise ValueError(
+                f"{self.config.data} has {len(self.data)} training images, fewer than one batch of {stage.batch_size}; "
+                "use a smaller batch_size"
+            )
+        return steps
+
+    def _enter(self, span: Span) -> None:
+        """Everything that the steps of a stage need."""
+        self.span, stage, model = span, span.stage, self.task.model
+        self.stage_data = self.data
+        if span.number:
+            self.stage_data = cast(StagedTask, self.task).next_stage(self.data)
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=stage.lr, betas=stage.betas, weight_decay=stage.weight_decay
+        )
+        self.average = Average(model, self.config.ema) if self.config.ema else None
+
+    def _schedule(self) -> None:
+        """Set the learning rate of the next step."""
+        span = self.span
+        self.scheduler = scheduler(self.optimizer, span.stage, self.step - span.first, span.total)
 
     # the loop
 
@@ -166,7 +197,7 @@ class Trainer:
         messages = self._restore() if resume else []
         self.saved = began
         first = self.step
-        self.scheduler = scheduler(self.optimizer, self.config, self.step, self.total)
+        self._schedule()
         self.run.start(to_dict(self.config), self.step)
         with closing(self.run), stop_signal() as self.stop, ExitStack() as stack:
             stack.callback(self._call, "end")
@@ -174,15 +205,26 @@ class Trainer:
             for line in messages:
                 self.message(line)
             while self.step < self.total:
+                if self.step == self.span.end:
+                    self._next_stage()
                 self._train_epoch()
                 if self.epoch_is_over:
                     self._evaluate()
                 self.save()
                 if self.stop:
                     break
+        self._take_average()
+        return Outcome(self.step, self.total, self.step - first, time.monotonic() - began)
+
+    def _next_stage(self) -> None:
+        self._take_average()
+        self._enter(self.spans[self.span.number + 1])
+        self._schedule()
+
+    def _take_average(self) -> None:
+        """Give the model its averaged weights, if there are any, at the end of a stage."""
         if self.average:
             self.task.model.load_state_dict(self.average.state)
-        return Outcome(self.step, self.total, self.step - first, time.monotonic() - began)
 
     def interrupt(self) -> None:
         """Stop after this step, as Ctrl-C does; for callbacks."""
@@ -202,7 +244,7 @@ class Trainer:
     def _train_step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """One step of the optimiser; returns the losses of the batch, means over its parts."""
         generator = seeding.generator(self.config.seed, seeding.Purpose.STEP, self.step)
-        epoch = self.step // self.steps_per_epoch
+        epoch, _ = self.span.position(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         means: dict[str, Tensor] = {}
         parts = self.config.accumulate
@@ -236,7 +278,7 @@ class Trainer:
             self.scheduler.step()
         self.step += 1
         if self.average:
-            self.average.update(self.step)
+            self.average.update(self.step - self.span.first)
 
     def _evaluate(self) -> None:
         self.check_finite(self.task.model.state_dict())
@@ -248,12 +290,12 @@ class Trainer:
     @property
     def epoch(self) -> int:
         """Number of the epoch that the last step belonged to."""
-        return ceil(self.step / self.steps_per_epoch)
+        return self.span.epoch(self.step)
 
     @property
     def epoch_is_over(self) -> bool:
-        """Whether the last step was the last of its epoch, or of the run."""
-        return self.step % self.steps_per_epoch == 0 or self.step == self.total
+        """Whether the last step was the last of its epoch, or of its stage."""
+        return self.span.ends_epoch(self.step)
 
     def _call(self, method: str, *arguments: Any) -> None:
         for callback in self.callbacks:
@@ -263,14 +305,14 @@ class Trainer:
 
     def _shuffled(self, epoch: int) -> Tensor:
         shuffle = seeding.generator(self.config.seed, seeding.Purpose.ORDER, epoch)
-        whole = len(self.data) // self.config.batch_size * self.config.batch_size
+        whole = self.span.steps_per_epoch * self.span.stage.batch_size
         return torch.randperm(len(self.data), generator=shuffle)[:whole]
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of this epoch that are still to be done."""
-        epoch, done = divmod(self.step, self.steps_per_epoch)
-        size = self.config.batch_size
-        return batches(self.data, size, order=self.order(epoch)[done * size :])
+        epoch, done = self.span.position(self.step)
+        size = self.span.stage.batch_size
+        return batches(self.stage_data, size, order=self.order(epoch)[done * size :])
 
     # checkpoints
 
@@ -316,8 +358,12 @@ class Trainer:
                 f"{self.run.path} was trained on {metadata.get('images')} images, found {len(self.data)}; "
                 "resume it on the same data"
             )
-        messages = lengthened(before, self.config, metadata["step"], self.steps_per_epoch, self.run)
+        messages = lengthened(before, self.config, metadata["step"], self.spans[0].steps_per_epoch, self.run)
         checkpoint.load_into(self.task.model, _under("model.", tensors), path)
+        self.step = metadata["step"]
+        for span in self.spans[1:]:
+            if self.step > span.first:
+                self._enter(span)
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
         self.scaler.load_state_dict(metadata["scaler"])
         if self.average:
@@ -325,7 +371,6 @@ class Trainer:
         for callback in self.callbacks:
             prefix = f"{callback.name}."
             callback.restore(_under(prefix, tensors) | _under(prefix, metadata.get("callbacks", {})))
-        self.step = metadata["step"]
         self.notes |= {name: metadata[name] for name in ("init_from",) if name in metadata}
         return messages
 

@@ -2,7 +2,7 @@
 
 from .checkpoint import load, save
 from .config import FSVAEConfig, TCJAConfig
-from .latent import LATENTS, Bernoulli, Latent, LatentModule, Term
+from .latent import LATENTS, Bernoulli, Escape, Latent, LatentModule, Term
 from .model import FSVAE, FSVAEOutput
 from .noise import Source
 from .readout import READOUTS, Readout
@@ -12,6 +12,7 @@ __all__ = [
     "LATENTS",
     "READOUTS",
     "Bernoulli",
+    "Escape",
     "FSVAEConfig",
     "FSVAEOutput",
     "Latent",

@@ -178,7 +178,15 @@ class FSVAE(nn.Module):
             raise ValueError(f"z must be [T={c.T}, N, L={c.L}], found {list(z.shape)}")
         return self.decoder(z)
 
-    def sample(self, n: int, seed: int = 0, *, batch_size: int = 64, noise: Tensor | None = None) -> Tensor:
+    def sample(
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        batch_size: int = 64,
+        noise: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:
         """Draw n images [n, C, H, W] in [-1, 1] from the prior, in eval mode; image i depends on (seed, i) alone.
 
         Args:
@@ -186,8 +194,9 @@ class FSVAE(nn.Module):
             seed: random seed, 0..2^63 - 1.
             batch_size: images per pass; changes memory and speed only.
             noise: of n images, instead of the seed's: replays a run.
+            labels: int64 [n], the class of each image, with a latent that knows classes; None: as often as in training.
         """
-        return sample(self, n, seed, batch_size=batch_size, noise=noise)
+        return sample(self, n, seed, batch_size=batch_size, noise=noise, labels=labels)
 
     def upgraded(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights that an earlier version saved, under today's names."""

@@ -31,7 +31,14 @@ def noise_of(model: FSVAE, seed: int, first: int, n: int) -> Tensor:
 
 
 def stream(
-    model: FSVAE, n: int, seed: int = 0, *, batch_size: int = 64, noise: Tensor | None = None, first: int = 0
+    model: FSVAE,
+    n: int,
+    seed: int = 0,
+    *,
+    batch_size: int = 64,
+    noise: Tensor | None = None,
+    labels: Tensor | None = None,
+    first: int = 0,
 ) -> Iterator[Tensor]:
     """Draw images from the prior batch by batch: [B, C, H, W] in [-1, 1] on the CPU, B <= batch_size.
 
@@ -43,21 +50,45 @@ def stream(
         )
     if noise is not None:
         noise = model.latent.check_noise(noise, n)
-    return _stream(model, n, seed, batch_size, noise, first)
+    if labels is not None:
+        _check_labels(labels, n, model.latent.classes)
+    return _stream(model, n, seed, batch_size, noise, labels, first)
 
 
-def _stream(model: FSVAE, n: int, seed: int, batch_size: int, noise: Tensor | None, first: int) -> Iterator[Tensor]:
+def _check_labels(labels: Tensor, n: int, classes: int) -> None:
+    if not classes:
+        raise ValueError("this model draws without labels; its latent was trained without classes")
+    wanted = f"labels must be int64 [{n}] in 0..{classes - 1}"
+    if labels.dtype != torch.int64 or list(labels.shape) != [n]:
+        raise ValueError(f"{wanted}, found {labels.dtype} {list(labels.shape)}")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"{wanted}, found {labels.min().item()} to {labels.max().item()}")
+
+
+def _stream(
+    model: FSVAE, n: int, seed: int, batch_size: int, noise: Tensor | None, labels: Tensor | None, first: int
+) -> Iterator[Tensor]:
     device = next(model.parameters()).device
     for start in range(0, n, batch_size):
         b = min(batch_size, n - start)
         drawn = noise_of(model, seed, first + start, b) if noise is None else noise[:, start : start + b]
+        given = [padded(drawn, 1).to(device)]
+        if labels is not None:
+            given.append(padded(labels[start : start + b], 0).to(device))
         with evaluated(model):
-            images = model.decode(model.latent.sample(padded(drawn, 1).to(device)))[:b].cpu()
+            images = model.decode(model.latent.sample(*given))[:b].cpu()
         yield images
 
 
 def sample(
-    model: FSVAE, n: int, seed: int = 0, *, batch_size: int = 64, noise: Tensor | None = None, first: int = 0
+    model: FSVAE,
+    n: int,
+    seed: int = 0,
+    *,
+    batch_size: int = 64,
+    noise: Tensor | None = None,
+    labels: Tensor | None = None,
+    first: int = 0,
 ) -> Tensor:
     """Draw images from the prior.
 
@@ -68,12 +99,16 @@ def sample(
             the libraries may sum in another order for another batch.
         batch_size: images per pass; costs memory, changes nothing else.
         noise: of n images, as the latent's `noise` gives it, instead of the seed's: replays a run.
+        labels: int64 [n], of which class each image is to be, with a latent that knows classes; None: each class as
+            often as the training had it.
         first: number of the first image.
 
     Returns:
         images [n, C, H, W] in [-1, 1], on the CPU.
 
     Raises:
-        ValueError: n, batch_size or seed out of range, or noise of another shape or range.
+        ValueError: n, batch_size or seed out of range, noise or labels of another shape or range, or labels for a
+            latent that knows none.
     """
-    return torch.cat(list(stream(model, n, seed, batch_size=batch_size, noise=noise, first=first)))
+    images = stream(model, n, seed, batch_size=batch_size, noise=noise, labels=labels, first=first)
+    return torch.cat(list(images))

@@ -8,17 +8,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data.dataset import LabelledDataset
+from ..data.dataset import LabelledDataset, Subset, limited
 from ..data.pixels import random_flip, to_float
 from ..runtime.build import build
-from ..runtime.config import TrainerConfig
+from ..runtime.config import Stage, TrainerConfig
 from ..runtime.curves import save_curves
 from ..runtime.pictures import save_grid, save_pairs
 from ..runtime.run import RunFolder
 from ..utils.configuration import to_dict
 from .checkpoint import KIND, check_rebuildable
+from .codes import codes_of
 from .config import FSVAEConfig
 from .model import FSVAE
+from .recalibrate import recalibrate
 from .reconstruct import reconstruct
 from .sample import sample
 from .upgrade import upgrade_training
@@ -34,11 +36,22 @@ class TrainConfig(TrainerConfig):
     """The model."""
     flip: bool = False
     """Flip training images left to right, each with probability 0.5."""
+    recalibrate: int = 0
+    """Before every evaluation take the statistics of all batch norms anew, over so many training images; 0: they stay
+    the moving averages of the training."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.recalibrate < 0 or self.recalibrate == 1:
+            raise ValueError(f"recalibrate must be 0 or at least 2 images, found {self.recalibrate}")
 
     @staticmethod
     def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
         """Plain data of any version in today's form."""
         return upgrade_training(data)
+
+    def stages(self) -> list[Stage]:
+        return [*super().stages(), *self.model.latent.stages()]
 
     def tied_to_length(self) -> list[str]:
         return super().tied_to_length() + self.model.latent.tied_to_length()
@@ -73,32 +86,70 @@ class FSVAETask:
                 f"{train.size}; set --model.in-channels {train.channels} --model.image-size {train.size}"
             )
         self.config = config
+        self.stage = 0
         self.data = train
         self.test = test
         self.score = score
         self.model = build(lambda: FSVAE(config.model), config)
+        if self.model.latent.classes not in (0, train.classes):
+            raise ValueError(
+                f"the latent knows {self.model.latent.classes} classes, {train.name} has {train.classes or 'no labels'}"
+                f"; set --model.latent.classes {train.classes or 0}"
+            )
         if config.compile:  # the latent steps through time by itself
             self.model.encoder.compile()
             self.model.decoder.compile()
 
     def losses(self, images: Tensor, labels: Tensor, epoch: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """images uint8 [B, C, H, W] -> {"loss", "mse", the terms of the latent}; epoch counted from 0."""
+        """images uint8 [B, C, H, W] -> {"loss", "mse", the terms of the latent}; epoch counted from 0.
+
+        In a stage of the latent's own: codes uint8 [B, T, L] -> what the latent gives.
+        """
+        if self.stage:
+            return self.model.latent.stage_losses(images.transpose(0, 1).float(), labels, generator)
         if self.config.flip:
             images = random_flip(images, generator)
         x = to_float(images)
         out = self.model(x, generator=generator)
         return self.model.losses(x, out, progress=epoch / self.config.total_epochs(len(self.data)), generator=generator)
 
+    def next_stage(self, data: LabelledDataset) -> LabelledDataset:
+        """The codes of the images, as the encoder gives them now."""
+        self.stage += 1
+        self.model.latent.start_stage(data.labels)
+        return codes_of(self.model, data, self.config.seed)
+
     @torch.no_grad()
     def end_of_epoch(self, epoch: int, run: RunFolder) -> dict[str, float]:
-        """Reconstruction error on the first test images; a grid of samples and one of reconstructions."""
+        """Reconstruction error on the first test images; a grid of samples and one of reconstructions.
+
+        Samples and scores come with the last stage: before it there is no prior to draw from.
+        """
+        if self.config.recalibrate:
+            images = limited(self.data, self.config.limit or None)
+            recalibrate(self.model, images, min(self.config.recalibrate, len(images)), seed=self.config.seed)
         mse, shown = self._reconstruct()
+        found = {"test_mse": mse}
         save_pairs(*shown, run.pictures / f"epoch-{epoch:03d}-reconstructions.png")
-        drawn = sample(self.model, 64, self.config.seed)
-        save_grid(drawn, run.pictures / f"epoch-{epoch:03d}-samples.png", columns=8)
-        rows, found = run.read_metrics(), {"test_mse": mse} | (self.score(epoch, self.model) if self.score else {})
-        save_curves([*rows, {"step": rows[-1]["step"], **found}], run.pictures / "curves.png", units=self.model.units)
+        if self.stage == len(self.config.stages()) - 1:
+            drawn = sample(self.model, 64, self.config.seed)
+            save_grid(drawn, run.pictures / f"epoch-{epoch:03d}-samples.png", columns=8)
+            found |= self._test_codes() | (self.score(epoch, self.model) if self.score else {})
+        rows = run.read_metrics()
+        curves = [{k: v for k, v in row.items() if k != "loss" or "mse" in row} for row in rows]  # of the first stage
+        save_curves([*curves, {"step": rows[-1]["step"], **found}], run.pictures / "curves.png", units=self.model.units)
         return found
+
+    def _test_codes(self) -> dict[str, float]:
+        """In a stage of the latent's own its losses on the codes of the first test images."""
+        if not self.stage:
+            return {}
+        test = Subset(self.test, torch.arange(min(TEST_IMAGES, len(self.test))))
+        codes, labels = codes_of(self.model, test, self.config.seed).read(range(len(test)))
+        device = next(self.model.parameters()).device
+        z = codes.transpose(0, 1).float().to(device)
+        losses = self.model.latent.stage_losses(z, labels.to(device), torch.Generator())
+        return {f"test_{name}": float(value) for name, value in losses.items() if name != "loss"}
 
     def _reconstruct(self) -> tuple[float, tuple[Tensor, Tensor]]:
         n = min(TEST_IMAGES, len(self.test))

@@ -2,10 +2,12 @@
 
 from .base import Latent, LatentModule, Term
 from .bernoulli import Bernoulli
+from .escape import Escape
 
 LATENTS: dict[str, Latent] = {
     "bernoulli": Bernoulli(),
+    "escape": Escape(),
 }
 Latent.table = LATENTS
 
-__all__ = ["LATENTS", "Bernoulli", "Latent", "LatentModule", "Term"]
+__all__ = ["LATENTS", "Bernoulli", "Escape", "Latent", "LatentModule", "Term"]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core import Neuron
+from ...runtime.config import Stage
 from ...utils.configuration import Part
 from ..noise import Source
 
@@ -30,6 +31,10 @@ class Latent(Part):
         """What of it changes over the training by a curve that the length of the run stretches."""
         return []
 
+    def stages(self) -> list[Stage]:
+        """Stages of a training after that of the whole model: of the latent alone, on the codes of the images."""
+        return []
+
 
 class LatentModule(ABC, nn.Module):
     """From the spikes of the encoder to the code z [T, N, L] that the decoder reads, and from noise to a new z.
@@ -42,7 +47,12 @@ class LatentModule(ABC, nn.Module):
         T: steps.
         L: width of the code.
         terms: what `divergence` gives, by name.
+
+    Attributes:
+        classes: of the labels that `sample` takes besides, as `sample(noise, labels)`; 0: it takes none.
     """
+
+    classes = 0
 
     def __init__(self, params: Latent, T: int, L: int, terms: Mapping[str, Term]) -> None:
         super().__init__()
@@ -86,6 +96,34 @@ class LatentModule(ABC, nn.Module):
     @abstractmethod
     def sample(self, noise: Tensor) -> Tensor:
         """A code z [T, N, L] from the prior, without gradient; in eval mode image i depends on noise[:, i] alone."""
+
+    def calibrate(self, x: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
+        """Show a batch to every norm of the latent, in training mode, without gradient: it then knows its statistics.
+
+        Args:
+            x: spikes of the encoder [T, N, L].
+            noise: as `infer` takes it.
+            labels: int64 [N], -1 where there is none.
+
+        Returns:
+            z [T, N, L], which depends on no running statistics.
+        """
+        z, q = self.infer(x, noise)
+        self.divergence(z, q)
+        return z
+
+    def start_stage(self, labels: Tensor) -> None:
+        """Before the first step of a stage of its own: the labels of all training images, int64, -1 where none."""
+
+    def stage_losses(self, z: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """What is minimised in a stage of its own, "loss", and what is logged besides.
+
+        Args:
+            z: codes [T, N, L].
+            labels: int64 [N], -1 where there is none.
+            generator: for what training draws.
+        """
+        raise NotImplementedError
 
     def check_noise(self, noise: Tensor, n: int) -> Tensor:
         """The noise of n images that a caller brings, as `infer` and `sample` take it; a ValueError if it cannot be."""

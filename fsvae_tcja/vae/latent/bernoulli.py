@@ -10,6 +10,7 @@ In eval mode, where both normalise by the running statistics, they are the same 
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -259,6 +260,17 @@ class BernoulliLatent(LatentModule):
         p = self.prior.predict(z)
         with torch.autocast(z.device.type, enabled=False):
             return {self.params.distance: DISTANCES[self.params.distance](q, p)}
+
+    def calibrate(self, x: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
+        """All steps once by the statistics of the batch. So are the spikes drawn that go in; that does not count."""
+        with ExitStack() as stack:
+            for module in self.posterior.modules():
+                if isinstance(module, TDBatchNorm):
+                    stack.enter_context(module.untracked())
+            z = draw_prefix(self.posterior, x, noise)
+        z = pick(self.posterior(_input(x, shift(z))), noise)
+        self.prior.predict(z)
+        return z
 
     def sample(self, noise: Tensor) -> Tensor:
         return self.prior.sample(noise)

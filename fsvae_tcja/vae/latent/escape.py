@@ -1,0 +1,168 @@
+"""A latent whose code is what the encoder fires, with a spiking prior that is learned on it: no posterior network.
+
+Training has two stages. First encoder and decoder, with a small joint prior that keeps the code short:
+
+    loss = MSE + rate * r,  r = -log p(z) in nats an image under the joint prior: rate and distortion
+
+The encoder sees rate times the gradient of r, rising over the first steps; the joint prior the gradient itself, as if
+it had an optimiser of its own. Then a larger prior, on the codes of the training images, which stay as they are.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...core import Neuron
+from ...runtime.config import Stage
+from ..noise import Source
+from .base import Latent, LatentModule, Term
+from .escape_prior import EscapePrior
+
+PRIOR = Stage(epochs=10, batch_size=256, lr=6e-3, betas=(0.9, 0.98), schedule="cosine", warmup=100)
+RISE = 500  # first steps, over which the weight of the rate rises
+
+
+@dataclass(frozen=True)
+class Escape(Latent):
+    """The spikes of the encoder as the code, and a prior with escape-noise output neurons."""
+
+    groups: int = 16
+    """Micro-steps a step of the prior: the bits of a step are drawn in so many parts; a divisor of L."""
+    hidden: int = 1024
+    """Spiking neurons of the prior."""
+    rate: float = 1e-4
+    """Weight of the code length in the loss of the first stage, per nat an image; 0: no joint prior is trained."""
+    joint_groups: int = 4
+    """As `groups`, of the joint prior."""
+    joint_hidden: int = 256
+    """As `hidden`, of the joint prior."""
+    classes: int = 0
+    """Classes of the images, if the prior is to know the label; 0: it does not."""
+    label_dropout: float = 0.15
+    """Part of the images that are shown to the prior without their label."""
+    prior: Stage = field(default_factory=lambda: PRIOR)
+    """The second stage, of the prior alone."""
+
+    def __post_init__(self) -> None:
+        for name in ("groups", "hidden", "joint_groups", "joint_hidden", "classes"):
+            value, least = getattr(self, name), int(name != "classes")
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be a whole number >= {least}, found {value!r}")
+        if not self.rate >= 0:
+            raise ValueError(f"rate must be >= 0, found {self.rate}")
+        if not 0 <= self.label_dropout < 1:
+            raise ValueError(f"label_dropout must be in [0, 1), found {self.label_dropout}")
+
+    def build(self, T: int, L: int, neuron: Neuron) -> "EscapeLatent":
+        return EscapeLatent(self, T, L, neuron)
+
+    def stages(self) -> list[Stage]:
+        return [self.prior]
+
+
+class _Scaled(torch.autograd.Function):
+    """x, whose gradient is multiplied by a factor on its way back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: Tensor) -> Tensor:
+        ctx.factor = factor
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad * ctx.factor, None
+
+
+class EscapeLatent(LatentModule):
+    """Joint prior and prior. Its noise is uniform [1, N, T L], with classes [1, N, T L + 1]: the last draws a label.
+
+    Before its second stage it has seen no code, and draws from a prior that is not trained.
+    """
+
+    params: Escape
+    steps: Tensor
+    seen: Tensor
+
+    def __init__(self, params: Escape, T: int, L: int, neuron: Neuron) -> None:
+        super().__init__(params, T, L, {"rate": Term("nats", params.rate)} if params.rate else {})
+        self.classes = params.classes
+        if params.rate:
+            self.joint = EscapePrior(T, L, params.joint_groups, params.joint_hidden, neuron)
+        self.prior = EscapePrior(T, L, params.groups, params.hidden, neuron, params.classes)
+        self.register_buffer("steps", torch.tensor(0))  # batches of the first stage
+        self.register_buffer("seen", torch.zeros(params.classes + 1))  # codes of each class, and of none
+
+    def noise(self, source: Source) -> Tensor:
+        return source.uniform(1, self.T * self.L + bool(self.classes))
+
+    def check_noise(self, noise: Tensor, n: int) -> Tensor:
+        shape = [1, n, self.T * self.L + bool(self.classes)]
+        if list(noise.shape) != shape or not noise.is_floating_point():
+            raise ValueError(f"noise must be floating point {shape}, found {noise.dtype} {list(noise.shape)}")
+        if not torch.compiler.is_compiling() and not (noise.min() >= 0 and noise.max() < 1):
+            raise ValueError(f"noise must lie in [0, 1), found {noise.min().item()} to {noise.max().item()}")
+        return noise
+
+    def infer(self, x: Tensor, noise: Tensor) -> tuple[Tensor, None]:
+        return x, None
+
+    def divergence(
+        self, z: Tensor, q: None, *, progress: float | None = None, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """The rate: nats an image under the joint prior."""
+        if not self.params.rate:
+            return {}
+        rise = torch.ones_like(self.steps, dtype=torch.float32)
+        if self.training:
+            rise = (self.steps / RISE).clamp(max=1)
+            self.steps += 1
+        # FSVAE.losses multiplies what it gets by `rate`: the joint prior's gradient is divided by it.
+        nats = self.joint.nll(_Scaled.apply(z, self.params.rate * rise)).mean()
+        return {"rate": _Scaled.apply(nats, 1 / self.params.rate)}
+
+    def nll(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """-log p(z) under the prior, in nats, [N].
+
+        Args:
+            z: code [T, N, L].
+            labels: int64 [N], with classes; -1 where there is none. None: no label is known.
+        """
+        return self.prior.nll(z, self._known(labels, z.shape[1], z.device))
+
+    def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """A code z [T, N, L] from the prior, for labels [N]; without labels each is drawn as often as it was seen."""
+        bits = noise[0, :, : self.T * self.L]
+        if self.classes and labels is None:
+            share = (self.seen if self.seen.any() else torch.ones_like(self.seen)).cumsum(0)
+            labels = torch.searchsorted(share / share[-1], noise[0, :, -1].contiguous(), right=True)
+            labels = labels.clamp(max=self.classes)
+        return self.prior.sample(bits, None if labels is None else self._known(labels, len(bits), bits.device))
+
+    def calibrate(self, x: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
+        if self.params.rate:
+            self.joint(x)
+        if self.seen.any():
+            self.prior(x, self._known(labels, x.shape[1], x.device))
+        return x
+
+    def start_stage(self, labels: Tensor) -> None:
+        known = self._known(labels, len(labels), labels.device)
+        counts = torch.bincount(torch.zeros_like(labels) if known is None else known, minlength=self.classes + 1)
+        self.seen.copy_(counts)
+
+    def stage_losses(self, z: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        if self.classes and self.training:
+            hidden = torch.rand(len(labels), generator=generator) < self.params.label_dropout
+            labels = labels.masked_fill(hidden.to(labels.device), -1)
+        nats = self.nll(z, labels).mean()
+        return {"loss": nats, "prior_nats": nats}
+
+    def _known(self, labels: Tensor | None, n: int, device: torch.device) -> Tensor | None:
+        """Labels as the prior takes them, where `classes` stands for none; None if it takes none."""
+        if not self.classes:
+            return None
+        if labels is None:
+            return torch.full((n,), self.classes, device=device)
+        return labels.to(device).masked_fill(labels.to(device) < 0, self.classes)

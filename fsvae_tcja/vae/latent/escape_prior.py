@@ -1,0 +1,178 @@
+"""A spiking prior over a whole code, a group of its bits at a time, with stochastic output neurons."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...core import Neuron, SpikingLayer, TDBatchNorm
+
+NORM_ALPHA = 2  # of the tdBN, as in the other latent networks
+BLOCK = 64  # codes in a pass of the stepping: always as many, for a matrix product of another size may round otherwise
+
+
+class EscapePrior(nn.Module):
+    """p(z) = prod_m p(z_m | z_<m) of codes z [T, N, L], over M = T G micro-steps of B = L / G bits each.
+
+        c_m = b_m + Y[y] + sum_{m'<m} W_m' z_m'           current into H neurons: synapses without leak
+        s_m = spikes of the neurons behind tdBN(c_m), alpha = 2; the membrane is carried from one micro-step to the next
+        u_m = V_m s_m + a_m + Yd_m[y] + sum_{m'<m} D_m'm z_m'
+        z_m fires with probability sigmoid(u_m)           an escape-noise neuron: a stochastic threshold on its membrane
+        -log p(z) = sum_m softplus(u_m) - u_m z_m         nats, summed over the B bits of each micro-step
+
+    Micro-step m = t G + g holds bits g B .. (g + 1) B - 1 of step t. In training mode all micro-steps are computed at
+    once, and the norm takes its statistics over M and N; in eval mode they are computed one by one, as in drawing, so
+    that a code has exactly the probability that it is drawn with.
+
+    Args:
+        T: steps of the code.
+        L: bits a step.
+        groups: G, a divisor of L.
+        hidden: H.
+        neuron: of the hidden layer.
+        classes: labels are 0..classes - 1; `classes` itself says that there is none. 0: no labels at all.
+
+    Raises:
+        ValueError: G does not divide L.
+    """
+
+    mask: Tensor
+
+    def __init__(self, T: int, L: int, groups: int, hidden: int, neuron: Neuron, classes: int = 0) -> None:
+        super().__init__()
+        if L % groups:
+            raise ValueError(f"groups must divide the {L} bits of a step, found {groups}")
+        self.T, self.L, self.groups, self.classes = T, L, groups, classes
+        M, B, H = T * groups, L // groups, hidden
+        self.W = nn.Parameter(torch.randn(M, B, H) / (M * B) ** 0.5)
+        self.b = nn.Parameter(0.1 * torch.randn(M, H))
+        neurons = neuron.build(H)
+        self.layer = SpikingLayer(nn.Identity(), TDBatchNorm(H, neurons.v_th, NORM_ALPHA), neurons)
+        self.V = nn.Parameter(0.1 * torch.randn(M, H, B) / H**0.5)
+        self.a = nn.Parameter(torch.zeros(M, B))
+        self.D = nn.Parameter(torch.zeros(M * B, M * B))
+        if classes:
+            self.Y = nn.Parameter(0.3 * torch.randn(classes + 1, H))
+            self.Yd = nn.Parameter(torch.zeros(classes + 1, M * B))
+        of_micro_step = torch.arange(M).repeat_interleave(B)
+        self.register_buffer("mask", of_micro_step[:, None] < of_micro_step, persistent=False)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Membranes u of the output neurons, [M, N, B], where the code is z [T, N, L]; labels int64 [N] if there are
+        classes."""
+        with torch.autocast(z.device.type, enabled=False):
+            bits = self._micro_steps(z.float())
+            return self.at_once(bits, labels) if self.training else self._one_by_one(bits, labels)
+
+    def nll(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """-log p(z) in nats, [N]; the gradient reaches z too. Arguments as in `forward`."""
+        u = self(z, labels)
+        return (F.softplus(u) - u * self._micro_steps(z.float())).sum((0, 2))
+
+    @torch.no_grad()
+    def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """A code z [T, N, L] of noise [N, T L], uniform in [0, 1)."""
+        noise = noise.view(-1, self.T * self.groups, self.L // self.groups).transpose(0, 1)  # [M, N, B]
+        drawn = torch.empty_like(noise)
+        for block, label in self._blocks(noise.shape[1], labels):
+            numbers = _padded(noise[:, block], 1)
+
+            def fire(m: int, u: Tensor, numbers: Tensor = numbers) -> Tensor:
+                return (numbers[m] < torch.sigmoid(u)).to(u.dtype)
+
+            _, z = self._steps(fire, numbers, label)
+            drawn[:, block] = z[:, : drawn[:, block].shape[1]]
+        return drawn.transpose(0, 1).reshape(-1, self.T, self.L).transpose(0, 1)
+
+    def at_once(self, bits: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Membranes u [M, N, B] of all micro-steps for given bits [M, N, B]."""
+        M, N, B = bits.shape
+        one = bits.new_ones(M - 1, N, 1)
+        weights = torch.cat([self.W[:-1], self.b.diff(dim=0).unsqueeze(1)], dim=1)  # b_m is carried like the rest
+        start = self.b[0].expand(N, -1) if labels is None else self.b[0] + self.Y[labels]
+        spikes = self.layer(_Carried.apply(torch.cat([bits[:-1], one], dim=2), weights, start))
+        direct = bits.transpose(0, 1).reshape(N, M * B) @ (self.D * self.mask)
+        direct = direct if labels is None else direct + self.Yd[labels]
+        return torch.baddbmm(self.a.unsqueeze(1), spikes, self.V) + direct.view(N, M, B).transpose(0, 1)
+
+    def _one_by_one(self, bits: Tensor, labels: Tensor | None) -> Tensor:
+        parts = []
+        for block, label in self._blocks(bits.shape[1], labels):
+            given = _padded(bits[:, block], 1)
+            u, _ = self._steps(lambda m, _, given=given: given[m], given, label)  # type: ignore[misc]
+            parts.append(u[:, : bits[:, block].shape[1]])
+        return torch.cat(parts, dim=1)
+
+    def _steps(
+        self, fire: Callable[[int, Tensor], Tensor], like: Tensor, labels: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Micro-step by micro-step, by the running statistics.
+
+        Args:
+            fire: number m of the micro-step, membranes u_m [N, B] -> bits z_m [N, B].
+            like: of the shape and type of the bits [M, N, B].
+            labels: [N].
+
+        Returns:
+            u and z, both [M, N, B].
+        """
+        M, N, B = like.shape
+        start = self.b[0].expand(N, -1) if labels is None else self.b[0] + self.Y[labels]
+        direct = self.a.flatten().expand(N, -1) if labels is None else self.a.flatten() + self.Yd[labels]
+        c, v, membranes, bits = start, None, [], []
+        for m in range(M):
+            s, v = self.layer.step(c, v)
+            here, rest = direct.tensor_split([B], dim=1)
+            u = torch.addmm(here, s, self.V[m])
+            z = fire(m, u)
+            membranes.append(u)
+            bits.append(z)
+            if m < M - 1:
+                c = torch.addmm(c, z, self.W[m]) + (self.b[m + 1] - self.b[m])
+                direct = torch.addmm(rest, z, self.D[m * B : (m + 1) * B, (m + 1) * B :])
+        return torch.stack(membranes), torch.stack(bits)
+
+    def _micro_steps(self, z: Tensor) -> Tensor:
+        """[T, N, L] -> [M, N, B]."""
+        return z.unflatten(2, (self.groups, -1)).transpose(1, 2).flatten(0, 1)
+
+    def _blocks(self, n: int, labels: Tensor | None) -> list[tuple[slice, Tensor | None]]:
+        """n codes in parts of BLOCK, each with its labels, padded to the whole part."""
+        parts = [slice(first, first + BLOCK) for first in range(0, n, BLOCK)]
+        return [(part, None if labels is None else _padded(labels[part], 0)) for part in parts]
+
+
+def _padded(x: Tensor, axis: int) -> Tensor:
+    """x with zeros behind, up to BLOCK along `axis`."""
+    missing = BLOCK - x.shape[axis]
+    if not missing:
+        return x
+    return torch.cat([x, x.new_zeros(*x.shape[:axis], missing, *x.shape[axis + 1 :])], dim=axis)
+
+
+class _Carried(torch.autograd.Function):
+    """c_0 = start, c_m = c_{m-1} + z_{m-1} W_{m-1}: z [M - 1, N, B], W [M - 1, B, H], start [N, H] -> c [M, N, H].
+
+    In one pass over c, and one over its gradient; a sum by `cumsum` takes three of each.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, weights: Tensor, start: Tensor) -> Tensor:
+        ctx.save_for_backward(z, weights)
+        c = start.new_empty(len(z) + 1, *start.shape)
+        c[0] = start
+        for m in range(len(z)):
+            torch.addmm(c[m], z[m], weights[m], out=c[m + 1])
+        return c
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        z, weights = ctx.saved_tensors
+        total = torch.empty_like(grad)
+        total[-1] = grad[-1]
+        for m in range(len(z) - 1, -1, -1):
+            torch.add(grad[m], total[m + 1], out=total[m])
+        to_z = torch.bmm(total[1:], weights.transpose(1, 2)) if ctx.needs_input_grad[0] else None
+        return to_z, torch.bmm(z.transpose(1, 2), total[1:]), total[0]

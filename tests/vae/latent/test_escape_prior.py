@@ -1,0 +1,181 @@
+"""The spiking prior against its equations, written out."""
+
+from itertools import product
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from fsvae_tcja.core import CENTRED_LIF, Neuron
+from fsvae_tcja.vae.latent.escape_prior import BLOCK, EscapePrior
+
+T, L, G, H, N, CLASSES = 3, 8, 4, 24, 9, 3
+
+
+def awake(classes=CLASSES, T=T, L=L, G=G, H=H, neuron=CENTRED_LIF, strength=1.0):
+    """A prior that has learned something: no weight is zero, statistics of codes that it was shown."""
+    torch.manual_seed(0)
+    prior = EscapePrior(T, L, G, H, neuron, classes)
+    for parameter in prior.parameters():
+        parameter.data += strength * 0.5 * torch.randn_like(parameter)
+    prior.train()
+    with torch.no_grad():
+        for seed in range(60):
+            z, labels = codes(32, seed, T, L)
+            prior(z, labels % classes if classes else None)
+    return prior.eval()
+
+
+def codes(n=N, seed=0, T=T, L=L):
+    generator = torch.Generator().manual_seed(seed)
+    z = (torch.rand(T, n, L, generator=generator) < 0.4).float()
+    return z, torch.randint(CLASSES + 1, (n,), generator=generator)
+
+
+def naive(prior, z, labels=None):
+    """Membranes u [M, N, B] by the equations of the class, one sum at a time; norm by the statistics of the batch."""
+    M, B = prior.b.shape[0], prior.a.shape[1]
+    bits = torch.stack([z[m // prior.groups][:, m % prior.groups * B : (m % prior.groups + 1) * B] for m in range(M)])
+    current = []
+    for m in range(M):
+        c = prior.b[m].expand(z.shape[1], -1)
+        c = c if labels is None else c + prior.Y[labels]
+        for before in range(m):
+            c = c + bits[before] @ prior.W[before]
+        current.append(c)
+    c, norm = torch.stack(current), prior.layer.norm
+    mean, var = c.mean((0, 1)), c.var((0, 1), unbiased=False)
+    c = norm.weight * norm.scale * (c - mean) / (var + norm.eps).sqrt() + norm.bias
+    v, u = torch.zeros_like(c[0]), []
+    for m in range(M):
+        s, v = prior.layer.neuron.step(c[m], v)
+        out = s @ prior.V[m] + prior.a[m]
+        out = out if labels is None else out + prior.Yd[labels][:, m * B : (m + 1) * B]
+        for before in range(m):
+            out = out + bits[before] @ prior.D[before * B : (before + 1) * B, m * B : (m + 1) * B]
+        u.append(out)
+    return torch.stack(u), bits
+
+
+@pytest.mark.parametrize("classes", [0, CLASSES])
+@pytest.mark.parametrize("sizes", [(T, L, G, H), (1, 5, 1, 7), (2, 6, 6, 3)])
+def test_every_gradient_is_that_of_the_equations(classes, sizes):
+    T, L, G, H = sizes
+    prior = awake(classes, T, L, G, H).train()
+    z, labels = codes(17, 5, T, L)
+    labels = labels if classes else None
+    found, expected = {}, {}
+    for gradients, compute in ((found, lambda z: prior.nll(z, labels)), (expected, None)):
+        prior.zero_grad()
+        x = z.clone().requires_grad_()
+        if compute is None:
+            u, bits = naive(prior, x, labels)
+            nats = (F.softplus(u) - u * bits).sum((0, 2))
+        else:
+            nats = compute(x)
+        (nats * torch.linspace(0.5, 2, 17)).sum().backward()
+        gradients |= {"nats": nats.detach(), "z": x.grad, **{name: p.grad for name, p in prior.named_parameters()}}
+    assert found.keys() == expected.keys()
+    last = {"W": -1, "D": -1}  # what the last micro-step fires goes nowhere
+    for name, gradient in found.items():
+        wanted = torch.zeros_like(gradient) if expected[name] is None else expected[name]
+        torch.testing.assert_close(
+            gradient, wanted, atol=2e-4, rtol=2e-4, msg=lambda text, name=name: f"{name}: {text}"
+        )
+        silent = T * G == 1 and name in last
+        assert bool(gradient.any()) != silent, name
+
+
+@pytest.mark.parametrize("classes", [0, CLASSES])
+def test_stepping_agrees_with_teacher_forcing(classes):
+    prior = awake(classes)
+    z, labels = codes(200)
+    labels = labels if classes else None
+    u = prior(z, labels)
+    torch.testing.assert_close(u, prior.at_once(prior._micro_steps(z), labels), atol=1e-5, rtol=1e-5)
+    assert u.std() > 0.5
+
+
+def test_a_code_has_the_probability_that_it_is_drawn_with():
+    """Bit for bit: the membranes in drawing are those that the likelihood is computed from."""
+    prior, seen = awake(), []
+    noise = torch.rand(100, T * L, generator=torch.Generator().manual_seed(1))
+    labels = torch.randint(CLASSES + 1, (100,))
+    steps = prior._steps
+    prior._steps = lambda *given: seen.append(steps(*given)) or seen[-1]
+    z = prior.sample(noise, labels)
+    drawn = torch.cat([u for u, _ in seen], dim=1)[:, :100]
+    assert torch.equal(prior(z, labels), drawn)
+    assert torch.equal(prior._micro_steps(z), (noise.view(100, -1, L // G).transpose(0, 1) < drawn.sigmoid()).float())
+    assert 0.05 < z.mean() < 0.95
+
+
+@pytest.mark.parametrize("label", [None, 0, 2])
+def test_the_probabilities_of_all_codes_sum_to_one(label):
+    prior = awake(0 if label is None else CLASSES, 2, 4, 2, 10)
+    every = torch.tensor(list(product((0.0, 1.0), repeat=8))).view(256, 2, 4).transpose(0, 1)
+    nats = prior.nll(every, None if label is None else torch.full((256,), label))
+    assert (-nats.double()).exp().sum().item() == pytest.approx(1, abs=1e-5)
+    assert nats.std() > 0.5
+
+
+def test_codes_are_drawn_as_often_as_they_are_probable():
+    prior = awake(0, 1, 3, 3, 10)
+    every = torch.tensor(list(product((0.0, 1.0), repeat=3))).unsqueeze(0)
+    n = 20000
+    z = prior.sample(torch.rand(n, 3, generator=torch.Generator().manual_seed(2)))
+    found = torch.bincount((z[0] @ torch.tensor([4.0, 2.0, 1.0])).long(), minlength=8) / n
+    p = (-prior.nll(every)).exp()
+    assert ((found - p).abs() < 4 * (p * (1 - p) / n).sqrt()).all()
+
+
+def test_independent_bits_cost_their_entropy():
+    torch.manual_seed(0)
+    p = torch.tensor([0.02, 0.1, 0.3, 0.5, 0.7, 0.95]).repeat(2, 1)
+    entropy = -(p * p.log() + (1 - p) * (1 - p).log()).sum().item()
+    prior = EscapePrior(2, 6, 3, 8, CENTRED_LIF)
+    optimizer = torch.optim.AdamW(prior.parameters(), lr=0.05)
+    for step in range(400):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.05 * (1 - step / 400)
+        loss = prior.nll((torch.rand(2, 256, 6) < p[:, None]).float()).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    prior.eval()
+    with torch.no_grad():
+        found = prior.nll((torch.rand(2, 20000, 6) < p[:, None]).float()).mean().item()
+    assert entropy - 0.05 < found < entropy + 0.1
+
+
+def test_what_a_code_is_does_not_depend_on_the_others():
+    prior = awake()
+    noise = torch.rand(150, T * L, generator=torch.Generator().manual_seed(3))
+    labels = torch.randint(CLASSES + 1, (150,), generator=torch.Generator().manual_seed(3))
+    z = prior.sample(noise, labels)
+    for n in (1, 2, BLOCK, BLOCK + 1):
+        assert torch.equal(prior.sample(noise[:n], labels[:n]), z[:, :n])
+        assert torch.equal(prior.sample(noise[150 - n :], labels[150 - n :]), z[:, 150 - n :])
+        assert torch.equal(prior(z[:, :n], labels[:n]), prior(z, labels)[:, :n])
+
+
+def test_micro_steps_see_what_was_fired_before_them_only():
+    prior = awake()
+    z, labels = codes()
+    changed = z.clone()
+    changed[1, :, 2:4] = 1 - changed[1, :, 2:4]  # micro-step G + 1
+    before, after = prior(z, labels), prior(changed, labels)
+    assert torch.equal(before[: G + 2], after[: G + 2])
+    assert all((before[m] != after[m]).any() for m in range(G + 2, T * G))
+
+
+def test_the_label_changes_the_code():
+    prior = awake()
+    noise = torch.rand(40, T * L)
+    drawn = [prior.sample(noise, torch.full((40,), label)) for label in range(CLASSES + 1)]
+    assert all(not torch.equal(drawn[0], other) for other in drawn[1:])
+
+
+def test_groups_must_divide_the_bits():
+    with pytest.raises(ValueError, match="groups must divide the 8 bits of a step, found 3"):
+        EscapePrior(2, 8, 3, 4, Neuron.of("fsvae2022"))
