@@ -86,7 +86,7 @@ DIGITS_TRAINING = TrainingConfig(epochs=8, batch_size=32)
 """For the 1,500 digits: test error 0.015 after some 12 s on one core."""
 
 MNIST_5K_TRAINING = TrainingConfig(epochs=4, batch_size=32)
-"""For 4,000 digits of MNIST: test error @AE@ after some 20 s on one core."""
+"""For 4,000 digits of MNIST: test error 0.034 after some 12 s on one core."""
 
 
 def training_for(data: str) -> TrainingConfig:

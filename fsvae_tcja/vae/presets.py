@@ -51,7 +51,7 @@ PRESETS: dict[str, Preset] = {
             model=FSVAEConfig(T=4, latent=Bernoulli(k=4), channels=(16, 32, 64, 128), tcja=TCJA_32),
         ),
         "The demo: 5,000 digits of MNIST, the same model; under two minutes on two CPU cores.",
-        "@GIVES@",
+        "Reconstruction MSE .117, FAD 35.8 (strict, n = 1,000, seed 0, mnist-5k test; real images .92).",
     ),
     "mnist-fast": Preset(
         fast("mnist"),
