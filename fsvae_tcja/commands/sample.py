@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import tyro
@@ -29,7 +30,7 @@ class SampleOptions:
     """How many images."""
     seed: int = 0
     """Random seed: image i depends on (seed, i) alone."""
-    label: int | None = None
+    label: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Class of all images, 0, 1, ..., of a model that knows classes; None: each as often as in training."""
     batch_size: BatchSize = 64
     device: Device = "auto"

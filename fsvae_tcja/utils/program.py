@@ -39,7 +39,7 @@ class Program(NamedTuple):
 
     def usage(self) -> str:
         """The list of commands."""
-        lines = [f"  {name:14}{command.about}" for name, command in self.commands.items()]
+        lines = [f"  {name:18}{command.about}" for name, command in self.commands.items()]
         end = ["", f"{self.name} COMMAND --help says more; {self.name} --version prints the version.", STATUS]
         return "\n".join([f"usage: {self.name} COMMAND [options]", "", *lines, *end])
 

@@ -224,10 +224,7 @@ def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (
-            ["nope"],
-            "unknown preset 'nope': choose one of ['digits', 'mnist-5k', 'mnist', 'fashion-mnist', 'cifar10', ",
-        ),
+        (["nope"], f"unknown preset 'nope': choose one of {list(PRESETS)}"),
         (["mnits"], "unknown preset 'mnits' (did you mean 'mnist'?): choose one of"),
         (["--epochs", "3"], "put a preset before --epochs"),
         (["digits", "--epochs", "0"], "epochs must be >= 1, found 0"),
