@@ -1,5 +1,6 @@
 """A spiking prior over a whole code, a group of its bits at a time, with stochastic output neurons."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -72,19 +73,44 @@ class EscapePrior(nn.Module):
         return (F.softplus(u) - u * self._micro_steps(z.float())).sum((0, 2))
 
     @torch.no_grad()
-    def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """A code z [T, N, L] of noise [N, T L], uniform in [0, 1)."""
+    def sample(self, noise: Tensor, labels: Tensor | None = None, guidance: float = 0.0) -> Tensor:
+        """A code z [T, N, L] of noise [N, T L], uniform in [0, 1).
+
+        With guidance w > 0 (Ho and Salimans 2022, arXiv 2207.12598) z_m fires with probability
+        sigmoid((1 + w) u_y - w u_none): membranes with the label and with none, both driven by the bits drawn so far.
+
+        Args:
+            noise: [N, T L].
+            labels: int64 [N] if there are classes.
+            guidance: w >= 0; 0: a draw from the prior as it is.
+
+        Raises:
+            ValueError: guidance below 0, or above it without classes or labels.
+        """
+        self._check_guidance(guidance, labels)
         noise = noise.view(-1, self.T * self.groups, self.L // self.groups).transpose(0, 1)  # [M, N, B]
         drawn = torch.empty_like(noise)
         for block, label in self._blocks(noise.shape[1], labels):
             numbers = _padded(noise[:, block], 1)
+            if guidance and label is not None:
+                numbers, label = numbers.repeat(1, 2, 1), torch.cat([label, torch.full_like(label, self.classes)])
 
             def fire(m: int, u: Tensor, numbers: Tensor = numbers) -> Tensor:
+                if guidance:
+                    u, none = u.chunk(2)
+                    u = (u + guidance * (u - none)).repeat(2, 1)
                 return (numbers[m] < torch.sigmoid(u)).to(u.dtype)
 
             _, z = self._steps(fire, numbers, label)
             drawn[:, block] = z[:, : drawn[:, block].shape[1]]
         return drawn.transpose(0, 1).reshape(-1, self.T, self.L).transpose(0, 1)
+
+    def _check_guidance(self, guidance: float, labels: Tensor | None) -> None:
+        if not 0 <= guidance < math.inf:
+            raise ValueError(f"guidance must be a number >= 0, found {guidance}")
+        if guidance and (labels is None or not self.classes):
+            missing = "labels" if self.classes else "a prior with classes"
+            raise ValueError(f"guidance needs {missing} to guide towards, found {guidance} without; take 0")
 
     def at_once(self, bits: Tensor, labels: Tensor | None = None) -> Tensor:
         """Membranes u [M, N, B] of all micro-steps for given bits [M, N, B]."""

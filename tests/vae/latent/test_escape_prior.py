@@ -176,6 +176,56 @@ def test_the_label_changes_the_code():
     assert all(not torch.equal(drawn[0], other) for other in drawn[1:])
 
 
+def naive_guided(prior, noise, labels, guidance):
+    """Codes of noise [N, T L], each micro-step by the membranes of the bits before it with the label and without."""
+    z = torch.zeros(prior.T, len(noise), prior.L)
+    none = torch.full_like(labels, prior.classes)
+    for m in range(prior.T * prior.groups):
+        B = prior.L // prior.groups
+        u = (1 + guidance) * prior(z, labels)[m] - guidance * prior(z, none)[m]
+        bits = slice(m % prior.groups * B, (m % prior.groups + 1) * B)
+        z[m // prior.groups, :, bits] = (noise[:, m * B : (m + 1) * B] < u.sigmoid()).float()
+    return z
+
+
+@pytest.mark.parametrize("guidance", [0.5, 3.0])
+def test_guidance_by_its_equation(guidance):
+    prior, n = awake(), BLOCK + 6
+    noise = torch.rand(n, T * L, generator=torch.Generator().manual_seed(4))
+    labels = torch.arange(n) % (CLASSES + 1)
+    z = prior.sample(noise, labels, guidance)
+    assert torch.equal(z, naive_guided(prior, noise, labels, guidance))
+    plain, none = prior.sample(noise, labels), labels == CLASSES
+    assert torch.equal(z[:, none], plain[:, none])  # without a label there is nothing to guide towards
+    assert (z[:, ~none] != plain[:, ~none]).any()
+    assert torch.equal(prior.sample(noise, labels, 0.0), plain)
+    for part in (slice(0, 1), slice(n - 3, n)):
+        assert torch.equal(prior.sample(noise[part], labels[part], guidance), z[:, part])
+
+
+def test_guidance_makes_the_class_plainer():
+    """The nats by which the label explains a code better than no label does rise with guidance."""
+    prior, n = awake(), 600
+    noise = torch.rand(n, T * L, generator=torch.Generator().manual_seed(5))
+    labels, none = torch.arange(n) % CLASSES, torch.full((n,), CLASSES)
+    gains = []
+    for guidance in (0.0, 1.0, 4.0):
+        z = prior.sample(noise, labels, guidance)
+        gains.append((prior.nll(z, none) - prior.nll(z, labels)).mean().item())
+    assert gains[0] < gains[1] < gains[2]
+
+
+def test_guidance_needs_something_to_guide_towards():
+    noise = torch.rand(2, T * L)
+    for value in (-0.5, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"guidance must be a number >= 0, found {value}"):
+            awake().sample(noise, torch.zeros(2, dtype=torch.int64), value)
+    with pytest.raises(ValueError, match=r"guidance needs labels to guide towards, found 1\.0 without"):
+        awake().sample(noise, None, 1.0)
+    with pytest.raises(ValueError, match="guidance needs a prior with classes"):
+        awake(0).sample(noise, None, 1.0)
+
+
 def test_groups_must_divide_the_bits():
     with pytest.raises(ValueError, match="groups must divide the 8 bits of a step, found 3"):
         EscapePrior(2, 8, 3, 4, Neuron.of("fsvae2022"))
