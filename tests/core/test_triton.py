@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from fsvae_tcja.core import FSVAE_LIF, SURROGATES, lif
+from fsvae_tcja.core import FSVAE_LIF, LIF, SURROGATES, lif
+from fsvae_tcja.core.escape import escape_draw
+from fsvae_tcja.core.kernels.escape.inputs import Inputs
 from fsvae_tcja.core.params import Constants
 
 from .conftest import FAMILIES, OWN_RULE, assert_alive, name
+from .test_escape import network
 
 pytest.importorskip("triton", reason="Triton is not installed (it comes with PyTorch for CUDA, on Linux)")
 
@@ -29,8 +32,8 @@ def test_agrees_in_the_interpreter():
     assert program.returncode == 0, program.stdout
 
 
+INTEGERS = {"steps", "y_step", "grad_step", "N", "M", "B", "H", "P", "C"}
 POINTERS = {"y", "spikes", "grad", "dy"}
-INTEGERS = {"steps", "y_step", "grad_step", "N", "P", "C"}
 
 
 def build(kernel, storage: str, constants: dict) -> str:
@@ -43,6 +46,8 @@ def build(kernel, storage: str, constants: dict) -> str:
             return "constexpr"
         if argument == "neuron":
             return Constants(*["fp32"] * len(Constants._fields))
+        if argument == "guidance":
+            return "fp32"
         return "i32" if argument in INTEGERS else f"*{storage if argument in POINTERS else 'fp32'}"
 
     signature = {argument: kind(argument) for argument in kernel.arg_names}
@@ -67,6 +72,26 @@ def test_compiles_without_a_gpu_and_without_fused_multiply_add(surrogate, storag
     backward = build(kernels._backward, storage, flags | more)
     assert "mul.rn.f32" in forward and "mul.rn.f32" in backward
     assert "fma" not in forward + backward
+
+
+@pytest.mark.parametrize("membranes", [1, 2])
+def test_the_draw_compiles_without_a_gpu(membranes, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    from fsvae_tcja.core.kernels.escape import triton as kernels
+
+    ptx = build(kernels._draw, "fp32", {"K": membranes, "BLOCK_B": 16, "BLOCK_H": 256})
+    assert "bar.sync" in ptx or "barrier.sync" in ptx
+    assert "mul.rn.f32" in ptx
+    assert "fma" not in ptx
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("guidance", [0.0, 0.5])
+def test_draws_on_a_gpu_as_on_the_cpu(guidance):
+    inputs, neuron = network(65, 8, 4, 300, K=2 if guidance else 1, exact=True), LIF(FSVAE_LIF)
+    on_gpu = escape_draw(Inputs(*(x.cuda() for x in inputs)), neuron, guidance)
+    for found, expected in zip(on_gpu, escape_draw(inputs, neuron, guidance), strict=True):
+        assert torch.equal(found.cpu(), expected)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

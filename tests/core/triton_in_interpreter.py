@@ -6,14 +6,16 @@ from itertools import product
 import pytest
 import torch
 
-from fsvae_tcja.core import FSVAE_LIF, LIFParams
+from fsvae_tcja.core import CENTRED_LIF, FSVAE_LIF, LIFParams
 from fsvae_tcja.core.kernels.common.layout import channels_last, contiguous, order
+from fsvae_tcja.core.kernels.escape import triton as escape_triton
 from fsvae_tcja.core.kernels.lif import reference, triton
 from fsvae_tcja.core.kernels.lif.inputs import Inputs
 from fsvae_tcja.core.kernels.moments import reference as moments_reference
 from fsvae_tcja.core.kernels.moments import triton as moments_triton
 
 from .conftest import FAMILIES, name
+from .test_escape import SIZES, escape_by_reference, network
 
 close = torch.testing.assert_close
 
@@ -134,3 +136,20 @@ def test_moments(shape):
     total = channels_last(direct.clone())
     moments_triton.backward(total, *upstream, y.detach(), found[1])
     close(total, grad + direct, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [*SIZES, (2, 3, 40, 150)])
+@pytest.mark.parametrize("guidance", [0.0, 0.5])
+def test_draw(sizes, guidance):
+    inputs = network(*sizes, K=2 if guidance else 1, exact=True)
+    found = escape_triton.draw(inputs, guidance, CENTRED_LIF.fused_constants.constants)
+    assert all(
+        torch.equal(*pair) for pair in zip(found, escape_by_reference(inputs, CENTRED_LIF, guidance), strict=True)
+    )
+
+
+@pytest.mark.parametrize("params", FAMILIES, ids=name)
+def test_draw_of_every_family(params):
+    inputs = network(2, 4, 3, 24, exact=True)
+    found = escape_triton.draw(inputs, 0.0, params.fused_constants.constants)
+    assert all(torch.equal(*pair) for pair in zip(found, escape_by_reference(inputs, params, 0.0), strict=True))

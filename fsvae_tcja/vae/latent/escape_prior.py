@@ -1,7 +1,6 @@
 """A spiking prior over a whole code, a group of its bits at a time, with stochastic output neurons."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...core import Neuron, SpikingLayer, TDBatchNorm
+from ...core.escape import Inputs, escape_draw
 
 NORM_ALPHA = 2  # of the tdBN, as in the other latent networks
-BLOCK = 64  # codes in a pass of the stepping: always as many, for a matrix product of another size may round otherwise
 
 
 class EscapePrior(nn.Module):
@@ -64,15 +63,14 @@ class EscapePrior(nn.Module):
         """Membranes u of the output neurons, [M, N, B], where the code is z [T, N, L]; labels int64 [N] if there are
         classes."""
         with torch.autocast(z.device.type, enabled=False):
-            bits = self._micro_steps(z.float())
-            return self.at_once(bits, labels) if self.training else self._one_by_one(bits, labels)
+            bits = self._micro_steps(z.to(self.W.dtype))
+            return self.at_once(bits, labels) if self.training else self._of_given(bits, labels)
 
     def nll(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """-log p(z) in nats, [N]; the gradient reaches z too. Arguments as in `forward`."""
         u = self(z, labels)
-        return (F.softplus(u) - u * self._micro_steps(z.float())).sum((0, 2))
+        return (F.softplus(u) - u * self._micro_steps(z.to(u.dtype))).sum((0, 2))
 
-    @torch.no_grad()
     def sample(self, noise: Tensor, labels: Tensor | None = None, guidance: float = 0.0) -> Tensor:
         """A code z [T, N, L] of noise [N, T L], uniform in [0, 1).
 
@@ -88,22 +86,8 @@ class EscapePrior(nn.Module):
             ValueError: guidance below 0, or above it without classes or labels.
         """
         self._check_guidance(guidance, labels)
-        noise = noise.view(-1, self.T * self.groups, self.L // self.groups).transpose(0, 1)  # [M, N, B]
-        drawn = torch.empty_like(noise)
-        for block, label in self._blocks(noise.shape[1], labels):
-            numbers = _padded(noise[:, block], 1)
-            if guidance and label is not None:
-                numbers, label = numbers.repeat(1, 2, 1), torch.cat([label, torch.full_like(label, self.classes)])
-
-            def fire(m: int, u: Tensor, numbers: Tensor = numbers) -> Tensor:
-                if guidance:
-                    u, none = u.chunk(2)
-                    u = (u + guidance * (u - none)).repeat(2, 1)
-                return (numbers[m] < torch.sigmoid(u)).to(u.dtype)
-
-            _, z = self._steps(fire, numbers, label)
-            drawn[:, block] = z[:, : drawn[:, block].shape[1]]
-        return drawn.transpose(0, 1).reshape(-1, self.T, self.L).transpose(0, 1)
+        z, _ = self._one_by_one(noise.view(len(noise), *self.a.shape), labels, guidance)
+        return z.view(-1, self.T, self.L).transpose(0, 1)
 
     def _check_guidance(self, guidance: float, labels: Tensor | None) -> None:
         if not 0 <= guidance < math.inf:
@@ -123,59 +107,43 @@ class EscapePrior(nn.Module):
         direct = direct if labels is None else direct + self.Yd[labels]
         return torch.baddbmm(self.a.unsqueeze(1), spikes, self.V) + direct.view(N, M, B).transpose(0, 1)
 
-    def _one_by_one(self, bits: Tensor, labels: Tensor | None) -> Tensor:
-        parts = []
-        for block, label in self._blocks(bits.shape[1], labels):
-            given = _padded(bits[:, block], 1)
-            u, _ = self._steps(lambda m, _, given=given: given[m], given, label)  # type: ignore[misc]
-            parts.append(u[:, : bits[:, block].shape[1]])
-        return torch.cat(parts, dim=1)
+    def _of_given(self, bits: Tensor, labels: Tensor | None) -> Tensor:
+        """Membranes u [M, N, B] as in drawing, for given bits [M, N, B]; their gradient is that of `at_once`."""
+        noise = 1 - 2 * bits.detach().transpose(0, 1)  # below every probability where the bit is 1, above where 0
+        if not torch.compiler.is_compiling() and (noise.abs() != 1).any():
+            raise ValueError("a code in eval mode must hold bits, 0 or 1, and found other numbers; round it")
+        u = self._one_by_one(noise, labels)[1].transpose(0, 1)
+        return _Valued.apply(self.at_once(bits, labels), u) if torch.is_grad_enabled() else u
 
-    def _steps(
-        self, fire: Callable[[int, Tensor], Tensor], like: Tensor, labels: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Micro-step by micro-step, by the running statistics.
-
-        Args:
-            fire: number m of the micro-step, membranes u_m [N, B] -> bits z_m [N, B].
-            like: of the shape and type of the bits [M, N, B].
-            labels: [N].
-
-        Returns:
-            u and z, both [M, N, B].
-        """
-        M, N, B = like.shape
-        start = self.b[0].expand(N, -1) if labels is None else self.b[0] + self.Y[labels]
-        direct = self.a.flatten().expand(N, -1) if labels is None else self.a.flatten() + self.Yd[labels]
-        c, v, membranes, bits = start, None, [], []
-        for m in range(M):
-            s, v = self.layer.step(c, v)
-            here, rest = direct.tensor_split([B], dim=1)
-            u = torch.addmm(here, s, self.V[m])
-            z = fire(m, u)
-            membranes.append(u)
-            bits.append(z)
-            if m < M - 1:
-                c = torch.addmm(c, z, self.W[m]) + (self.b[m + 1] - self.b[m])
-                direct = torch.addmm(rest, z, self.D[m * B : (m + 1) * B, (m + 1) * B :])
-        return torch.stack(membranes), torch.stack(bits)
+    @torch.no_grad()
+    def _one_by_one(self, noise: Tensor, labels: Tensor | None, guidance: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Bits z and membranes u [N, M, B] of noise [N, M, B], micro-step by micro-step, by the running statistics."""
+        norm = self.layer.norm
+        scale, shift = norm.affine(norm.running_mean, norm.running_var)
+        none = self.b.new_zeros(1, len(noise), 1)
+        start, direct = none.expand(-1, -1, self.b.shape[1]), none + self.a.flatten()
+        if labels is not None:
+            rows = torch.stack([labels, torch.full_like(labels, self.classes)][: 2 if guidance else 1])
+            start, direct = self.Y[rows], direct + self.Yd[rows]
+        shift = scale * self.b + shift
+        inputs = Inputs(noise, start, direct, scale, shift, self.W, self.V, self.D)
+        return escape_draw(inputs, self.layer.neuron, guidance)
 
     def _micro_steps(self, z: Tensor) -> Tensor:
         """[T, N, L] -> [M, N, B]."""
         return z.unflatten(2, (self.groups, -1)).transpose(1, 2).flatten(0, 1)
 
-    def _blocks(self, n: int, labels: Tensor | None) -> list[tuple[slice, Tensor | None]]:
-        """n codes in parts of BLOCK, each with its labels, padded to the whole part."""
-        parts = [slice(first, first + BLOCK) for first in range(0, n, BLOCK)]
-        return [(part, None if labels is None else _padded(labels[part], 0)) for part in parts]
 
+class _Valued(torch.autograd.Function):
+    """A value that was computed in another way than its gradient is."""
 
-def _padded(x: Tensor, axis: int) -> Tensor:
-    """x with zeros behind, up to BLOCK along `axis`."""
-    missing = BLOCK - x.shape[axis]
-    if not missing:
-        return x
-    return torch.cat([x, x.new_zeros(*x.shape[:axis], missing, *x.shape[axis + 1 :])], dim=axis)
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, value: Tensor) -> Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad, None
 
 
 class _Carried(torch.autograd.Function):

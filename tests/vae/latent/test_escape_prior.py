@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from fsvae_tcja.core import CENTRED_LIF, Neuron
-from fsvae_tcja.vae.latent.escape_prior import BLOCK, EscapePrior
+from fsvae_tcja.core.escape import BLOCK
+from fsvae_tcja.vae.latent.escape_prior import EscapePrior
 
 T, L, G, H, N, CLASSES = 3, 8, 4, 24, 9, 3
 
@@ -98,16 +99,41 @@ def test_stepping_agrees_with_teacher_forcing(classes):
 
 def test_a_code_has_the_probability_that_it_is_drawn_with():
     """Bit for bit: the membranes in drawing are those that the likelihood is computed from."""
-    prior, seen = awake(), []
+    prior = awake()
     noise = torch.rand(100, T * L, generator=torch.Generator().manual_seed(1))
     labels = torch.randint(CLASSES + 1, (100,))
-    steps = prior._steps
-    prior._steps = lambda *given: seen.append(steps(*given)) or seen[-1]
     z = prior.sample(noise, labels)
-    drawn = torch.cat([u for u, _ in seen], dim=1)[:, :100]
-    assert torch.equal(prior(z, labels), drawn)
-    assert torch.equal(prior._micro_steps(z), (noise.view(100, -1, L // G).transpose(0, 1) < drawn.sigmoid()).float())
+    bits, drawn = prior._one_by_one(noise.view(100, T * G, L // G), labels)
+    assert torch.equal(z, bits.view(100, T, L).transpose(0, 1))
+    assert torch.equal(prior(z, labels), drawn.transpose(0, 1))
+    assert torch.equal(bits, (noise.view_as(bits) < drawn.sigmoid()).float())
     assert 0.05 < z.mean() < 0.95
+
+
+def test_gradients_in_eval_mode_are_those_of_all_micro_steps_at_once():
+    prior, (z, labels) = awake(), codes()
+    found, expected = {}, {}
+    for gradients, compute in ((found, prior), (expected, prior.at_once)):
+        prior.zero_grad()
+        x = z.clone().requires_grad_()
+        u = compute(x if compute is prior else prior._micro_steps(x), labels)
+        (u * torch.linspace(-1, 1, u.numel()).view_as(u)).sum().backward()
+        gradients |= {"z": x.grad, **{name: p.grad for name, p in prior.named_parameters()}}
+    assert all(torch.equal(found[name], gradient) and gradient.any() for name, gradient in expected.items())
+
+
+def test_a_code_holds_bits():
+    prior, (z, labels) = awake(), codes()
+    with pytest.raises(ValueError, match="a code in eval mode must hold bits, 0 or 1"):
+        prior(z / 2, labels)
+
+
+def test_a_prior_in_double_precision():
+    prior, (z, labels) = awake(), codes()
+    nats, noise = prior.nll(z, labels), torch.rand(N, T * L)
+    drawn = prior.sample(noise, labels)
+    torch.testing.assert_close(prior.double().nll(z.double(), labels).float(), nats, atol=1e-4, rtol=1e-5)
+    assert torch.equal(prior.sample(noise, labels).float(), drawn)
 
 
 @pytest.mark.parametrize("label", [None, 0, 2])
