@@ -61,7 +61,11 @@ class EscapePrior(nn.Module):
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Membranes u of the output neurons, [M, N, B], where the code is z [T, N, L]; labels int64 [N] if there are
-        classes."""
+        classes.
+
+        Raises:
+            ValueError: in eval mode a code of other numbers than 0 and 1.
+        """
         with torch.autocast(z.device.type, enabled=False):
             bits = self._micro_steps(z.to(self.W.dtype))
             return self.at_once(bits, labels) if self.training else self._of_given(bits, labels)
@@ -102,10 +106,12 @@ class EscapePrior(nn.Module):
         one = bits.new_ones(M - 1, N, 1)
         weights = torch.cat([self.W[:-1], self.b.diff(dim=0).unsqueeze(1)], dim=1)  # b_m is carried like the rest
         start = self.b[0].expand(N, -1) if labels is None else self.b[0] + self.Y[labels]
-        spikes = self.layer(_Carried.apply(torch.cat([bits[:-1], one], dim=2), weights, start))
+        c = _Carried.apply(torch.cat([bits[:-1], one], dim=2), weights, start)
+        spikes = self.layer(c.transpose(1, 2).unsqueeze(1))  # [M, 1, H, N]: the batch as space gives longer rows
+        u = _Driven.apply(spikes.squeeze(1).transpose(1, 2), self.V)
         direct = bits.transpose(0, 1).reshape(N, M * B) @ (self.D * self.mask)
         direct = direct if labels is None else direct + self.Yd[labels]
-        return torch.baddbmm(self.a.unsqueeze(1), spikes, self.V) + direct.view(N, M, B).transpose(0, 1)
+        return u + self.a.unsqueeze(1) + direct.view(N, M, B).transpose(0, 1)
 
     def _of_given(self, bits: Tensor, labels: Tensor | None) -> Tensor:
         """Membranes u [M, N, B] as in drawing, for given bits [M, N, B]; their gradient is that of `at_once`."""
@@ -170,3 +176,20 @@ class _Carried(torch.autograd.Function):
             torch.add(grad[m], total[m + 1], out=total[m])
         to_z = torch.bmm(total[1:], weights.transpose(1, 2)) if ctx.needs_input_grad[0] else None
         return to_z, torch.bmm(z.transpose(1, 2), total[1:]), total[0]
+
+
+class _Driven(torch.autograd.Function):
+    """s V: spikes s [M, N, H], V [M, H, B] -> [M, N, B].
+
+    As products whose rows are H or N long, not B: up to five times as fast as those of torch.bmm(s, V).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, s: Tensor, V: Tensor) -> Tensor:
+        ctx.save_for_backward(s, V)
+        return torch.bmm(V.transpose(1, 2).contiguous(), s.transpose(1, 2)).transpose(1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        s, V = ctx.saved_tensors
+        return torch.bmm(grad, V.transpose(1, 2)), torch.bmm(grad.transpose(1, 2), s).transpose(1, 2)

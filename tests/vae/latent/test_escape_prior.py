@@ -83,6 +83,8 @@ def test_every_gradient_is_that_of_the_equations(classes, sizes):
         torch.testing.assert_close(
             gradient, wanted, atol=2e-4, rtol=2e-4, msg=lambda text, name=name: f"{name}: {text}"
         )
+        if T * G == 1 and not classes and name == "layer.norm.weight":
+            continue  # one current for all images: its gradient is rounding, or zero
         silent = T * G == 1 and name in last
         assert bool(gradient.any()) != silent, name
 
