@@ -65,10 +65,15 @@ class Task(Protocol):
 class StagedTask(Task, Protocol):
     """A task with more than one stage, `config.stages()`: what it is trained on may change from one to the next."""
 
-    def next_stage(self, data: LabelledDataset) -> LabelledDataset:
-        """Begin the next stage with the model as it is, also in a run that is resumed there.
+    @property
+    def beside(self) -> nn.Module | None:
+        """What the stage trains besides the model: kept in the checkpoint of the run, not in the model."""
+
+    def start_stage(self, number: int, data: LabelledDataset) -> LabelledDataset:
+        """Begin a stage with the model as it is, also in a run that is resumed there.
 
         Args:
+            number: of the stage, counted from 0; the first one is not announced.
             data: what the first stage is trained on.
 
         Returns:
@@ -171,11 +176,15 @@ class Trainer:
         self.span, stage, model = span, span.stage, self.task.model
         self.stage_data = self.data
         if span.number:
-            self.stage_data = cast(StagedTask, self.task).next_stage(self.data)
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=stage.lr, betas=stage.betas, weight_decay=stage.weight_decay
-        )
+            self.stage_data = cast(StagedTask, self.task).start_stage(span.number, self.data)
+        parameters = [*model.parameters(), *(self._beside.parameters() if self._beside else ())]
+        self.optimizer = torch.optim.AdamW(parameters, lr=stage.lr, betas=stage.betas, weight_decay=stage.weight_decay)
         self.average = Average(model, self.config.ema) if self.config.ema else None
+
+    @property
+    def _beside(self) -> nn.Module | None:
+        """What the stage trains besides the model."""
+        return cast(StagedTask, self.task).beside if self.span.number else None
 
     def _schedule(self) -> None:
         """Set the learning rate of the next step."""
@@ -339,6 +348,8 @@ class Trainer:
         # The checkpoint last: a run killed between the two does the missing steps again and rewrites the model.
         checkpoint.write(self.run.model, _named("model.", average or model), metadata)
         everything = _named("model.", model) | moments | tensors | _named("average.", average)
+        if self._beside:
+            everything |= _named("beside.", self._beside.state_dict())
         checkpoint.write(self.run.checkpoint, everything, metadata)
         self.saved = time.monotonic()
 
@@ -361,9 +372,11 @@ class Trainer:
         messages = lengthened(before, self.config, metadata["step"], self.spans[0].steps_per_epoch, self.run)
         checkpoint.load_into(self.task.model, _under("model.", tensors), path)
         self.step = metadata["step"]
-        for span in self.spans[1:]:
-            if self.step > span.first:
-                self._enter(span)
+        current = [span for span in self.spans if self.step > span.first][-1:]
+        if current and current[0].number:
+            self._enter(current[0])
+        if self._beside:
+            self._beside.load_state_dict(_under("beside.", tensors))
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
         self.scaler.load_state_dict(metadata["scaler"])
         if self.average:

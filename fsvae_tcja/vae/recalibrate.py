@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from ..core import TDBatchNorm
 from ..data.dataset import LabelledDataset
@@ -17,7 +18,9 @@ IMAGES = 8192  # whose statistics are as good as those of all
 BATCH = 256
 
 
-def recalibrate(model: FSVAE, images: LabelledDataset, n: int = IMAGES, *, seed: int = 0) -> None:
+def recalibrate(
+    model: FSVAE, images: LabelledDataset, n: int = IMAGES, *, seed: int = 0, drawn: Tensor | None = None
+) -> None:
     """Take the running statistics of all batch norms anew: the mean of those of batches of 256 training images.
 
     In training they are a moving average that lags behind the weights. The weights stay as they are, and a second
@@ -28,6 +31,7 @@ def recalibrate(model: FSVAE, images: LabelledDataset, n: int = IMAGES, *, seed:
         images: of the training, at least n, of the model's size.
         n: how many of them, chosen at random; of more than one batch a last smaller one is left out.
         seed: random seed of the choice and of the latent's noise.
+        drawn: codes of the prior [T, at least 256, L], which the decoder then sees besides, as many in each batch.
 
     Raises:
         ValueError: n is not in 2..len(images), or the model takes frames.
@@ -43,7 +47,10 @@ def recalibrate(model: FSVAE, images: LabelledDataset, n: int = IMAGES, *, seed:
         for i, (pixels, labels) in enumerate(batches(images, BATCH, order=chosen)):
             noise = noise_of(model, seed, i * BATCH, len(labels))
             spikes = model.encoder(to_float(pixels).to(device))
-            model.decoder(model.latent.calibrate(spikes, noise, labels))
+            z = model.latent.calibrate(spikes, noise, labels)
+            if drawn is not None:
+                z = torch.cat([z, drawn.roll(-i * BATCH, 1)[:, : len(labels)].to(z)], dim=1)
+            model.decoder(z)
 
 
 @contextmanager

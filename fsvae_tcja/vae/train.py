@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data.dataset import LabelledDataset, Subset, limited
 from ..data.pixels import random_flip, to_float
@@ -19,6 +19,7 @@ from ..utils.configuration import to_dict
 from .checkpoint import KIND, check_rebuildable
 from .codes import codes_of
 from .config import FSVAEConfig
+from .judge import Tuner, Tuning
 from .model import FSVAE
 from .recalibrate import recalibrate
 from .reconstruct import reconstruct
@@ -39,6 +40,8 @@ class TrainConfig(TrainerConfig):
     recalibrate: int = 0
     """Before every evaluation take the statistics of all batch norms anew, over so many training images; 0: they stay
     the moving averages of the training."""
+    tuning: Tuning = field(default_factory=Tuning)
+    """A last stage, of the decoder on codes of the prior."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,7 +54,7 @@ class TrainConfig(TrainerConfig):
         return upgrade_training(data)
 
     def stages(self) -> list[Stage]:
-        return [*super().stages(), *self.model.latent.stages()]
+        return [*super().stages(), *self.model.latent.stages(), *([self.tuning.stage] if self.tuning.weight else [])]
 
     def tied_to_length(self) -> list[str]:
         return super().tied_to_length() + self.model.latent.tied_to_length()
@@ -87,6 +90,7 @@ class FSVAETask:
             )
         self.config = config
         self.stage = 0
+        self.tuner: Tuner | None = None
         self.data = train
         self.test = test
         self.score = score
@@ -105,6 +109,8 @@ class FSVAETask:
 
         In a stage of the latent's own: codes uint8 [B, T, L] -> what the latent gives.
         """
+        if self.tuner:
+            return self.tuner.losses(to_float(images), labels, generator)
         if self.stage:
             return self.model.latent.stage_losses(images.transpose(0, 1).float(), labels, generator)
         if self.config.flip:
@@ -113,11 +119,20 @@ class FSVAETask:
         out = self.model(x, generator=generator)
         return self.model.losses(x, out, progress=epoch / self.config.total_epochs(len(self.data)), generator=generator)
 
-    def next_stage(self, data: LabelledDataset) -> LabelledDataset:
-        """The codes of the images, as the encoder gives them now."""
-        self.stage += 1
-        self.model.latent.start_stage(data.labels)
-        return codes_of(self.model, data, self.config.seed)
+    @property
+    def beside(self) -> nn.Module | None:
+        """The judge, in the stage that has one."""
+        return self.tuner.judge if self.tuner else None
+
+    def start_stage(self, number: int, data: LabelledDataset) -> LabelledDataset:
+        """For the latent the codes of the images, as the encoder gives them now; for the decoder the images."""
+        self.stage = number
+        if number > len(self.config.model.latent.stages()):
+            self.tuner = Tuner(self.model, self.config.tuning.weight, self.config.seed)
+            return data
+        codes = codes_of(self.model, data, self.config.seed)
+        self.model.latent.start_stage(codes.codes, data.labels)
+        return codes
 
     @torch.no_grad()
     def end_of_epoch(self, epoch: int, run: RunFolder) -> dict[str, float]:
@@ -127,7 +142,10 @@ class FSVAETask:
         """
         if self.config.recalibrate:
             images = limited(self.data, self.config.limit or None)
-            recalibrate(self.model, images, min(self.config.recalibrate, len(images)), seed=self.config.seed)
+            drawn = self.tuner.codes if self.tuner else None
+            recalibrate(
+                self.model, images, min(self.config.recalibrate, len(images)), seed=self.config.seed, drawn=drawn
+            )
         mse, shown = self._reconstruct()
         found = {"test_mse": mse}
         save_pairs(*shown, run.pictures / f"epoch-{epoch:03d}-reconstructions.png")
@@ -142,7 +160,7 @@ class FSVAETask:
 
     def _test_codes(self) -> dict[str, float]:
         """In a stage of the latent's own its losses on the codes of the first test images."""
-        if not self.stage:
+        if not self.stage or self.tuner:
             return {}
         test = Subset(self.test, torch.arange(min(TEST_IMAGES, len(self.test))))
         codes, labels = codes_of(self.model, test, self.config.seed).read(range(len(test)))

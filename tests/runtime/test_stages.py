@@ -46,8 +46,10 @@ class Toy:
         self.data = images(12, 0)
         self.stage, self.seen = 0, []
 
-    def next_stage(self, data):
-        self.stage += 1
+    beside = None
+
+    def start_stage(self, number, data):
+        self.stage = number
         return images(len(data), 1)
 
     def losses(self, pixels, labels, epoch, generator):

@@ -49,10 +49,12 @@ class LatentModule(ABC, nn.Module):
         terms: what `divergence` gives, by name.
 
     Attributes:
-        classes: of the labels that `sample` takes besides, as `sample(noise, labels)`; 0: it takes none.
+        classes: of the images, whose labels it learns from; 0: it needs none.
+        kinds: of codes, by label or cluster: `sample(noise, labels)` takes them in 0..kinds - 1; 0: it takes none.
     """
 
     classes = 0
+    kinds = 0
 
     def __init__(self, params: Latent, T: int, L: int, terms: Mapping[str, Term]) -> None:
         super().__init__()
@@ -112,8 +114,21 @@ class LatentModule(ABC, nn.Module):
         self.divergence(z, q)
         return z
 
-    def start_stage(self, labels: Tensor) -> None:
-        """Before the first step of a stage of its own: the labels of all training images, int64, -1 where none."""
+    def draw_kinds(self, noise: Tensor) -> Tensor | None:
+        """The kind of each code that `sample` draws of this noise, int64 [N]; None if there are no kinds."""
+        return None
+
+    def kinds_of(self, z: Tensor, labels: Tensor | None = None) -> Tensor | None:
+        """The kind of codes z [T, N, L] of images with these labels, int64 [N]; None if there are no kinds."""
+        return None
+
+    def start_stage(self, codes: Tensor, labels: Tensor) -> None:
+        """Before the first step of a stage of its own.
+
+        Args:
+            codes: of all training images, uint8 [n, T, L].
+            labels: theirs, int64 [n], -1 where none.
+        """
 
     def stage_losses(self, z: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """What is minimised in a stage of its own, "loss", and what is logged besides.

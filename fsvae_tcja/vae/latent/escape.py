@@ -6,6 +6,8 @@ Training has two stages. First encoder and decoder, with a small joint prior tha
 
 The encoder sees rate times the gradient of r, rising over the first steps; the joint prior the gradient itself, as if
 it had an optimiser of its own. Then a larger prior, on the codes of the training images, which stay as they are.
+
+That prior is a mixture: p(z) = sum_y p(y) p(z | y), where y is the label of the image, or the cluster of its code.
 """
 
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from ...core import Neuron
 from ...runtime.config import Stage
 from ..noise import Source
 from .base import Latent, LatentModule, Term
+from .clusters import find_centres, nearest
 from .escape_prior import EscapePrior
 
 PRIOR = Stage(epochs=10, batch_size=256, lr=6e-3, betas=(0.9, 0.98), schedule="cosine", warmup=100)
@@ -40,18 +43,32 @@ class Escape(Latent):
     """As `hidden`, of the joint prior."""
     classes: int = 0
     """Classes of the images, if the prior is to know the label; 0: it does not."""
+    clusters: int = 0
+    """Clusters of the codes, found before the second stage, which the prior knows in place of labels; 0: none."""
     label_dropout: float = 0.15
-    """Part of the images that are shown to the prior without their label."""
+    """Part of the images that are shown to the prior without their label or cluster."""
+    guidance: float = 0.0
+    """w: bits are drawn with u_y + w (u_y - u_none), towards what is typical of the label or cluster; 0: from the prior
+    as it is."""
     prior: Stage = field(default_factory=lambda: PRIOR)
     """The second stage, of the prior alone."""
 
     def __post_init__(self) -> None:
-        for name in ("groups", "hidden", "joint_groups", "joint_hidden", "classes"):
-            value, least = getattr(self, name), int(name != "classes")
+        for name in ("groups", "hidden", "joint_groups", "joint_hidden", "classes", "clusters"):
+            value, least = getattr(self, name), int(name not in ("classes", "clusters"))
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be a whole number >= {least}, found {value!r}")
         if not self.rate >= 0:
             raise ValueError(f"rate must be >= 0, found {self.rate}")
+        if not self.guidance >= 0:
+            raise ValueError(f"guidance must be >= 0, found {self.guidance}")
+        if self.classes and self.clusters:
+            raise ValueError(
+                f"the prior knows labels or clusters, found classes={self.classes} and clusters={self.clusters}; "
+                "set one of them to 0"
+            )
+        if self.guidance and not (self.classes or self.clusters):
+            raise ValueError(f"guidance leads towards a class, found {self.guidance} without classes or clusters")
         if not 0 <= self.label_dropout < 1:
             raise ValueError(f"label_dropout must be in [0, 1), found {self.label_dropout}")
 
@@ -76,7 +93,7 @@ class _Scaled(torch.autograd.Function):
 
 
 class EscapeLatent(LatentModule):
-    """Joint prior and prior. Its noise is uniform [1, N, T L], with classes [1, N, T L + 1]: the last draws a label.
+    """Joint prior and prior. Its noise is uniform [1, N, T L], with kinds [1, N, T L + 1]: the last draws one of them.
 
     Before its second stage it has seen no code, and draws from a prior that is not trained.
     """
@@ -84,21 +101,25 @@ class EscapeLatent(LatentModule):
     params: Escape
     steps: Tensor
     seen: Tensor
+    centres: Tensor
 
     def __init__(self, params: Escape, T: int, L: int, neuron: Neuron) -> None:
         super().__init__(params, T, L, {"rate": Term("nats", params.rate)} if params.rate else {})
         self.classes = params.classes
+        self.kinds = params.classes or params.clusters
         if params.rate:
             self.joint = EscapePrior(T, L, params.joint_groups, params.joint_hidden, neuron)
-        self.prior = EscapePrior(T, L, params.groups, params.hidden, neuron, params.classes)
+        self.prior = EscapePrior(T, L, params.groups, params.hidden, neuron, self.kinds)
         self.register_buffer("steps", torch.tensor(0))  # batches of the first stage
-        self.register_buffer("seen", torch.zeros(params.classes + 1))  # codes of each class, and of none
+        self.register_buffer("seen", torch.zeros(self.kinds + 1))  # codes of each kind, and of none
+        if params.clusters:
+            self.register_buffer("centres", torch.zeros(params.clusters, T * L))
 
     def noise(self, source: Source) -> Tensor:
-        return source.uniform(1, self.T * self.L + bool(self.classes))
+        return source.uniform(1, self.T * self.L + bool(self.kinds))
 
     def check_noise(self, noise: Tensor, n: int) -> Tensor:
-        shape = [1, n, self.T * self.L + bool(self.classes)]
+        shape = [1, n, self.T * self.L + bool(self.kinds)]
         if list(noise.shape) != shape or not noise.is_floating_point():
             raise ValueError(f"noise must be floating point {shape}, found {noise.dtype} {list(noise.shape)}")
         if not torch.compiler.is_compiling() and not (noise.min() >= 0 and noise.max() < 1):
@@ -123,46 +144,62 @@ class EscapeLatent(LatentModule):
         return {"rate": _Scaled.apply(nats, 1 / self.params.rate)}
 
     def nll(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """-log p(z) under the prior, in nats, [N].
+        """-log p(z | y) under the prior, in nats, [N]. That of p(z) alone is at most -log p(y) more (`nats_of_kind`).
 
         Args:
             z: code [T, N, L].
             labels: int64 [N], with classes; -1 where there is none. None: no label is known.
         """
-        return self.prior.nll(z, self._known(labels, z.shape[1], z.device))
+        return self.prior.nll(z, self.kinds_of(z, labels))
+
+    def nats_of_kind(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """-log p(y) of the labels or clusters of codes z [T, N, L], as often as they were seen, in nats, [N]."""
+        kinds = self.kinds_of(z, labels)
+        return z.new_zeros(z.shape[1]) if kinds is None else -(self.seen / self.seen.sum()).log()[kinds]
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """A code z [T, N, L] from the prior, for labels [N]; without labels each is drawn as often as it was seen."""
+        """A code z [T, N, L] from the prior, for labels [N] or clusters; without, each is drawn as often as it was
+        seen."""
         bits = noise[0, :, : self.T * self.L]
-        if self.classes and labels is None:
-            share = (self.seen if self.seen.any() else torch.ones_like(self.seen)).cumsum(0)
-            labels = torch.searchsorted(share / share[-1], noise[0, :, -1].contiguous(), right=True)
-            labels = labels.clamp(max=self.classes)
-        return self.prior.sample(bits, None if labels is None else self._known(labels, len(bits), bits.device))
+        labels = self.draw_kinds(noise) if labels is None else labels.to(bits.device)
+        return self.prior.sample(bits, labels, self.params.guidance)
+
+    def draw_kinds(self, noise: Tensor) -> Tensor | None:
+        """The labels or clusters [N] that noise draws; None if there are none."""
+        if not self.kinds:
+            return None
+        share = (self.seen if self.seen.any() else torch.ones_like(self.seen)).cumsum(0)
+        return torch.searchsorted(share / share[-1], noise[0, :, -1].contiguous(), right=True).clamp(max=self.kinds)
+
+    def kinds_of(self, z: Tensor, labels: Tensor | None = None) -> Tensor | None:
+        """What the prior is told of codes z [T, N, L]: their clusters, or their labels, `kinds` where there is none."""
+        if not self.kinds:
+            return None
+        if self.params.clusters:
+            return nearest(z.transpose(0, 1).flatten(1), self.centres)
+        if labels is None:
+            return torch.full((z.shape[1],), self.kinds, device=z.device)
+        return labels.to(z.device).masked_fill(labels.to(z.device) < 0, self.kinds)
 
     def calibrate(self, x: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
         if self.params.rate:
             self.joint(x)
         if self.seen.any():
-            self.prior(x, self._known(labels, x.shape[1], x.device))
+            self.prior(x, self.kinds_of(x, labels))
         return x
 
-    def start_stage(self, labels: Tensor) -> None:
-        known = self._known(labels, len(labels), labels.device)
-        counts = torch.bincount(torch.zeros_like(labels) if known is None else known, minlength=self.classes + 1)
-        self.seen.copy_(counts)
+    def start_stage(self, codes: Tensor, labels: Tensor) -> None:
+        z = codes.to(self.seen.device).transpose(0, 1)
+        if self.params.clusters:
+            self.centres.copy_(find_centres(codes.flatten(1), self.params.clusters))
+        kinds = self.kinds_of(z, labels)
+        kinds = torch.zeros_like(labels) if kinds is None else kinds
+        self.seen.copy_(torch.bincount(kinds, minlength=self.kinds + 1))
 
     def stage_losses(self, z: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        if self.classes and self.training:
-            hidden = torch.rand(len(labels), generator=generator) < self.params.label_dropout
-            labels = labels.masked_fill(hidden.to(labels.device), -1)
-        nats = self.nll(z, labels).mean()
+        kinds = self.kinds_of(z, labels)
+        if kinds is not None and self.training:
+            hidden = torch.rand(len(kinds), generator=generator) < self.params.label_dropout
+            kinds = kinds.masked_fill(hidden.to(kinds.device), self.kinds)
+        nats = self.prior.nll(z, kinds).mean()
         return {"loss": nats, "prior_nats": nats}
-
-    def _known(self, labels: Tensor | None, n: int, device: torch.device) -> Tensor | None:
-        """Labels as the prior takes them, where `classes` stands for none; None if it takes none."""
-        if not self.classes:
-            return None
-        if labels is None:
-            return torch.full((n,), self.classes, device=device)
-        return labels.to(device).masked_fill(labels.to(device) < 0, self.classes)

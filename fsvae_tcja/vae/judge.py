@@ -1,0 +1,139 @@
+"""The last stage of a training: the decoder learns to draw from codes of the prior what a judge takes for real.
+
+The judge D is a spiking classifier of images, real (> 0) or drawn (< 0); it is trained beside the model and not part of
+it. Encoder and prior stay as they are. With images x, their codes z, codes z~ of the prior, and clusters y, y~ of both,
+
+    decoder:  MSE(dec(z), x) - a mean D(dec(z~), y~)                          a rises over the first steps
+    judge:    mean max(0, 1 - D(x, y)) + mean max(0, 1 + D(dec(z~), y~))      hinge loss, arXiv 1705.02894
+
+Both in one step. The judge knows the cluster by a projection, arXiv 1802.05637.
+"""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..core import Linear, SpikingLayer, TDBatchNorm
+from ..runtime.config import Stage
+from ..runtime.modes import evaluated
+from .config import FSVAEConfig
+from .model import FSVAE
+from .noise import Generated
+from .sample import noise_of
+
+STAGE = Stage(epochs=1, batch_size=32, lr=1e-3, betas=(0.5, 0.99), schedule="cosine", warmup=100)
+RISE = 300  # first steps, over which the judge's weight rises
+WIDTHS = (24, 48, 96)
+FEATURES = 128
+DRAWN = 16_384  # codes of the prior, drawn once
+SEED = 1 << 62  # added to the run's, for codes that no one draws with a seed of 0, 1, ...
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A last stage in which a judge looks at what the decoder makes of codes of the prior."""
+
+    weight: float = 0.0
+    """a, of the judge's opinion against the reconstruction error; 0: there is no such stage."""
+    stage: Stage = field(default_factory=lambda: STAGE)
+    """How long and how fast, decoder and judge."""
+
+    def __post_init__(self) -> None:
+        if not self.weight >= 0:
+            raise ValueError(f"weight must be >= 0, found {self.weight}")
+
+
+class Judge(nn.Module):
+    """Images [N, C, H, W] in [-1, 1] -> D [N]: convolutions 4x4 of stride 2, a linear layer, the mean of its spikes.
+
+    Args:
+        config: of the model: image, steps, neuron.
+        classes: clusters of the codes that it knows; 0: none.
+    """
+
+    steps: Tensor
+
+    def __init__(self, config: FSVAEConfig, classes: int = 0) -> None:
+        super().__init__()
+        self.T = config.T
+        widths = (config.in_channels, *WIDTHS)
+        self.blocks = nn.ModuleList(self._layer(nn.Conv2d(c, d, 4, 2, 1), d, config) for c, d in pairwise(widths))
+        pixels = (config.image_size >> len(WIDTHS)) ** 2
+        if not pixels:
+            raise ValueError(f"the judge looks at images of at least 8 pixels, found {config.image_size}; set its weight to 0")
+        self.features = self._layer(Linear(WIDTHS[-1] * pixels, FEATURES), FEATURES, config)
+        self.score = nn.Linear(FEATURES, 1)
+        self.of_class = nn.Embedding(classes + 1, FEATURES)
+        nn.init.zeros_(self.of_class.weight)
+        self.register_buffer("steps", torch.tensor(0))
+
+    @staticmethod
+    def _layer(transform: nn.Module, channels: int, config: FSVAEConfig) -> SpikingLayer:
+        neuron = config.neuron.build(channels)
+        return SpikingLayer(transform, TDBatchNorm(channels, neuron.v_th), neuron)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """images [N, C, H, W], int64 labels [N] in 0..classes -> [N]."""
+        first, *rest = self.blocks
+        assert isinstance(first, SpikingLayer)
+        x = first.forward_static(images, self.T)
+        for block in rest:
+            x = block(x)
+        rate = self.features(x.flatten(2)).mean(0)  # [N, F]
+        return self.score(rate).squeeze(1) + (rate * self.of_class(labels)).sum(1)
+
+
+class Tuner:
+    """The judge of a model, and the codes of the prior that it looks at.
+
+    Args:
+        model: encoder and prior as they will stay.
+        weight: a.
+        seed: of the run.
+
+    Attributes:
+        codes: uint8 [T, n, L], drawn from the prior.
+    """
+
+    def __init__(self, model: FSVAE, weight: float, seed: int) -> None:
+        self.model, self.weight = model, weight
+        self.device = next(model.parameters()).device
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.judge = Judge(model.config, model.latent.kinds).to(self.device)
+        noise = noise_of(model, SEED + seed % SEED, 0, DRAWN)
+        with evaluated(model):
+            drawn = [model.latent.sample(part) for part in noise.split(1024, dim=1)]
+        self.codes = torch.cat(drawn, dim=1).to(torch.uint8)
+        self.kinds = _known(model.latent.draw_kinds(noise), DRAWN)
+
+    def losses(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """x [N, C, H, W] in [-1, 1] -> "loss", that of decoder and judge, and its parts."""
+        model, judge, n = self.model, self.judge, len(x)
+        z, kinds = self._code(x, labels, generator)
+        chosen = torch.randint(DRAWN, (n,), generator=generator).to(self.codes.device)
+        y = self.kinds[chosen]
+        recon, drawn = model.decoder(torch.cat([z, self.codes[:, chosen].to(z.dtype)], dim=1)).split(n)
+        mse = F.mse_loss(recon.float(), x)
+        judge.requires_grad_(False)
+        opinion = judge(drawn, y).mean()
+        judge.requires_grad_(True)
+        hinge = F.relu(1 - judge(x, kinds)).mean() + F.relu(1 + judge(drawn.detach(), y)).mean()
+        rise = (judge.steps / RISE).clamp(max=1)
+        judge.steps += 1
+        return {"loss": mse - self.weight * rise * opinion + hinge, "mse": mse, "opinion": opinion, "hinge": hinge}
+
+    def _code(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Code and kind of images, by encoder and latent in eval mode."""
+        latent = self.model.latent
+        noise = latent.noise(Generated(len(x), generator)).to(x.device)
+        with evaluated(self.model):
+            z, _ = latent.infer(self.model.encoder(x), noise)
+            return z, _known(latent.kinds_of(z, labels), len(x))
+
+
+def _known(kinds: Tensor | None, n: int) -> Tensor:
+    return torch.zeros(n, dtype=torch.int64) if kinds is None else kinds
