@@ -63,7 +63,9 @@ class Judge(nn.Module):
         self.blocks = nn.ModuleList(self._layer(nn.Conv2d(c, d, 4, 2, 1), d, config) for c, d in pairwise(widths))
         pixels = (config.image_size >> len(WIDTHS)) ** 2
         if not pixels:
-            raise ValueError(f"the judge looks at images of at least 8 pixels, found {config.image_size}; set its weight to 0")
+            raise ValueError(
+                f"the judge looks at images of at least 8 pixels, found {config.image_size}; set its weight to 0"
+            )
         self.features = self._layer(Linear(WIDTHS[-1] * pixels, FEATURES), FEATURES, config)
         self.score = nn.Linear(FEATURES, 1)
         self.of_class = nn.Embedding(classes + 1, FEATURES)

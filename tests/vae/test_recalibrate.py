@@ -24,7 +24,7 @@ def images():
 def model_of(name):
     model = awake(replace(SMALL, T=3, latent=LATENTS[name]))
     if name == "escape":
-        model.latent.start_stage(torch.arange(9) % 3)
+        model.latent.start_stage(torch.zeros(9, 3, SMALL.L, dtype=torch.uint8), torch.arange(9) % 3)
     return model
 
 

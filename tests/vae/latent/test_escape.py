@@ -12,6 +12,7 @@ from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import from_dict, to_dict
 from fsvae_tcja.vae import FSVAE, Bernoulli, Escape, FSVAEConfig, load, save
 from fsvae_tcja.vae.codes import codes_of
+from fsvae_tcja.vae.latent.clusters import find_centres, nearest
 from fsvae_tcja.vae.latent.escape import RISE
 from fsvae_tcja.vae.noise import Generated, Streams
 from fsvae_tcja.vae.recalibrate import recalibrate
@@ -37,7 +38,7 @@ def toy(n=40, split="train", classes=CLASSES):
 @pytest.fixture
 def model():
     model = awake(MODEL)
-    model.latent.start_stage(torch.tensor([0, 0, 0, 1, -1]))
+    model.latent.start_stage(torch.zeros(5, 3, 8, dtype=torch.uint8), torch.tensor([0, 0, 0, 1, -1]))
     return model
 
 
@@ -128,8 +129,9 @@ def test_labels_choose_the_class(model):
 
 def test_without_labels_each_class_is_drawn_as_often_as_it_was_seen(model, monkeypatch):
     found = []
-    monkeypatch.setattr(model.latent.prior, "sample", lambda noise, labels: found.append(labels))
-    model.latent.sample(model.latent.noise(Streams(0, 0, 4000)))
+    monkeypatch.setattr(model.latent.prior, "sample", lambda noise, labels, guidance: found.append(labels))
+    model.latent.sample(noise := model.latent.noise(Streams(0, 0, 4000)))
+    assert torch.equal(found[0], model.latent.draw_kinds(noise))
     share = torch.bincount(found[0], minlength=CLASSES + 1) / 4000
     torch.testing.assert_close(share, torch.tensor([0.6, 0.2, 0, 0.2]), atol=0.04, rtol=0)
 
@@ -180,6 +182,10 @@ def test_labels_are_refused_by_a_latent_that_knows_none():
         ({"groups": 0}, "groups must be a whole number >= 1, found 0"),
         ({"hidden": 1.5}, "hidden must be a whole number >= 1, found 1.5"),
         ({"classes": -1}, "classes must be a whole number >= 0, found -1"),
+        ({"clusters": -1}, "clusters must be a whole number >= 0, found -1"),
+        ({"guidance": -1}, "guidance must be >= 0, found -1"),
+        ({"guidance": 0.5}, "found 0.5 without classes or clusters"),
+        ({"classes": 3, "clusters": 4}, "labels or clusters, found classes=3 and clusters=4"),
         ({"rate": -1e-4}, "rate must be >= 0, found -0.0001"),
         ({"label_dropout": 1}, r"label_dropout must be in \[0, 1\), found 1"),
     ],
@@ -193,6 +199,58 @@ def test_settings_are_checked(values, message):
 def test_groups_divide_the_bits(name):
     with pytest.raises(ValueError, match="groups must divide the 8 bits of a step, found 3"):
         FSVAE(replace(MODEL, latent=replace(ESCAPE, **{name: 3})))
+
+
+# clusters
+
+
+CLUSTERED = replace(ESCAPE, classes=0, clusters=4)
+
+
+def test_clusters_stand_in_for_labels():
+    model = awake(replace(MODEL, latent=CLUSTERED))
+    latent = model.latent
+    codes = codes_of(model, toy()).codes
+    latent.start_stage(codes, torch.full((40,), -1))
+    z = codes.transpose(0, 1).float()
+    kinds = latent.kinds_of(z)
+    distance = torch.cdist(codes.flatten(1).float(), latent.centres)
+    assert torch.equal(distance.gather(1, kinds[:, None]).squeeze(1), distance.amin(1))
+    assert torch.equal(torch.bincount(kinds, minlength=5).float(), latent.seen) and (latent.seen > 0).sum() > 1
+    assert torch.equal(latent.nll(z), latent.prior.nll(z, kinds))
+    assert torch.equal(latent.kinds_of(z, torch.zeros(40, dtype=torch.int64)), kinds)  # whatever the labels
+    torch.testing.assert_close(latent.nats_of_kind(z), -(latent.seen[kinds] / 40).log())
+    drawn = latent.draw_kinds(latent.noise(Streams(0, 0, 8000)))
+    torch.testing.assert_close(torch.bincount(drawn, minlength=5) / 8000, latent.seen / 40, atol=0.03, rtol=0)
+    zeros = torch.zeros(200, dtype=torch.int64)
+    assert not torch.equal(model.sample(200, labels=zeros), model.sample(200, labels=zeros + 3))
+
+
+def test_guidance_draws_what_the_prior_draws_with_it(model):
+    guided = FSVAE(replace(MODEL, latent=replace(ESCAPE, guidance=2.0))).eval()
+    guided.load_state_dict(model.state_dict())
+    noise, labels = model.latent.noise(Streams(0, 0, 50)), torch.arange(50) % CLASSES
+    z = guided.latent.sample(noise, labels)
+    assert torch.equal(z, model.latent.prior.sample(noise[0, :, :-1], labels, 2.0))
+    assert not torch.equal(z, model.latent.sample(noise, labels))
+
+
+def test_centres_are_found_again():
+    centres = (torch.rand(5, 40, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+    which = torch.arange(500) % 5
+    flipped = torch.rand(500, 40, generator=torch.Generator().manual_seed(1)) < 0.05
+    codes = (centres[which] != flipped).to(torch.uint8)
+    found = find_centres(codes, 5, seed=3)
+    assert torch.equal(found, find_centres(codes, 5, seed=3))
+    near = nearest(codes, found)
+    assert all(len(near[which == k].unique()) == 1 for k in range(5)) and len(near.unique()) == 5
+    for k in range(5):
+        torch.testing.assert_close(found[near[k]], codes[which == k].float().mean(0))
+
+
+def test_there_are_at_most_as_many_clusters_as_codes():
+    with pytest.raises(ValueError, match="there cannot be 6 clusters of 5 codes"):
+        find_centres(torch.zeros(5, 8), 6)
 
 
 # files
