@@ -1,12 +1,14 @@
 """The last stage of a training: the decoder learns to draw from codes of the prior what a judge takes for real.
 
-The judge D is a spiking classifier of images, real (> 0) or drawn (< 0); it is trained beside the model and not part of
-it. Encoder and prior stay as they are. With images x, their codes z, codes z~ of the prior, and clusters y, y~ of both,
+The judge D is a small network of the ordinary kind that tells images that are real (> 0) from drawn ones (< 0). It is
+trained beside the model, like a loss, and not part of it: what draws stays fully spiking. Encoder and prior stay as
+they are. With images x, their codes z, codes z~ of the prior, and clusters y, y~ of both,
 
     decoder:  MSE(dec(z), x) - a mean D(dec(z~), y~)                          a rises over the first steps
     judge:    mean max(0, 1 - D(x, y)) + mean max(0, 1 + D(dec(z~), y~))      hinge loss, arXiv 1705.02894
 
-Both in one step. The judge knows the cluster by a projection, arXiv 1802.05637.
+Both in one step. The judge knows the cluster by a projection, arXiv 1802.05637, and its weights have spectral
+norm, arXiv 1802.05957.
 """
 
 from dataclasses import dataclass, field
@@ -15,8 +17,8 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
-from ..core import Linear, SpikingLayer, TDBatchNorm
 from ..runtime.config import Stage
 from ..runtime.modes import evaluated
 from .config import FSVAEConfig
@@ -47,45 +49,41 @@ class Tuning:
 
 
 class Judge(nn.Module):
-    """Images [N, C, H, W] in [-1, 1] -> D [N]: convolutions 4x4 of stride 2, a linear layer, the mean of its spikes.
+    """Images [N, C, H, W] in [-1, 1] -> D [N]. Convolutions 4x4 of stride 2 and a linear layer, with spectral norm.
 
     Args:
-        config: of the model: image, steps, neuron.
-        classes: clusters of the codes that it knows; 0: none.
+        config: of the model.
+        classes: kinds of the codes that it knows; 0: none.
+
+    Raises:
+        ValueError: images of fewer than 8 pixels.
     """
 
     steps: Tensor
 
     def __init__(self, config: FSVAEConfig, classes: int = 0) -> None:
         super().__init__()
-        self.T = config.T
         widths = (config.in_channels, *WIDTHS)
-        self.blocks = nn.ModuleList(self._layer(nn.Conv2d(c, d, 4, 2, 1), d, config) for c, d in pairwise(widths))
         pixels = (config.image_size >> len(WIDTHS)) ** 2
         if not pixels:
             raise ValueError(
                 f"the judge looks at images of at least 8 pixels, found {config.image_size}; set its weight to 0"
             )
-        self.features = self._layer(Linear(WIDTHS[-1] * pixels, FEATURES), FEATURES, config)
-        self.score = nn.Linear(FEATURES, 1)
-        self.of_class = nn.Embedding(classes + 1, FEATURES)
-        nn.init.zeros_(self.of_class.weight)
+        layers = [spectral_norm(nn.Conv2d(c, d, 4, 2, 1)) for c, d in pairwise(widths)]
+        layers += [nn.Flatten(), spectral_norm(nn.Linear(WIDTHS[-1] * pixels, FEATURES))]
+        self.features = nn.Sequential(*(part for layer in layers for part in _with_slope(layer)))
+        self.score = spectral_norm(nn.Linear(FEATURES, 1))
+        self.of_class = spectral_norm(nn.Embedding(classes + 1, FEATURES))
         self.register_buffer("steps", torch.tensor(0))
-
-    @staticmethod
-    def _layer(transform: nn.Module, channels: int, config: FSVAEConfig) -> SpikingLayer:
-        neuron = config.neuron.build(channels)
-        return SpikingLayer(transform, TDBatchNorm(channels, neuron.v_th), neuron)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """images [N, C, H, W], int64 labels [N] in 0..classes -> [N]."""
-        first, *rest = self.blocks
-        assert isinstance(first, SpikingLayer)
-        x = first.forward_static(images, self.T)
-        for block in rest:
-            x = block(x)
-        rate = self.features(x.flatten(2)).mean(0)  # [N, F]
-        return self.score(rate).squeeze(1) + (rate * self.of_class(labels)).sum(1)
+        h = self.features(images)  # [N, F]
+        return self.score(h).squeeze(1) + (h * self.of_class(labels)).sum(1)
+
+
+def _with_slope(layer: nn.Module) -> list[nn.Module]:
+    return [layer] if isinstance(layer, nn.Flatten) else [layer, nn.LeakyReLU(0.2)]
 
 
 class Tuner:
