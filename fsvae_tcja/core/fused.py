@@ -15,9 +15,9 @@ from torch import Tensor
 
 from .axes import mean_over_space
 from .kernels.lif.register import fire, spike_rate, spike_sum
-from .kernels.moments.register import moments
 from .norm import TDBatchNorm
 from .params import FusedConstants
+from .statistics import Normed, by_own_statistics
 from .tcja import TCJA
 
 
@@ -67,9 +67,9 @@ def fire_step(y: Tensor, v: Tensor | None, norm: TDBatchNorm, neuron: FusedConst
 def _current(y: Tensor, plan: Plan) -> Driven:
     norm, space = plan.norm, None
     if norm.training:
-        y, space, mean, var = _moments(y)
-        norm.track(mean, var, norm.count(y.flatten(0, 1), plan.steps // len(y)))
-        scale, shift = norm.affine(mean, var)
+        count = norm.count(y.flatten(0, 1), plan.steps // len(y))
+        y, space, mean, var, scale, shift = _normed(y, norm)
+        norm.track(mean, var, count)
     else:
         scale, shift = norm.affine(norm.running_mean, norm.running_var)
     if plan.on_current is None:
@@ -87,11 +87,11 @@ def _gated(current: Driven, plan: Plan) -> tuple[Driven, Tensor | None]:
     return current._replace(y=y), plan.on_spikes.gate(rate)
 
 
-def _moments(y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """y [T, N, C, ...] -> y, mean over space [T, N, C], mean and variance [C]."""
+def _normed(y: Tensor, norm: TDBatchNorm) -> Normed:
+    """y [T, N, C, ...] by its own statistics; y and its mean over space [T, N, C] have their time again."""
     if y.dim() > 3:
-        through, space, mean, var = moments(y.flatten(0, 1))
-        return through.unflatten(0, y.shape[:2]), space.unflatten(0, y.shape[:2]), mean, var
-    through, _, mean, var = moments(y.transpose(1, 2))  # without space the batch takes its place: [T, C, N]
-    y = through.transpose(1, 2)
-    return y, y, mean, var
+        normed = by_own_statistics(y.flatten(0, 1), norm)
+        return normed._replace(y=normed.y.unflatten(0, y.shape[:2]), space=normed.space.unflatten(0, y.shape[:2]))
+    normed = by_own_statistics(y.transpose(1, 2), norm)  # without space the batch takes its place: [T, C, N]
+    y = normed.y.transpose(1, 2)
+    return normed._replace(y=y, space=y)

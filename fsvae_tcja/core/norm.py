@@ -8,6 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def affine(weight: Tensor, bias: Tensor, mean: Tensor, inverse_deviation: Tensor) -> tuple[Tensor, Tensor]:
+    """weight (x - mean) / deviation + bias as scale x + shift; all [C]."""
+    scale = weight * inverse_deviation
+    return scale, bias - scale * mean
+
+
 class TDBatchNorm(nn.Module):
     """Batch norm over time, batch and space, one pair of statistics per channel, scaled to the firing threshold.
 
@@ -100,8 +106,7 @@ class TDBatchNorm(nn.Module):
 
     def affine(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
         """The norm by these statistics as y = scale x + shift: mean and biased variance [C] -> scale, shift [C]."""
-        scale = self.weight * self.scale * torch.rsqrt(var + self.eps)
-        return scale, self.bias - scale * mean
+        return affine(self.weight * self.scale, self.bias, mean, torch.rsqrt(var + self.eps))
 
     def extra_repr(self) -> str:
         return f"{self.weight.numel()}, scale={self.scale}"

@@ -223,16 +223,16 @@ def test_opcheck(affine):
     y, v = torch.randn(3, 2, 4, 5, 5, requires_grad=True), torch.randn(2, 4, 5, 5, requires_grad=True)
     shapes = (4,), (4,), (3, 2, 4), (3, 2, 4)
     more = [torch.rand(shape, requires_grad=True) if affine else None for shape in shapes]
-    torch.library.opcheck(register.fire, (y, *more, v, *SETTINGS))
+    torch.library.opcheck(register.fire_op, (y, *more, v, *SETTINGS))
     if affine:
-        torch.library.opcheck(register.spike_sum, (y, *more, *SETTINGS))
+        torch.library.opcheck(register.spike_sum_op, (y, *more, *SETTINGS))
 
 
 def test_opcheck_of_the_rate():
     y, scale, shift = torch.randn(3, 2, 4, 5, 5), torch.rand(4), torch.rand(4)
-    torch.library.opcheck(register.spike_rate_forward, (y, scale, shift, *SETTINGS))
+    torch.library.opcheck(register.spike_rate_op, (y, scale, shift, *SETTINGS))
     dy = contiguous(torch.randn_like(y), order(y, True))
-    torch.library.opcheck(register.spike_rate_backward, (dy, torch.randn(3, 2, 4), y, scale, shift, *SETTINGS))
+    torch.library.opcheck(register.spike_rate_backward_op, (dy, torch.randn(3, 2, 4), y, scale, shift, *SETTINGS))
 
 
 def test_compiles_to_one_graph():

@@ -12,14 +12,15 @@ from numba.core import types
 from numba.extending import intrinsic, overload
 from torch import Tensor
 
-VIEWS = {torch.float32: torch.float32, torch.bfloat16: torch.uint16, torch.float16: torch.int16}
+VIEWS = {torch.bfloat16: torch.uint16, torch.float16: torch.int16}
 
 _F32, _I32, _I16 = ir.FloatType(), ir.IntType(32), ir.IntType(16)
 
 
 def array(x: Tensor):
     """The NumPy array that shares memory with x, halves as their bits."""
-    return x.detach().view(VIEWS[x.dtype]).numpy()
+    x = x.detach()
+    return (x if x.dtype is torch.float32 else x.view(VIEWS[x.dtype])).numpy()
 
 
 @intrinsic

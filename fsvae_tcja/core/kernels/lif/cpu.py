@@ -277,6 +277,11 @@ def _nothing(dimensions: int) -> Any:
     return np.empty([0] * dimensions, np.float32)
 
 
+@cache
+def _neuron(constants: tuple[float, ...]) -> Constants:
+    return Constants._make(map(np.float32, constants))
+
+
 def _given(x: Tensor | None, dimensions: int) -> Any:
     return _nothing(dimensions) if x is None else array(x)
 
@@ -296,7 +301,7 @@ class _Call:
         self.tile = max(self.chunk, min(TILE, MEMBRANES // steps) // self.chunk * self.chunk)
         self.items = self.n * -(-length // self.tile)
         self.parts = threads.chunks(self.items, steps * self.n * length)
-        tables = (None if x is None else x.detach().float().repeat(self.chunk // self.period) for x in (scale, shift))
+        tables = (None if x is None else layout.repeated(x, self.chunk // self.period) for x in (scale, shift))
         gates = (None if x is None else x.detach().float().contiguous() for x in (current_gate, spike_gate))
         self.inputs = (
             array(self.y),
@@ -304,7 +309,7 @@ class _Call:
             *(_given(x, 3) for x in gates),
             self.state(v),
         )
-        self.numbers = steps, Constants._make(map(np.float32, constants)), self.tile, self.chunk
+        self.numbers = steps, _neuron(tuple(constants)), self.tile, self.chunk
 
     def rows(self, x: Tensor) -> Any:
         """An output as the kernels write it, [T, N, R], sharing its memory."""
@@ -325,7 +330,7 @@ class _Call:
 
     def partial(self, like: Tensor | None) -> Tensor:
         """Zeros of its shape [T, N, C] for each part of the work, to be summed; empty for None."""
-        return torch.zeros(self.parts, *([0, 0, 0] if like is None else like.shape))
+        return torch.empty(self.parts, 0, 0, 0) if like is None else torch.zeros(self.parts, *like.shape)
 
     def forward(self, spikes: Any = None, last: Any = None, total: Any = None, rate: Tensor | None = None) -> None:
         """Run the kernel; the outputs that are given: rows, and for the rate one table [T, N, C] for each part."""
@@ -400,5 +405,10 @@ def backward(
     if total.numel():
         out.copy_(total if dy is None else out + total)
     repeats = call.chunk // call.period if call.channels else 1
-    dscale, dshift = (p.view(call.parts * repeats, -1).sum(0, dtype=torch.float64).float() for p in sums)
-    return Gradients(out, dscale, dshift, dcurrent_gate.sum(0), dspike_gate.sum(0), dv)
+    dscale, dshift = (x.float() for x in sums.view(2, call.parts * repeats, -1).sum(1, dtype=torch.float64))
+    return Gradients(out, dscale, dshift, _total(dcurrent_gate), _total(dspike_gate), dv)
+
+
+def _total(partial: Tensor) -> Tensor:
+    """The sum of what each part of the work found."""
+    return partial.sum(0) if len(partial) > 1 else partial[0]

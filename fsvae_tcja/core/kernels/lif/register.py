@@ -1,7 +1,7 @@
 """The custom ops of the fused LIF: schema, shapes, autograd. Kernels: cpu.py, triton.py.
 
 Arguments, in the order in which every op takes them: the fields of `inputs.Inputs` that it knows, steps (T), and the
-two fields of `params.FusedConstants`.
+two fields of `params.FusedConstants`. NAME_op is the op; NAME itself goes past the dispatcher where it can (eager.py).
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..common import layout
+from ..common.eager import differentiable, plain
 from .inputs import Inputs
 
 
@@ -26,8 +27,7 @@ def _kernels(y: Tensor) -> ModuleType:
     return cpu
 
 
-@torch.library.custom_op("fsvae_tcja::lif", mutates_args=())
-def fire(
+def _fire(
     y: Tensor,
     scale: Tensor | None,
     shift: Tensor | None,
@@ -43,8 +43,7 @@ def fire(
     return _kernels(y).fire(inputs, steps, constants)
 
 
-@torch.library.custom_op("fsvae_tcja::lif_sum", mutates_args=())
-def spike_sum(
+def _spike_sum(
     y: Tensor,
     scale: Tensor,
     shift: Tensor,
@@ -58,16 +57,14 @@ def spike_sum(
     return _kernels(y).spike_sum(Inputs(y, scale, shift, current_gate, spike_gate), steps, constants)
 
 
-@torch.library.custom_op("fsvae_tcja::lif_rate", mutates_args=())
-def spike_rate_forward(
+def _spike_rate_forward(
     y: Tensor, scale: Tensor, shift: Tensor, steps: int, constants: Sequence[float], surrogate: str
 ) -> Tensor:
     """The mean over space of the spikes of `fire` from rest [T, N, C], float32; no spike is written."""
     return _kernels(y).spike_rate(Inputs(y, scale, shift), steps, constants)
 
 
-@torch.library.custom_op("fsvae_tcja::lif_backward", mutates_args=())
-def fire_backward(
+def _fire_gradients(
     grad: Tensor,
     grad_last: Tensor | None,
     y: Tensor,
@@ -85,8 +82,7 @@ def fire_backward(
     return tuple(_kernels(y).backward(grad, grad_last, inputs, steps, constants, surrogate))
 
 
-@torch.library.custom_op("fsvae_tcja::lif_rate_backward", mutates_args=("dy",))
-def spike_rate_backward(
+def _spike_rate_gradients(
     dy: Tensor,
     d_rate: Tensor,
     y: Tensor,
@@ -103,24 +99,36 @@ def spike_rate_backward(
     return gradients.scale, gradients.shift
 
 
-@fire.register_fake
+fire_op = torch.library.custom_op("fsvae_tcja::lif", _fire, mutates_args=())
+spike_sum_op = torch.library.custom_op("fsvae_tcja::lif_sum", _spike_sum, mutates_args=())
+spike_rate_op = torch.library.custom_op("fsvae_tcja::lif_rate", _spike_rate_forward, mutates_args=())
+fire_backward_op = torch.library.custom_op("fsvae_tcja::lif_backward", _fire_gradients, mutates_args=())
+spike_rate_backward_op = torch.library.custom_op(
+    "fsvae_tcja::lif_rate_backward", _spike_rate_gradients, mutates_args=("dy",)
+)
+fire_backward = plain(fire_backward_op, _fire_gradients)
+spike_rate_forward = plain(spike_rate_op, _spike_rate_forward)
+spike_rate_backward = plain(spike_rate_backward_op, _spike_rate_gradients)
+
+
+@fire_op.register_fake
 def _(y, scale, shift, current_gate, spike_gate, v, steps, constants, surrogate):
     permutation = layout.order(y, scale is not None)
     spikes = layout.new(y, permutation, steps)
     return spikes, layout.new(y, permutation, 1, dtype=torch.float32)[0]
 
 
-@spike_sum.register_fake
+@spike_sum_op.register_fake
 def _(y, scale, shift, current_gate, spike_gate, steps, constants, surrogate):
     return layout.new(y, layout.order(y, True), 1, dtype=torch.float32)[0]
 
 
-@spike_rate_forward.register_fake
+@spike_rate_op.register_fake
 def _(y, scale, shift, steps, constants, surrogate):
     return y.new_empty(steps, *y.shape[1:3], dtype=torch.float32)
 
 
-@fire_backward.register_fake
+@fire_backward_op.register_fake
 def _(grad, grad_last, y, scale, shift, current_gate, spike_gate, v, steps, constants, surrogate):
     permutation = layout.order(y, scale is not None)
     dy = layout.new(y, permutation, y.shape[0])
@@ -130,7 +138,7 @@ def _(grad, grad_last, y, scale, shift, current_gate, spike_gate, v, steps, cons
     return dy, *tables, *gates, dv
 
 
-@spike_rate_backward.register_fake
+@spike_rate_backward_op.register_fake
 def _(dy, d_rate, y, scale, shift, steps, constants, surrogate):
     return tuple(y.new_empty(scale.shape, dtype=torch.float32) for _ in range(2))
 
@@ -167,9 +175,11 @@ def _present(inputs: Sequence[Tensor | None], grads: Sequence[Tensor]) -> list[T
     return [None if x is None else g for x, g in zip(inputs, grads, strict=True)]
 
 
-fire.register_autograd(_fire_backward, setup_context=_setup)
-spike_sum.register_autograd(_spike_sum_backward, setup_context=_setup)
-spike_rate_forward.register_autograd(_spike_rate_backward, setup_context=_setup)
+fire_op.register_autograd(_fire_backward, setup_context=_setup)
+spike_sum_op.register_autograd(_spike_sum_backward, setup_context=_setup)
+spike_rate_op.register_autograd(_spike_rate_backward, setup_context=_setup)
+fire = differentiable(fire_op, _fire, _setup, _fire_backward)
+spike_sum = differentiable(spike_sum_op, _spike_sum, _setup, _spike_sum_backward)
 
 
 class _SpikeRate(torch.autograd.Function):
@@ -198,5 +208,5 @@ def spike_rate(
     gradient of y by itself.
     """
     if torch.compiler.is_compiling():
-        return y, spike_rate_forward(y, scale, shift, steps, constants, surrogate)
+        return y, spike_rate_op(y, scale, shift, steps, constants, surrogate)
     return _SpikeRate.apply(y, scale, shift, steps, constants, surrogate)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from ..common import threads
-from ..common.layout import by_position
+from ..common.layout import by_position, repeated
 from ..common.rows import accumulate, accumulate_squares, affine, fold, repeat, write
 from ..common.storage import array, kernel
 
@@ -75,5 +75,5 @@ def backward(grad: Tensor, d_space: Tensor, d_mean: Tensor, d_variance: Tensor, 
     offset = d_space * (channels / length) + (d_mean / count - slope * mean)
     block = _block(channels, length)
     out = by_position(grad).view(samples, length)
-    args = array(out), array(rows), array(offset), array(slope.repeat(block // channels)), block
+    args = array(out), array(rows), array(offset), array(repeated(slope, block // channels)), block
     threads.run(lambda _, lo, hi: _backward(*args, lo, hi), samples, threads.chunks(samples, rows.numel()))
