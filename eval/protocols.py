@@ -282,6 +282,15 @@ STRICT = Protocol(
             reference_split=None,
             celeba_split=None,
         ),
+        replace(
+            _STRICT_FAD,
+            score="sure",
+            measure="sure",
+            extractor="classifier",
+            layer="logits",
+            reference_split=None,
+            celeba_split=None,
+        ),
     ),
 )
 

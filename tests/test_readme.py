@@ -64,6 +64,12 @@ def test_command(command, capsys):
     assert options <= known, options - known
 
 
+def test_every_preset_is_in_the_table():
+    lines = (ROOT / "README.md").read_text().partition("| preset |")[2].splitlines()[2:]
+    cells = [line.split("|")[1] for line in lines[: lines.index("")]]
+    assert sorted(re.findall("`(.*?)`", " ".join(cells))) == sorted(PRESETS)
+
+
 def test_no_placeholder_is_left():
     """@NAME@, in no page and no source."""
     sources = [path for package in ("fsvae_tcja", "classifiers", "eval") for path in (ROOT / package).rglob("*.py")]

@@ -8,12 +8,14 @@ from .kid import KID
 from .measure import Collector, Measure
 from .precision_recall import PrecisionRecall
 from .store import FeatureStore
+from .sure import Sure
 
 MEASURES: dict[str, Measure[Any]] = {
     "frechet": Frechet(),
     "inception score": InceptionScore(),
     "kid": KID(),
     "precision recall": PrecisionRecall(),
+    "sure": Sure(),
 }
 
 __all__ = ["MEASURES", "Collector", "FeatureStore", "GaussianStatistics", "Measure"]

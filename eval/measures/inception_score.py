@@ -12,7 +12,7 @@ from torch import Tensor
 from fsvae_tcja.utils.spelling import choose
 
 from ..processes import total
-from .measure import Measure, Values
+from .measure import Measure, Values, check_logits
 
 if TYPE_CHECKING:
     from ..protocols import Recipe
@@ -71,8 +71,7 @@ class Predictions:
         Raises:
             ValueError: NaN or infinite logits.
         """
-        if not logits.isfinite().all():
-            raise ValueError("the logits hold NaN or infinite values: check the images and the extractor's weights")
+        check_logits(logits)
         logits = logits.to(self.predictions.device).double()
         p = logits.softmax(1)
         split = self.split[start : start + len(logits)]

@@ -68,6 +68,12 @@ class Measure(ABC, Generic[C]):
             raise ValueError(f"{recipe.score} needs at least {least} images{either}, found {' and '.join(sides)}")
 
 
+def check_logits(logits: Tensor) -> None:
+    """Raise ValueError for NaN or infinite logits."""
+    if not logits.isfinite().all():
+        raise ValueError("the logits hold NaN or infinite values: check the images and the extractor's weights")
+
+
 def collapse_notes(name: str, scored: float, reference: float) -> tuple[str, ...]:
     """A note for a side whose features vary less than COLLAPSED of what the others do; summed variances are given."""
     return tuple(

@@ -25,7 +25,8 @@ def test_scores_while_training_are_kept_and_leave_the_weights_alone(run, autoenc
     assert (tmp_path / "scored" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
     scores = scored(tmp_path / "scored")
     assert list(scores) == ["epoch-002"]
-    named = {"FAD": "fad_strict", "Domain-Frechet": "domain_frechet_strict", "Domain-IS": "domain_is_strict"}
+    names = {"Domain-Frechet": "domain_frechet_strict", "Domain-IS": "domain_is_strict"}
+    named = {"FAD": "fad_strict", **names, "sure": "sure_strict"}
     assert [(s.name, s.n, s.seed, s.protocol) for s in scores["epoch-002"]] == [(n, 150, 0, "strict") for n in named]
     (row,) = (row for row in map(json.loads, rows_of(tmp_path / "scored" / "metrics.jsonl")) if "fad_strict" in row)
     assert {name: row[name] for name in named.values()} == {named[s.name]: s.value for s in scores["epoch-002"]}

@@ -158,7 +158,7 @@ def test_a_model_for_ones_own_images(mode, channels, tmp_path, capsys, fails):
     assert shown.err == f"18 {kind} images of photos, at 64 pixels (--size)\n"
     model = json.loads(shown.out)["configuration"]["model"]
     assert (model["in_channels"], model["image_size"]) == (channels, 64)
-    assert model["channels"] == [32, 64, 128, 256, 512] and model["tcja"]["decoder"] == [3, 4]
+    assert model["channels"] == [16, 32, 64, 128, 256] and model["tcja"]["decoder"] == [3, 4]
     assert main([*command, "--model.in-channels", "3"]) == 0
     assert json.loads(capsys.readouterr().out)["configuration"]["model"]["in_channels"] == 3
     assert "--size must be a power of two" in fails("train", "digits", "--size", "50")
@@ -201,16 +201,16 @@ def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, 
     changes = (
         "--lr 0.25 --betas 0.5 0.75 --model.latent.no-scheduled-sampling --model.readout mean --model.tcja.decoder 0 1"
     )
-    assert main(["train", "mnist", *changes.split(), "--out", "there", "--dry-run"]) == 0
+    assert main(["train", "fsvae2022-mnist", *changes.split(), "--out", "there", "--dry-run"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    base = PRESETS["mnist"].config
+    base = PRESETS["fsvae2022-mnist"].config
     expected = replace(
         base,
         lr=0.25,
         betas=(0.5, 0.75),
         model=replace(
             base.model,
-            latent=Bernoulli(scheduled_sampling=False),
+            latent=replace(base.model.latent, scheduled_sampling=False),
             readout="mean",
             tcja=replace(base.model.tcja, decoder=(0, 1)),
         ),

@@ -3,9 +3,9 @@ import json
 
 import pytest
 
-from fsvae_tcja.core import FSVAE_LIF, TCJA_LIF, SpikingLayer
+from fsvae_tcja.core import CENTRED_LIF, FSVAE_LIF, TCJA_LIF, SpikingLayer
 from fsvae_tcja.utils.configuration import from_dict, to_dict
-from fsvae_tcja.vae import LATENTS, READOUTS, Bernoulli, FSVAEConfig, TCJAConfig
+from fsvae_tcja.vae import LATENTS, READOUTS, Bernoulli, Escape, FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.presets import PRESETS
 from fsvae_tcja.vae.train import TrainConfig
 
@@ -16,14 +16,47 @@ def test_presets_survive_json(name):
     assert from_dict(TrainConfig, json.loads(json.dumps(to_dict(config)))) == config
 
 
-def test_published_recipe():
-    config = PRESETS["mnist"].config
-    assert (config.epochs, config.batch_size, config.lr, config.weight_decay) == (150, 250, 1e-3, 1e-3)
-    assert config.betas == (0.9, 0.999)
-    assert (config.model.T, config.model.L, config.model.neuron) == (16, 128, FSVAE_LIF)
-    assert config.model.latent == Bernoulli(20, "stream", "mmd", True)
-    assert PRESETS["cifar10"].config.flip
-    assert PRESETS["celeba"].config.model.image_size == 64
+@pytest.mark.parametrize(
+    ("data", "channels", "size", "blocks", "flip"),
+    [
+        ("mnist", 1, 32, (32, 64, 128, 256), False),
+        ("fashion-mnist", 1, 32, (32, 64, 128, 256), False),
+        ("cifar10", 3, 32, (32, 64, 128, 256), True),
+        ("celeba", 3, 64, (32, 64, 128, 256, 512), False),
+    ],
+)
+def test_published_recipe(data, channels, size, blocks, flip):
+    """Kamata et al., AAAI 2022."""
+    config = PRESETS[f"fsvae2022-{data}"].config
+    assert (config.data, config.flip) == (data, flip)
+    assert (config.epochs, config.steps, config.batch_size) == (150, 0, 250)
+    assert (config.lr, config.betas, config.weight_decay) == (1e-3, (0.9, 0.999), 1e-3)
+    assert (config.schedule, config.warmup, config.ema, config.recalibrate) == ("constant", 0, 0, 0)
+    model = config.model
+    assert (model.in_channels, model.image_size, model.channels) == (channels, size, blocks)
+    assert (model.T, model.L, model.neuron) == (16, 128, FSVAE_LIF)
+    assert (model.readout, model.tcja) == (READOUTS["membrane"], TCJAConfig())
+    assert model.latent == Bernoulli(20, "prefix", "mmd", True)
+    assert config.stages() == [config]
+
+
+@pytest.mark.parametrize("data", ["mnist", "fashion-mnist", "cifar10", "celeba"])
+def test_a_data_set_by_its_name_has_the_escape_latent(data):
+    """Two stages, the prior without labels, for images of the same kind as the published model's."""
+    config, published = (PRESETS[name].config for name in (data, f"fsvae2022-{data}"))
+    assert isinstance(config.model.latent, Escape) and config.model.latent.classes == 0
+    assert config.model.neuron == CENTRED_LIF and config.recalibrate
+    assert config.stages() == [config, config.model.latent.prior]
+    assert (config.data, config.flip) == (data, published.flip)
+    same = ("in_channels", "image_size")
+    assert [getattr(config.model, name) for name in same] == [getattr(published.model, name) for name in same]
+
+
+def test_fast_usual_and_best_differ_in_what_they_cost():
+    for data in ("mnist", "fashion-mnist"):
+        fast, usual, best = (PRESETS[name].config for name in (f"{data}-fast", data, f"{data}-best"))
+        assert fast.steps < usual.steps < best.steps
+        assert fast.data == usual.data == best.data == data
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
