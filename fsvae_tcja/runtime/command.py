@@ -110,7 +110,8 @@ class TrainCommand:
             return sum(p.numel() for p in self.network(config.model).parameters())
 
     def _usage(self) -> str:
-        presets = [f"  {name:20}{preset.about}" for name, preset in self.presets.items()]
+        width = max(map(len, self.presets)) + 2
+        presets = [f"  {name:{width}}{preset.about}" for name, preset in self.presets.items()]
         return "\n".join(
             [
                 f"usage: {self.program} PRESET [options]",
