@@ -177,9 +177,14 @@ class Trainer:
         self.stage_data = self.data
         if span.number:
             self.stage_data = cast(StagedTask, self.task).start_stage(span.number, self.data)
-        parameters = [*model.parameters(), *(self._beside.parameters() if self._beside else ())]
-        self.optimizer = torch.optim.AdamW(parameters, lr=stage.lr, betas=stage.betas, weight_decay=stage.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            self._parameters(), lr=stage.lr, betas=stage.betas, weight_decay=stage.weight_decay
+        )
         self.average = Average(model, self.config.ema) if self.config.ema else None
+
+    def _parameters(self) -> list[nn.Parameter]:
+        """What the stage trains."""
+        return [*self.task.model.parameters(), *(self._beside.parameters() if self._beside else ())]
 
     @property
     def _beside(self) -> nn.Module | None:
@@ -278,7 +283,7 @@ class Trainer:
         """Move the weights along the gradient."""
         if self.config.clip:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.task.model.parameters(), self.config.clip)
+            nn.utils.clip_grad_norm_(self._parameters(), self.config.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.lr = float(self.scheduler.get_last_lr()[0])
@@ -331,7 +336,8 @@ class Trainer:
         own = {f"{one.name}.{name}": value for one in self.callbacks for name, value in one.state().items()}
         tensors = {name: value for name, value in own.items() if isinstance(value, Tensor)}
         plain = {name: value for name, value in own.items() if name not in tensors}
-        self.check_finite(_named("model.", model) | tensors)
+        beside = _named("beside.", self._beside.state_dict()) if self._beside else {}
+        self.check_finite(_named("model.", model) | beside | tensors)
         metadata = self.task.metadata() | {
             "step": self.step,
             "images": len(self.data),
@@ -347,9 +353,7 @@ class Trainer:
         average = self.average.state if self.average else {}
         # The checkpoint last: a run killed between the two does the missing steps again and rewrites the model.
         checkpoint.write(self.run.model, _named("model.", average or model), metadata)
-        everything = _named("model.", model) | moments | tensors | _named("average.", average)
-        if self._beside:
-            everything |= _named("beside.", self._beside.state_dict())
+        everything = _named("model.", model) | moments | tensors | _named("average.", average) | beside
         checkpoint.write(self.run.checkpoint, everything, metadata)
         self.saved = time.monotonic()
 
@@ -375,6 +379,9 @@ class Trainer:
         current = [span for span in self.spans if self.step > span.first][-1:]
         if current and current[0].number:
             self._enter(current[0])
+            checkpoint.load_into(
+                self.task.model, _under("model.", tensors), path
+            )  # what the stage began with may differ
         if self._beside:
             self._beside.load_state_dict(_under("beside.", tensors))
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})

@@ -11,6 +11,7 @@ Both in one step. The judge knows the cluster by a projection, arXiv 1802.05637,
 norm, arXiv 1802.05957.
 """
 
+import math
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -27,7 +28,7 @@ from .noise import Generated
 from .sample import noise_of
 
 STAGE = Stage(epochs=1, batch_size=32, lr=1e-3, betas=(0.5, 0.99), schedule="cosine", warmup=100)
-RISE = 300  # first steps, over which the judge's weight rises
+RISE = 300  # first batches, or parts of them, over which the judge's weight rises
 WIDTHS = (24, 48, 96)
 FEATURES = 128
 DRAWN = 16_384  # codes of the prior, drawn once
@@ -44,7 +45,7 @@ class Tuning:
     """How long and how fast, decoder and judge."""
 
     def __post_init__(self) -> None:
-        if not self.weight >= 0:
+        if not 0 <= self.weight < math.inf:
             raise ValueError(f"weight must be >= 0, found {self.weight}")
 
 
@@ -52,11 +53,8 @@ class Judge(nn.Module):
     """Images [N, C, H, W] in [-1, 1] -> D [N]. Convolutions 4x4 of stride 2 and a linear layer, with spectral norm.
 
     Args:
-        config: of the model.
+        config: of the model, for images of at least 8 pixels.
         classes: kinds of the codes that it knows; 0: none.
-
-    Raises:
-        ValueError: images of fewer than 8 pixels.
     """
 
     steps: Tensor
@@ -65,10 +63,6 @@ class Judge(nn.Module):
         super().__init__()
         widths = (config.in_channels, *WIDTHS)
         pixels = (config.image_size >> len(WIDTHS)) ** 2
-        if not pixels:
-            raise ValueError(
-                f"the judge looks at images of at least 8 pixels, found {config.image_size}; set its weight to 0"
-            )
         layers = [spectral_norm(nn.Conv2d(c, d, 4, 2, 1)) for c, d in pairwise(widths)]
         layers += [nn.Flatten(), spectral_norm(nn.Linear(WIDTHS[-1] * pixels, FEATURES))]
         self.features = nn.Sequential(*(part for layer in layers for part in _with_slope(layer)))
@@ -108,7 +102,7 @@ class Tuner:
         with evaluated(model):
             drawn = [model.latent.sample(part) for part in noise.split(1024, dim=1)]
         self.codes = torch.cat(drawn, dim=1).to(torch.uint8)
-        self.kinds = _known(model.latent.draw_kinds(noise), DRAWN)
+        self.kinds = self._known(model.latent.draw_kinds(noise), DRAWN)
 
     def losses(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """x [N, C, H, W] in [-1, 1] -> "loss", that of decoder and judge, and its parts."""
@@ -119,9 +113,10 @@ class Tuner:
         recon, drawn = model.decoder(torch.cat([z, self.codes[:, chosen].to(z.dtype)], dim=1)).split(n)
         mse = F.mse_loss(recon.float(), x)
         judge.requires_grad_(False)
-        opinion = judge(drawn, y).mean()
+        opinion = judge(drawn, y).float().mean()
         judge.requires_grad_(True)
-        hinge = F.relu(1 - judge(x, kinds)).mean() + F.relu(1 + judge(drawn.detach(), y)).mean()
+        real, unreal = judge(x, kinds).float(), judge(drawn.detach(), y).float()
+        hinge = F.relu(1 - real).mean() + F.relu(1 + unreal).mean()
         rise = (judge.steps / RISE).clamp(max=1)
         judge.steps += 1
         return {"loss": mse - self.weight * rise * opinion + hinge, "mse": mse, "opinion": opinion, "hinge": hinge}
@@ -132,8 +127,7 @@ class Tuner:
         noise = latent.noise(Generated(len(x), generator)).to(x.device)
         with evaluated(self.model):
             z, _ = latent.infer(self.model.encoder(x), noise)
-            return z, _known(latent.kinds_of(z, labels), len(x))
+            return z, self._known(latent.kinds_of(z, labels), len(x))
 
-
-def _known(kinds: Tensor | None, n: int) -> Tensor:
-    return torch.zeros(n, dtype=torch.int64) if kinds is None else kinds
+    def _known(self, kinds: Tensor | None, n: int) -> Tensor:
+        return torch.zeros(n, dtype=torch.int64, device=self.device) if kinds is None else kinds

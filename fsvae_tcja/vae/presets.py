@@ -18,7 +18,7 @@ GREY = FSVAEConfig(T=4, neuron=CENTRED_LIF, channels=(16, 32, 64, 128), tcja=TCJ
 COLOUR = FSVAEConfig(T=4, L=256, in_channels=3, neuron=CENTRED_LIF, channels=(32, 64, 128, 256), tcja=TCJA_32)
 FACES = replace(COLOUR, image_size=64, channels=(32, 64, 128, 256, 512), tcja=TCJA_64)
 
-# Chosen by docs/STUDY.md, on training images alone.
+# By the trials of docs/STUDY.md.
 LATENT = Escape(groups=8, hidden=512, clusters=200, guidance=0.25, prior=replace(PRIOR, epochs=5))
 TUNING = Tuning(0.02, replace(STAGE, steps=2000))
 LONG = replace(LATENT, hidden=1024, prior=replace(PRIOR, epochs=20))
@@ -103,11 +103,11 @@ PRESETS: dict[str, Preset] = {
     ),
     "mnist-best": Preset(
         best("mnist"),
-        "MNIST 1x32x32, the same model, trained longest.",
+        "MNIST 1x32x32, the same with a larger prior, trained longest.",
     ),
     "fashion-mnist-best": Preset(
         best("fashion-mnist"),
-        "Fashion-MNIST 1x32x32, the same model, trained longest.",
+        "Fashion-MNIST 1x32x32, the same with a larger prior, trained longest.",
     ),
     "cifar10": Preset(
         escape("cifar10", COLOUR, LONG, steps=40_000, flip=True),

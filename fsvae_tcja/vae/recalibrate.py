@@ -31,7 +31,8 @@ def recalibrate(
         images: of the training, at least n, of the model's size.
         n: how many of them, chosen at random; of more than one batch a last smaller one is left out.
         seed: random seed of the choice and of the latent's noise.
-        drawn: codes of the prior [T, at least 256, L], which the decoder then sees besides, as many in each batch.
+        drawn: codes of the prior [T, at least 256, L], which the decoder then sees besides, as many in each batch:
+            for a decoder that a last stage has tuned on such codes.
 
     Raises:
         ValueError: n is not in 2..len(images), or the model takes frames.
@@ -40,6 +41,8 @@ def recalibrate(
         raise ValueError(f"recalibration shows images, found a model with input={model.config.input!r}")
     if not 2 <= n <= len(images):
         raise ValueError(f"n must be in 2..{len(images)}, the images of {images.name} {images.split}; found {n}")
+    if drawn is not None and drawn.shape[1] < min(BATCH, n):
+        raise ValueError(f"drawn must hold at least {min(BATCH, n)} codes on axis 1, found {list(drawn.shape)}")
     device = next(model.parameters()).device
     whole = n // BATCH * BATCH or n
     chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:whole]

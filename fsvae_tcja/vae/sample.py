@@ -51,17 +51,17 @@ def stream(
     if noise is not None:
         noise = model.latent.check_noise(noise, n)
     if labels is not None:
-        _check_labels(labels, n, model.latent.kinds)
+        _check_labels(labels, n, model.latent.classes)
     return _stream(model, n, seed, batch_size, noise, labels, first)
 
 
-def _check_labels(labels: Tensor, n: int, kinds: int) -> None:
-    if not kinds:
+def _check_labels(labels: Tensor, n: int, classes: int) -> None:
+    if not classes:
         raise ValueError("this model draws without labels; its latent was trained without classes")
-    wanted = f"labels must be int64 [{n}] in 0..{kinds - 1}"
+    wanted = f"labels must be int64 [{n}] in 0..{classes - 1}"
     if labels.dtype != torch.int64 or list(labels.shape) != [n]:
         raise ValueError(f"{wanted}, found {labels.dtype} {list(labels.shape)}")
-    if labels.min() < 0 or labels.max() >= kinds:
+    if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"{wanted}, found {labels.min().item()} to {labels.max().item()}")
 
 

@@ -36,7 +36,7 @@ class TrainConfig(TrainerConfig):
     model: FSVAEConfig = field(default_factory=FSVAEConfig)
     """The model."""
     flip: bool = False
-    """Flip training images left to right, each with probability 0.5."""
+    """Flip training images left to right, each with probability 0.5; in the first stage only."""
     recalibrate: int = 0
     """Before every evaluation take the statistics of all batch norms anew, over so many training images; 0: they stay
     the moving averages of the training."""
@@ -47,6 +47,10 @@ class TrainConfig(TrainerConfig):
         super().__post_init__()
         if self.recalibrate < 0 or self.recalibrate == 1:
             raise ValueError(f"recalibrate must be 0 or at least 2 images, found {self.recalibrate}")
+        if self.tuning.weight and self.model.image_size < 8:
+            raise ValueError(
+                f"the judge looks at images of at least 8 pixels, found {self.model.image_size}; set tuning.weight to 0"
+            )
 
     @staticmethod
     def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,6 +104,11 @@ class FSVAETask:
                 f"the latent knows {self.model.latent.classes} classes, {train.name} has {train.classes or 'no labels'}"
                 f"; set --model.latent.classes {train.classes or 0}"
             )
+        if self.model.latent.kinds > len(train):
+            raise ValueError(
+                f"the latent makes {self.model.latent.kinds} clusters, {train.name} has {len(train)} images; ask for "
+                "fewer with --model.latent.clusters"
+            )
         if config.compile:  # the latent steps through time by itself
             self.model.encoder.compile()
             self.model.decoder.compile()
@@ -138,7 +147,7 @@ class FSVAETask:
     def end_of_epoch(self, epoch: int, run: RunFolder) -> dict[str, float]:
         """Reconstruction error on the first test images; a grid of samples and one of reconstructions.
 
-        Samples and scores come with the last stage: before it there is no prior to draw from.
+        Samples and scores come with the last stage, the code length of the prior with its own.
         """
         if self.config.recalibrate:
             images = limited(self.data, self.config.limit or None)
@@ -147,14 +156,16 @@ class FSVAETask:
                 self.model, images, min(self.config.recalibrate, len(images)), seed=self.config.seed, drawn=drawn
             )
         mse, shown = self._reconstruct()
-        found = {"test_mse": mse}
+        found = {"test_mse": mse} | self._test_codes()
         save_pairs(*shown, run.pictures / f"epoch-{epoch:03d}-reconstructions.png")
         if self.stage == len(self.config.stages()) - 1:
             drawn = sample(self.model, 64, self.config.seed)
             save_grid(drawn, run.pictures / f"epoch-{epoch:03d}-samples.png", columns=8)
-            found |= self._test_codes() | (self.score(epoch, self.model) if self.score else {})
+            found |= self.score(epoch, self.model) if self.score else {}
         rows = run.read_metrics()
-        curves = [{k: v for k, v in row.items() if k != "loss" or "mse" in row} for row in rows]  # of the first stage
+        curves = [
+            {k: v for k, v in row.items() if k != "loss" or ("mse" in row and "hinge" not in row)} for row in rows
+        ]
         save_curves([*curves, {"step": rows[-1]["step"], **found}], run.pictures / "curves.png", units=self.model.units)
         return found
 

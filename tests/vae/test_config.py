@@ -42,11 +42,11 @@ def test_published_recipe(data, channels, size, blocks, flip):
 
 @pytest.mark.parametrize("data", ["mnist", "fashion-mnist", "cifar10", "celeba"])
 def test_a_data_set_by_its_name_has_the_escape_latent(data):
-    """Two stages, the prior without labels, for images of the same kind as the published model's."""
+    """Three stages, the prior without labels, for images of the same kind as the published model's."""
     config, published = (PRESETS[name].config for name in (data, f"fsvae2022-{data}"))
     assert isinstance(config.model.latent, Escape) and config.model.latent.classes == 0
     assert config.model.neuron == CENTRED_LIF and config.recalibrate
-    assert config.stages() == [config, config.model.latent.prior]
+    assert config.stages() == [config, config.model.latent.prior, config.tuning.stage]
     assert (config.data, config.flip) == (data, published.flip)
     same = ("in_channels", "image_size")
     assert [getattr(config.model, name) for name in same] == [getattr(published.model, name) for name in same]

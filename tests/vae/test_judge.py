@@ -134,6 +134,7 @@ def test_the_last_stage_changes_the_decoder_alone(tmp_path, whole):
     trained = {name for name in changed if "running_" not in name and "num_batches" not in name}
     assert {name.split(".")[0] for name in trained} == {"decoder"}
     rows = RunFolder(whole, resume=True).read_metrics()
+    assert [row["step"] for row in rows if "test_prior_nats" in row] == [7, 8]
     assert [row["step"] for row in rows if "hinge" in row][-1] == 14
     assert load(whole).sample(3).shape == (3, 1, 32, 32)
 
@@ -167,8 +168,14 @@ def test_the_decoder_is_recalibrated_on_both_kinds_of_codes(whole):
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="weight must be >= 0, found -1"):
         Tuning(-1)
-    small = replace(MODEL, image_size=4, channels=(3,))
+    with pytest.raises(ValueError, match="weight must be >= 0, found inf"):
+        Tuning(float("inf"))
+    small = replace(TUNED.model, image_size=4, channels=(3,))
     with pytest.raises(ValueError, match="the judge looks at images of at least 8 pixels, found 4"):
-        Judge(small)
+        replace(TUNED, model=small)
+    with pytest.raises(ValueError, match="the latent makes 41 clusters, toy has 40 images; ask for fewer"):
+        FSVAETask(replace(TUNED, model=replace(MODEL, latent=replace(CLUSTERED, clusters=41))), toy(), toy(10, "test"))
+    with pytest.raises(ValueError, match=r"drawn must hold at least 40 codes on axis 1, found \[3, 9, 8\]"):
+        recalibrate(awake(TUNED.model), toy(), 40, drawn=torch.zeros(3, 9, 8))
     assert from_dict(TrainConfig, to_dict(TUNED)) == TUNED
     assert len(TUNED.stages()) == 3 and len(replace(TUNED, tuning=Tuning()).stages()) == 2

@@ -15,7 +15,7 @@ def find_centres(codes: Tensor, clusters: int, seed: int = 0) -> Tensor:
     """
     if clusters > len(codes):
         raise ValueError(f"there cannot be {clusters} clusters of {len(codes)} codes; ask for fewer (clusters)")
-    order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))[:SHOWN]
+    order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))[: max(SHOWN, clusters)]
     codes = codes[order.to(codes.device)].float()
     centres = codes[:clusters].clone()
     for _ in range(ROUNDS):
@@ -28,4 +28,7 @@ def find_centres(codes: Tensor, clusters: int, seed: int = 0) -> Tensor:
 
 def nearest(codes: Tensor, centres: Tensor) -> Tensor:
     """The number of the centre [K, D] that is nearest to each code [n, D], int64 [n]."""
-    return torch.cat([(centres.square().sum(1) - 2 * part.float() @ centres.T).argmin(1) for part in codes.split(4096)])
+    with torch.autocast(codes.device.type, enabled=False):
+        return torch.cat(
+            [(centres.square().sum(1) - 2 * part.float() @ centres.T).argmin(1) for part in codes.split(4096)]
+        )

@@ -10,6 +10,7 @@ it had an optimiser of its own. Then a larger prior, on the codes of the trainin
 That prior is a mixture: p(z) = sum_y p(y) p(z | y), where y is the label of the image, or the cluster of its code.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,7 +61,7 @@ class Escape(Latent):
                 raise ValueError(f"{name} must be a whole number >= {least}, found {value!r}")
         if not self.rate >= 0:
             raise ValueError(f"rate must be >= 0, found {self.rate}")
-        if not self.guidance >= 0:
+        if not 0 <= self.guidance < math.inf:
             raise ValueError(f"guidance must be >= 0, found {self.guidance}")
         if self.classes and self.clusters:
             raise ValueError(
@@ -153,7 +154,7 @@ class EscapeLatent(LatentModule):
         return self.prior.nll(z, self.kinds_of(z, labels))
 
     def nats_of_kind(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """-log p(y) of the labels or clusters of codes z [T, N, L], as often as they were seen, in nats, [N]."""
+        """-log p(y) of the labels or clusters of codes z [T, N, L], as often as seen, in nats, [N]; inf if never."""
         kinds = self.kinds_of(z, labels)
         return z.new_zeros(z.shape[1]) if kinds is None else -(self.seen / self.seen.sum()).log()[kinds]
 

@@ -222,8 +222,10 @@ def test_clusters_stand_in_for_labels():
     torch.testing.assert_close(latent.nats_of_kind(z), -(latent.seen[kinds] / 40).log())
     drawn = latent.draw_kinds(latent.noise(Streams(0, 0, 8000)))
     torch.testing.assert_close(torch.bincount(drawn, minlength=5) / 8000, latent.seen / 40, atol=0.03, rtol=0)
-    zeros = torch.zeros(200, dtype=torch.int64)
-    assert not torch.equal(model.sample(200, labels=zeros), model.sample(200, labels=zeros + 3))
+    noise, zeros = latent.noise(Streams(0, 0, 200)), torch.zeros(200, dtype=torch.int64)
+    assert not torch.equal(latent.sample(noise, zeros), latent.sample(noise, zeros + 3))
+    with pytest.raises(ValueError, match="this model draws without labels"):  # a cluster is no label
+        model.sample(200, labels=zeros)
 
 
 def test_guidance_draws_what_the_prior_draws_with_it(model):
