@@ -379,9 +379,8 @@ class Trainer:
         current = [span for span in self.spans if self.step > span.first][-1:]
         if current and current[0].number:
             self._enter(current[0])
-            checkpoint.load_into(
-                self.task.model, _under("model.", tensors), path
-            )  # what the stage began with may differ
+            # A stage may begin by filling buffers; on another machine it may find other values than before.
+            checkpoint.load_into(self.task.model, _under("model.", tensors), path)
         if self._beside:
             self._beside.load_state_dict(_under("beside.", tensors))
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})

@@ -1,6 +1,5 @@
 """The last stage: a decoder that is tuned on codes of the prior, by a judge."""
 
-import signal
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,6 @@ from torch.nn import functional as F
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.config import Stage
 from fsvae_tcja.runtime.run import RunFolder
-from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import from_dict, to_dict
 from fsvae_tcja.vae import load
 from fsvae_tcja.vae.judge import RISE, Judge, Tuner, Tuning
@@ -19,7 +17,7 @@ from fsvae_tcja.vae.recalibrate import recalibrate
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
 
 from .conftest import awake
-from .latent.test_escape import CLUSTERED, MODEL, RUN, images_of, toy
+from .latent.test_escape import CLUSTERED, MODEL, RUN, fit, images_of, toy
 
 TUNED = replace(
     RUN,
@@ -102,33 +100,16 @@ def test_no_layer_of_a_trained_judge_stretches_by_more_than_one(tuner):
             assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
 
 
-class Interrupted(FSVAETask):
-    def __init__(self, config, at=0):
-        super().__init__(config, toy(), toy(10, "test"))
-        self.done, self.at = 0, at
-
-    def losses(self, *batch):
-        self.done += 1
-        if self.done == self.at:
-            signal.raise_signal(signal.SIGINT)
-        return super().losses(*batch)
-
-
-def fit(path, resume=False, at=0, config=TUNED):
-    task = Interrupted(config, at)
-    return Trainer(task, config, RunFolder(path, resume)).fit(resume), task
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole")
-    outcome, _ = fit(path)
+    outcome, _ = fit(path, TUNED)
     assert (outcome.step, outcome.finished) == (14, True)
     return path
 
 
 def test_the_last_stage_changes_the_decoder_alone(tmp_path, whole):
-    fit(tmp_path, at=8)
+    fit(tmp_path, TUNED, at=8)
     before, after = load(tmp_path).state_dict(), load(whole).state_dict()
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     trained = {name for name in changed if "running_" not in name and "num_batches" not in name}
@@ -142,8 +123,8 @@ def test_the_last_stage_changes_the_decoder_alone(tmp_path, whole):
 @pytest.mark.parametrize("steps", [[6], [8], [9], [11], [2, 7, 3, 1]])
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, whole, steps):
     for i, at in enumerate(steps):
-        assert not fit(tmp_path, resume=i > 0, at=at)[0].finished
-    assert fit(tmp_path, resume=True)[0].finished
+        assert not fit(tmp_path, TUNED, resume=i > 0, at=at)[0].finished
+    assert fit(tmp_path, TUNED, resume=True)[0].finished
     for file in ("checkpoint.safetensors", "model.safetensors"):
         assert (tmp_path / file).read_bytes() == (whole / file).read_bytes()
 
