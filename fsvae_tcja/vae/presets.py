@@ -96,10 +96,12 @@ PRESETS: dict[str, Preset] = {
     "mnist": Preset(
         escape("mnist"),
         "MNIST 1x32x32, the escape-noise latent, half the channels, T = 4.",
+        "FAD 7.69 (fsvae2022, n = 5,120, seed 0), reconstruction MSE .038; some 16 minutes of one thread.",
     ),
     "fashion-mnist": Preset(
         escape("fashion-mnist"),
         "Fashion-MNIST 1x32x32, the escape-noise latent, half the channels, T = 4.",
+        "FAD 9.34 (fsvae2022, n = 5,120, seed 0), reconstruction MSE .053; some 16 minutes of one thread.",
     ),
     "mnist-best": Preset(
         best("mnist"),
