@@ -326,7 +326,8 @@ class Trainer:
         """The batches of this epoch that are still to be done."""
         epoch, done = self.span.position(self.step)
         size = self.span.stage.batch_size
-        return batches(self.stage_data, size, order=self.order(epoch)[done * size :])
+        order = self.order(epoch)[done * size :]
+        return batches(self.stage_data, size, order=order, stopped=lambda: bool(self.stop))
 
     # checkpoints
 

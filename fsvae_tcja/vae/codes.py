@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import LabelledDataset
-from ..data.load import batches
+from ..data.workers import batches
 from ..data.pixels import to_float
 from ..runtime.modes import evaluated
 from .model import FSVAE

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..core import TDBatchNorm
 from ..data.dataset import LabelledDataset
-from ..data.load import batches
+from ..data.workers import batches
 from ..data.pixels import to_float
 from ..runtime.modes import evaluated
 from .model import FSVAE

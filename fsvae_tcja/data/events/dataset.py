@@ -1,12 +1,12 @@
 """A data set of recordings as frames."""
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...utils.cpus import cpus
 from ..dataset import LabelledDataset
 from .cache import FrameCache
 from .recording import Recording
@@ -19,7 +19,7 @@ class EventFrames(LabelledDataset):
     Channel 0 counts darker, channel 1 brighter. `split_hash`: 16 digits that tell this split from others.
     """
 
-    workers = min(4, (os.cpu_count() or 1) - 1)
+    workers = min(4, cpus() - 1)
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ import torch
 
 from fsvae_tcja.data.events import EVENT_SETS, EventFrames, load_events, to_frames
 from fsvae_tcja.data.events.formats import write_atis
-from fsvae_tcja.data.load import batches
+from fsvae_tcja.data.workers import batches
 from tests.data.events.writers import write_synthetic
 
 
