@@ -1,6 +1,7 @@
 """A data set of square images of one size, in memory or in files."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -55,3 +56,9 @@ class FileImages(LabelledDataset):
 
     def load(self, indices: Sequence[int]) -> Tensor:
         return torch.stack([read_image(self.paths[i], self.channels, self.size, self.crop) for i in indices])
+
+    def digests(self, indices: Sequence[int]) -> Iterator[bytes]:
+        """SHA-256 of the bytes of these files."""
+        for i in indices:
+            with open(self.paths[i], "rb") as file:
+                yield hashlib.file_digest(file, "sha256").digest()
