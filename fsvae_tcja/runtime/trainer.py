@@ -323,11 +323,16 @@ class Trainer:
         return torch.randperm(len(self.data), generator=shuffle)[:whole]
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of this epoch that are still to be done."""
+        """The batches of this epoch that are still to be done; where they cannot be read the steps so far are saved."""
         epoch, done = self.span.position(self.step)
         size = self.span.stage.batch_size
         order = self.order(epoch)[done * size :]
-        return batches(self.stage_data, size, order=order, stopped=lambda: bool(self.stop))
+        try:
+            yield from batches(self.stage_data, size, order=order, stopped=lambda: bool(self.stop))
+        except (ValueError, OSError):
+            if self.optimizer.state:
+                self.save()
+            raise
 
     # checkpoints
 
