@@ -78,7 +78,7 @@ def _that_fit(dataset: LabelledDataset, indices: list[list[int]]) -> int:
     warn_once(
         log,
         f"{dataset.name}: nothing is read ahead, which is slower: {dataset.workers} processes would hold "
-        f"{needed / 1e6:,.0f} MB in {SHARED_MEMORY}, which has {memory.total / 1e6:,.0f} MB in all and too little free; "
+        f"{needed / 1e6:,.0f} MB in {SHARED_MEMORY}, which has {memory.total / 1e6:,.0f} MB and too little free: "
         "give it more (docker run --shm-size), or use a smaller batch",
     )
     return 0

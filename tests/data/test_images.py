@@ -17,8 +17,8 @@ from torchvision import transforms
 from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.data.image_sets import IMAGE_SETS
 from fsvae_tcja.data.load import data_root, load_images
-from fsvae_tcja.data.workers import batches
 from fsvae_tcja.data.pixels import random_flip, to_float, to_uint8
+from fsvae_tcja.data.workers import batches
 
 ROOT = Path(__file__).parents[2]
 GREY = torch.arange(256, dtype=torch.uint8)
