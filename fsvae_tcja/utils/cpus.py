@@ -9,8 +9,17 @@ CGROUP = Path("/sys/fs/cgroup")
 
 def cpus() -> int:
     """Those of its affinity (`taskset`, a batch system), at most the quota of its container, rounded up; at least 1."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, ceil(_quota() or allowed)))
+    return max(1, min(_affinity(), ceil(_quota() or _affinity())))
+
+
+def tell_quota() -> None:
+    """Tell OpenMP of the quota, as $OMP_NUM_THREADS, before it is loaded: it looks at the affinity alone."""
+    if cpus() < _affinity():
+        os.environ.setdefault("OMP_NUM_THREADS", str(cpus()))
+
+
+def _affinity() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _quota() -> float | None:
