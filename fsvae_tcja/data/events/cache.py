@@ -126,9 +126,9 @@ class FrameCache:
         entry = self.entry(recording)
         try:
             if len(kept) < len(whole):
-                with replacing(entry.with_suffix(".left-out")) as temporary:
+                with replacing(entry.with_suffix(".left-out"), durable=False) as temporary:
                     temporary.write_text(f"{len(whole) - len(kept)} {len(whole)}\n")
-            with replacing(entry) as temporary:
+            with replacing(entry, durable=False) as temporary:
                 temporary.write_bytes(zlib.compress(frames.astype("<i2").tobytes()))
         except OSError as error:
             raise OSError(
