@@ -41,11 +41,11 @@ class Listing:
     """The files below a folder.
 
     Attributes:
-        files: their paths relative to the folder, sorted, with their size in bytes.
+        files: their paths relative to the folder, sorted.
         passed_over: how many files and folders are not among them, by reason.
     """
 
-    files: dict[PurePosixPath, int]
+    files: list[PurePosixPath]
     passed_over: Counter[str]
 
     def note(self) -> str:
@@ -68,7 +68,7 @@ def list_files(folder: Path, wanted: Callable[[str], bool]) -> Listing:
         links, found.links = sorted(found.links), []
         for relative in links:
             found.follow(folder / relative, relative)
-    return Listing(dict(sorted(found.files.items())), found.passed_over)
+    return Listing(sorted(found.files), found.passed_over)
 
 
 Identity = tuple[int, ...]
@@ -90,7 +90,7 @@ class _Walk:
         self.wanted = wanted
         self.above = frozenset(above)
         self.seen: set[Identity] = set()
-        self.files: dict[PurePosixPath, int] = {}
+        self.files: list[PurePosixPath] = []
         self.links: list[PurePosixPath] = []
         self.passed_over: Counter[str] = Counter()
 
@@ -130,4 +130,4 @@ class _Walk:
             if is_dir:
                 self.enter(path, relative)
             else:
-                self.files[relative] = state.st_size
+                self.files.append(relative)
