@@ -43,7 +43,7 @@ def read_inputs(path: Path, config: ClassifierConfig, slices: SliceBy = "count")
         yield str(path), to_input(read_image(path, channels, height)[None])
         return
     if channels != 2:
-        raise ValueError(f"{path} is no image that Pillow reads (.png, .jpg, ...), and the model takes images")
+        raise ValueError(f"{path} is no image (.png, .jpg or what else Pillow reads), and the model takes images")
     for name, events in _recordings(path):
         try:
             frames = to_frames(events, config.T, (height, width), slices)

@@ -83,6 +83,11 @@ class LabelledDataset(Dataset[tuple[Tensor, int]]):
         """Samples [B, ...]."""
         raise NotImplementedError
 
+    @property
+    def told(self) -> dict[str, list[str]]:
+        """The notes as part of a record, {"data_notes": [...]}; empty where there are none."""
+        return {"data_notes": list(self.notes)} if self.notes else {}
+
     def digests(self, indices: Sequence[int]) -> Iterator[bytes]:
         """SHA-256 of each of these samples as it is stored, its label aside: equal for copies of one."""
         for start in range(0, len(indices), 1000):

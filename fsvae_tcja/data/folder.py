@@ -217,13 +217,14 @@ def _copied(layout: Layout, splits: Splits, original: Mapping[PurePosixPath, Pur
     copies = sum(name != first for name, first in original.items())
     if not copies:
         return ""
+    found = f"copies of other images, byte for byte: {copies:,}"
     if not layout.folders.keys() - {"train"}:
-        return f"{copies:,} images are copies of others, byte for byte; copies stay on one side of a split"
+        return f"{found}; they stay on one side of a split"
     seen = {original[name] for name in splits.get("train", ())}
     both = sum(
         original[name] in seen for split in ("valid", "test") if split in layout.folders for name in splits[split]
     )
-    return f"{copies:,} images are copies of others, byte for byte; {both:,} outside of train are copies of some in it"
+    return f"{found}; outside of train, but also in it: {both:,}"
 
 
 def _no_split(contents: FolderContents, split: str) -> str:

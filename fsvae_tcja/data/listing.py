@@ -17,10 +17,10 @@ DEBRIS = {  # what systems and network drives put beside the data, in small lett
 }  # fmt: skip
 
 HIDDEN = "hidden or of the system"
-LINK = "already there, reached again through a link"
-UP = "a link that leads back up"
-LOST = "a link to nothing"
-SPECIAL = "no regular file"
+LINK = "reached again through a link"
+UP = "links that lead back up"
+LOST = "links to nothing"
+SPECIAL = "no regular files"
 
 
 def is_debris(name: str) -> bool:
@@ -49,8 +49,8 @@ class Listing:
     passed_over: Counter[str]
 
     def note(self) -> str:
-        """What was passed over, as text: "3 .txt, 1 hidden or of the system"; "" if nothing was."""
-        return ", ".join(f"{n:,} {reason}" for reason, n in self.passed_over.most_common())
+        """What was passed over, as text: ".txt (3), hidden or of the system (1)"; "" if nothing was."""
+        return ", ".join(f"{reason} ({n:,})" for reason, n in self.passed_over.most_common())
 
 
 def list_files(folder: Path, wanted: Callable[[str], bool]) -> Listing:
