@@ -159,8 +159,8 @@ def load_folder(folder: Path, split: str, size: int | None) -> FileImages:
         class_names=[shown(name) for name in contents.class_names],
     )
     guessed = split != "all" or contents.layout.folders
-    dark = darkness(data, contents.wide)
-    data.notes = (*((contents.understood,) if guessed else ()), *contents.notes, *((dark,) if dark else ()))
+    notes = (contents.understood if guessed else "", *contents.notes, _resized(contents, data.size))
+    data.notes = tuple(note for note in (*notes, darkness(data, contents.wide)) if note)
     for note in data.notes:
         warn_once(log, note)
     return data
@@ -225,6 +225,16 @@ def _copied(layout: Layout, splits: Splits, original: Mapping[PurePosixPath, Pur
         original[name] in seen for split in ("valid", "test") if split in layout.folders for name in splits[split]
     )
     return f"{found}; outside of train, but also in it: {both:,}"
+
+
+def _resized(contents: FolderContents, size: int) -> str:
+    """How the images are brought to a size, in words; "" if they have it."""
+    (most, _), *others = contents.sizes.most_common()
+    if most == (size, size) and not others:
+        return ""
+    sizes = f"{most[0]} x {most[1]} pixels" + f" and {len(others):,} other sizes" * bool(others)
+    cut = ", the central square" if any(width != height for width, height in contents.sizes) else ""
+    return f"{shown(contents.folder)}: from {sizes} to {size} x {size}, PIL bilinear{cut}"
 
 
 def _no_split(contents: FolderContents, split: str) -> str:

@@ -22,6 +22,7 @@ ALPHA = f"with an alpha channel or transparent colour, drawn on {BACKGROUND}"
 FRAMES = "of several frames, of which the first is taken"
 TURNED = "turned as their EXIF orientation says"
 DEEP = "of 16 bits, 0..65535 divided by 257"
+DEEP_COLOURS = "of 16 bits a channel, of which Pillow keeps the upper 8"
 FLOATS = "of floating point, 0..1 times 255"
 CONVERSIONS = {
     "1": "of 1 bit, as 0 and 255",
@@ -91,6 +92,7 @@ def read_header(path: Path) -> Header:
             width, height = height, width
         found = (
             CONVERSIONS.get(image.mode.partition(";")[0]),
+            DEEP_COLOURS if ";16" in str(image.tile) and image.mode[0] not in "IF" else None,
             ALPHA if image.has_transparency_data else None,
             FRAMES if getattr(image, "is_animated", False) else None,
             TURNED if orientation > 1 else None,

@@ -25,8 +25,10 @@ def check_different(dataset: LabelledDataset) -> None:
         )
 
 
-def darkness(dataset: LabelledDataset, wide: bool) -> str | None:
+def darkness(dataset: LabelledDataset, wide: bool) -> str:
     """A note on images that use next to nothing of 0..255, or, where their files have a wide range, less than half.
+
+    "" for others.
 
     Args:
         dataset: of images uint8.
@@ -35,7 +37,7 @@ def darkness(dataset: LabelledDataset, wide: bool) -> str | None:
     chosen = sorted({int(i) for i in np.linspace(0, len(dataset) - 1, LOOKED_AT)})
     brightest = int(dataset.load(chosen).max())
     if brightest > (NEARLY_DARK if wide else DARK):
-        return None
+        return ""
     return (
         f"{dataset.name}, {dataset.split}: no pixel of the {len(chosen)} images looked at exceeds {brightest} of 255; "
         "if their range is smaller than that of their files, scale them first"

@@ -4,6 +4,8 @@ import itertools
 import os
 import pickle
 import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -117,7 +119,7 @@ def test_folders_without_images_are_no_classes(tmp_path):
     save(tmp_path, *numbered("train", 3), *numbered("test", 2))
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "labels.csv").write_text("1")
-    data = load_images(tmp_path, "test")
+    data = load_images(tmp_path, "test", size=8)
     assert len(data) == 2 and data.classes is None
     assert data.notes == (
         f"{tmp_path}: splits train 3 (train/), test 2 (test/); no classes",
@@ -144,7 +146,7 @@ def test_a_folder_without_splits_says_what_it_guessed(tmp_path):
         f"{tmp_path}: 20 images, no folders of splits (train/, test/); 2 classes (a, b); the test split is 2 of"
     )
     assert load_images(tmp_path, "train").notes[0].startswith(understood)
-    assert load_images(tmp_path, "all").notes == ()  # nothing was guessed
+    assert load_images(tmp_path, "all", size=None).notes == ()  # nothing was guessed
 
 
 # each file once, and copies on one side
@@ -276,6 +278,34 @@ def test_next_to_black_images_are_told(tmp_path, values, is_told):
     assert any("no pixel of the 1 images looked at exceeds" in note for note in notes) == is_told
 
 
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ([(8, 8), (8, 8)], None),
+        ([(4, 4), (4, 4)], "from 4 x 4 pixels to 8 x 8, PIL bilinear"),
+        ([(12, 9), (12, 9), (8, 8)], "from 12 x 9 pixels and 1 other sizes to 8 x 8, PIL bilinear, the central square"),
+    ],
+)
+def test_what_is_enlarged_and_cut_is_told(tmp_path, sizes, said):
+    for i, (width, height) in enumerate(sizes):
+        Image.fromarray(noise(height, width, seed=i)).save(tmp_path / f"{i}.png")
+    assert load_images(tmp_path, "all", size=8).notes == ((f"{tmp_path}: {said}",) if said else ())
+
+
+def test_colours_of_16_bits_are_told(tmp_path):
+    """A PNG written by hand, since Pillow writes none: 1 x 1, its colour (4660, 0, 65535)."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    pixel = zlib.compress(b"\0" + struct.pack(">3H", 4660, 0, 65535))
+    parts = [(b"IHDR", struct.pack(">2I5B", 1, 1, 16, 2, 0, 0, 0)), (b"IDAT", pixel), (b"IEND", b"")]
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
+    data = load_images(tmp_path, "all", size=1)
+    assert data[0][0].flatten().tolist() == [0x12, 0, 255]
+    assert data.notes == (f"{tmp_path}: 1 of 1 images of 16 bits a channel, of which Pillow keeps the upper 8",)
+
+
 def test_the_first_of_several_frames_is_told(tmp_path):
     frames = [Image.fromarray(noise(8, 8, seed=i)) for i in range(3)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
@@ -299,7 +329,7 @@ def test_what_is_passed_over_is_counted_in_one_line(tmp_path, told):
     save(tmp_path, "a/1.png", "a/2.jfif", "b/3.png", "b/@eaDir/3.png/thumb.png", "b/._3.png", "__MACOSX/a/1.png")
     for name in ("notes.txt", "a/labels.TXT", "data.h5", "drawing.eps", "README"):
         (tmp_path / name).write_bytes(b"")
-    data = load_images(tmp_path, "all")
+    data = load_images(tmp_path, "all", size=8)
     assert names(data) == ["a/1.png", "a/2.jfif", "b/3.png"] and data.class_names == ("a", "b")
     found = "hidden or of the system (3), .txt (2), .h5 (1), .eps (1), without an extension (1)"
     assert len(told()) == 1
