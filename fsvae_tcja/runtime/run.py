@@ -55,7 +55,13 @@ class RunFolder:
         self._locked = False
 
     def _check(self) -> None:
-        """That there is a run to go on with, or none."""
+        """That there is a run to go on with, or none, in a folder that all libraries can write to."""
+        try:
+            str(self.path.absolute()).encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"a run cannot be kept in {self.path}: the name is not UTF-8, as TensorBoard needs it; choose another"
+            ) from None
         if self.resume and not self.checkpoint.is_file():
             raise FileNotFoundError(
                 f"cannot resume: no checkpoint at {self.checkpoint}; a run that ended before its first starts anew, "
