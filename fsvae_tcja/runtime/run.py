@@ -183,7 +183,12 @@ def _write_settings(tensorboard: "SummaryWriter", config: dict[str, Any]) -> Non
     """The configuration for TensorBoard's table of hyperparameters, in the same file as everything else."""
     from torch.utils.tensorboard.summary import hparams
 
-    settings = {name: v if isinstance(v, bool | int | float | str) else str(v) for name, v in flat(config).items()}
+    def plain(value: Any) -> bool | int | float | str:
+        if isinstance(value, bool | int | float):
+            return value
+        return str(value).encode(errors="backslashreplace").decode()  # a path may hold bytes that are no UTF-8
+
+    settings = {name: plain(value) for name, value in flat(config).items()}
     for summary in hparams(settings, {}):
         tensorboard.file_writer.add_summary(summary)  # type: ignore[attr-defined]  # torch declares it as None
 

@@ -22,7 +22,7 @@ EVERY = [
     *([name] for name in TABLE.commands if name not in GROUPS),
     *([group, name] for group, names in GROUPS.items() for name in names),
 ]
-CLASSES = "caf\xe9", "\u4e2d", "caf\udce9"  # the last is not UTF-8
+CLASSES = "caf\xe9", "\u03b1", "caf\udce9"  # the last is not UTF-8
 
 
 @pytest.fixture
