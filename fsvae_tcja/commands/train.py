@@ -12,6 +12,7 @@ from ..runtime.device import resolve
 from ..runtime.run import RunFolder
 from ..runtime.trainer import Trainer
 from ..utils.program import check_not_hidden
+from ..utils.streams import Lasting
 from ..vae.checkpoint import KIND
 from ..vae.config import FSVAEConfig
 from ..vae.latent import Escape
@@ -39,7 +40,10 @@ def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[
         images = load_images(config.data, size=model.image_size)
         model = replace(model, in_channels=images.channels)
         colour = "grey" if images.channels == 1 else "colour"
-        print(f"{len(images):,} {colour} images of {config.data}, at {images.size} pixels (--size)", file=sys.stderr)
+        print(
+            f"{len(images):,} {colour} images of {config.data}, at {images.size} pixels (--size)",
+            file=Lasting(sys.stderr),
+        )
     if options.conditional:
         model = _conditional(model, load_images(config.data, size=model.image_size, root=options.data_root))
     return replace(config, model=model)
@@ -65,10 +69,14 @@ def main(args: list[str]) -> int:
 
 
 def _train(config: TrainConfig, options: TrainOptions) -> int:
-    device = resolve(options.device)
-    resume = options.resume is not None
     assert options.out is not None  # TrainCommand fills it in
-    run = RunFolder(options.out, resume=resume)
+    run = RunFolder(options.out, resume=options.resume is not None)
+    with run.locked():
+        return _fit(config, options, run)
+
+
+def _fit(config: TrainConfig, options: TrainOptions, run: RunFolder) -> int:
+    device, resume = resolve(options.device), run.resume
     where: dict[str, Any] = {"size": config.model.image_size, "root": options.data_root, "download": options.download}
     scoring, score = options.complete(run, resume), None
     if scoring.score_every:
