@@ -10,6 +10,7 @@ from ..runtime.command import RunOptions, TrainCommand
 from ..runtime.device import resolve
 from ..runtime.run import RunFolder
 from ..runtime.trainer import Trainer
+from ..utils.printable import shown
 from ..utils.program import check_not_hidden
 from ..vae.checkpoint import KIND
 from ..vae.model import FSVAE
@@ -33,8 +34,8 @@ def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[
     if config.data not in IMAGE_SETS and "--model.in-channels" not in given:
         images = load_images(config.data, size=model.image_size)
         model = replace(model, in_channels=images.channels)
-        colour = "grey" if images.channels == 1 else "colour"
-        print(f"{len(images):,} {colour} images of {config.data}, at {images.size} pixels (--size)", file=sys.stderr)
+        found = f"{len(images):,} {'grey' if images.channels == 1 else 'colour'} images of {shown(config.data)}"
+        print(f"{found}, at {images.size} pixels (--size)", file=sys.stderr)
     return replace(config, model=model)
 
 

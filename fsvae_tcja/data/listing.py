@@ -28,14 +28,6 @@ def is_debris(name: str) -> bool:
     return name.startswith((".", "~$", "SYNOFILE_THUMB_")) or name.lower() in DEBRIS
 
 
-def shown(path: object) -> str:
-    r"""A name or path for a message or a picture: what cannot be printed is escaped, "caf\\xe9.png"."""
-    return "".join(
-        c if c.isprintable() else "".join(f"\\x{byte:02x}" for byte in c.encode(errors="surrogateescape"))
-        for c in str(path)
-    )
-
-
 @dataclass(frozen=True)
 class Listing:
     """The files below a folder.

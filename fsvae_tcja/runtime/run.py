@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ..utils.atomic import replacing, write_json
+from ..utils.printable import shown
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -107,7 +108,7 @@ def _write_settings(tensorboard: "SummaryWriter", config: dict[str, Any]) -> Non
     """The configuration for TensorBoard's table of hyperparameters, in the same file as everything else."""
     from torch.utils.tensorboard.summary import hparams
 
-    settings = {name: v if isinstance(v, bool | int | float | str) else str(v) for name, v in flat(config).items()}
+    settings = {name: v if isinstance(v, bool | int | float) else shown(v) for name, v in flat(config).items()}
     for summary in hparams(settings, {}):
         tensorboard.file_writer.add_summary(summary)  # type: ignore[attr-defined]  # torch declares it as None
 
