@@ -1,13 +1,13 @@
 """A data set of square images of one size, in memory or in files."""
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ..utils.cpus import cpus
 from .copies import equal_files
 from .dataset import LabelledDataset
 from .image_file import read_image
@@ -36,7 +36,7 @@ class MemoryImages(LabelledDataset):
 class FileImages(LabelledDataset):
     """Images in files, each brought to (channels, size, size) by `read_image` when it is asked for."""
 
-    workers = min(4, (os.cpu_count() or 1) - 1)
+    workers = min(4, cpus() - 1)
 
     def __init__(
         self,

@@ -1,15 +1,7 @@
-"""Image sets by name or folder, and batches of every data set."""
+"""Image sets by name or folder."""
 
 import logging
-import os
-import signal
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from ..utils.once import warn_once
 from .dataset import LabelledDataset, split_off
@@ -104,69 +96,3 @@ def has_valid(name_or_folder: str | Path) -> bool:
     if name_or_folder in IMAGE_SETS:
         return {"valid", "test"} <= IMAGE_SETS[str(name_or_folder)].splits.keys()
     return has_valid_folder(Path(name_or_folder))
-
-
-def batches(
-    dataset: LabelledDataset, batch_size: int, *, order: Tensor | None = None, num_workers: int | None = None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Iterate over what `dataset.read` gives, (x [B, ...], labels int64 [B]); the last batch may be smaller.
-
-    Args:
-        dataset: what to read.
-        batch_size: samples per batch, B >= 1.
-        order: int64 [n], the indices to read; None reads all in order.
-        num_workers: processes that load ahead; None takes `dataset.workers` if there is more than one batch. The
-            batches do not depend on it.
-    """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, found {batch_size}")
-    if order is None:
-        order = torch.arange(len(dataset))
-    indices = [part.tolist() for part in order.split(batch_size) if len(part)]
-    if num_workers is None:
-        num_workers = dataset.workers if len(indices) > 1 else 0
-    # DataLoader draws a seed at every start: a generator of its own leaves the global one alone.
-    generator = torch.Generator()
-    loader = DataLoader(
-        _Batches(dataset),
-        batch_size=None,
-        sampler=indices,
-        collate_fn=_as_is,
-        num_workers=num_workers,
-        generator=generator,
-        worker_init_fn=_leave_the_group,
-    )
-    return _plain_errors(loader)
-
-
-class _Batches(Dataset[tuple[Tensor, Tensor]]):
-    """A data set whose items are batches, by the lists of their indices."""
-
-    def __init__(self, dataset: LabelledDataset) -> None:
-        self.dataset = dataset
-
-    def __getitem__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        return self.dataset.read(indices)
-
-
-def _leave_the_group(worker: int) -> None:
-    """Ctrl-C and the SIGTERM of `timeout` reach every process of a group; only the training loop answers them.
-
-    SIGTERM is not ignored: by it DataLoader ends its workers. If their parent was killed they end within 5 seconds.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if os.name == "posix":
-        os.setpgrp()
-
-
-def _plain_errors(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches; an error in a worker without the traceback that DataLoader puts around it."""
-    try:
-        yield from loader
-    except (ValueError, OSError) as error:
-        message = str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip()
-        raise (OSError if isinstance(error, OSError) else ValueError)(message) from None
-
-
-def _as_is(batch: Any) -> Any:
-    return batch
