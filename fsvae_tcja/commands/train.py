@@ -11,6 +11,7 @@ from ..runtime.command import RunOptions, TrainCommand
 from ..runtime.device import resolve
 from ..runtime.run import RunFolder
 from ..runtime.trainer import Trainer
+from ..utils.printable import shown
 from ..utils.program import check_not_hidden
 from ..utils.streams import Lasting
 from ..vae.checkpoint import KIND
@@ -39,11 +40,8 @@ def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[
     if config.data not in IMAGE_SETS and "--model.in-channels" not in given:
         images = load_images(config.data, size=model.image_size)
         model = replace(model, in_channels=images.channels)
-        colour = "grey" if images.channels == 1 else "colour"
-        print(
-            f"{len(images):,} {colour} images of {config.data}, at {images.size} pixels (--size)",
-            file=Lasting(sys.stderr),
-        )
+        found = f"{len(images):,} {'grey' if images.channels == 1 else 'colour'} images of {shown(config.data)}"
+        print(f"{found}, at {images.size} pixels (--size)", file=Lasting(sys.stderr))
     if options.conditional:
         model = _conditional(model, load_images(config.data, size=model.image_size, root=options.data_root))
     return replace(config, model=model)
