@@ -26,6 +26,9 @@ PROGRAM = Program(
         "complete": Command(
             "fsvae_tcja.commands.complete:main", "Keep the first part of the codes of images and draw the rest."
         ),
+        "publish": Command(
+            "fsvae_tcja.commands.publish:main", "The model of a run and a card, in a folder to hand on."
+        ),
         "report": Command("fsvae_tcja.commands.report:main", "A run as one HTML page, or several side by side."),
         "score": Command("eval.commands.score:main", "Score a checkpoint, a folder, an array or a data set."),
         "eval": Command("eval.cli:main", "Scores, their references, comparisons and networks."),

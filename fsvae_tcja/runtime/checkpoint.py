@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..utils.atomic import replacing
+from .pretrained import located
 from .run import MODEL
 
 KEY = "fsvae-tcja"
@@ -130,8 +131,8 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path)
 
 
 def find(path: str | Path) -> Path:
-    """The checkpoint itself, where `path` may be a run folder."""
-    path = Path(path)
+    """The checkpoint itself, where `path` may be a run folder or the name of a pretrained model."""
+    path = located(path, MODEL)
     return path / MODEL if path.is_dir() else path
 
 

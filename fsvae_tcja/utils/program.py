@@ -19,7 +19,12 @@ from .spelling import choose
 from .streams import discard, flush, prepare_streams, readable
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder in which the packages lie
-EXTRAS = {"mlxtend": "demo", "sklearn": "demo", "tonic": "events"}  # of pyproject.toml, by what is imported
+EXTRAS = {
+    "mlxtend": "demo",
+    "huggingface_hub": "hub",
+    "sklearn": "demo",
+    "tonic": "events",
+}  # of pyproject.toml, by what is imported
 HELP = ("-h", "--help")
 STATUS = "exit status: 0 done, 1 output that nobody reads or an internal error, 2 wrong input, 130 interrupted"
 
