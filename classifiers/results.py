@@ -45,9 +45,8 @@ def write_results(run: RunFolder, config: TrainConfig, test: LabelledDataset, de
             "test_accuracy": evaluation.accuracy,
             "silent_outputs": evaluation.silent,
         }
-    if tested := [row for row in run.read_metrics() if "test_accuracy" in row]:
-        top = max(tested, key=lambda row: row["test_accuracy"])
-        results["best_test_as_in_the_literature"] = {"epoch": top["epoch"], "test_accuracy": top["test_accuracy"]}
+    if tested := read_metadata(run.model).get("callbacks", {}).get("KeepBest.tested"):
+        results["best_test_as_in_the_literature"] = tested
     which = checkpoint.weights_of(read_metadata(weights))
     title = f"{test.name} test: accuracy {evaluation.accuracy:.2%}, n = {evaluation.n:,}, {which}, seed {config.seed}"
     save_confusion(evaluation.confusion, run.pictures / "confusion.png", title, test.class_names)

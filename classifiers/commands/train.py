@@ -61,6 +61,6 @@ def _fit(config: TrainConfig, options: RunOptions, run: RunFolder) -> int:
     outcome = trainer.fit(resume)
     print(TRAIN.ending(outcome, run, options))
     if not outcome.finished:
-        return 130
+        return outcome.status
     print(as_text(write_results(run, config, test, device)))
     return 0

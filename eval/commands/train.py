@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -72,7 +73,7 @@ class TrainOptions:
 def _train(
     options: TrainOptions, network: type[FeatureNetwork], train: Callable[..., FeatureNetwork], default: TrainingConfig
 ) -> int:
-    """Train and write; an interrupted training says how it is resumed. Returns the exit status, then 130."""
+    """Train and write; an interrupted training says how it is resumed. Returns the exit status."""
     check_writable(options.out, ".safetensors")
     again = f"{network.command} {options.resumed()}"
     if options.training.exists() and not options.resume:
@@ -87,12 +88,23 @@ def _train(
         trained = train(train_set, options.config(default), test=test_set, run=options.training, resume=options.resume)
     except Interrupted as stopped:
         console().print(f"{stopped}; go on with: {again}")
-        return 130
+        return stopped.status
+    _check_finite(trained)
     trained.save(options.out)
     console().print(
         f"written to {options.out}: {network.figure.replace('_', ' ')} {trained.provenance[network.figure]:.4f}"
     )
     return 0
+
+
+def _check_finite(network: FeatureNetwork) -> None:
+    """Refuse a network that no score can look through."""
+    figure = float(network.provenance[network.figure])
+    if not isfinite(figure) or not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+        raise ValueError(
+            f"the training went astray, {network.figure.replace('_', ' ')} {figure}, and nothing was written: expected "
+            "finite numbers; train anew with a lower --lr"
+        )
 
 
 def fad(args: list[str]) -> int:

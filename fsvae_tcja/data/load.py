@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from .names import find_folder
 from .root import data_root
 
 log = logging.getLogger(__name__)
+WAIT = 600  # seconds at most for a batch of a loader process
 
 
 def load_images(
@@ -119,6 +121,7 @@ def batches(
         num_workers=num_workers,
         generator=generator,
         worker_init_fn=_leave_the_group,
+        timeout=WAIT if num_workers else 0,
     )
     return _plain_errors(loader)
 
@@ -146,10 +149,37 @@ def _leave_the_group(worker: int) -> None:
 def _plain_errors(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches; an error in a worker without the traceback that DataLoader puts around it."""
     try:
-        yield from loader
+        yield from _undisturbed(iter(loader)) if loader.num_workers else loader
     except (ValueError, OSError) as error:
         message = str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip()
         raise (OSError if isinstance(error, OSError) else ValueError)(message) from None
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader"):
+            raise
+        raise ChildProcessError(
+            f"a loader process was lost: {str(error).splitlines()[0].strip()} It was killed by someone, or for lack of "
+            "memory or of shared memory (/dev/shm), or it hangs"
+        ) from None
+
+
+def _undisturbed(iterator: Iterator[Any]) -> Iterator[Any]:
+    """The items, such that the end of a worker is an error while an item is waited for, and not in between.
+
+    DataLoader's handler of SIGCHLD raises wherever the program is, in the middle of an optimiser's step too.
+    """
+    theirs = signal.getsignal(signal.SIGCHLD)
+    if not callable(theirs) or threading.current_thread() is not threading.main_thread():
+        yield from iterator
+        return
+    try:
+        theirs(signal.SIGCHLD, None)
+        while (item := next(iterator, None)) is not None:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            yield item
+            signal.signal(signal.SIGCHLD, theirs)
+            theirs(signal.SIGCHLD, None)  # for those that ended meanwhile
+    finally:
+        signal.signal(signal.SIGCHLD, theirs)
 
 
 def _as_is(batch: Any) -> Any:

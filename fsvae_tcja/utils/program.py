@@ -1,7 +1,8 @@
 """A program of several commands: its list, looking a command up, and how a process ends.
 
 Exit status: 0 done; 1 nobody reads the output any more (`| head`), or an error of the program itself, with a traceback;
-2 wrong input, reported in one line; 130 interrupted.
+2 wrong input, or a disk or memory that is full, reported in one line; 130 interrupted by Ctrl-C; 128 + n: a training
+that saved and ended by signal n, such as 143 by SIGTERM.
 """
 
 import os
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]  # the folder in which the packages l
 EXTRAS = {"mlxtend": "demo", "sklearn": "demo", "tonic": "events"}  # of pyproject.toml, by what is imported
 HELP = ("-h", "--help")
 STATUS = "exit status: 0 done, 1 output that nobody reads or an internal error, 2 wrong input, 130 interrupted"
+LONGEST = 1000  # characters of a message
 
 
 class Command(NamedTuple):
@@ -122,6 +124,8 @@ def _leave(*_: Any) -> None:
 
 
 def _end(message: str, status: int) -> int:
+    if len(message) > LONGEST:
+        message = f"{message[: LONGEST * 3 // 4]} ... {message[-LONGEST // 4 :]}"
     try:
         print(message, file=sys.stderr, flush=True)
     except OSError:
