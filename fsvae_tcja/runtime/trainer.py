@@ -250,7 +250,7 @@ class Trainer:
                     self._next_stage()
                 before = self.step
                 self._train_epoch()
-                if self.epoch_is_over and self.step > before:
+                if self._to_be_evaluated and self.step > before:
                     self._evaluate()
                 self._save_steps()
                 if self.stop:
@@ -345,6 +345,11 @@ class Trainer:
     def epoch_is_over(self) -> bool:
         """Whether the last step was the last of its epoch, or of its stage."""
         return self.span.ends_epoch(self.step)
+
+    @property
+    def _to_be_evaluated(self) -> bool:
+        last = self.step == self.span.end
+        return self.epoch_is_over and (last or self.epoch % self.config.evaluate_every == 0)
 
     def _call(self, method: str, *arguments: Any) -> None:
         for callback in self.callbacks:
