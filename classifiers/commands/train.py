@@ -59,8 +59,9 @@ def _fit(config: TrainConfig, options: RunOptions, run: RunFolder) -> int:
     accompanied = [*callbacks(task), KeepMemory()]
     trainer = Trainer(task, config, run, device=device, callbacks=accompanied, init_from=options.init_from)
     outcome = trainer.fit(resume)
-    print(TRAIN.ending(outcome, run, options))
-    if not outcome.finished:
+    results = write_results(run, config, test, device) if outcome.finished else None
+    print(TRAIN.ending(outcome, run, options))  # after the last file: nobody may be reading
+    if results is None:
         return outcome.status
-    print(as_text(write_results(run, config, test, device)))
+    print(as_text(results))
     return 0

@@ -11,6 +11,7 @@ from ..runtime.device import resolve
 from ..runtime.run import RunFolder
 from ..runtime.trainer import Trainer
 from ..utils.program import check_not_hidden
+from ..utils.streams import Lasting
 from ..vae.checkpoint import KIND
 from ..vae.model import FSVAE
 from ..vae.own_images import sized
@@ -34,7 +35,10 @@ def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[
         images = load_images(config.data, size=model.image_size)
         model = replace(model, in_channels=images.channels)
         colour = "grey" if images.channels == 1 else "colour"
-        print(f"{len(images):,} {colour} images of {config.data}, at {images.size} pixels (--size)", file=sys.stderr)
+        print(
+            f"{len(images):,} {colour} images of {config.data}, at {images.size} pixels (--size)",
+            file=Lasting(sys.stderr),
+        )
     return replace(config, model=model)
 
 

@@ -1,16 +1,7 @@
-"""Image sets by name or folder, and batches of every data set."""
+"""Image sets by name or folder."""
 
 import logging
-import os
-import signal
-import threading
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from ..utils.once import warn_once
 from .dataset import LabelledDataset, split_off
@@ -20,7 +11,6 @@ from .names import find_folder
 from .root import data_root
 
 log = logging.getLogger(__name__)
-WAIT = 600  # seconds at most for a batch of a loader process
 
 
 def load_images(
@@ -90,97 +80,3 @@ def _has_valid(name_or_folder: str | Path) -> bool:
     if name_or_folder in IMAGE_SETS:
         return "valid" in IMAGE_SETS[str(name_or_folder)].splits
     return all((Path(name_or_folder).expanduser() / split).is_dir() for split in ("train", "test", "valid"))
-
-
-def batches(
-    dataset: LabelledDataset, batch_size: int, *, order: Tensor | None = None, num_workers: int | None = None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Iterate over what `dataset.read` gives, (x [B, ...], labels int64 [B]); the last batch may be smaller.
-
-    Args:
-        dataset: what to read.
-        batch_size: samples per batch, B >= 1.
-        order: int64 [n], the indices to read; None reads all in order.
-        num_workers: processes that load ahead; None takes `dataset.workers` if there is more than one batch. The
-            batches do not depend on it.
-    """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, found {batch_size}")
-    if order is None:
-        order = torch.arange(len(dataset))
-    indices = [part.tolist() for part in order.split(batch_size) if len(part)]
-    if num_workers is None:
-        num_workers = dataset.workers if len(indices) > 1 else 0
-    # DataLoader draws a seed at every start: a generator of its own leaves the global one alone.
-    generator = torch.Generator()
-    loader = DataLoader(
-        _Batches(dataset),
-        batch_size=None,
-        sampler=indices,
-        collate_fn=_as_is,
-        num_workers=num_workers,
-        generator=generator,
-        worker_init_fn=_leave_the_group,
-        timeout=WAIT if num_workers else 0,
-    )
-    return _plain_errors(loader)
-
-
-class _Batches(Dataset[tuple[Tensor, Tensor]]):
-    """A data set whose items are batches, by the lists of their indices."""
-
-    def __init__(self, dataset: LabelledDataset) -> None:
-        self.dataset = dataset
-
-    def __getitem__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        return self.dataset.read(indices)
-
-
-def _leave_the_group(worker: int) -> None:
-    """Ctrl-C and the SIGTERM of `timeout` reach every process of a group; only the training loop answers them.
-
-    SIGTERM is not ignored: by it DataLoader ends its workers. If their parent was killed they end within 5 seconds.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if os.name == "posix":
-        os.setpgrp()
-
-
-def _plain_errors(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches; an error in a worker without the traceback that DataLoader puts around it."""
-    try:
-        yield from _undisturbed(iter(loader)) if loader.num_workers else loader
-    except (ValueError, OSError) as error:
-        message = str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip()
-        raise (OSError if isinstance(error, OSError) else ValueError)(message) from None
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader"):
-            raise
-        raise ChildProcessError(
-            f"a loader process was lost: {str(error).splitlines()[0].strip()} It was killed by someone, or for lack of "
-            "memory or of shared memory (/dev/shm), or it hangs"
-        ) from None
-
-
-def _undisturbed(iterator: Iterator[Any]) -> Iterator[Any]:
-    """The items, such that the end of a worker is an error while an item is waited for, and not in between.
-
-    DataLoader's handler of SIGCHLD raises wherever the program is, in the middle of an optimiser's step too.
-    """
-    theirs = signal.getsignal(signal.SIGCHLD)
-    if not callable(theirs) or threading.current_thread() is not threading.main_thread():
-        yield from iterator
-        return
-    try:
-        theirs(signal.SIGCHLD, None)
-        while (item := next(iterator, None)) is not None:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            yield item
-            signal.signal(signal.SIGCHLD, theirs)
-            theirs(signal.SIGCHLD, None)  # for those that ended meanwhile
-    finally:
-        signal.signal(signal.SIGCHLD, theirs)
-
-
-def _as_is(batch: Any) -> Any:
-    return batch

@@ -167,7 +167,6 @@ class Trainer:
         self.saved_step: int | None = None
         if init_from:
             self.notes["init_from"] = checkpoint.start_from(task.model, init_from, task.metadata()["kind"])
-        self.identity = identity.new(config, task.data, self.notes)
         self.task.model.to(self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.autocast = torch.autocast(self.device.type, _DTYPES[config.precision], enabled=config.precision != "fp32")
@@ -235,6 +234,8 @@ class Trainer:
     def _fit(self, resume: bool) -> Outcome:
         began = time.monotonic()
         messages = self._restore() if resume else []
+        if not resume:
+            self.identity = identity.new(self.config, self.task.data, self.notes)
         self.saved = began
         first = self.step
         self._schedule()
@@ -282,7 +283,7 @@ class Trainer:
     def _train_epoch(self) -> None:
         """The steps of an epoch that are still to be done, to an interruption."""
         self.task.model.train()
-        for images, labels in self.stop.until(self._sound_batches()):
+        for images, labels in self.stop.until(self._batches()):
             losses = self._train_step(images, labels)
             self._call("step", losses)
             if self.stop or self.epoch_is_over:
@@ -363,15 +364,12 @@ class Trainer:
         return torch.randperm(len(self.data), generator=shuffle)[:whole]
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of this epoch that are still to be done."""
+        """The batches of this epoch that are still to be done; where they cannot be read the steps so far are saved."""
         epoch, done = self.span.position(self.step)
         size = self.span.stage.batch_size
-        return batches(self.stage_data, size, order=self.order(epoch)[done * size :])
-
-    def _sound_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The same; before an error in reading one is raised, the steps done are saved."""
+        order = self.order(epoch)[done * size :]
         try:
-            yield from self._batches()
+            yield from batches(self.stage_data, size, order=order, stopped=lambda: bool(self.stop))
         except Exception:
             self._save_steps()
             raise

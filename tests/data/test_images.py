@@ -16,8 +16,9 @@ from torchvision import transforms
 
 from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.data.image_sets import IMAGE_SETS
-from fsvae_tcja.data.load import batches, data_root, load_images
+from fsvae_tcja.data.load import data_root, load_images
 from fsvae_tcja.data.pixels import random_flip, to_float, to_uint8
+from fsvae_tcja.data.workers import batches
 
 ROOT = Path(__file__).parents[2]
 GREY = torch.arange(256, dtype=torch.uint8)
@@ -495,7 +496,7 @@ def test_batch_size_is_checked(dataset):
 UNFINISHED = """
 import sys
 import torch
-from fsvae_tcja.data.load import batches
+from fsvae_tcja.data.workers import batches
 from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.data.image_sets import IMAGE_SETS
 images = MemoryImages("toy", "train", torch.zeros(1000, 1, 2, 2, dtype=torch.uint8), torch.zeros(1000).long(), 1)
