@@ -7,9 +7,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import tyro
 
+from fsvae_tcja.data.dataset import LabelledDataset
 from fsvae_tcja.data.load import load_images
+from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.utils.options import DataRoot, Device, Download, parse
 
@@ -89,7 +92,7 @@ def _train(
     except Interrupted as stopped:
         console().print(f"{stopped}; go on with: {again}")
         return stopped.status
-    _check_finite(trained)
+    _check_finite(trained, test_set)
     trained.save(options.out)
     console().print(
         f"written to {options.out}: {network.figure.replace('_', ' ')} {trained.provenance[network.figure]:.4f}"
@@ -97,13 +100,15 @@ def _train(
     return 0
 
 
-def _check_finite(network: FeatureNetwork) -> None:
+@torch.inference_mode()
+def _check_finite(network: FeatureNetwork, test: LabelledDataset) -> None:
     """Refuse a network that no score can look through."""
+    images, _ = test.read(range(min(100, len(test))))
     figure = float(network.provenance[network.figure])
-    if not isfinite(figure) or not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+    if not isfinite(figure) or not network(to_float(images)).isfinite().all():
         raise ValueError(
-            f"the training went astray, {network.figure.replace('_', ' ')} {figure}, and nothing was written: expected "
-            "finite numbers; train anew with a lower --lr"
+            f"the training went astray ({network.figure.replace('_', ' ')} {figure:.4g}) and nothing was written: what "
+            "the network gives for test images is not finite; train anew with a lower --lr"
         )
 
 

@@ -154,9 +154,6 @@ def test_the_best_epochs_are_known_to_the_checkpoint_alone(digits, tmp_path, los
         for resume in [False, True] if at else [False]:
             task = Scripted(config, digits, [0.5, 0.7, 0.4, 0.6], 0 if resume else at)
             run = RunFolder(tmp_path / name, resume)
-                Scripted(config, digits, [0.5, 0.7, 0.4, 0.6], 0 if resume else at),
-                RunFolder(tmp_path / name, resume),
-            )
             Trainer(task, config, run, callbacks=callbacks(task)).fit(resume)
             if at and not resume:
                 (run.path / lost).unlink()

@@ -211,7 +211,7 @@ def test_a_network_that_is_not_finite_is_not_written(command, capsys, tmp_path):
     options = ["digits", "--batch-size", "1500", "--epochs", "1", "--lr", "1e30", "--device", "cpu", "--out", str(out)]
     assert main([command, *options]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("error: the training went astray, test ") and error.endswith("with a lower --lr")
+    assert error.startswith("error: the training went astray (test ") and error.endswith("with a lower --lr")
     assert not out.exists()
 
 
