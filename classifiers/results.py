@@ -12,7 +12,7 @@ from fsvae_tcja.utils.atomic import write_json
 from . import checkpoint
 from .accuracy import evaluate
 from .report.figures import save_confusion
-from .train import TrainConfig
+from .train import TrainConfig, best_tested
 
 ROWS = {
     "last": "last epoch",
@@ -45,7 +45,8 @@ def write_results(run: RunFolder, config: TrainConfig, test: LabelledDataset, de
             "test_accuracy": evaluation.accuracy,
             "silent_outputs": evaluation.silent,
         }
-    if tested := read_metadata(run.model).get("callbacks", {}).get("KeepBest.tested"):
+    known = read_metadata(run.model).get("callbacks", {})
+    if tested := known["KeepBest.tested"] if "KeepBest.tested" in known else best_tested(run):
         results["best_test_as_in_the_literature"] = tested
     which = checkpoint.weights_of(read_metadata(weights))
     title = f"{test.name} test: accuracy {evaluation.accuracy:.2%}, n = {evaluation.n:,}, {which}, seed {config.seed}"

@@ -141,7 +141,7 @@ class KeepBest(Callback):
         self.best: float | None = None
         self.epoch = 0
         self.weights: dict[str, Tensor] = {}
-        self.tested: dict[str, Any] = {}
+        self.tested: dict[str, Any] | None = {}
 
     def state(self) -> dict[str, Any]:
         weights = {f"weights.{name}": tensor for name, tensor in self.weights.items()}
@@ -149,7 +149,7 @@ class KeepBest(Callback):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.best, self.epoch = state.get("best"), state.get("epoch", 0)
-        self.tested = state.get("tested", {})
+        self.tested = state.get("tested")
         self.weights = {name.removeprefix("weights."): x for name, x in state.items() if name.startswith("weights.")}
 
     def start(self, trainer: Trainer) -> None:
@@ -158,10 +158,12 @@ class KeepBest(Callback):
             self._write(trainer)
         elif self.best is None and trainer.step and file.is_file():  # a run of 0.1.0, whose checkpoints do not say
             self.best = read_metadata(file).get("valid_accuracy")
+        if self.tested is None:
+            self.tested = best_tested(trainer.run)
 
     def epoch_end(self, trainer: Trainer, figures: Mapping[str, float]) -> None:
         test, accuracy = figures.get("test_accuracy"), figures.get("valid_accuracy")
-        if test is not None and test > self.tested.get("test_accuracy", -1):
+        if test is not None and test > (self.tested or {}).get("test_accuracy", -1):
             self.tested = {"epoch": trainer.epoch, "test_accuracy": test}
         if accuracy is None or (self.best is not None and accuracy < self.best):
             return
@@ -173,6 +175,13 @@ class KeepBest(Callback):
         metadata = {"epoch": self.epoch, "valid_accuracy": self.best, "training": to_dict(trainer.config)}
         tensors = {f"model.{name}": tensor for name, tensor in self.weights.items()}
         write(trainer.run.path / checkpoint.BEST, tensors, self.task.metadata() | metadata)
+
+
+def best_tested(run: RunFolder) -> dict[str, Any]:
+    """The first epoch of the best test accuracy by the log, for runs of older versions; empty if none was tested."""
+    rows = [row for row in run.read_metrics() if "test_accuracy" in row]
+    top = max(rows, key=lambda row: row["test_accuracy"], default={})
+    return {name: top[name] for name in ("epoch", "test_accuracy") if top}
 
 
 class WarnOfSilence(Callback):
