@@ -13,7 +13,7 @@ from fsvae_tcja.data.events.clock import placed
 from fsvae_tcja.data.events.formats import read_aedat2, read_aedat3, read_atis
 from fsvae_tcja.data.events.frames import SliceBy
 from fsvae_tcja.data.events.gestures import labels_of, read_labels
-from fsvae_tcja.data.image_file import EXTENSIONS, read_image
+from fsvae_tcja.data.image_file import is_image, read_image
 from fsvae_tcja.data.inputs import time_first, to_input
 
 from .config import ClassifierConfig
@@ -41,13 +41,13 @@ def read_inputs(path: Path, config: ClassifierConfig, slices: SliceBy = "count")
     channels, height, width = config.shape
     if not path.is_file():
         raise FileNotFoundError(f"no file at {path}")
-    if path.suffix.lower() in EXTENSIONS:
+    if is_image(path.name):
         if channels not in (1, 3):
             raise ValueError(f"{path} is an image, the model takes events {list(config.shape)}")
         yield str(path), to_input(read_image(path, channels, height)[None])
         return
     if channels != 2:
-        raise ValueError(f"{path} is no image ({', '.join(sorted(EXTENSIONS))}), and the model takes images")
+        raise ValueError(f"{path} is no image (.png, .jpg or what else Pillow reads), and the model takes images")
     for name, events in _recordings(path):
         try:
             kept = placed(events, slices)

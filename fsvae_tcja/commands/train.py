@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..data import IMAGE_SETS, load_images, located
+from ..data.dataset import LabelledDataset
 from ..runtime.callbacks import KeepMemory
 from ..runtime.command import RunOptions, TrainCommand
 from ..runtime.device import resolve
@@ -13,6 +14,8 @@ from ..runtime.trainer import Trainer
 from ..utils.program import check_not_hidden
 from ..utils.streams import Lasting
 from ..vae.checkpoint import KIND
+from ..vae.config import FSVAEConfig
+from ..vae.latent import Escape
 from ..vae.model import FSVAE
 from ..vae.own_images import sized
 from ..vae.presets import PRESETS
@@ -26,6 +29,8 @@ class TrainOptions(RunOptions, ScoringOptions):
 
     size: int = 0
     """Height and width of the images in pixels, 32 or 64, with blocks and channels to suit; 0: as configured."""
+    conditional: bool = False
+    """The prior learns the labels of the images, for `sample --label`; with the latent Escape."""
 
 
 def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[str]) -> TrainConfig:
@@ -39,7 +44,20 @@ def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[
             f"{len(images):,} {colour} images of {config.data}, at {images.size} pixels (--size)",
             file=Lasting(sys.stderr),
         )
+    if options.conditional:
+        model = _conditional(model, load_images(config.data, size=model.image_size, root=options.data_root))
     return replace(config, model=model)
+
+
+def _conditional(model: FSVAEConfig, images: LabelledDataset) -> FSVAEConfig:
+    """The model whose prior knows the labels of the images."""
+    if not isinstance(model.latent, Escape):
+        raise ValueError(
+            f"--conditional needs the latent Escape, found {type(model.latent).__name__}; add --model.latent escape"
+        )
+    if not images.classes:
+        raise ValueError(f"--conditional needs labels, {images.name} has none: put each class into a folder of its own")
+    return replace(model, latent=replace(model.latent, classes=images.classes, clusters=0))
 
 
 TRAIN = TrainCommand("fsvae-tcja train", PRESETS, TrainConfig, TrainOptions, KIND, FSVAE, adapt=_fit_to_images)

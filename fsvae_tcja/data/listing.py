@@ -17,10 +17,10 @@ DEBRIS = {  # what systems and network drives put beside the data, in small lett
 }  # fmt: skip
 
 HIDDEN = "hidden or of the system"
-LINK = "already there, reached again through a link"
-UP = "a link that leads back up"
-LOST = "a link to nothing"
-SPECIAL = "no regular file"
+LINK = "reached again through a link"
+UP = "links that lead back up"
+LOST = "links to nothing"
+SPECIAL = "no regular files"
 
 
 def is_debris(name: str) -> bool:
@@ -41,16 +41,16 @@ class Listing:
     """The files below a folder.
 
     Attributes:
-        files: their paths relative to the folder, sorted, with their size in bytes.
+        files: their paths relative to the folder, sorted.
         passed_over: how many files and folders are not among them, by reason.
     """
 
-    files: dict[PurePosixPath, int]
+    files: list[PurePosixPath]
     passed_over: Counter[str]
 
     def note(self) -> str:
-        """What was passed over, as text: "3 .txt, 1 hidden or of the system"; "" if nothing was."""
-        return ", ".join(f"{n:,} {reason}" for reason, n in self.passed_over.most_common())
+        """What was passed over, as text: ".txt (3), hidden or of the system (1)"; "" if nothing was."""
+        return ", ".join(f"{reason} ({n:,})" for reason, n in self.passed_over.most_common())
 
 
 def list_files(folder: Path, wanted: Callable[[str], bool]) -> Listing:
@@ -68,7 +68,7 @@ def list_files(folder: Path, wanted: Callable[[str], bool]) -> Listing:
         links, found.links = sorted(found.links), []
         for relative in links:
             found.follow(folder / relative, relative)
-    return Listing(dict(sorted(found.files.items())), found.passed_over)
+    return Listing(sorted(found.files), found.passed_over)
 
 
 Identity = tuple[int, ...]
@@ -90,7 +90,7 @@ class _Walk:
         self.wanted = wanted
         self.above = frozenset(above)
         self.seen: set[Identity] = set()
-        self.files: dict[PurePosixPath, int] = {}
+        self.files: list[PurePosixPath] = []
         self.links: list[PurePosixPath] = []
         self.passed_over: Counter[str] = Counter()
 
@@ -130,4 +130,4 @@ class _Walk:
             if is_dir:
                 self.enter(path, relative)
             else:
-                self.files[relative] = state.st_size
+                self.files.append(relative)

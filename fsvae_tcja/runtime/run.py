@@ -61,7 +61,13 @@ class RunFolder:
         self._locked = False
 
     def _check(self) -> None:
-        """That there is a run to go on with, or none."""
+        """That there is a run to go on with, or none, in a folder that all libraries can write to."""
+        try:
+            str(self.path.absolute()).encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"a run cannot be kept in {self.path}: the name is not UTF-8, as TensorBoard needs it; choose another"
+            ) from None
         if self.resume and not self.checkpoints:
             raise FileNotFoundError(
                 f"cannot resume: no checkpoint at {self.checkpoint}; a run that ended before its first starts anew, "
@@ -199,7 +205,12 @@ def _write_settings(tensorboard: "SummaryWriter", config: dict[str, Any]) -> Non
     """The configuration for TensorBoard's table of hyperparameters, in the same file as everything else."""
     from torch.utils.tensorboard.summary import hparams
 
-    settings = {name: v if isinstance(v, bool | int | float | str) else str(v) for name, v in flat(config).items()}
+    def plain(value: Any) -> bool | int | float | str:
+        if isinstance(value, bool | int | float):
+            return value
+        return str(value).encode(errors="backslashreplace").decode()  # a path may hold bytes that are no UTF-8
+
+    settings = {name: plain(value) for name, value in flat(config).items()}
     for summary in hparams(settings, {}):
         tensorboard.file_writer.add_summary(summary)  # type: ignore[attr-defined]  # torch declares it as None
 

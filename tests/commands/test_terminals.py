@@ -22,23 +22,7 @@ EVERY = [
     *([name] for name in TABLE.commands if name not in GROUPS),
     *([group, name] for group, names in GROUPS.items() for name in names),
 ]
-CLASSES = "caf\xe9", "\u4e2d", "caf\udce9"  # the last is not UTF-8
-SMALL = [
-    "--model.layers",
-    "4C",
-    "MP2",
-    "FC3",
-    "LIF",
-    "--model.T",
-    "2",
-    "--model.classes",
-    "3",
-    "--model.attention",
-    "none",
-    "--device",
-    "cpu",
-]
-SMALL[1:6] = [" ".join(SMALL[1:6])]
+CLASSES = "caf\xe9", "\u03b1", "caf\udce9"  # the last is not UTF-8
 
 
 @pytest.fixture
@@ -97,16 +81,35 @@ def test_every_command_that_reads_a_run(run, folder, autoencoder, tmp_path, asci
 
 
 def test_a_classifier_of_such_classes(folder, tmp_path, ascii_only):
-    run = tmp_path / "l\xe4uft\udcfe"
-    train = ["classify", "train", "digits", *SMALL, "--data", folder, "--model.shape", "1", "32", "32", "--out", run]
-    assert ascii_only(*train, "--epochs", "1", "--batch-size", "8", "--T", "2")[0] in (0, 2)
+    run = tmp_path / "l\xe4uft"
+    layers = [
+        "--model.layers",
+        "4C MP2 FC3",
+        "--model.T",
+        "2",
+        "--model.shape",
+        "1",
+        "32",
+        "32",
+        "--model.classes",
+        "3",
+    ]
+    data = ["--data", folder, "--epochs", "1", "--batch-size", "8", "--device", "cpu", "--out", run]
+    for args, said in (
+        (["train", "digits", *layers, *data], r"l\xe4uft/model.safetensors"),
+        (["evaluate", run], r"caf\xe9"),
+        (["predict", run, folder / CLASSES[2] / "1.png"], r"bild+-er\xff/caf\xe9/1.png: "),
+    ):
+        status, out, err = ascii_only("classify", *args)
+        assert status == 0, (args, err)
+        assert said in out, (args, out)
 
 
-def test_training_in_such_a_folder(tmp_path, ascii_only):
+def test_a_run_in_a_folder_that_is_not_utf8_is_refused_at_once(tmp_path, ascii_only):
     run = tmp_path / "l\xe4uft\udcfe"
-    status, out, err = ascii_only("train", "digits", *TINY, "--steps", "2", "--batch-size", "8", "--out", run)
-    assert status == 0, err
-    assert r"l\xe4uft\xfe/model.safetensors" in out
+    status, _, err = ascii_only("train", "digits", *TINY, "--steps", "2", "--batch-size", "8", "--out", run)
+    assert status == 2 and not run.exists()
+    assert err.startswith("error: a run cannot be kept in ") and r"/l\xe4uft\xfe: the name is not UTF-8" in err
 
 
 @pytest.mark.parametrize("args", [["train", "n" * 10_000], ["info", "n" * 10_000], ["sample", "/" + "n/" * 5_000]])

@@ -19,7 +19,9 @@ def unwrap(t: np.ndarray, bits: int) -> np.ndarray:
     steps, period = np.diff(t), 1 << bits
     wraps = (steps <= WRAP_GAP - period).astype(np.int64)
     wraps -= (steps >= period - MOST_BACK[0]) & (steps < period)  # one from before the wrap, a little late
-    return t + period * np.concatenate([np.zeros(min(1, len(t)), np.int64), np.cumsum(wraps)])
+    level = np.cumsum(wraps)
+    level -= np.minimum.accumulate(np.minimum(level, 0))  # nothing is from before the first wrap
+    return t + period * np.concatenate([np.zeros(min(1, len(t)), np.int64), level])
 
 
 def placed(events: np.ndarray, by: SliceBy) -> np.ndarray:

@@ -208,7 +208,7 @@ def test_aedat3_without_the_mark_of_valid_events(tmp_path):
 def test_the_mark_is_set_as_the_page_says(tmp_path, monkeypatch):
     """The lines in README.md make a file that is read."""
     page = EVENTS_PAGE.read_text("utf-8")
-    code = re.search(r"```python\n(import numpy.*?)```", page, re.DOTALL)[1]
+    code = re.search(r"```py\n(import numpy.*?)```", page, re.DOTALL)[1]
     events = draw(9000)
     write_aedat3(tmp_path / "marked.aedat", events)
     data = bytearray((tmp_path / "marked.aedat").read_bytes())
