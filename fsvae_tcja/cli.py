@@ -42,5 +42,5 @@ PROGRAM = Program(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit status, 0, 1, 2 or 130, see utils/program.py."""
+    """Run the program; returns its exit status, see utils/program.py."""
     return PROGRAM.main(argv)

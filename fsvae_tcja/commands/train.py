@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..data import IMAGE_SETS, load_images
+from ..data import IMAGE_SETS, load_images, located
 from ..data.dataset import LabelledDataset
 from ..runtime.callbacks import KeepMemory
 from ..runtime.command import RunOptions, TrainCommand
@@ -70,7 +70,7 @@ def _train(config: TrainConfig, options: TrainOptions) -> int:
     assert options.out is not None  # TrainCommand fills it in
     run = RunFolder(options.out, resume=options.resume is not None)
     with run.locked():
-        return _fit(config, options, run)
+        return _fit(replace(config, data=located(config.data)), options, run)
 
 
 def _fit(config: TrainConfig, options: TrainOptions, run: RunFolder) -> int:
@@ -86,4 +86,4 @@ def _fit(config: TrainConfig, options: TrainOptions, run: RunFolder) -> int:
     trainer = Trainer(task, config, run, device=device, callbacks=[KeepMemory()], init_from=options.init_from)
     outcome = trainer.fit(resume)
     print(TRAIN.ending(outcome, run, options))
-    return 0 if outcome.finished else 130
+    return outcome.status
