@@ -38,8 +38,8 @@ class Part:
         classes = {type(part).__name__: type(part) for part in cls.table.values()}
         if not isinstance(type_name, str) or type_name not in classes:
             raise ValueError(
-                f"unknown {cls.__name__.lower()} of type {brief(type_name)}: known are {sorted(classes)}; import the module "
-                "that adds it to the table first"
+                f"unknown {cls.__name__.lower()} of type {brief(type_name)}: known are {sorted(classes)}; import the "
+                "module that adds it to the table first"
             )
         return classes[type_name]
 
