@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..utils.atomic import replacing
 from ..utils.foreign import brief, check_archive, reading
+from .memory import no_larger_than
 from .run import MODEL
 from .state_dict import plain
 
@@ -165,7 +166,7 @@ def load_model(
         ValueError: the file is truncated, pickled, of another kind, or its tensors do not fit its configuration.
     """
     tensors, metadata = _read_kind(path, kind)
-    with reading(path, "holds no configuration that a model can be built from"):
+    with reading(path, "holds no configuration that a model can be built from"), no_larger_than(tensors):
         model = build(metadata)
     load_into(model, tensors, path)
     return model.to(device).eval()

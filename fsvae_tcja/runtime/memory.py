@@ -6,10 +6,10 @@ from math import prod
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..utils.memory import available, too_large
+from ..utils.memory import available, gigabytes
 from .config import TrainerConfig
 
 BYTES = 4  # of a float32
@@ -35,16 +35,22 @@ def fitting(what: str) -> Iterator["Counting"]:
         ValueError: they do not fit; with the bytes of those up to the first that does not, which was not made.
     """
     free = 2**62 if torch.get_default_device().type == "meta" else available()
-    with Counting(what, free) as counting:
+    with Counting(what, free, f"{gigabytes(free)} are free") as counting:
         yield counting
+
+
+def no_larger_than(tensors: Mapping[str, Tensor]) -> "Counting":
+    """Within, a network is built for these tensors: a ValueError before it takes far more memory than they do."""
+    held = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    return Counting("the network that it describes", 4 * held + 2**24, f"of weights it holds {gigabytes(held)}")
 
 
 class Counting(TorchFunctionMode):
     """Adds up the tensors that are made, each before it is."""
 
-    def __init__(self, what: str, free: int) -> None:
+    def __init__(self, what: str, free: int, limit: str) -> None:
         super().__init__()
-        self.what, self.free, self.needed = what, free, 0
+        self.what, self.free, self.limit, self.needed = what, free, limit, 0
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -63,7 +69,7 @@ class Counting(TorchFunctionMode):
     def check(self, size: int) -> None:
         """Raise a ValueError if so many numbers more do not fit, such as those between two layers."""
         if (needed := self.needed + BYTES * size) > self.free:
-            raise too_large(needed, self.free, self.what, REMEDY)
+            raise ValueError(f"{self.what} needs at least {gigabytes(needed)} of memory, {self.limit}; {REMEDY}")
 
 
 def step_memory(model: nn.Module, config: TrainerConfig) -> int:

@@ -1,12 +1,15 @@
 """The door for bytes of others: whatever a reader raises leaves it as one ValueError that names the file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 from zipfile import BadZipFile, ZipFile
 
 from .memory import available, gigabytes
 
+P, T = ParamSpec("P"), TypeVar("T")
 LONGEST = 300  # characters of what a library says that go into a message
 SMALL = 2**28  # bytes that any file may unpack to
 RATIO = 200  # beyond that, how many times its size: images of noise and of one colour lie between 1 and 1,000
@@ -36,6 +39,20 @@ def reading(path: str | Path, complaint: str, remedy: str = "fetch or save it an
         if isinstance(error, ValueError) and str(path) in str(error) and len(str(error)) < 3 * LONGEST:
             raise
         raise ValueError(f"{path} {complaint} ({found(error)}); {remedy}") from error
+
+
+def reader(complaint: str, remedy: str = "fetch or save it anew") -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Decorates a function whose first argument is the file that it reads: all of it is inside `reading`."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @wraps(function)
+        def read(*args: P.args, **options: P.kwargs) -> T:
+            with reading(Path(str(args[0])), complaint, remedy):
+                return function(*args, **options)
+
+        return read
+
+    return decorate
 
 
 def found(error: Exception) -> str:

@@ -45,8 +45,4 @@ def gigabytes(size: int) -> str:
 def check_fits(needed: int, what: str, remedy: str) -> None:
     """Raise a ValueError with both figures if `what` needs more bytes than are free."""
     if needed > (free := available()):
-        raise too_large(needed, free, what, remedy)
-
-
-def too_large(needed: int, free: int, what: str, remedy: str) -> ValueError:
-    return ValueError(f"{what} needs at least {gigabytes(needed)} of memory, {gigabytes(free)} are free; {remedy}")
+        raise ValueError(f"{what} needs at least {gigabytes(needed)} of memory, {gigabytes(free)} are free; {remedy}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..runtime.checkpoint import load_into, read_state_dict
+from ..runtime.memory import no_larger_than
 from ..utils.foreign import reading
 from .config import FSVAEConfig
 from .latent import Bernoulli
@@ -85,7 +86,7 @@ def import_fsvae2022(path: str | Path) -> FSVAE:
     """
     path = Path(path)
     state = read_state_dict(path)
-    with reading(path, "holds no FSVAE 2022 model"):
+    with reading(path, "holds no FSVAE 2022 model"), no_larger_than(state):
         config = _configure(state, path)
         model = FSVAE(config)
         last = len(config.channels) - 1
