@@ -60,6 +60,7 @@ class ScoringOptions:
         if options.given and (not isinstance(every, int) or every < 0):
             raise ValueError(
                 f"--score-every must say how many epochs lie between two scores, or 0 for none; found {every}"
+                + (f" in {file}" if before else "")
             )
         return replace(options, autoencoder=_absolute(options.autoencoder), classifier=_absolute(options.classifier))
 

@@ -101,7 +101,7 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
 
 def _parsed(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int] | None]:
     """The metadata, checked, and the checksums of the tensors; None in a file that has none."""
-    with reading(path, f"is damaged: its {KEY} metadata are no JSON of a known form"):
+    with reading(path, f"has damaged {KEY} metadata"):
         metadata = json.loads(text)
         sums = metadata.pop(SUMS, None)
         if sums is not None and sums.get("") != _sum_of(metadata):

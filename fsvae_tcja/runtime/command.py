@@ -139,14 +139,14 @@ class TrainCommand:
             return self._new(args[0], choose(self.presets, args[0], "preset"), args[1:])
         file, rest = take("--config", args, "a run folder or a config.json")
         if file is not None:
-            return self._new(*self._own(Path(file)), rest)
+            return self._new(*self.saved(Path(file)), rest)
         run, rest = take("--resume", args, "the folder of a run")
         if run is not None:
             return self._resumed(Path(run), rest)
         example = f"{self.program} {next(iter(self.presets))} {args[0]} ..."
         raise ValueError(f"put a preset before {args[0]}, one of {list(self.presets)}: {example}")
 
-    def _own(self, path: Path) -> tuple[str, Preset[Any]]:
+    def saved(self, path: Path) -> tuple[str, Preset[Any]]:
         """The name and configuration of a run folder or a config.json.
 
         Raises:
@@ -160,6 +160,22 @@ class TrainCommand:
             config = from_dict(self.config, json.loads(file.read_text()))
         name = file.absolute().parent.name if file.name == CONFIG else file.stem
         return name, Preset(config, f"The configuration of {file}.")
+
+    def trained(self, path: Path) -> Any:
+        """The configuration of the run in a folder, as its checkpoint holds it.
+
+        Raises:
+            FileNotFoundError: no checkpoint.
+            ValueError: it is damaged, or that of another kind of training.
+        """
+        run = RunFolder(path, resume=True)
+        metadata = checkpoint.read_metadata(run.checkpoint)
+        if "training" not in metadata:
+            raise ValueError(f"{run.checkpoint} holds a model and no training run; start one with a preset")
+        if metadata.get("kind") != self.kind:
+            raise ValueError(f"{run.path} is a run of a {metadata.get('kind')!r}, {self.program} resumes {self.kind!r}")
+        with reading(run.checkpoint, "holds no configuration of a training that is known", "start a new run"):
+            return from_dict(self.config, metadata["training"])
 
     def _new(self, name: str, preset: Preset[Any], args: list[str]) -> tuple[Any, RunOptions]:
         """A new run, or (with --resume) an old one by its full configuration."""
@@ -209,14 +225,7 @@ class TrainCommand:
                 f"a resumed run keeps its own settings, found {found}: start a new run to change it. "
                 f"Besides --resume there may be {', '.join(known)}"
             )
-        run = RunFolder(path, resume=True)
-        metadata = checkpoint.read_metadata(run.checkpoint)
-        if "training" not in metadata:
-            raise ValueError(f"{run.checkpoint} holds a model and no training run; start one with a preset")
-        if metadata.get("kind") != self.kind:
-            raise ValueError(f"{run.path} is a run of a {metadata.get('kind')!r}, {self.program} resumes {self.kind!r}")
-        with reading(run.checkpoint, "holds no configuration of a training that is known", "start a new run"):
-            config = from_dict(self.config, metadata["training"])
+        config = self.trained(path)
         if epochs or steps:
             config = replace(config, epochs=epochs or config.epochs, steps=steps)
         return config, replace(options, resume=path, out=options.out or path)
