@@ -128,7 +128,14 @@ def _read_fsvae(path: Path) -> None:
 
 def _run(folder: Path) -> Path:
     config = TrainConfig(model=CONFIG, tuning=replace(TrainConfig().tuning, weight=0))
-    metadata = {"kind": "fsvae", "config": to_dict(CONFIG), "training": to_dict(config), "step": 1, "images": 10, "data": "mnist"}
+    metadata = {
+        "kind": "fsvae",
+        "config": to_dict(CONFIG),
+        "training": to_dict(config),
+        "step": 1,
+        "images": 10,
+        "data": "mnist",
+    }
     weights = {f"model.{name}": tensor for name, tensor in FSVAE(CONFIG).state_dict().items()}
     checkpoint.write(folder / "checkpoint.safetensors", weights, metadata)
     (folder / "config.json").write_text(json.dumps(to_dict(config)))
