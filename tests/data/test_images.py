@@ -221,7 +221,7 @@ def damage(data: bytes, kind: str) -> bytes:
         ("magic", "it starts with 00 00 0d 03, expected 00 00 08 03"),
         ("header", "ends inside its header: 10 of 16 bytes"),
         ("short", "holds 4699 elements, its header announces 6 x 28 x 28 = 4704"),
-        ("long", "holds 4705 elements, its header announces 6 x 28 x 28 = 4704"),
+        ("long", "holds 4705 elements or more, its header announces 6 x 28 x 28 = 4704"),
         ("empty", "it starts with nothing, expected"),
     ],
 )

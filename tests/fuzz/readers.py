@@ -119,10 +119,9 @@ def _zipped(whole: bytes) -> Inputs:
 
 
 def _read_fsvae(path: Path) -> None:
-    model = load(path)
+    load(path)
     if find_checkpoint(path) is not None:
         open_checkpoint(path, 0).draw(0, 1)
-    model.sample(1)
     info.main([str(path)])
 
 
