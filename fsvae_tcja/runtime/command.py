@@ -173,7 +173,8 @@ class TrainCommand:
         if "training" not in metadata:
             raise ValueError(f"{run.checkpoint} holds a model and no training run; start one with a preset")
         if metadata.get("kind") != self.kind:
-            raise ValueError(f"{run.path} is a run of a {metadata.get('kind')!r}, {self.program} resumes {self.kind!r}")
+            kind = metadata.get("kind")
+            raise ValueError(f"{run.checkpoint} is of a run of a {kind!r}, {self.program} resumes {self.kind!r}")
         with reading(run.checkpoint, "holds no configuration of a training that is known", "start a new run"):
             return from_dict(self.config, metadata["training"])
 

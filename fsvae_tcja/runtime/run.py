@@ -101,12 +101,14 @@ class RunFolder:
 
 
 def _row(line: str) -> dict[str, Any] | None:
-    """A row of metrics: names and values, the step among them."""
+    """A row of metrics: names and numbers, the step among them; what is no number is left out."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return row if isinstance(row, dict) and type(row.get("step")) is int else None
+    if not isinstance(row, dict) or type(row.get("step")) is not int:
+        return None
+    return {name: value for name, value in row.items() if type(value) in (int, float)}
 
 
 def _write_settings(tensorboard: "SummaryWriter", config: dict[str, Any]) -> None:

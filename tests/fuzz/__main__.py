@@ -4,13 +4,14 @@ import argparse
 import logging
 import sys
 import time
+import warnings
 
 import torch
 
 from .fuzz import fuzz
 from .readers import READERS
 
-HEADER = ("reader", "inputs", "accepted", "refused", "other", "longest, s", "most memory, MB")
+HEADER = ("reader", "inputs", "accepted", "refused", "other", "longest, s of CPU", "most memory, MB")
 
 
 def main() -> int:
@@ -22,6 +23,7 @@ def main() -> int:
     given = options.parse_args()
     torch.set_num_threads(1)
     logging.disable()
+    warnings.simplefilter("ignore")
     print(f"| {' | '.join(HEADER)} |\n|---|{'--:|' * (len(HEADER) - 1)}", flush=True)
     began, wrong = time.monotonic(), []
     for name in given.readers or READERS:

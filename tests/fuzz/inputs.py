@@ -128,8 +128,8 @@ def odd_state(draw: Draw, state: dict[str, torch.Tensor]) -> bytes:
     for _ in range(draw(st.integers(1, 3))):
         name = draw(st.sampled_from(list(odd) or [""]))
         match draw(st.sampled_from(("odd", "odd", "odd", "drop", "rename", "wrap"))):
-            case "odd" if isinstance(odd.get(name), torch.Tensor) and odd[name].layout == torch.strided:
-                odd[name] = ODD[draw(st.sampled_from(list(ODD)))](odd[name].detach())
+            case "odd" if name in state and odd.get(name) is state[name]:
+                odd[name] = ODD[draw(st.sampled_from(list(ODD)))](state[name])
             case "drop":
                 odd.pop(name, None)
             case "rename" if name in odd:

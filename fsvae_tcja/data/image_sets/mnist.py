@@ -22,6 +22,8 @@ def load(
 ) -> MemoryImages:
     """28x28 grey images and their labels."""
     (images, of_images), (labels, of_labels) = (read_idx(path, axes) for path, axes in zip(files, (3, 1), strict=True))
+    if labels.max(initial=0) > 9:
+        raise ValueError(f"{files[1]} holds the label {labels.max()}, expected 0 to 9; fetch it again")
     if 0 in images.shape:
         raise ValueError(f"{files[0]} holds no pixels, its shape is {images.shape}; fetch it again")
     if len(images) != len(labels):
