@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -47,7 +47,10 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
     flat = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     with replacing(path, ".safetensors") as temporary:
         sums = {"": _sum_of(metadata)} | {name: _checksum(t) for name, t in sorted(flat.items())}
-        save_file(flat, temporary, metadata={KEY: json.dumps({**metadata, SUMS: sums})})
+        try:
+            save_file(flat, temporary, metadata={KEY: json.dumps({**metadata, SUMS: sums})})
+        except SafetensorError as error:  # of a full disk
+            raise OSError(f"cannot write {path}: {error}") from error
 
 
 def _sum_of(metadata: Mapping[str, Any]) -> int:

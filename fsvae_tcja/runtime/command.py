@@ -24,7 +24,14 @@ from .run import CONFIG, RunFolder
 from .trainer import Outcome
 
 FLAT = tyro.conf.arg(name="")
-NOT_RESUMED = ("out", "resume", "config", "init_from", "size")  # options that a resumed run does not take
+NOT_RESUMED = (
+    "out",
+    "resume",
+    "config",
+    "init_from",
+    "size",
+    "conditional",
+)  # options that a resumed run does not take
 
 
 @dataclass(frozen=True)
