@@ -267,7 +267,7 @@ def test_cifar10_keeps_the_md5_check(tmp_path):
     folder.mkdir()
     for file in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]:
         (folder / file).write_bytes(b"not what it says")
-    with pytest.raises(ValueError, match=re.escape(f"a file in {folder} fails its md5 check")):
+    with pytest.raises(ValueError, match=re.escape(f"{folder} has a file that fails its md5 check")):
         load_images("cifar10", root=tmp_path)
 
 
