@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: demo kills lint test wheel-test
+.PHONY: demo fuzz kills lint test wheel-test
 
 demo: $(VENV)/ready
 	$(VENV)/bin/python samples/demo.py
@@ -12,6 +12,9 @@ test: $(VENV)/ready
 
 kills: $(VENV)/ready
 	$(VENV)/bin/python -m tests.reliability.kills
+
+fuzz: $(VENV)/ready
+	FSVAE_TCJA_BACKEND=reference $(VENV)/bin/python -m tests.fuzz
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff format --check .

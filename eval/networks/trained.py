@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from fsvae_tcja.runtime import checkpoint
+from fsvae_tcja.runtime.memory import no_larger_than
+from fsvae_tcja.utils.foreign import reading
 
 from ..features import Extractor
 from ..provenance import tensors_sha256
@@ -87,11 +89,9 @@ class FeatureNetwork(LayeredNetwork):
         """
         path = Path(path).expanduser()
         state, provenance = cls._read(path)
-        try:
+        with reading(path, f"holds no weights of the {cls.kind}"), no_larger_than(state):
             network = cls.shaped_as(state)
             checkpoint.load_into(network, state, path)
-        except (KeyError, IndexError, RuntimeError, ValueError) as error:
-            raise ValueError(f"{path} holds no weights of the {cls.kind}: {error}") from error
         network.provenance = provenance
         return network.eval()
 

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from ..data import LabelledDataset, batches, limited
 from ..utils.configuration import to_dict
+from ..utils.memory import check_fits
 from . import checkpoint, failures, identity, seeding
 from .average import Average
 from .callbacks import Callback, Display, Metrics
 from .config import Stage, TrainerConfig
 from .interrupt import stop_signal
 from .lengthen import check_same, lengthened
+from .memory import REMEDY, STEP, step_memory
 from .resume import newest
 from .run import RunFolder
 from .schedule import scheduler
@@ -167,6 +169,8 @@ class Trainer:
         self.saved_step: int | None = None
         if init_from:
             self.notes["init_from"] = checkpoint.start_from(task.model, init_from, task.metadata()["kind"])
+        if self.device.type == "cpu":
+            check_fits(step_memory(task.model, config), STEP, REMEDY)
         self.task.model.to(self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.autocast = torch.autocast(self.device.type, _DTYPES[config.precision], enabled=config.precision != "fp32")

@@ -369,7 +369,7 @@ def test_a_checkpoint_of_the_vae_is_not_resumed(tmp_path, capsys):
 
     checkpoint.write(tmp_path / "checkpoint.safetensors", {}, {"kind": "fsvae", "training": {}})
     assert main(["classify", "train", "--resume", str(tmp_path)]) == 2
-    assert "is a run of a 'fsvae', fsvae-tcja classify train resumes 'classifier'" in capsys.readouterr().err
+    assert "is of a run of a 'fsvae', fsvae-tcja classify train resumes 'classifier'" in capsys.readouterr().err
 
 
 # Single files
