@@ -82,7 +82,7 @@ def train(
 
     Raises:
         Interrupted: by Ctrl-C or SIGTERM.
-        ValueError: a training of other settings or images is in `run`.
+        ValueError: a training of other settings or images is in `run`, or it diverged.
     """
     with isolated_randomness(config.seed):
         network = build()
@@ -101,6 +101,9 @@ def train(
         outcome = Trainer(task, settings, folder, device=config.device, order=order).fit(resume)
     if not outcome.finished:
         raise Interrupted(f"stopped after step {outcome.step} of {outcome.total}")
+    if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+        where = f"; delete {run}" if run else ""
+        raise ValueError(f"the training diverged, the weights are not finite: train anew with another --lr{where}")
     return network.cpu().eval()
 
 

@@ -1,5 +1,6 @@
 """Checkpoints: tensors and their metadata in one safetensors file. Nothing is ever unpickled."""
 
+import io
 import json
 import zlib
 from collections.abc import Callable, Mapping
@@ -16,6 +17,10 @@ from .run import MODEL
 
 KEY = "fsvae-tcja"
 Model = TypeVar("Model", bound=nn.Module)
+HELD_UNDER = ("state_dict", "model_state_dict", "model")
+"""Under which checkpoints of other programs keep their state dict."""
+PREFIXES = ("module.", "_orig_mod.")
+"""That DataParallel and torch.compile put before all names."""
 SUMS = "crc32"  # in the metadata on disk: a checksum of each tensor, and under "" that of the metadata
 
 
@@ -174,19 +179,44 @@ def _read_kind(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Read a plain PyTorch state dict (.pth) of another program; nothing but tensors is unpickled.
+    """Read a PyTorch state dict (.pth) of another program, as `parse_state_dict` does.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is truncated, or holds anything but names and tensors.
+        ValueError: as `parse_state_dict`.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
+    return parse_state_dict(path.read_bytes(), path)
+
+
+def parse_state_dict(data: bytes, path: Path) -> dict[str, Tensor]:
+    """The state dict in the contents of a PyTorch file, which `path` names; nothing but plain data is unpickled.
+
+    It may lie in a checkpoint under one of HELD_UNDER, and all its names may start with PREFIXES, which are cut off.
+
+    Raises:
+        ValueError: the file is truncated, or holds no names and tensors; what it holds is named.
+    """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises OSError, RuntimeError, UnpicklingError, EOFError, ...
         raise ValueError(f"{path} is truncated, or no plain PyTorch state dict; fetch it again") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} is no plain PyTorch state dict: expected names and tensors")
+    held = [state[name] for name in HELD_UNDER if _is_state_dict(state.get(name))] if isinstance(state, dict) else []
+    state = held[0] if len(held) == 1 else state
+    if not _is_state_dict(state):
+        found = (
+            f"a dictionary of {', '.join(map(str, state))}"[:200] if isinstance(state, dict) else type(state).__name__
+        )
+        raise ValueError(
+            f"{path} is no plain PyTorch state dict: expected names and tensors, alone or under one of "
+            f"{', '.join(HELD_UNDER)}, found {found}"
+        )
+    while prefix := next((one for one in PREFIXES if state and all(name.startswith(one) for name in state)), None):
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
+
+
+def _is_state_dict(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(n, str) and isinstance(t, Tensor) for n, t in value.items())

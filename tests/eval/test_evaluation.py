@@ -97,8 +97,10 @@ def test_scores_of_several_protocols_share_the_drawing_not_the_number():
         drawn.append((start, count))
         return images(5120, 1)[start : start + count]
 
-    result = score(draw, extractor, recipe, reference, batch=100)
+    result = score(draw, extractor, recipe, reference)
     assert result.n == 5120 and len(drawn) == 20 and set(count for _, count in drawn) == {256}
+    with pytest.raises(ValueError, match=r"fsvae2022 computes in batches of 256, 100 was asked for; leave it out"):
+        score(draw, extractor, recipe, reference, batch=100)
 
 
 def test_standard_takes_50000_of_a_larger_set():
@@ -107,14 +109,15 @@ def test_standard_takes_50000_of_a_larger_set():
     extractor, recipe = pixel_extractor(), STANDARD.recipe("IS")
     cut, whole = (score(one, extractor, recipe, n=n, batch=10_000) for n in (None, 60_000))
     assert (cut.n, whole.n) == (50_000, 60_000)
-    assert cut.notes[-1] == "IS: the first 50,000 of 60,000 images, as protocol standard has it"
-    assert "first" not in " ".join(whole.notes)
+    permutation = "numpy.random.RandomState(0).permutation(60000)[:50000]"
+    assert f"a tensor: 50,000 of 60,000 images, drawn: those at {permutation}" in cut.notes
+    assert "drawn" not in " ".join(whole.notes)
     assert score(one[:100], extractor, recipe).n == 100
 
 
 def test_a_stream_without_a_length_cannot_be_split_blindly():
     with pytest.raises(ValueError, match="IS is split before it is computed: say how many images"):
-        score([images(20, 1)], pixel_extractor(), STANDARD.recipe("IS"))
+        score(iter([images(20, 1)]), pixel_extractor(), STANDARD.recipe("IS"))
 
 
 def test_the_random_state_of_a_training_is_not_touched(autoencoder_path, tmp_path):

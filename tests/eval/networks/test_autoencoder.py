@@ -35,8 +35,12 @@ SMALL_FSVAE2022 = dataclasses.replace(
 
 def score_fad(images, autoencoder, reference, protocol=STRICT, **options):
     """Floating point images are in -1..1 on either side."""
-    options |= {"value_range": "-1..1", "reference_range": "-1..1", "reference": reference}
-    return evaluate(images, protocol, ("FAD",), networks=Networks(autoencoder=autoencoder), **options)[0]
+    for name, side in (("value_range", images), ("reference_range", reference)):
+        first = side[0] if isinstance(side, (tuple, list)) and side else side
+        if isinstance(first, torch.Tensor) and first.is_floating_point():
+            options[name] = "-1..1"
+    networks = Networks(autoencoder=autoencoder)
+    return evaluate(images, protocol, ("FAD",), reference=reference, networks=networks, **options)[0]
 
 
 def blobs(n: int, seed: int, channels: int = 1) -> torch.Tensor:
@@ -251,7 +255,8 @@ def test_fsvae2022_uses_batch_statistics_and_keeps_none(data, autoencoder):
 def test_fsvae2022_takes_its_own_number_of_images(data, autoencoder):
     with pytest.raises(ValueError, match="takes exactly 5120 images, 100 were asked for"):
         score_fad(data.images, autoencoder, data.images, FSVAE2022, n=100)
-    with pytest.raises(ValueError, match="5120 images were asked for, only 200 were found"):
+    few = "FAD under protocol fsvae2022 takes exactly 5120 images, only 200 were found; supply more, or choose a"
+    with pytest.raises(ValueError, match=few):
         score_fad(data.images, autoencoder, data.images, FSVAE2022)
 
 
@@ -366,7 +371,12 @@ def test_published_statistics_and_floors(real_data, name, stem, train_fad):
     train = (images for images, _ in batches(load_images(name, "train", root=real_data), 256))
     result = score_fad(train, autoencoder, stored, FSVAE2022)
     assert result.value == pytest.approx(train_fad, abs=1e-6)
-    assert result.n == 5120 and result.notes == ()
+    assert result.n == 5120
+    assert result.notes == ("a stream: the first 5,120 images of a stream, which cannot be drawn from",)
+    by_name = score_fad(f"{name}:train", autoencoder, stored, FSVAE2022)
+    assert by_name.value == pytest.approx(train_fad, abs=1e-6)
+    published = f"{name} train: the first 5,120 of 60,000 images in published order, as protocol fsvae2022 has it"
+    assert by_name.notes == (published,)
     assert result.reference_description == f"{name} test (published), 10000 images"
     assert autoencoder.sha256 == before
     message = f"made with the published autoencoder of {name}, not with this autoencoder un"
