@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fsvae_tcja.runtime import checkpoint
+from fsvae_tcja.utils import foreign
 
 from .arrays import FLOATING, check_type, reading
 from .features import BATCH, Extractor, Job, run, sum_device
@@ -240,14 +241,12 @@ def load_reference(path: str | Path) -> Reference:
         )
     if metadata.get("sha256") != _content_sha256(tensors, metadata):
         raise ValueError(f"the statistics in {path} were altered after they were saved; make them anew")
-    try:
+    with foreign.reading(path, "holds no sound reference statistics", "make them anew"):
         statistics = GaussianStatistics.from_moments(tensors["mean"], tensors["covariance"], metadata["n"])
         notes = tuple(map(str, metadata.get("notes", ())))
         reference = Reference(statistics, metadata["key"], notes + _version_notes(metadata["versions"]))
         _ = reference.sha256, reference.description, reference.pixels, statistics.covariance
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} holds no sound reference statistics: {error!r}; make them anew") from error
-    return reference
+        return reference
 
 
 def _version_notes(versions: dict[str, str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fsvae_tcja.utils.atomic import write_json
+from fsvae_tcja.utils.foreign import brief, reading
 
 from .provenance import differences, library_versions
 
@@ -110,7 +111,9 @@ class Score:
         for name, value in content.items():
             kind = _JSON_TYPES.get(name, str)
             if not isinstance(value, kind) or isinstance(value, bool):
-                raise ValueError(f"not a score: {name} is {value!r}")
+                raise ValueError(f"not a score: {name} is {brief(value)}")
+        if not all(isinstance(text, str) for text in (*content["notes"], *content["versions"].values())):
+            raise ValueError("not a score: its notes and versions must be text")
         return cls(**content | {"notes": tuple(content["notes"])})
 
 
@@ -126,14 +129,9 @@ def load_scores(path: str | Path) -> list[Score]:
         FileNotFoundError: no such file.
         ValueError: no JSON, or no scores.
     """
-    try:
+    with reading(path, "holds no scores", "score the images again"):
         content = json.loads(Path(path).read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} holds no scores: {error}") from error
-    try:
         return [Score._from_dict(item) for item in (content if isinstance(content, list) else [content])]
-    except ValueError as error:
-        raise ValueError(f"{path} holds no scores: {error}") from error
 
 
 def side_by_side(a: Sequence[Score], b: Sequence[Score]) -> list[tuple[Score | None, Score | None]]:

@@ -19,7 +19,7 @@ from fsvae_tcja.data import IMAGE_SETS, LabelledDataset, MemoryImages, load_imag
 from fsvae_tcja.data.folder import inspect_folder, load_folder
 from fsvae_tcja.data.image_file import read_header
 from fsvae_tcja.runtime.run import MODEL
-from fsvae_tcja.utils.memory import check_memory
+from fsvae_tcja.utils.memory import check_fits
 
 from .arrays import reading
 from .containers import from_array, images_of, joined, labels_beside
@@ -319,7 +319,8 @@ def _check_memory(name: str, split: str, size: int | None, root: str | Path | No
 def _check_size(name: str, held: int, channels: int, size: int) -> None:
     """Refuse images of a size for which there is no memory: those held, and a batch in 32 bits."""
     bytes_of = channels * size**2
-    check_memory(held * bytes_of + BATCH * bytes_of * 4, f"{name} at {size} x {size} pixels (--size)")
+    needed = held * bytes_of + BATCH * bytes_of * 4
+    check_fits(needed, f"{name} at {size:,} x {size:,} pixels", "take a smaller size (size, --size)")
 
 
 def _open_dataset(dataset: LabelledDataset, name: str | None, stated: _Stated) -> IndexedImages:

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import tyro
 
 from fsvae_tcja.data import LabelledDataset
-from fsvae_tcja.runtime.checkpoint import read_metadata
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.utils.options import BatchSize, DataRoot, Device, Download, parse
 
@@ -42,23 +41,22 @@ def main(args: list[str]) -> int:
     options = parse(EvaluateOptions, "fsvae-tcja classify evaluate", args)
     model = checkpoint.load(options.checkpoint, resolve(options.device))
     path = checkpoint.find(options.checkpoint)
-    metadata = read_metadata(path)
-    training = metadata.get("training", {})
-    name = options.data or metadata.get("data")
+    origin = checkpoint.origin(path)
+    name = options.data or origin.data
     if name is None:
         raise ValueError(f"{path} does not say what it was trained on; name a data set with --data")
     data = load_split(
         name,
         options.split,
         model.config,
-        slices=training.get("slices", "count"),
-        validation=training.get("validation", 0.1),
+        slices=origin.slices,
+        validation=origin.validation,
         root=options.data_root,
         download=options.download,
     )
-    _check_names(path, metadata.get("classes", data.class_names), data)
-    out, weights = options.out or path.parent / f"evaluation-{options.split}", checkpoint.weights_of(metadata)
-    print(write_report(model, data, out, weights, n=options.n_looked_at, batch_size=options.batch_size))
+    _check_names(path, origin.classes or data.class_names, data)
+    out = options.out or path.parent / f"evaluation-{options.split}"
+    print(write_report(model, data, out, origin.weights, n=options.n_looked_at, batch_size=options.batch_size))
     print(f"\nreport: {out}")
     return 0
 

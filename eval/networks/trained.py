@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from fsvae_tcja.runtime import checkpoint
+from fsvae_tcja.runtime.memory import no_larger_than
+from fsvae_tcja.utils.foreign import reading
 
 from ..features import Extractor
 from ..provenance import tensors_sha256
@@ -99,14 +101,10 @@ class FeatureNetwork(LayeredNetwork):
         """
         path = Path(path).expanduser()
         state, provenance = cls._read(path)
-        try:
+        names = f"{', '.join(list(state)[:3])}{', ...' * (len(state) > 3)}" if state else "nothing"
+        with reading(path, f"holds no weights of the {cls.kind}, but {names}"), no_larger_than(state):
             network = cls.shaped_as(state)
             checkpoint.load_into(network, state, path)
-        except (KeyError, IndexError) as error:
-            names = f"{', '.join(list(state)[:3])}{', ...' * (len(state) > 3)}" if state else "nothing"
-            raise ValueError(f"{path} holds no weights of the {cls.kind}: found {names}, but no {error}") from error
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(f"{path} holds no weights of the {cls.kind}: {error}") from error
         network.provenance = provenance
         network.check_finite(f"{path} is not taken")
         return network.eval()

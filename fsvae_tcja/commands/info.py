@@ -11,6 +11,7 @@ import tyro
 from ..runtime import checkpoint
 from ..runtime.checkpoint import find
 from ..runtime.run import flat
+from ..utils.foreign import reading
 from ..utils.options import parse
 from ..utils.tables import facts
 
@@ -32,7 +33,10 @@ def main(args: list[str]) -> int:
     tensors, metadata = checkpoint.read(path, prefix="model.")
     learned = sum(t.numel() for n, t in tensors.items() if t.is_floating_point() and ".running_" not in n)
     metadata |= {"parameters": learned, "file": str(path)}
-    print(json.dumps(metadata, indent=2) if options.json else _table(metadata))
+    with reading(path, "holds metadata that cannot be shown"):
+        text = json.dumps(metadata, indent=2) if options.json else _table(metadata)
+        text.encode()
+    print(text)
     return 0
 
 

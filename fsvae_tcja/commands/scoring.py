@@ -13,6 +13,7 @@ from ..data.load import load_images
 from ..runtime.run import RunFolder
 from ..utils.atomic import write_json
 from ..utils.configuration import from_dict
+from ..utils.foreign import reading
 from ..utils.options import File, Whole
 from ..utils.progress import progress
 from ..vae.model import FSVAE
@@ -52,11 +53,9 @@ class ScoringOptions:
             ValueError: what it remembers is damaged, or scores are asked for without saying how often.
         """
         file = run.path / FILE
-        try:
+        with reading(file, "is damaged", "delete it and say again what to score"):
             before = json.loads(file.read_text()) if resume and file.is_file() else {}
             options = from_dict(ScoringOptions, before | self.given)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{file} is damaged ({error}); delete it and say again what to score") from error
         every = options.score_every
         if options.given and (not isinstance(every, int) or every < 0):
             raise ValueError(

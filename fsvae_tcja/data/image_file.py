@@ -11,6 +11,8 @@ from einops import rearrange
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from ..utils.memory import check_fits
+
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 GREY_MODES = frozenset({"1", "L", "LA"})
 
@@ -50,15 +52,24 @@ def read_image(path: Path, channels: int, size: int, crop: int | None = None) ->
     if crop is not None:
         left, top = (round((side - crop) / 2) for side in pixels.size)
         pixels = pixels.crop((left, top, left + crop, top + crop))
+    check_fits(2 * size * size * channels, f"an image of {size:,} x {size:,} pixels", "take a smaller size")
     pixels = ImageOps.fit(pixels, (size, size), Image.Resampling.BILINEAR)
     array = torch.from_numpy(np.array(pixels)).view(size, size, channels)
     return rearrange(array, "h w c -> c h w")
+
+
+def _check_pixels(image: Image.Image) -> None:
+    """Refuse what Pillow warns of: a small file that fills the memory when it is decoded."""
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and image.width * image.height > most:
+        raise ValueError(f"it has {image.width:,} x {image.height:,} pixels, Pillow's limit is {most:,}")
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
+            _check_pixels(image)
             if image.mode[0] in "IF":
                 raise ValueError(f"its pixels have mode {image.mode}, expected 8 bits per channel")
             yield image

@@ -8,19 +8,30 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..utils.atomic import replacing
+from ..utils.foreign import brief, check_archive, reading
+from .memory import no_larger_than
 from .run import MODEL
+from .state_dict import plain
 
 KEY = "fsvae-tcja"
 Model = TypeVar("Model", bound=nn.Module)
-HELD_UNDER = ("state_dict", "model_state_dict", "model")
-"""Under which checkpoints of other programs keep their state dict."""
-PREFIXES = ("module.", "_orig_mod.")
-"""That DataParallel and torch.compile put before all names."""
+KINDS = {  # what some names of the metadata stand for, in every kind of checkpoint
+    "kind": str,
+    "config": dict,
+    "training": dict,
+    "data": str,
+    "classes": list,
+    "step": int,
+    "images": int,
+    "epoch": int,
+    "scaler": dict,
+    "callbacks": dict,
+}
 SUMS = "crc32"  # in the metadata on disk: a checksum of each tensor, and under "" that of the metadata
 
 
@@ -48,16 +59,17 @@ def _checksum(tensor: Tensor) -> int:
     return zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
-def _explain(path: Path, error: Exception) -> ValueError:
+def _head(path: Path) -> bytes:
     with open(path, "rb") as file:
-        head = file.read(9)
+        return file.read(9)
+
+
+def _form(head: bytes) -> str:
+    """ "safetensors", "pickle" or "other", by the first 9 bytes of a file."""
     # A safetensors file is the size of its header, 8 bytes that may look like anything, and "{".
-    if head.startswith((b"PK\x03\x04", b"\x80")) and head[8:] not in (b"", b"{"):
-        return ValueError(
-            f"{path} is a pickled PyTorch file, which could run code when it is read; expected .safetensors. "
-            "A checkpoint of the FSVAE 2022 program is read by fsvae_tcja.vae.interop.import_fsvae2022"
-        )
-    return ValueError(f"{path} is truncated or not a safetensors file ({error}); fetch or save it anew")
+    if head[8:] == b"{":
+        return "safetensors"
+    return "pickle" if head.startswith((b"PK\x03\x04", b"\x80")) and len(head) == 9 else "other"
 
 
 def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu") -> tuple[dict[str, Tensor], dict]:
@@ -70,12 +82,16 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
-    try:
+    with reading(path, "is truncated or not a safetensors file"):
+        if _form(_head(path)) == "pickle":
+            raise ValueError(
+                f"{path} is a pickled PyTorch file, which could run code when it is read; expected .safetensors, as "
+                "this program writes it. If it is a checkpoint of the FSVAE 2022 program, "
+                "fsvae_tcja.vae.interop.import_fsvae2022 reads it"
+            )
         with safe_open(path, "pt", device=str(device)) as file:
             text = (file.metadata() or {}).get(KEY)
             tensors = {n.removeprefix(prefix): file.get_tensor(n) for n in file.keys() if n.startswith(prefix)}  # noqa: SIM118
-    except SafetensorError as error:
-        raise _explain(path, error) from error
     if text is None:
         raise ValueError(
             f"{path} has no {KEY} metadata: it was not written by this package; expected one of its checkpoints"
@@ -89,15 +105,15 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
 
 def _parsed(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int] | None]:
     """The metadata, checked, and the checksums of the tensors; None in a file that has none."""
-    try:
+    with reading(path, f"is damaged: its {KEY} metadata are no JSON of a known form"):
         metadata = json.loads(text)
         sums = metadata.pop(SUMS, None)
-        whole = sums is None or sums.get("") == _sum_of(metadata)
-    except (ValueError, RecursionError, AttributeError, TypeError) as error:  # no JSON, or of another form
-        raise ValueError(f"the {KEY} metadata of {path} are damaged ({error}); fetch or save it anew") from error
-    if not whole:
-        raise ValueError(f"the {KEY} metadata of {path} are damaged; fetch or save it anew")
-    return metadata, sums
+        if sums is not None and sums.get("") != _sum_of(metadata):
+            raise ValueError("not what was written")
+        for name, kind in KINDS.items():
+            if name in metadata and (not isinstance(metadata[name], kind) or isinstance(metadata[name], bool)):
+                raise ValueError(f"{name} is {brief(metadata[name])}, expected a {kind.__name__}")
+        return metadata, sums
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -122,6 +138,7 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path)
         for n, t in expected.items()
         if n in tensors and tensors[n].shape != t.shape
     ]
+    wrong += [f"{n} has complex numbers" for n, tensor in tensors.items() if tensor.is_complex()]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ValueError(
@@ -153,7 +170,8 @@ def load_model(
         ValueError: the file is truncated, pickled, of another kind, or its tensors do not fit its configuration.
     """
     tensors, metadata = _read_kind(path, kind)
-    model = build(metadata)
+    with reading(path, "holds no configuration that a model can be built from"), no_larger_than(tensors):
+        model = build(metadata)
     load_into(model, tensors, path)
     return model.to(device).eval()
 
@@ -181,9 +199,12 @@ def _read_kind(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Read a PyTorch state dict (.pth) of another program, as `parse_state_dict` does.
 
+    One that lies inside a dictionary, under "state_dict", and names that start with "module.", as DataParallel writes
+    them, are taken for what they are; the log says so.
+
     Raises:
         FileNotFoundError: no such file.
-        ValueError: as `parse_state_dict`.
+        ValueError: the file is truncated, would not fit into the memory, or holds anything but names and dense tensors.
     """
     path = Path(path)
     if not path.is_file():
@@ -192,31 +213,11 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
 
 def parse_state_dict(data: bytes, path: Path) -> dict[str, Tensor]:
-    """The state dict in the contents of a PyTorch file, which `path` names; nothing but plain data is unpickled.
-
-    It may lie in a checkpoint under one of HELD_UNDER, and all its names may start with PREFIXES, which are cut off.
-
-    Raises:
-        ValueError: the file is truncated, or holds no names and tensors; what it holds is named.
-    """
-    try:
-        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises OSError, RuntimeError, UnpicklingError, EOFError, ...
-        raise ValueError(f"{path} is truncated, or no plain PyTorch state dict; fetch it again") from error
-    held = [state[name] for name in HELD_UNDER if _is_state_dict(state.get(name))] if isinstance(state, dict) else []
-    state = held[0] if len(held) == 1 else state
-    if not _is_state_dict(state):
-        found = (
-            f"a dictionary of {', '.join(map(str, state))}"[:200] if isinstance(state, dict) else type(state).__name__
-        )
-        raise ValueError(
-            f"{path} is no plain PyTorch state dict: expected names and tensors, alone or under one of "
-            f"{', '.join(HELD_UNDER)}, found {found}"
-        )
-    while prefix := next((one for one in PREFIXES if state and all(name.startswith(one) for name in state)), None):
-        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    return state
-
-
-def _is_state_dict(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(n, str) and isinstance(t, Tensor) for n, t in value.items())
+    """The state dict in the contents of a PyTorch file, which `path` names: see `read_state_dict`."""
+    with reading(path, "is truncated, or no plain PyTorch state dict", "fetch it again"):
+        if _form(data[:9]) == "safetensors":
+            raise ValueError(
+                f"{path} is a safetensors file, expected a PyTorch state dict (.pth); it is read by load()"
+            )
+        check_archive(path, data)
+        return plain(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), path)

@@ -12,10 +12,14 @@ import tyro
 from torch import nn
 
 from ..utils.configuration import from_dict, to_dict
+from ..utils.foreign import reading
+from ..utils.memory import check_fits, gigabytes
 from ..utils.options import DataRoot, Device, Download, Folder, choose_parts, parts_help, read, take
 from ..utils.presets import Preset
 from ..utils.spelling import choose, did_you_mean
 from . import checkpoint
+from .device import resolve
+from .memory import REMEDY, STEP, step_memory
 from .run import CONFIG, RunFolder
 from .trainer import Outcome
 
@@ -86,8 +90,7 @@ class TrainCommand:
                 "--init-from away"
             )
         if options.dry_run:
-            parameters = self._parameters(config)
-            plan = {"configuration": to_dict(config), "parameters": parameters, "run": asdict(options)}
+            plan = {"configuration": to_dict(config)} | self._figures(config, options) | {"run": asdict(options)}
             print(json.dumps(plan, indent=2, default=str))
             return 0
         return train(config, options)
@@ -104,10 +107,18 @@ class TrainCommand:
             done = f"the run was finished already at step {outcome.step} of {outcome.total}, nothing was trained"
         return f"{done}; model: {run.model}, pictures: {run.pictures}"
 
-    def _parameters(self, config: Any) -> int:
-        """Of the network, built without its numbers."""
+    def _figures(self, config: Any, options: RunOptions) -> dict[str, Any]:
+        """Of the network, built without its numbers: how many parameters, and the least memory of a training step.
+
+        Raises:
+            ValueError: on the CPU, the step does not fit into the memory.
+        """
         with torch.device("meta"):
-            return sum(p.numel() for p in self.network(config.model).parameters())
+            network = self.network(config.model)
+        needed = step_memory(network, config)
+        if resolve(options.device).type == "cpu":
+            check_fits(needed, STEP, REMEDY)
+        return {"parameters": sum(p.numel() for p in network.parameters()), "step_takes_at_least": gigabytes(needed)}
 
     def _usage(self) -> str:
         width = max(map(len, self.presets)) + 2
@@ -145,10 +156,8 @@ class TrainCommand:
         file = path / CONFIG if path.is_dir() else path
         if not file.is_file():
             raise FileNotFoundError(f"no configuration at {file}; --config takes a run folder or a config.json")
-        try:
+        with reading(file, f"is no configuration for {self.program}", "take that of another run, or a preset"):
             config = from_dict(self.config, json.loads(file.read_text()))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{file} is no configuration for {self.program}: {error}") from error
         name = file.absolute().parent.name if file.name == CONFIG else file.stem
         return name, Preset(config, f"The configuration of {file}.")
 
@@ -206,7 +215,8 @@ class TrainCommand:
             raise ValueError(f"{run.checkpoint} holds a model and no training run; start one with a preset")
         if metadata.get("kind") != self.kind:
             raise ValueError(f"{run.path} is a run of a {metadata.get('kind')!r}, {self.program} resumes {self.kind!r}")
-        config = from_dict(self.config, metadata["training"])
+        with reading(run.checkpoint, "holds no configuration of a training that is known", "start a new run"):
+            config = from_dict(self.config, metadata["training"])
         if epochs or steps:
             config = replace(config, epochs=epochs or config.epochs, steps=steps)
         return config, replace(options, resume=path, out=options.out or path)

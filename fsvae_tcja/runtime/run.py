@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ..utils.atomic import replacing, write_json
+from ..utils.foreign import reading
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -87,20 +88,25 @@ class RunFolder:
             self._tensorboard.add_image(path.stem.removeprefix(prefix), pixels, step, dataformats="HWC")
 
     def read_metrics(self) -> list[dict[str, float]]:
-        """The rows logged so far; a last line that was cut off is left out."""
-        rows = []
-        for line in self.metrics.read_text().splitlines() if self.metrics.exists() else ():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        return rows
+        """The rows logged so far; lines that are no rows, such as a last one that was cut off, are left out."""
+        with reading(self.metrics, "cannot be read", "move it away"):
+            lines = self.metrics.read_text(errors="replace").splitlines() if self.metrics.exists() else []
+            return [row for line in lines if (row := _row(line)) is not None]
 
     def close(self) -> None:
         """Flush and close the TensorBoard log."""
         if self._tensorboard is not None:
             self._tensorboard.close()
             self._tensorboard = None
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """A row of metrics: names and values, the step among them."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) and type(row.get("step")) is int else None
 
 
 def _write_settings(tensorboard: "SummaryWriter", config: dict[str, Any]) -> None:

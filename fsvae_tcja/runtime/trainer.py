@@ -14,12 +14,14 @@ from torch import Tensor, nn
 
 from ..data import LabelledDataset, batches, limited
 from ..utils.configuration import to_dict
+from ..utils.memory import check_fits
 from . import checkpoint, seeding
 from .average import Average
 from .callbacks import Callback, Display, Metrics
 from .config import Stage, TrainerConfig
 from .interrupt import stop_signal
 from .lengthen import check_same, lengthened
+from .memory import REMEDY, STEP, step_memory
 from .run import RunFolder
 from .schedule import scheduler
 from .stages import Span, spans
@@ -157,6 +159,8 @@ class Trainer:
         self.notes: dict[str, Any] = {}
         if init_from:
             self.notes["init_from"] = checkpoint.start_from(task.model, init_from, task.metadata()["kind"])
+        if self.device.type == "cpu":
+            check_fits(step_memory(task.model, config), STEP, REMEDY)
         self.task.model.to(self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.autocast = torch.autocast(self.device.type, _DTYPES[config.precision], enabled=config.precision != "fp32")

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core import TCJA, Linear, SpikingLayer, TDBatchNorm
+from ..runtime.memory import fitting
 from .config import FSVAEConfig
 from .noise import Generated
 from .sample import sample
@@ -86,14 +87,24 @@ class FSVAE(nn.Module):
 
     Args:
         config: sizes and settings; `FSVAEConfig()` is the published 1x32x32 model.
+
+    Raises:
+        ValueError: the memory does not hold it, or one image on its way through.
     """
 
     def __init__(self, config: FSVAEConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or FSVAEConfig()
-        self.encoder = Encoder(config)
-        self.latent = config.latent.build(config.T, config.L, config.neuron)
-        self.decoder = Decoder(config)
+        with fitting("a model of this configuration") as counting:
+            counting.check(max(config.sizes))  # one image on its way
+            self.encoder = Encoder(config)
+            self.latent = config.latent.build(config.T, config.L, config.neuron)
+            self.decoder = Decoder(config)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Numbers that the layers hand on for one image, in all steps."""
+        return self.config.sizes
 
     def forward(
         self, images: Tensor, *, noise: Tensor | None = None, generator: torch.Generator | None = None

@@ -92,7 +92,7 @@ def test_a_damaged_memory_of_scores(stopped, fails):
         (stopped / "scoring.json").write_text(text)
         assert "scoring.json is damaged" in fails("train", "--resume", stopped)
     (stopped / "scoring.json").write_text('{"score_every": "often"}')
-    assert "or 0 for none; found often" in fails("train", "--resume", stopped)
+    assert "score_every must be a whole number below 2^63, found 'often'" in fails("train", "--resume", stopped)
 
 
 def test_a_new_run_does_not_remember(tmp_path):

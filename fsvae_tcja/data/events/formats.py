@@ -6,6 +6,7 @@ from types import ModuleType
 import numpy as np
 
 from ...utils.atomic import replacing
+from ...utils.foreign import reader
 from .recording import EVENT, make_events
 
 AEDAT3_PACKET = np.dtype(
@@ -28,6 +29,7 @@ ATIS_BYTES = 5
 STEPS_BACK = 0.01
 
 
+@reader("cannot be read", "fetch it again")
 def read_aedat3(path: str | Path) -> np.ndarray:
     """Read AEDAT 3.1 (DVS128 Gesture): the polarity events that are marked valid, in the order of the file.
 
@@ -81,6 +83,7 @@ def _packet(path: Path, data: bytes, position: int) -> np.void:
     return packet
 
 
+@reader("cannot be read", "fetch it again")
 def read_aedat2(path: str | Path) -> np.ndarray:
     """Read AEDAT 2.0 of a DVS128 (CIFAR10-DVS): its polarity events in the order of the file.
 
@@ -111,6 +114,7 @@ def read_aedat2(path: str | Path) -> np.ndarray:
     return _checked(path, make_events(127 - (address >> 8), 127 - (address >> 1 & 0x7F), t, 1 - (address & 1)))
 
 
+@reader("cannot be read", "fetch it again")
 def read_atis(path: str | Path) -> np.ndarray:
     """Read the 5-byte format of an ATIS (N-MNIST, N-Caltech101): its events in the order of the file.
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from ...utils.foreign import reading
 from ..image_dataset import FileImages
 from .download import torchvision_download
 from .record import ImageSet
@@ -16,7 +17,8 @@ CROP = 148
 def load(split: str, size: int | None, files: list[Path]) -> FileImages:
     """The 148x148 centre of each photograph; no labels. Files of the partition: a name and 0, 1 or 2 on each line."""
     folder, partition = files
-    rows = [line.split() for line in partition.read_text(errors="replace").splitlines() if line.strip()]
+    with reading(partition, "cannot be read", "fetch it again"):
+        rows = [line.split() for line in partition.read_text(errors="replace").splitlines() if line.strip()]
     if not rows or any(len(row) != 2 or row[1] not in PARTITION.values() for row in rows):
         raise ValueError(
             f"{partition.absolute()} is damaged: expected a file name and 0, 1 or 2 on each line; fetch it again"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..idx import parse_idx, unzipped
+from ..idx import parse_idx, read_idx
 from ..image_dataset import MemoryImages
 from ..resize import resized
 from .download import torchvision_download
@@ -22,8 +22,10 @@ def load(
     name: str, class_names: tuple[str, ...] | None, split: str, size: int | None, files: list[Path]
 ) -> MemoryImages:
     """28x28 grey images and their labels."""
-    contents = [unzipped(path) for path in files]
+    contents = [read_idx(path, axes) for path, axes in zip(files, (3, 1), strict=True)]
     images, labels = (parse_idx(data, axes, path) for data, axes, path in zip(contents, (3, 1), files, strict=True))
+    if len(images) == 0 or 0 in images.shape:
+        raise ValueError(f"{files[0]} holds no pixels, its shape is {images.shape}; fetch it again")
     if len(images) != len(labels):
         raise ValueError(
             f"{files[0]} holds {len(images)} images, {files[1].name} {len(labels)} labels; fetch both again"
