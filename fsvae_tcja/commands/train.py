@@ -4,6 +4,8 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from ..data import IMAGE_SETS, load_images
 from ..runtime.callbacks import KeepMemory
 from ..runtime.command import RunOptions, TrainCommand
@@ -16,7 +18,7 @@ from ..vae.model import FSVAE
 from ..vae.own_images import sized
 from ..vae.presets import PRESETS
 from ..vae.train import FSVAETask, TrainConfig
-from .scoring import ScoringOptions, scorer
+from .scoring import ScoringOptions, planned, scorer
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,16 @@ def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[
     return replace(config, model=model)
 
 
-TRAIN = TrainCommand("fsvae-tcja train", PRESETS, TrainConfig, TrainOptions, KIND, FSVAE, adapt=_fit_to_images)
+def _adapted(config: TrainConfig, options: TrainOptions, given: frozenset[str]) -> TrainConfig:
+    """`_fit_to_images`; --dry-run checks the scores too, as training itself does before it begins."""
+    config = _fit_to_images(config, options, given)
+    if options.dry_run and options.given:
+        check_not_hidden("eval")
+        planned(options, config, torch.device("cpu"))
+    return config
+
+
+TRAIN = TrainCommand("fsvae-tcja train", PRESETS, TrainConfig, TrainOptions, KIND, FSVAE, adapt=_adapted)
 
 
 def main(args: list[str]) -> int:
