@@ -121,7 +121,10 @@ def check_images(images: Tensor, channels: int | None = None, size: int | None =
         )
     if size is not None and images.shape[2:] != (size, size):
         height, width = images.shape[2:]
-        raise ValueError(f"the extractor takes {size} x {size} images, found {height} x {width}; resize them first")
+        raise ValueError(
+            f"the extractor takes {size} x {size} images, found {height} x {width}; resize them first (folders and "
+            f"data sets: size, --size {size})"
+        )
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise ValueError(f"expected images of uint8 or floating point type, found {images.dtype}")
 

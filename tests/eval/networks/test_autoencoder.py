@@ -119,6 +119,40 @@ def test_authors_format_is_read_with_its_sizes(tmp_path):
     assert again.sha256 == autoencoder.sha256
 
 
+@pytest.mark.parametrize("name", ["mine.pth", "mine.pt", "mine.ckpt", "mine.pth.tar"])
+def test_state_dicts_of_other_programs(autoencoder, tmp_path, name):
+    """Inside a checkpoint, with the prefixes of DataParallel and torch.compile; what is not plain is named."""
+    state = autoencoder.state_dict()
+    prefixed = {f"module._orig_mod.{name}": tensor for name, tensor in state.items()}
+    for content in (prefixed, {"state_dict": prefixed, "epoch": 3}, {"model": state}, {"model_state_dict": state}):
+        torch.save(content, tmp_path / name)
+        assert Autoencoder.load(tmp_path / name).sha256 == autoencoder.sha256
+    for content, found in (
+        ({"net": state, "epoch": 3}, "'net': a "),
+        (
+            {f"net.{name}": tensor for name, tensor in state.items()},
+            r"but net.encoder.0.0.weight, .*no encoder.0.0.weight",
+        ),
+        ([1, 2], "found a list"),
+    ):
+        torch.save(content, tmp_path / name)
+        with pytest.raises(ValueError, match=found):
+            Autoencoder.load(tmp_path / name)
+
+
+def test_weights_that_are_not_finite_are_neither_written_nor_taken(data, autoencoder, tmp_path):
+    diverged = copy.deepcopy(autoencoder)
+    diverged.latent_layer.weight.data[0, 0] = float("nan")
+    message = r"its weights hold NaN or infinite values \(latent_layer.weight\): its training diverged"
+    with pytest.raises(ValueError, match=f"is not written, the autoencoder of blobs is of no use: {message}"):
+        diverged.save(tmp_path / "fad.safetensors")
+    assert not list(tmp_path.iterdir())
+    torch.save(diverged.state_dict(), tmp_path / "fad.pth")
+    for network in (diverged, tmp_path / "fad.pth"):
+        with pytest.raises(ValueError, match=message):
+            score_fad(data.images, network, data.images)
+
+
 def test_an_unknown_file_is_taken_with_a_note(data, autoencoder, tmp_path):
     torch.save(autoencoder.state_dict(), tmp_path / "mine.pth")
     unknown = Autoencoder.load(tmp_path / "mine.pth")
