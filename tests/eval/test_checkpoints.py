@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+import classifiers.checkpoint
 from eval import Autoencoder, Networks, evaluate, load_reference, load_scores, make_references, open_images
 from eval.checkpoints import find_checkpoint
 from eval.cli import main
 from fsvae_tcja import FSVAE, FSVAEConfig, cli, save
 from fsvae_tcja.data.pixels import to_uint8
+from fsvae_tcja.runtime import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -101,13 +103,8 @@ def test_statistics_of_a_checkpoint_need_to_know_how_many(run, autoencoder, tmp_
 
 
 def test_a_spiking_classifier_is_called_by_its_name(tmp_path):
-    from classifiers import ClassifierConfig, SpikingClassifier
-    from classifiers import save as save_spiking
-
-    save_spiking(
-        SpikingClassifier(ClassifierConfig("4C3 LIF AP8 FC10 LIF", T=2, shape=(1, 32, 32), classes=10)),
-        tmp_path / "spiking.safetensors",
-    )
+    metadata = {"kind": classifiers.checkpoint.KIND, "config": {}}
+    checkpoint.write(tmp_path / "spiking.safetensors", {"model.0.weight": torch.zeros(4)}, metadata)
     networks = Networks(classifier=tmp_path / "spiking.safetensors")
     with pytest.raises(
         ValueError, match="holds a spiking classifier, expected the classifier that scores look through"
