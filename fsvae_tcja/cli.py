@@ -20,6 +20,7 @@ PROGRAM = Program(
         "reconstruct": Command(
             "fsvae_tcja.commands.reconstruct:main", "Reconstruct images of a data set or folder, and print the error."
         ),
+        "report": Command("fsvae_tcja.commands.report:main", "A run as one HTML page, or several side by side."),
         "score": Command("eval.commands.score:main", "Score a checkpoint, a folder, an array or a data set."),
         "eval": Command("eval.cli:main", "Scores, their references, comparisons and networks."),
         "classify": Command("classifiers.cli:main", "Spiking classifiers: classify train, evaluate, predict."),
