@@ -109,7 +109,7 @@ def planned(options: ScoringOptions, config: TrainConfig, device: torch.device) 
     for recipe in recipes:
         recipe.images(n)
     shape = (2, config.model.in_channels, config.model.image_size, config.model.image_size)
-    for extractor in dict.fromkeys(networks.load(recipes, device)):
+    for extractor in {id(one): one for one in networks.load(recipes, device)}.values():
         with torch.inference_mode():
             extractor.features(torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator()).to(device))
     return Plan(protocol, tuple(names), recipes, networks, n)

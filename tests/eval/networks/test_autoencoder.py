@@ -131,7 +131,7 @@ def test_state_dicts_of_other_programs(autoencoder, tmp_path, name):
         ({"net": state, "epoch": 3}, "'net': a "),
         (
             {f"net.{name}": tensor for name, tensor in state.items()},
-            r"but net.encoder.0.0.weight, .*no encoder.0.0.weight",
+            r"but net.encoder.0.0.weight, .*no 'encoder.0.0.weight'",
         ),
         ([1, 2], "found a list"),
     ):
