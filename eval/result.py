@@ -78,8 +78,14 @@ class Score:
         compared = ("name", "protocol", "n", "pixels", "extractor", "reference", "recipe")
         ours, theirs = ({name: getattr(score, name) for name in compared} for score in (self, other))
         if different := differences(ours, theirs):
-            pairs = "; ".join(f"{name}: {a} and {b}" for name, a, b in different)
+            named = ((name, self._named(name, a), other._named(name, b)) for name, a, b in different)
+            pairs = "; ".join(f"{name}: {a} and {b}" for name, a, b in named)
             raise ValueError(f"these scores cannot be compared; they differ in {pairs}")
+
+    def _named(self, field: str, value: Any) -> Any:
+        """What a field that differs is called: of a hash also what it is of."""
+        described = getattr(self, f"{field}_description", None)
+        return value if described is None or value is None else f"{described} ({value[:8]})"
 
     def __lt__(self, other: "Score") -> bool:
         self.check_comparable(other)
@@ -90,7 +96,7 @@ class Score:
         return self.value - other.value
 
     def __str__(self) -> str:
-        spread = "" if self.std is None else f" ± {self.std:.3g}"
+        spread = "" if self.std is None else f" +/- {self.std:.3g}"
         seed = "" if self.seed is None else f", seed {self.seed}"
         return (
             f"{self.name} {self.value:.4g}{spread} ({self.protocol}, n = {self.n}{seed}, "

@@ -88,7 +88,7 @@ def train(
 
     Raises:
         Interrupted: by Ctrl-C, SIGTERM, SIGHUP or SIGUSR1.
-        ValueError: a training of other settings or images is in `run`, or a loss is not finite.
+        ValueError: a training of other settings or images is in `run`, or it diverged.
     """
     with isolated_randomness(config.seed):
         network = build()
@@ -109,6 +109,9 @@ def train(
         stopped = Interrupted(f"stopped after step {outcome.step} of {outcome.total}")
         stopped.status = outcome.status
         raise stopped
+    if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+        where = f"; delete {run}" if run else ""
+        raise ValueError(f"the training diverged, the weights are not finite: train anew with another --lr{where}")
     return network.cpu().eval()
 
 

@@ -4,6 +4,8 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from ..data import IMAGE_SETS, load_images, located
 from ..data.dataset import LabelledDataset
 from ..runtime.callbacks import KeepMemory
@@ -21,7 +23,7 @@ from ..vae.model import FSVAE
 from ..vae.own_images import sized
 from ..vae.presets import PRESETS
 from ..vae.train import FSVAETask, TrainConfig
-from .scoring import ScoringOptions, scorer
+from .scoring import ScoringOptions, planned, scorer
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,16 @@ def _conditional(model: FSVAEConfig, images: LabelledDataset) -> FSVAEConfig:
     return replace(model, latent=replace(model.latent, classes=images.classes, clusters=0))
 
 
-TRAIN = TrainCommand("fsvae-tcja train", PRESETS, TrainConfig, TrainOptions, KIND, FSVAE, adapt=_fit_to_images)
+def _adapted(config: TrainConfig, options: TrainOptions, given: frozenset[str]) -> TrainConfig:
+    """`_fit_to_images`; --dry-run checks the scores too, as training itself does before it begins."""
+    config = _fit_to_images(config, options, given)
+    if options.dry_run and options.given:
+        check_not_hidden("eval")
+        planned(options, config, torch.device("cpu"))
+    return config
+
+
+TRAIN = TrainCommand("fsvae-tcja train", PRESETS, TrainConfig, TrainOptions, KIND, FSVAE, adapt=_adapted)
 
 
 def main(args: list[str]) -> int:

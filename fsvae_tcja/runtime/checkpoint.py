@@ -1,5 +1,6 @@
 """Checkpoints: tensors and their metadata in one safetensors file. Nothing is ever unpickled."""
 
+import io
 import json
 import zlib
 from collections.abc import Callable, Mapping
@@ -80,10 +81,13 @@ def _form(tensor: Tensor) -> str:
     return f"{tensor.dtype} {list(tensor.shape)}"
 
 
-def _format(path: Path) -> str:
-    """ "safetensors", "pickle" or "other", by the first bytes of a file."""
+def _head(path: Path) -> bytes:
     with open(path, "rb") as file:
-        head = file.read(9)
+        return file.read(9)
+
+
+def _format(head: bytes) -> str:
+    """ "safetensors", "pickle" or "other", by the first 9 bytes of a file."""
     # A safetensors file is the size of its header, 8 bytes that may look like anything, and "{".
     if head[8:] == b"{":
         return "safetensors"
@@ -101,7 +105,7 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     with reading(path, "is truncated or not a safetensors file"):
-        if _format(path) == "pickle":
+        if _format(_head(path)) == "pickle":
             raise ValueError(
                 f"{path} is a pickled PyTorch file, which could run code when it is read; expected .safetensors, as "
                 "this program writes it. If it is a checkpoint of the FSVAE 2022 program, "
@@ -218,7 +222,7 @@ def _read_kind(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Read a plain PyTorch state dict (.pth) of another program; nothing but tensors is unpickled.
+    """Read a PyTorch state dict (.pth) of another program, as `parse_state_dict` does.
 
     One that lies inside a dictionary, under "state_dict", and names that start with "module.", as DataParallel writes
     them, are taken for what they are; the log says so.
@@ -230,10 +234,15 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
+    return parse_state_dict(path.read_bytes(), path)
+
+
+def parse_state_dict(data: bytes, path: Path) -> dict[str, Tensor]:
+    """The state dict in the contents of a PyTorch file, which `path` names: see `read_state_dict`."""
     with reading(path, "is truncated, or no plain PyTorch state dict", "fetch it again"):
-        if _format(path) == "safetensors":
+        if _format(data[:9]) == "safetensors":
             raise ValueError(
                 f"{path} is a safetensors file, expected a PyTorch state dict (.pth); it is read by load()"
             )
-        check_archive(path)
-        return plain(torch.load(path, map_location="cpu", weights_only=True), path)
+        check_archive(path, data)
+        return plain(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), path)

@@ -13,8 +13,12 @@ from ..utils.memory import gigabytes
 
 log = logging.getLogger(__name__)
 
-INSIDE = ("state_dict", "model_state_dict")  # where training programs put it, beside the epoch and the optimizer
-PARALLEL = "module."  # in front of all names, of a model inside DataParallel or DistributedDataParallel
+INSIDE = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+)  # where training programs put it, beside the epoch and the optimizer
+WRAPPED = ("module.", "_orig_mod.")  # in front of all names, of a model inside DataParallel or torch.compile
 
 
 def plain(state: Any, path: Path) -> dict[str, Tensor]:
@@ -38,9 +42,9 @@ def plain(state: Any, path: Path) -> dict[str, Tensor]:
             raise ValueError(
                 f"{path}: {brief(name)} is {strange}; expected dense tensors of real numbers, save them so"
             )
-    if state and all(name.startswith(PARALLEL) for name in state):
-        log.warning(f"{path}: {PARALLEL!r} in front of all names is left away")
-        state = {name.removeprefix(PARALLEL): tensor for name, tensor in state.items()}
+    while prefix := next((one for one in WRAPPED if state and all(name.startswith(one) for name in state)), None):
+        log.warning(f"{path}: {prefix!r} in front of all names is left away")
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return dict(state)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from io import BytesIO
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 from zipfile import BadZipFile, ZipFile
@@ -95,14 +96,16 @@ def check_unpacked(path: str | Path, packed: int, unpacked: int) -> None:
         raise ValueError(f"{path} would unpack to {gigabytes(unpacked)}, {gigabytes(available())} of memory are free")
 
 
-def check_archive(path: str | Path) -> None:
+def check_archive(path: str | Path, data: bytes | None = None) -> None:
     """`check_unpacked` for the members of a zip file, which .npz and .pt files are; other files pass.
+
+    `data` are its contents, where they were read already.
 
     Raises:
         ValueError: as `check_unpacked`, or a table of contents that cannot be read.
     """
     try:
-        with ZipFile(path) as archive:
+        with ZipFile(path if data is None else BytesIO(data)) as archive:
             members = archive.infolist()
     except BadZipFile:
         return
