@@ -110,8 +110,11 @@ class TrainCommand:
             return sum(p.numel() for p in self.network(config.model).parameters())
 
     def _usage(self) -> str:
-        width = max(map(len, self.presets)) + 2
-        presets = [f"  {name:{width}}{preset.about}" for name, preset in self.presets.items()]
+        about = {preset.group or name: preset.about for name, preset in self.presets.items()}
+        width = max(map(len, about)) + 2
+        presets = [f"  {name:{width}}{text}" for name, text in about.items()]
+        if data := list(dict.fromkeys(preset.config.data for preset in self.presets.values() if preset.group)):
+            presets.append(f"DATA is one of {', '.join(data)}.")
         return "\n".join(
             [
                 f"usage: {self.program} PRESET [options]",

@@ -31,6 +31,13 @@ def _layer(transform: nn.Module, channels: int, config: FSVAEConfig, attended: b
     return SpikingLayer(transform, TDBatchNorm(channels, neuron.v_th), neuron, attention, tcja.placement)
 
 
+def _dense(inputs: int, outputs: int, config: FSVAEConfig) -> nn.Module:
+    """A linear layer on one side of the code, with norm and neurons if that is of spikes."""
+    if config.latent.analog:
+        return nn.Linear(inputs, outputs)
+    return _layer(Linear(inputs, outputs), outputs, config, False)
+
+
 class Encoder(nn.Module):
     """Image or frames -> spikes. Blocks of Conv3x3 stride 2, then a linear layer to L."""
 
@@ -42,7 +49,7 @@ class Encoder(nn.Module):
             _layer(nn.Conv2d(widths[i], widths[i + 1], 3, 2, 1), widths[i + 1], config, i in config.tcja.encoder)
             for i in range(len(config.channels))
         )
-        self.to_latent = _layer(Linear(4 * widths[-1], config.L), config.L, config, False)
+        self.to_latent = _dense(4 * widths[-1], config.latent.features(config.L), config)
 
     def forward(self, images: Tensor) -> Tensor:
         """images [N, C, H, W], the same at each step, or frames [T, N, C, H, W] -> spikes [T, N, L]."""
@@ -60,7 +67,7 @@ class Decoder(nn.Module):
     def __init__(self, config: FSVAEConfig) -> None:
         super().__init__()
         widths = (*reversed(config.channels), config.channels[0])
-        self.from_latent = _layer(Linear(config.L, 4 * widths[0]), 4 * widths[0], config, False)
+        self.from_latent = _dense(config.L, 4 * widths[0], config)
         self.blocks = nn.ModuleList(
             _layer(
                 nn.ConvTranspose2d(widths[i], widths[i + 1], 3, 2, 1, output_padding=1),

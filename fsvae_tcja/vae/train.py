@@ -51,6 +51,11 @@ class TrainConfig(TrainerConfig):
             raise ValueError(
                 f"the judge looks at images of at least 8 pixels, found {self.model.image_size}; set tuning.weight to 0"
             )
+        if self.tuning.weight and self.model.latent.analog:
+            raise ValueError(
+                f"the last stage draws codes of spikes, found the latent {type(self.model.latent).__name__}; set "
+                "tuning.weight to 0"
+            )
 
     @staticmethod
     def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:

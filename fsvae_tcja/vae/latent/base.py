@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,13 @@ class Term(NamedTuple):
 
 class Latent(Part):
     """The settings of a latent: a frozen dataclass, chosen by its name in LATENTS."""
+
+    analog: ClassVar[bool] = False
+    """Whether the code is of other numbers than 0 and 1: the linear layers around it then have no norm and neurons."""
+
+    def features(self, L: int) -> int:
+        """How many the encoder gives for L latent neurons."""
+        return L
 
     def build(self, T: int, L: int, neuron: Neuron) -> "LatentModule":
         """The module for codes z [T, N, L], made of such neurons."""
