@@ -45,7 +45,7 @@ def test_what_a_system_is_made_of(system):
     model = PRESETS[f"{system}-mnist"].config.model
     assert (model.latent, model.readout, model.neuron, model.tcja) == (latent, READOUTS[readout], neuron, tcja)
     steps = 1 if system == "ann-vae" else 16
-    assert model.T == steps
+    assert steps == model.T
     assert PRESETS["tcja-fsvae-celeba"].config.model.tcja == TCJAConfig(encoder=(3, 4), decoder=(3, 4))
 
 
