@@ -20,6 +20,10 @@ PROGRAM = Program(
         "reconstruct": Command(
             "fsvae_tcja.commands.reconstruct:main", "Reconstruct images of a data set or folder, and print the error."
         ),
+        "energy": Command(
+            "fsvae_tcja.commands.energy:main",
+            "Energy and firing, per image drawn and reconstructed, against the ANN VAE.",
+        ),
         "score": Command("eval.commands.score:main", "Score a checkpoint, a folder, an array or a data set."),
         "eval": Command("eval.cli:main", "Scores, their references, comparisons and networks."),
         "classify": Command("classifiers.cli:main", "Spiking classifiers: classify train, evaluate, predict."),

@@ -7,14 +7,12 @@ from typing import Annotated
 import torch
 import tyro
 
-from ..data.load import load_images
-from ..runtime import checkpoint
-from ..runtime.checkpoint import find
 from ..runtime.device import resolve
 from ..runtime.pictures import save_pairs
 from ..utils.options import BatchSize, DataRoot, Device, Download, parse
 from ..vae import load
 from ..vae.reconstruct import reconstruct
+from .inputs import images_for
 
 
 @dataclass(frozen=True)
@@ -44,15 +42,13 @@ def main(args: list[str]) -> int:
     options = parse(ReconstructOptions, "fsvae-tcja reconstruct", args)
     device = resolve(options.device)
     model = load(options.checkpoint, device)
-    data = options.data or checkpoint.read_metadata(find(options.checkpoint)).get("data")
-    if data is None:
-        raise ValueError(f"{options.checkpoint} does not say what it was trained on; name a data set with --data")
     where = {"root": options.data_root, "download": options.download}
-    images = load_images(data, options.split, size=model.config.image_size, **where)
+    images = images_for(options.checkpoint, model.config, options.data, options.split, options.n, where)
     pairs = reconstruct(model, images, options.n, options.seed, batch_size=options.batch_size)
     originals, reconstructions = zip(*pairs, strict=True)
     x, recon = torch.cat(originals), torch.cat(reconstructions)
     save_pairs(x, recon, options.out)
     mse = torch.nn.functional.mse_loss(recon, x).item()
-    print(f"reconstruction MSE {mse:.4f} (range [-1, 1], first {options.n} of {data} {options.split}): {options.out}")
+    what = f"first {options.n} of {options.data or images.name} {options.split}"
+    print(f"reconstruction MSE {mse:.4f} (range [-1, 1], {what}): {options.out}")
     return 0

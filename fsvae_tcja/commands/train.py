@@ -16,6 +16,7 @@ from ..vae.model import FSVAE
 from ..vae.own_images import sized
 from ..vae.presets import PRESETS
 from ..vae.train import FSVAETask, TrainConfig
+from ..vae.watch import Watch
 from .scoring import ScoringOptions, scorer
 
 
@@ -59,7 +60,7 @@ def _train(config: TrainConfig, options: TrainOptions) -> int:
     train, test = (load_images(config.data, split, **where) for split in ("train", "test"))
     task = FSVAETask(config, train, test, score)
     scoring.remember(run)
-    trainer = Trainer(task, config, run, device=device, callbacks=[KeepMemory()], init_from=options.init_from)
+    trainer = Trainer(task, config, run, device=device, callbacks=[KeepMemory(), Watch()], init_from=options.init_from)
     outcome = trainer.fit(resume)
     print(TRAIN.ending(outcome, run, options))
     return 0 if outcome.finished else 130

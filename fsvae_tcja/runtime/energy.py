@@ -92,6 +92,11 @@ class Energy:
         return sum(layer.ann_pj for layer in self.layers)
 
     @property
+    def synops(self) -> float:
+        """Synaptic operations of an inference: input values other than 0 x fan-out."""
+        return sum(layer.events for layer in self.layers)
+
+    @property
     def ratio(self) -> float:
         """How many times the energy of this network the ANN takes."""
         return _divide(self.ann_pj, self.pj)
@@ -140,7 +145,7 @@ class Tally:
 
     Args:
         name: of the layer.
-        weights: None: there are none.
+        weights: None: there are none. A tensor is the fan-out of one input, [features].
         attention: TCJA, or None.
         binary: whether the weights are fed with 0 and 1 only, whatever the input.
         neurons: whether what is behind the weights, if something is, keeps a membrane.
@@ -149,7 +154,7 @@ class Tally:
     def __init__(
         self,
         name: str,
-        weights: Weights | None = None,
+        weights: Weights | Tensor | None = None,
         attention: TCJA | None = None,
         *,
         binary: bool = False,
@@ -169,7 +174,8 @@ class Tally:
         """x [T*N, C, H, W] or [T*N, features]; a static input comes once, [N, C, H, W]."""
         assert self.weights is not None
         if self.fan_out is None:
-            self.fan_out = fan_out(self.weights, x.shape[1:]).to(x.device)
+            given = self.weights
+            self.fan_out = (given if isinstance(given, Tensor) else fan_out(given, x.shape[1:])).to(x.device)
         self.samples += len(x)
         self.events += int(((x != 0).sum(0) * self.fan_out).sum())
         assert not self.binary or ((x == 0) | (x == 1)).all(), f"{self.name} was fed with more than 0 and 1"

@@ -66,17 +66,17 @@ class Spikes:
         return LayerFiring(self.name, neurons, counts.sum().item() / (neurons * most), silent, full)
 
 
-def warnings(found: Firing) -> list[str]:
-    """A sentence for each layer with more than MANY_DEAD or MANY_SATURATED of its neurons."""
+def warnings(found: Firing, dead: float = MANY_DEAD, saturated: float = MANY_SATURATED) -> list[str]:
+    """A sentence for each layer of whose neurons a larger fraction never fires, or fires at every step."""
     sentences = []
     for layer in found.layers:
-        if layer.dead > MANY_DEAD:
+        if layer.dead > dead:
             sentences.append(
                 f"layer {layer.name}: {layer.dead:.0%} of {layer.neurons:,} neurons never fired over {found.n:,} "
                 "inputs. If the loss does not fall, lower the learning rate, and check that the inputs are neither "
                 "empty nor scaled down"
             )
-        if layer.saturated > MANY_SATURATED:
+        if layer.saturated > saturated:
             sentences.append(
                 f"layer {layer.name}: {layer.saturated:.0%} of {layer.neurons:,} neurons fired at every step of all "
                 f"{found.n:,} inputs and tell nothing apart. Lower the learning rate, and check the range of the inputs"

@@ -1,6 +1,6 @@
 """The fully-spiking VAE: encoder, latent, decoder, and the loss."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core import TCJA, Linear, SpikingLayer, TDBatchNorm
+from .activity import Passing, gives_binary, passing
 from .config import FSVAEConfig
 from .noise import Generated
 from .sample import sample
@@ -60,6 +61,17 @@ class Encoder(nn.Module):
             x = block(x)
         return self.to_latent(x.flatten(2))
 
+    def passing(self, images: Tensor) -> Iterator[Passing]:
+        """The work of `forward`, layer by layer."""
+        x, binary = images if images.dim() == 5 else images.unsqueeze(0), False
+        for i, block in enumerate(self.blocks):
+            assert isinstance(block, SpikingLayer)
+            y = block.forward_static(x[0], self.T) if len(x) < self.T else block(x)
+            yield passing(f"encoder {i}", block, x, y, binary)
+            x, binary = y, gives_binary(block)
+        x = x.flatten(2)
+        yield passing("to latent", self.to_latent, x, self.to_latent(x), binary)
+
 
 class Decoder(nn.Module):
     """Code -> image. A linear layer, blocks of ConvTranspose3x3 stride 2, the read-out."""
@@ -86,6 +98,20 @@ class Decoder(nn.Module):
         for block in blocks:
             x = block(x)
         return self.readout(last, x)
+
+    def passing(self, z: Tensor, binary: bool) -> Iterator[Passing]:
+        """The work of `forward`, layer by layer; `binary`: z holds spikes."""
+        y = self.from_latent(z)
+        yield passing("from latent", self.from_latent, z, y, binary)
+        x, binary = y.unflatten(2, (-1, 2, 2)), gives_binary(self.from_latent)
+        for i, block in enumerate(self.blocks):
+            y = block(x)
+            yield passing(f"decoder {i}", block, x, y, binary)
+            x, binary = y, gives_binary(block)
+        conv = next(part for part in self.readout.modules() if isinstance(part, nn.ConvTranspose2d | nn.Conv2d))
+        attention = next((part for part in self.readout.modules() if isinstance(part, TCJA)), None)
+        pixels = conv.out_channels * x.shape[-2] * x.shape[-1]
+        yield Passing("read-out", conv, x, len(x), pixels, None, attention, binary)
 
 
 class FSVAE(nn.Module):

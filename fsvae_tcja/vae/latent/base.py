@@ -1,7 +1,7 @@
 """What a latent is: settings that a configuration holds, and the module that they build."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...core import Neuron
 from ...runtime.config import Stage
 from ...utils.configuration import Part
+from ..activity import Passing
 from ..noise import Source
 
 
@@ -105,6 +106,16 @@ class LatentModule(ABC, nn.Module):
     @abstractmethod
     def sample(self, noise: Tensor) -> Tensor:
         """A code z [T, N, L] from the prior, without gradient; in eval mode image i depends on noise[:, i] alone."""
+
+    def passing(self, x: Tensor | None, z: Tensor, noise: Tensor) -> Iterator[Passing]:
+        """The work that a code costs, layer by layer, in eval mode.
+
+        Args:
+            x: spikes of the encoder [T, N, L] that z was inferred of; None: it was drawn.
+            z: [T, N, L].
+            noise: that it was inferred or drawn with.
+        """
+        yield from ()
 
     def calibrate(self, x: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
         """Show a batch to every norm of the latent, in training mode, without gradient: it then knows its statistics.

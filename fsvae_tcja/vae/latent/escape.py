@@ -11,6 +11,7 @@ That prior is a mixture: p(z) = sum_y p(y) p(z | y), where y is the label of the
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from ...core import Neuron
 from ...runtime.config import Stage
+from ..activity import Passing
 from ..noise import Source
 from .base import Latent, LatentModule, Term
 from .clusters import find_centres, nearest
@@ -164,6 +166,14 @@ class EscapeLatent(LatentModule):
         bits = noise[0, :, : self.T * self.L]
         labels = self.draw_kinds(noise) if labels is None else labels.to(bits.device)
         return self.prior.sample(bits, labels, self.params.guidance)
+
+    def passing(self, x: Tensor | None, z: Tensor, noise: Tensor) -> Iterator[Passing]:
+        if x is not None:
+            return
+        kinds = self.draw_kinds(noise)
+        yield from self.prior.passing(z, kinds, "prior")
+        if self.params.guidance and kinds is not None:
+            yield from self.prior.passing(z, torch.full_like(kinds, self.kinds), "guiding prior")
 
     def draw_kinds(self, noise: Tensor) -> Tensor | None:
         """The labels or clusters [N] that noise draws; None if there are none."""

@@ -1,11 +1,13 @@
 """Firing rates as the code, drawn as spikes: the Poisson sampling of ESVAE (arXiv 2310.14839)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ...core import Neuron, Surrogate, spike
+from ..activity import Passing
 from ..losses import mmd_rbf
 from ..noise import Source
 from .base import Latent, LatentModule, Term
@@ -82,6 +84,10 @@ class PoissonLatent(LatentModule):
         rate, n = q
         with torch.autocast(z.device.type, enabled=False):
             return {"mmd": mmd_rbf(rate.float(), self.prior(n.float()))}
+
+    def passing(self, x: Tensor | None, z: Tensor, noise: Tensor) -> Iterator[Passing]:
+        if x is None:
+            yield Passing("prior", self.prior.linear, noise[:1], 1, 0, binary=False)
 
     @torch.no_grad()
     def sample(self, noise: Tensor) -> Tensor:

@@ -1,0 +1,51 @@
+"""fsvae-tcja energy: what an image costs, drawn or reconstructed, and how the neurons fire."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+
+from ..data.load import batches
+from ..data.pixels import to_float
+from ..runtime.device import resolve
+from ..utils.options import BatchSize, DataRoot, Device, Download, parse
+from ..vae import load
+from ..vae.energy import energy
+from .inputs import images_for
+
+
+@dataclass(frozen=True)
+class EnergyOptions:
+    """Energy and firing of a generative model, per image drawn and per image reconstructed, against the ANN VAE."""
+
+    checkpoint: tyro.conf.Positional[Path]
+    """A .safetensors checkpoint or a run folder."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")] = None
+    """Data set by name or a folder of images; by default the one that the model was trained on."""
+    split: str = "test"
+    """Split of the data set."""
+    n: int = 256
+    """Images drawn, and reconstructed: the first of the split."""
+    seed: int = 0
+    """Random seed of the latent."""
+    json: bool = False
+    """Print JSON."""
+    batch_size: BatchSize = 64
+    data_root: DataRoot = None
+    download: Download = False
+    device: Device = "auto"
+
+
+def main(args: list[str]) -> int:
+    """Print the report."""
+    options = parse(EnergyOptions, "fsvae-tcja energy", args)
+    model = load(options.checkpoint, resolve(options.device))
+    where = {"root": options.data_root, "download": options.download}
+    images = images_for(options.checkpoint, model.config, options.data, options.split, options.n, where)
+    pixels = torch.cat([to_float(x) for x, _ in batches(images, options.batch_size, order=torch.arange(options.n))])
+    report = energy(model, pixels, seed=options.seed, batch_size=options.batch_size)
+    print(json.dumps(report.plain(), indent=2) if options.json else report.text())
+    return 0
