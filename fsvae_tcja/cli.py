@@ -24,6 +24,9 @@ PROGRAM = Program(
             "fsvae_tcja.commands.energy:main",
             "Energy and firing, per image drawn and reconstructed, against the ANN VAE.",
         ),
+        "ablate": Command(
+            "fsvae_tcja.commands.ablate:main", "A study: settings x seeds on one budget, and one table of them all."
+        ),
         "score": Command("eval.commands.score:main", "Score a checkpoint, a folder, an array or a data set."),
         "eval": Command("eval.cli:main", "Scores, their references, comparisons and networks."),
         "classify": Command("classifiers.cli:main", "Spiking classifiers: classify train, evaluate, predict."),

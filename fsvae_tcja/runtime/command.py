@@ -79,7 +79,7 @@ class TrainCommand:
         if not args or args[0] in ("-h", "--help"):
             print(self._usage())
             return 0
-        config, options = self._parsed(args)
+        config, options = self.parsed(args)
         if options.resume and (options.out != options.resume or options.init_from):
             raise ValueError(
                 f"--resume goes on in its own folder {options.resume}, with its own weights; leave --out and "
@@ -126,7 +126,8 @@ class TrainCommand:
             ]
         )
 
-    def _parsed(self, args: list[str]) -> tuple[Any, RunOptions]:
+    def parsed(self, args: list[str]) -> tuple[Any, RunOptions]:
+        """The configuration and the other options of a command line; a ValueError if it cannot be read."""
         if not args[0].startswith("-"):
             return self._new(args[0], choose(self.presets, args[0], "preset"), args[1:])
         file, rest = take("--config", args, "a run folder or a config.json")

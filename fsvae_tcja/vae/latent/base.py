@@ -1,7 +1,7 @@
 """What a latent is: settings that a configuration holds, and the module that they build."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -42,6 +42,10 @@ class Latent(Part):
     def stages(self) -> list[Stage]:
         """Stages of a training after that of the whole model: of the latent alone, on the codes of the images."""
         return []
+
+    def lasting(self, steps: Sequence[int]) -> "Latent":
+        """The same with so many steps in each of these stages."""
+        return self
 
 
 class LatentModule(ABC, nn.Module):

@@ -11,8 +11,8 @@ That prior is a mixture: p(z) = sum_y p(y) p(z | y), where y is the label of the
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -80,6 +80,10 @@ class Escape(Latent):
 
     def stages(self) -> list[Stage]:
         return [self.prior]
+
+    def lasting(self, steps: Sequence[int]) -> "Escape":
+        (prior,) = steps
+        return replace(self, prior=self.prior.lasting(prior))
 
 
 class _Scaled(torch.autograd.Function):
