@@ -30,6 +30,11 @@ PROGRAM = Program(
         "score": Command("eval.commands.score:main", "Score a checkpoint, a folder, an array or a data set."),
         "eval": Command("eval.cli:main", "Scores, their references, comparisons and networks."),
         "classify": Command("classifiers.cli:main", "Spiking classifiers: classify train, evaluate, predict."),
+        "import": Command(
+            "fsvae_tcja.commands.importing:main",
+            "Files of the FSVAE authors as ours: models, autoencoders, statistics.",
+        ),
+        "export": Command("fsvae_tcja.commands.exporting:main", "A checkpoint of ours for another program."),
         "info": Command(
             "fsvae_tcja.commands.info:main", "What is in a checkpoint: configuration, parameters, training."
         ),
