@@ -27,6 +27,7 @@ PROGRAM = Program(
         "ablate": Command(
             "fsvae_tcja.commands.ablate:main", "A study: settings x seeds on one budget, and one table of them all."
         ),
+        "report": Command("fsvae_tcja.commands.report:main", "A run as one HTML page, or several side by side."),
         "score": Command("eval.commands.score:main", "Score a checkpoint, a folder, an array or a data set."),
         "eval": Command("eval.cli:main", "Scores, their references, comparisons and networks."),
         "classify": Command("classifiers.cli:main", "Spiking classifiers: classify train, evaluate, predict."),

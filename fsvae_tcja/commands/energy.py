@@ -11,7 +11,7 @@ import tyro
 from ..data.load import batches
 from ..data.pixels import to_float
 from ..runtime.device import resolve
-from ..utils.options import BatchSize, DataRoot, Device, Download, parse
+from ..utils.options import BatchSize, DataRoot, Device, Download, Whole, parse
 from ..vae import load
 from ..vae.energy import energy
 from .inputs import images_for
@@ -27,8 +27,8 @@ class EnergyOptions:
     """Data set by name or a folder of images; by default the one that the model was trained on."""
     split: str = "test"
     """Split of the data set."""
-    n: int = 256
-    """Images drawn, and reconstructed: the first of the split."""
+    n: Whole = None
+    """Images drawn, and reconstructed: the first of the split; None: 256, if there are as many."""
     seed: int = 0
     """Random seed of the latent."""
     json: bool = False
@@ -44,8 +44,14 @@ def main(args: list[str]) -> int:
     options = parse(EnergyOptions, "fsvae-tcja energy", args)
     model = load(options.checkpoint, resolve(options.device))
     where = {"root": options.data_root, "download": options.download}
-    images = images_for(options.checkpoint, model.config, options.data, options.split, options.n, where)
-    pixels = torch.cat([to_float(x) for x, _ in batches(images, options.batch_size, order=torch.arange(options.n))])
+    _, images = images_for(options.checkpoint, model.config, options.data, options.split, where)
+    n = min(256, len(images)) if options.n is None else options.n
+    if images.channels != model.config.in_channels or not 1 <= n <= len(images):
+        raise ValueError(
+            f"the model takes {model.config.in_channels} channel(s), and n must be in 1..{len(images)}; found n = {n} "
+            f"and {images.name} {options.split} of {images.channels} channel(s)"
+        )
+    pixels = torch.cat([to_float(x) for x, _ in batches(images, options.batch_size, order=torch.arange(n))])
     report = energy(model, pixels, seed=options.seed, batch_size=options.batch_size)
     print(json.dumps(report.plain(), indent=2) if options.json else report.text())
     return 0

@@ -27,8 +27,8 @@ class ReconstructOptions:
     """Split of the data set."""
     out: Path = Path("reconstructions.png")
     """The picture: rows of originals above their reconstructions."""
-    n: int = 32
-    """How many images, the first of the split."""
+    n: int | None = None
+    """How many images, the first of the split; None: 32, or all if there are fewer."""
     seed: int = 0
     """Random seed of the latent."""
     batch_size: BatchSize = 64
@@ -43,12 +43,13 @@ def main(args: list[str]) -> int:
     device = resolve(options.device)
     model = load(options.checkpoint, device)
     where = {"root": options.data_root, "download": options.download}
-    images = images_for(options.checkpoint, model.config, options.data, options.split, options.n, where)
-    pairs = reconstruct(model, images, options.n, options.seed, batch_size=options.batch_size)
+    data, images = images_for(options.checkpoint, model.config, options.data, options.split, where)
+    n = min(32, len(images)) if options.n is None else options.n
+    pairs = reconstruct(model, images, n, options.seed, batch_size=options.batch_size)
     originals, reconstructions = zip(*pairs, strict=True)
     x, recon = torch.cat(originals), torch.cat(reconstructions)
-    save_pairs(x, recon, options.out)
+    title = f"first {n} of {data} {options.split}: each original above its reconstruction"
+    save_pairs(x, recon, options.out, title=title)
     mse = torch.nn.functional.mse_loss(recon, x).item()
-    what = f"first {options.n} of {options.data or images.name} {options.split}"
-    print(f"reconstruction MSE {mse:.4f} (range [-1, 1], {what}): {options.out}")
+    print(f"reconstruction MSE {mse:.4f} (range [-1, 1], first {n} of {data} {options.split}): {options.out}")
     return 0

@@ -44,9 +44,14 @@ def main(args: list[str]) -> int:
     labels = None if options.label is None else torch.full((options.n,), options.label)
     drawn = stream(model, options.n, options.seed, batch_size=options.batch_size, labels=labels)
     with progress("draw", options.n, "images") as bar:
-        save_images(_counted(drawn, bar), options.out)
+        save_images(_counted(drawn, bar), options.out, _title(options))
     print(f"drew {options.n} images (seed {options.seed}): {options.out}")
     return 0
+
+
+def _title(options: SampleOptions) -> str:
+    label = "" if options.label is None else f", class {options.label}"
+    return f"{options.checkpoint.resolve().name}: drawn, seed {options.seed}{label}"
 
 
 def _counted(batches: Iterable[Tensor], bar: Bar) -> Iterator[Tensor]:

@@ -75,6 +75,8 @@ class TrainerConfig(Stage):
     """Random seed of the weights, the order of the images and all noise."""
     log_every: int = 10
     """Steps per row of metrics; a row is their mean."""
+    evaluate_every: int = 1
+    """Epochs per evaluation on the test split; the last epoch of a stage is always evaluated."""
     precision: Precision = "fp32"
     """Type of activations in training; weights, statistics and membranes stay in fp32."""
     compile: bool = False
@@ -84,7 +86,7 @@ class TrainerConfig(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self, log_every=1, accumulate=1, limit=0, clip=0)
+        check_least(self, log_every=1, evaluate_every=1, accumulate=1, limit=0, clip=0)
         check_choice("precision", self.precision, Precision)
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be in [0, 1), found {self.ema}; 0 keeps no average")

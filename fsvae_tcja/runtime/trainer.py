@@ -222,7 +222,7 @@ class Trainer:
                 if self.step == self.span.end:
                     self._next_stage()
                 self._train_epoch()
-                if self.epoch_is_over:
+                if self._to_be_evaluated:
                     self._evaluate()
                 self.save()
                 if self.stop:
@@ -310,6 +310,11 @@ class Trainer:
     def epoch_is_over(self) -> bool:
         """Whether the last step was the last of its epoch, or of its stage."""
         return self.span.ends_epoch(self.step)
+
+    @property
+    def _to_be_evaluated(self) -> bool:
+        last = self.step == self.span.end
+        return self.epoch_is_over and (last or self.epoch % self.config.evaluate_every == 0)
 
     def _call(self, method: str, *arguments: Any) -> None:
         for callback in self.callbacks:
