@@ -108,10 +108,11 @@ class Decoder(nn.Module):
             y = block(x)
             yield passing(f"decoder {i}", block, x, y, binary)
             x, binary = y, gives_binary(block)
-        conv = next(part for part in self.readout.modules() if isinstance(part, nn.ConvTranspose2d | nn.Conv2d))
         attention = next((part for part in self.readout.modules() if isinstance(part, TCJA)), None)
-        pixels = conv.out_channels * x.shape[-2] * x.shape[-1]
-        yield Passing("read-out", conv, x, len(x), pixels, None, attention, binary)
+        for conv in self.readout.modules():  # one, in every read-out of ours
+            if isinstance(conv, nn.ConvTranspose2d | nn.Conv2d):
+                pixels = conv.out_channels * x.shape[-2] * x.shape[-1]
+                yield Passing("read-out", conv, x, len(x), pixels, None, attention, binary)
 
 
 class FSVAE(nn.Module):

@@ -92,6 +92,8 @@ def test_the_studies_of_the_documentation_can_be_read(name):
         ("batch-size = 16", "batch-sise = 16", "settings.membrane: unknown option --batch-sise"),
         ("batch-size = 16", "seed = 16", "settings.membrane: seed is the study's to give"),
         ('"model.readout" = "tcja"', '"model.readout" = "sum"', "settings.tcja: unknown readout 'sum'"),
+        ("batch-size = 16", 'device = "cpu"', "settings.membrane: device says where and how a run goes"),
+        ("[settings.tcja]", '[settings."../tcja"]', "a setting is a folder too"),
         ("[options]", "[options", "is no TOML"),
         ("steps = 12", "seconds = 12", "mnist trains in several stages"),
     ],

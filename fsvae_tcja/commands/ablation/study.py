@@ -1,5 +1,6 @@
 """The file of a study, and the training runs that it asks for."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ from typing import Any
 
 from ...utils.spelling import did_you_mean
 from ...vae.train import TrainConfig
-from ..train import TRAIN
+from ..train import TRAIN, TrainOptions
 
 KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {  # of the keys of a study, and how an error calls them
     "title": (str, "text"),
@@ -46,6 +47,8 @@ class Study:
     def __post_init__(self) -> None:
         if not self.settings:
             raise ValueError("a study needs at least one setting: [settings.NAME]")
+        if wrong := [name for name in self.settings if not re.fullmatch(r"\w[\w.+-]*", name)]:
+            raise ValueError(f"a setting is a folder too: its name has letters, digits and . + - _, found {wrong[0]!r}")
         if (self.steps > 0) + (self.seconds > 0) != 1 or min(self.steps, self.seconds) < 0:
             raise ValueError(
                 f"a study has one budget, steps or seconds, found steps = {self.steps}, seconds = {self.seconds}"
@@ -111,9 +114,14 @@ def _config(name: str, start: str | None, options: Mapping[str, Any], own: Any) 
             raise ValueError(f"settings.{name}: {fixed} is the study's to give, not an option of its settings")
     args = [word for option, value in chosen.items() for word in _words(option, value)]
     try:
-        config, _ = TRAIN.parsed([preset, *args])
+        config, besides = TRAIN.parsed([preset, *args])
     except ValueError as error:
         raise ValueError(f"settings.{name}: {error}") from error
+    untouched = vars(TrainOptions()) | {"out": besides.out, "size": vars(besides)["size"]}
+    if given := [key.replace("_", "-") for key, value in vars(besides).items() if value != untouched[key]]:
+        raise ValueError(
+            f"settings.{name}: {given[0]} says where and how a run goes, not what it trains; leave it away"
+        )
     assert isinstance(config, TrainConfig)
     return replace(config, seed=0)
 
