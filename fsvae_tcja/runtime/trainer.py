@@ -205,8 +205,12 @@ class Trainer:
             resume: go on from the checkpoint in the run folder. `epochs` and `steps` may differ from those before.
 
         Raises:
-            ValueError: a checkpoint of another configuration, or a loss that is not finite.
+            ValueError: a checkpoint of another configuration, a loss that is not finite, or a run folder in use.
         """
+        with self.run.locked():
+            return self._fit(resume)
+
+    def _fit(self, resume: bool) -> Outcome:
         began = time.monotonic()
         messages = self._restore() if resume else []
         self.saved = began
@@ -328,10 +332,16 @@ class Trainer:
         return torch.randperm(len(self.data), generator=shuffle)[:whole]
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of this epoch that are still to be done."""
+        """The batches of this epoch that are still to be done; where they cannot be read the steps so far are saved."""
         epoch, done = self.span.position(self.step)
         size = self.span.stage.batch_size
-        return batches(self.stage_data, size, order=self.order(epoch)[done * size :])
+        order = self.order(epoch)[done * size :]
+        try:
+            yield from batches(self.stage_data, size, order=order, stopped=lambda: bool(self.stop))
+        except (ValueError, OSError):
+            if self.optimizer.state:
+                self.save()
+            raise
 
     # checkpoints
 
