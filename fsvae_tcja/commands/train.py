@@ -4,13 +4,14 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..data import IMAGE_SETS, load_images
+from ..data import IMAGE_SETS, load_images, located
 from ..data.dataset import LabelledDataset
 from ..runtime.callbacks import KeepMemory
 from ..runtime.command import RunOptions, TrainCommand
 from ..runtime.device import resolve
 from ..runtime.run import RunFolder
 from ..runtime.trainer import Trainer
+from ..utils.printable import shown
 from ..utils.program import check_not_hidden
 from ..utils.streams import Lasting
 from ..vae.checkpoint import KIND
@@ -40,11 +41,8 @@ def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[
     if config.data not in IMAGE_SETS and "--model.in-channels" not in given:
         images = load_images(config.data, size=model.image_size)
         model = replace(model, in_channels=images.channels)
-        colour = "grey" if images.channels == 1 else "colour"
-        print(
-            f"{len(images):,} {colour} images of {config.data}, at {images.size} pixels (--size)",
-            file=Lasting(sys.stderr),
-        )
+        found = f"{len(images):,} {'grey' if images.channels == 1 else 'colour'} images of {shown(config.data)}"
+        print(f"{found}, at {images.size} pixels (--size)", file=Lasting(sys.stderr))
     if options.conditional:
         model = _conditional(model, load_images(config.data, size=model.image_size, root=options.data_root))
     return replace(config, model=model)
@@ -73,7 +71,7 @@ def _train(config: TrainConfig, options: TrainOptions) -> int:
     assert options.out is not None  # TrainCommand fills it in
     run = RunFolder(options.out, resume=options.resume is not None)
     with run.locked():
-        return _fit(config, options, run)
+        return _fit(replace(config, data=located(config.data)), options, run)
 
 
 def _fit(config: TrainConfig, options: TrainOptions, run: RunFolder) -> int:
@@ -89,4 +87,4 @@ def _fit(config: TrainConfig, options: TrainOptions, run: RunFolder) -> int:
     trainer = Trainer(task, config, run, device=device, callbacks=[KeepMemory(), Watch()], init_from=options.init_from)
     outcome = trainer.fit(resume)
     print(TRAIN.ending(outcome, run, options))
-    return 0 if outcome.finished else 130
+    return outcome.status

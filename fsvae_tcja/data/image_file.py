@@ -12,7 +12,7 @@ from einops import rearrange
 from PIL import ExifTags, Image, ImageFile, ImageOps
 from torch import Tensor
 
-from .listing import shown
+from ..utils.printable import shown
 
 NOT_READ = ("EPS", "MPEG")  # Pillow hands EPS to Ghostscript, and knows of MPEG no more than its size
 BACKGROUND = "white"
@@ -92,7 +92,7 @@ def read_header(path: Path) -> Header:
             width, height = height, width
         found = (
             CONVERSIONS.get(image.mode.partition(";")[0]),
-            DEEP_COLOURS if ";16" in str(image.tile) and image.mode[0] not in "IF" else None,
+            DEEP_COLOURS if ";16" in str(getattr(image, "tile", "")) and image.mode[0] not in "IF" else None,
             ALPHA if image.has_transparency_data else None,
             FRAMES if getattr(image, "is_animated", False) else None,
             TURNED if orientation > 1 else None,

@@ -1,6 +1,8 @@
 """The fully-spiking VAE: encoder, latent, decoder, and the loss."""
 
+import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -8,11 +10,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core import TCJA, Linear, SpikingLayer, TDBatchNorm
+from ..runtime.pretrained import fetched
+from ..runtime.run import MODEL
+from ..utils.atomic import replacing
 from .activity import Passing, gives_binary, passing
 from .config import FSVAEConfig
 from .noise import Generated
+from .pretrained import expanded
 from .sample import sample
 from .upgrade import upgrade_tensors
+
+CARD = "README.md"
 
 
 class FSVAEOutput(NamedTuple):
@@ -236,7 +244,44 @@ class FSVAE(nn.Module):
 
     def upgraded(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights that an earlier version saved, under today's names."""
-        return upgrade_tensors(tensors)
+        return expanded(self, upgrade_tensors(tensors))
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, device: str | torch.device = "cpu") -> "FSVAE":
+        """A trained model, in eval mode.
+
+        Args:
+            name: of a model that comes with the package ("mnist", "fashion-mnist"), a run folder or a folder of
+                `save_pretrained`, a checkpoint, or "owner/model" on the Hugging Face hub, which is then fetched.
+            device: where it goes.
+
+        Raises:
+            FileNotFoundError: no such model.
+            ValueError: one that is damaged or of another kind.
+        """
+        from .checkpoint import load
+
+        if not Path(name).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)):
+            name = fetched(str(name))
+        return load(name, device)
+
+    def save_pretrained(self, folder: str | Path, *, half: bool = False, card: str | None = None) -> None:
+        """Write what `from_pretrained` reads: model.safetensors and a card, README.md.
+
+        Args:
+            folder: made if absent.
+            half: in half precision, without what only training needs.
+            card: text of the card; None: what the configuration says.
+
+        Raises:
+            ValueError: the model holds a part that its configuration does not build, and that would be lost.
+        """
+        from .card import card_of
+        from .checkpoint import save
+
+        save(self, Path(folder) / MODEL, half=half)
+        with replacing(Path(folder) / CARD) as temporary:
+            temporary.write_text(card or card_of(self), encoding="utf-8")
 
     def _infer(self, images: Tensor, noise: Tensor | None, generator: torch.Generator | None) -> tuple[Tensor, Any]:
         check_images(images, self.config)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
+from ...utils.printable import shown
 from ..image_dataset import FileImages
 from ..image_file import read_header
-from ..listing import shown
 from .download import torchvision_download
 from .record import ImageSet
 
