@@ -14,6 +14,7 @@ from fsvae_tcja.runtime.callbacks import Callback
 from fsvae_tcja.runtime.checkpoint import read_metadata, write
 from fsvae_tcja.runtime.config import Schedule, TrainerConfig
 from fsvae_tcja.runtime.curves import save_curves
+from fsvae_tcja.runtime.firing import warnings
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import to_dict
@@ -25,7 +26,7 @@ from .augment import Augment, augment, check_fit
 from .config import ClassifierConfig
 from .losses import LOSSES, Loss
 from .model import SpikingClassifier
-from .report.firing import firing, warnings
+from .report.firing import firing
 
 UNITS = {"accuracy": "fraction correct", "loss": "loss"}
 

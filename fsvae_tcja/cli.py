@@ -20,6 +20,13 @@ PROGRAM = Program(
         "reconstruct": Command(
             "fsvae_tcja.commands.reconstruct:main", "Reconstruct images of a data set or folder, and print the error."
         ),
+        "energy": Command(
+            "fsvae_tcja.commands.energy:main",
+            "Energy and firing, per image drawn and reconstructed, against the ANN VAE.",
+        ),
+        "ablate": Command(
+            "fsvae_tcja.commands.ablate:main", "A study: settings x seeds on one budget, and one table of them all."
+        ),
         "interpolate": Command(
             "fsvae_tcja.commands.interpolate:main", "Draw images on the way from one code to another."
         ),
@@ -33,6 +40,11 @@ PROGRAM = Program(
         "score": Command("eval.commands.score:main", "Score a checkpoint, a folder, an array or a data set."),
         "eval": Command("eval.cli:main", "Scores, their references, comparisons and networks."),
         "classify": Command("classifiers.cli:main", "Spiking classifiers: classify train, evaluate, predict."),
+        "import": Command(
+            "fsvae_tcja.commands.importing:main",
+            "Files of the FSVAE authors as ours: models, autoencoders, statistics.",
+        ),
+        "export": Command("fsvae_tcja.commands.exporting:main", "A checkpoint of ours for another program."),
         "info": Command(
             "fsvae_tcja.commands.info:main", "What is in a checkpoint: configuration, parameters, training."
         ),

@@ -23,6 +23,7 @@ from ..vae.model import FSVAE
 from ..vae.own_images import sized
 from ..vae.presets import PRESETS
 from ..vae.train import FSVAETask, TrainConfig
+from ..vae.watch import Watch
 from .scoring import ScoringOptions, planned, scorer
 
 
@@ -94,7 +95,7 @@ def _fit(config: TrainConfig, options: TrainOptions, run: RunFolder) -> int:
     train, test = (load_images(config.data, split, **where) for split in ("train", "test"))
     task = FSVAETask(config, train, test, score)
     scoring.remember(run)
-    trainer = Trainer(task, config, run, device=device, callbacks=[KeepMemory()], init_from=options.init_from)
+    trainer = Trainer(task, config, run, device=device, callbacks=[KeepMemory(), Watch()], init_from=options.init_from)
     outcome = trainer.fit(resume)
     print(TRAIN.ending(outcome, run, options))
     return outcome.status

@@ -84,7 +84,7 @@ class TrainCommand:
         if not args or args[0] in ("-h", "--help"):
             print(self._usage())
             return 0
-        config, options = self._parsed(args)
+        config, options = self.parsed(args)
         if options.resume and (options.out != options.resume or options.init_from):
             raise ValueError(
                 f"--resume goes on in its own folder {options.resume}, with its own weights; leave --out and "
@@ -122,8 +122,11 @@ class TrainCommand:
         return {"parameters": sum(p.numel() for p in network.parameters()), "step_takes_at_least": gigabytes(needed)}
 
     def _usage(self) -> str:
-        width = max(map(len, self.presets)) + 2
-        presets = [f"  {name:{width}}{preset.about}" for name, preset in self.presets.items()]
+        about = {preset.group or name: preset.about for name, preset in self.presets.items()}
+        width = max(map(len, about)) + 2
+        presets = [f"  {name:{width}}{text}" for name, text in about.items()]
+        if data := list(dict.fromkeys(preset.config.data for preset in self.presets.values() if preset.group)):
+            presets.append(f"DATA is one of {', '.join(data)}.")
         return "\n".join(
             [
                 f"usage: {self.program} PRESET [options]",
@@ -135,7 +138,8 @@ class TrainCommand:
             ]
         )
 
-    def _parsed(self, args: list[str]) -> tuple[Any, RunOptions]:
+    def parsed(self, args: list[str]) -> tuple[Any, RunOptions]:
+        """The configuration and the other options of a command line; a ValueError if it cannot be read."""
         if not args[0].startswith("-"):
             return self._new(args[0], choose(self.presets, args[0], "preset"), args[1:])
         file, rest = take("--config", args, "a run folder or a config.json")

@@ -1,7 +1,7 @@
 """The fully-spiking VAE: encoder, latent, decoder, and the loss."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from ..runtime.memory import fitting
 from ..runtime.pretrained import fetched
 from ..runtime.run import MODEL
 from ..utils.atomic import replacing
+from .activity import Passing, gives_binary, passing
 from .config import FSVAEConfig
 from .noise import Generated
 from .pretrained import expanded
@@ -40,6 +41,13 @@ def _layer(transform: nn.Module, channels: int, config: FSVAEConfig, attended: b
     return SpikingLayer(transform, TDBatchNorm(channels, neuron.v_th), neuron, attention, tcja.placement)
 
 
+def _dense(inputs: int, outputs: int, config: FSVAEConfig) -> nn.Module:
+    """A linear layer on one side of the code, with norm and neurons if that is of spikes."""
+    if config.latent.analog:
+        return nn.Linear(inputs, outputs)
+    return _layer(Linear(inputs, outputs), outputs, config, False)
+
+
 class Encoder(nn.Module):
     """Image or frames -> spikes. Blocks of Conv3x3 stride 2, then a linear layer to L."""
 
@@ -51,7 +59,7 @@ class Encoder(nn.Module):
             _layer(nn.Conv2d(widths[i], widths[i + 1], 3, 2, 1), widths[i + 1], config, i in config.tcja.encoder)
             for i in range(len(config.channels))
         )
-        self.to_latent = _layer(Linear(4 * widths[-1], config.L), config.L, config, False)
+        self.to_latent = _dense(4 * widths[-1], config.latent.features(config.L), config)
 
     def forward(self, images: Tensor) -> Tensor:
         """images [N, C, H, W], the same at each step, or frames [T, N, C, H, W] -> spikes [T, N, L]."""
@@ -62,6 +70,17 @@ class Encoder(nn.Module):
             x = block(x)
         return self.to_latent(x.flatten(2))
 
+    def passing(self, images: Tensor) -> Iterator[Passing]:
+        """The work of `forward`, layer by layer."""
+        x, binary = images if images.dim() == 5 else images.unsqueeze(0), False
+        for i, block in enumerate(self.blocks):
+            assert isinstance(block, SpikingLayer)
+            y = block.forward_static(x[0], self.T) if len(x) < self.T else block(x)
+            yield passing(f"encoder {i}", block, x, y, binary)
+            x, binary = y, gives_binary(block)
+        x = x.flatten(2)
+        yield passing("to latent", self.to_latent, x, self.to_latent(x), binary)
+
 
 class Decoder(nn.Module):
     """Code -> image. A linear layer, blocks of ConvTranspose3x3 stride 2, the read-out."""
@@ -69,7 +88,7 @@ class Decoder(nn.Module):
     def __init__(self, config: FSVAEConfig) -> None:
         super().__init__()
         widths = (*reversed(config.channels), config.channels[0])
-        self.from_latent = _layer(Linear(config.L, 4 * widths[0]), 4 * widths[0], config, False)
+        self.from_latent = _dense(config.L, 4 * widths[0], config)
         self.blocks = nn.ModuleList(
             _layer(
                 nn.ConvTranspose2d(widths[i], widths[i + 1], 3, 2, 1, output_padding=1),
@@ -88,6 +107,21 @@ class Decoder(nn.Module):
         for block in blocks:
             x = block(x)
         return self.readout(last, x)
+
+    def passing(self, z: Tensor, binary: bool) -> Iterator[Passing]:
+        """The work of `forward`, layer by layer; `binary`: z holds spikes."""
+        y = self.from_latent(z)
+        yield passing("from latent", self.from_latent, z, y, binary)
+        x, binary = y.unflatten(2, (-1, 2, 2)), gives_binary(self.from_latent)
+        for i, block in enumerate(self.blocks):
+            y = block(x)
+            yield passing(f"decoder {i}", block, x, y, binary)
+            x, binary = y, gives_binary(block)
+        attention = next((part for part in self.readout.modules() if isinstance(part, TCJA)), None)
+        for conv in self.readout.modules():  # one, in every read-out of ours
+            if isinstance(conv, nn.ConvTranspose2d | nn.Conv2d):
+                pixels = conv.out_channels * x.shape[-2] * x.shape[-1]
+                yield Passing("read-out", conv, x, len(x), pixels, None, attention, binary)
 
 
 class FSVAE(nn.Module):

@@ -13,13 +13,13 @@ from classifiers.checkpoint import save
 from classifiers.config import ClassifierConfig
 from classifiers.files import read_inputs
 from classifiers.model import SpikingClassifier
-from classifiers.report.energy import FORMULA
 from classifiers.train import ClassifierTask
 from fsvae_tcja.cli import main
 from fsvae_tcja.data.events.formats import write_atis
 from fsvae_tcja.data.events.recording import make_events
 from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.runtime import curves
+from fsvae_tcja.runtime.energy import FORMULA
 from fsvae_tcja.utils.configuration import from_dict
 from tests.data.events.writers import write_aedat2, write_synthetic
 

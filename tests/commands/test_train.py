@@ -27,7 +27,8 @@ from .program import PROGRAM, SHORT, TINY, rows_of, train
 def test_help_of_train(capsys):
     assert main(["train"]) == main(["train", "--help"]) == 0
     out = capsys.readouterr().out
-    assert all(f"{name} " in out and preset.about in out for name, preset in PRESETS.items())
+    assert all(f"{preset.group or name} " in out and preset.about in out for name, preset in PRESETS.items())
+    assert "DATA is one of mnist, fashion-mnist, cifar10, celeba." in out
     with pytest.raises(SystemExit) as stop:
         main(["train", "digits", "--help"])
     assert stop.value.code == 0
@@ -302,7 +303,10 @@ def test_missing_data_names_the_files(capsys, tmp_path):
         ),
         (["digits", "--epochs", "many"], "--epochs: expected a whole number, found 'many'"),
         (["digits", "--clip", "-1"], "clip must be >= 0, found -1"),
-        (["digits", "--model.readout", "sum"], "unknown readout 'sum': choose one of ['membrane', 'tcja', 'mean']"),
+        (
+            ["digits", "--model.readout", "sum"],
+            "unknown readout 'sum': choose one of ['membrane', 'tcja', 'taid', 'mean']",
+        ),
         (
             ["digits", "--model.latent.distance", "l2"],
             "'l2' for argument '--model.latent.distance'. Expected one of ('mmd'",
