@@ -45,6 +45,8 @@ class TrainOptions:
     """Random seed of the initial weights and of the order of the images."""
     size: int = 32
     """32 or 64 pixels."""
+    half: bool = False
+    """Write the weights in half precision, for half the bytes."""
     data_root: DataRoot = None
     download: Download = False
     device: Device = "auto"
@@ -93,7 +95,7 @@ def _train(
         console().print(f"{stopped}; go on with: {again}")
         return stopped.status
     _check_finite(trained, test_set)
-    trained.save(options.out)
+    trained.save(options.out, half=options.half)
     console().print(
         f"written to {options.out}: {network.figure.replace('_', ' ')} {trained.provenance[network.figure]:.4f}"
     )
