@@ -2,16 +2,25 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import backend
+from .kernels.norm import reference
 
-def affine(weight: Tensor, bias: Tensor, mean: Tensor, inverse_deviation: Tensor) -> tuple[Tensor, Tensor]:
-    """weight (x - mean) / deviation + bias as scale x + shift; all [C]."""
-    scale = weight * inverse_deviation
-    return scale, bias - scale * mean
+
+def tables_of(x: Tensor) -> ModuleType:
+    """What computes the tables [C] of a norm where x lies: a kernel on a GPU, else `kernels/norm/reference.py`."""
+    if (x.device.type, x.dtype) != ("cuda", torch.float32) or torch.compiler.is_compiling():
+        return reference
+    if backend.choose("cuda", torch.float32) != "triton":
+        return reference
+    from .kernels.norm import triton
+
+    return triton
 
 
 class TDBatchNorm(nn.Module):
@@ -90,10 +99,8 @@ class TDBatchNorm(nn.Module):
         """Take the mean [C] and the biased variance [C] of `count` values into the running statistics."""
         if not self._tracks:
             return
-        self.num_batches_tracked += 1
-        momentum = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(var * (count / (count - 1)), momentum)  # T copies: count, not var, knows them
+        running = self.running_mean, self.running_var, self.num_batches_tracked
+        tables_of(mean).track(*running, mean, var, count, self.momentum)  # T copies: count, not var, knows them
 
     @contextmanager
     def untracked(self) -> Iterator[None]:
@@ -106,7 +113,10 @@ class TDBatchNorm(nn.Module):
 
     def affine(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
         """The norm by these statistics as y = scale x + shift: mean and biased variance [C] -> scale, shift [C]."""
-        return affine(self.weight * self.scale, self.bias, mean, torch.rsqrt(var + self.eps))
+        differentiated = torch.is_grad_enabled() and (self.weight.requires_grad or mean.requires_grad)
+        tables = reference if differentiated else tables_of(mean)
+        scale, shift, *_ = tables.affine(self.weight, self.bias, mean, var, self.scale, self.eps)
+        return scale, shift
 
     def extra_repr(self) -> str:
         return f"{self.weight.numel()}, scale={self.scale}"

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from ..core import backend
+from ..core.precision import current_products
 from ..utils.once import warn_once
 
 Run = Callable[[], Tensor]
@@ -127,7 +128,7 @@ def _kind(name: str, module: nn.Module, inputs: Inputs) -> tuple:
         (device, torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else None, get_ident()),
         torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None,
         (torch.is_inference_mode_enabled(), torch.are_deterministic_algorithms_enabled()),
-        (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32),
+        current_products(),
         *(backend.choose(device.type, torch.float32, name) for name in backends if isinstance(name, str)),
     )
 

@@ -9,11 +9,11 @@ p = mean over k. Two ways to draw a whole z:
 In eval mode, where both normalise by the running statistics, they are the same function.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +78,11 @@ def _layer(inputs: int, outputs: int, neuron: Neuron) -> SpikingLayer:
     return SpikingLayer(transform, TDBatchNorm(outputs, neurons.v_th, NORM_ALPHA), neurons)
 
 
+State = Sequence[Tensor | None]
+"""The membranes of the layers; None: rest."""
+Step = Callable[[Tensor, State], tuple[Tensor, State]]
+
+
 class LatentNetwork(nn.Module):
     """Three spiking layers: features -> 2L -> 4L -> kL, tdBN with alpha 2.
 
@@ -102,16 +107,20 @@ class LatentNetwork(nn.Module):
             x = layer(x)
         return x.unflatten(2, (self.L, self.k))
 
-    def step(self, x: Tensor, state: Sequence[Tensor | None]) -> tuple[Tensor, Sequence[Tensor | None]]:
-        """x [N, features], the membranes of the three layers -> spikes [N, L, k], membranes."""
-        after = []
-        for layer, v in zip(self.layers, state, strict=True):
-            assert isinstance(layer, SpikingLayer)
-            x, v = layer.step(x, v)
-            after.append(v)
-        return x.unflatten(1, (self.L, self.k)), after
+    def stepper(self) -> Step:
+        """Steps by the running statistics: x [N, features], membranes of the layers -> spikes [N, L, k], membranes."""
+        steppers = [cast(SpikingLayer, layer).stepper() for layer in self.layers]
 
-    def rest(self) -> Sequence[Tensor | None]:
+        def step(x: Tensor, state: State) -> tuple[Tensor, State]:
+            after = []
+            for one, v in zip(steppers, state, strict=True):
+                x, v = one(x, v)
+                after.append(v)
+            return x.unflatten(1, (self.L, self.k)), after
+
+        return step
+
+    def rest(self) -> State:
         """The state before the first step."""
         return [None] * len(self.layers)
 
@@ -125,9 +134,9 @@ def _input(x: Tensor | None, z: Tensor) -> Tensor:
 def draw_stream(network: LatentNetwork, x: Tensor | None, choice: Tensor) -> Tensor:
     """Draw z [T, N, L] one step at a time; x [T, N, L] or None, choice [T, N, L]."""
     z = torch.zeros(len(choice) + 1, *choice.shape[1:], device=choice.device)  # z_0, ..., z_T
-    state = network.rest()
+    step, state = network.stepper(), network.rest()
     for t, choice_t in enumerate(choice):
-        spikes, state = network.step(_input(None if x is None else x[t], z[t]), state)
+        spikes, state = step(_input(None if x is None else x[t], z[t]), state)
         z[t + 1] = pick(spikes, choice_t)
     return z[1:]
 
@@ -152,9 +161,10 @@ def _predict(spikes: Tensor, noise: Tensor) -> Tensor:
 @replayed
 def replace_stream(network: LatentNetwork, z: Tensor, where: Tensor, noise: Tensor) -> Tensor:
     """z [T, N, L] with the steps where [T] predicted by the network from those before; z_T, never an input, stays."""
-    past, state = torch.cat([torch.zeros_like(z[:1]), z]), network.rest()  # z_0, z_1, ..., z_T
+    past = torch.cat([torch.zeros_like(z[:1]), z])  # z_0, z_1, ..., z_T
+    step, state = network.stepper(), network.rest()
     for t in range(len(z) - 1):
-        spikes, state = network.step(past[t], state)
+        spikes, state = step(past[t], state)
         past[t + 1] = torch.where(where[t], _predict(spikes, noise[t]), past[t + 1])
     return past[1:]
 
