@@ -1,7 +1,7 @@
 """Threshold-dependent batch normalisation (tdBN), arXiv 2011.05280."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import ModuleType
 
 import torch
@@ -21,6 +21,16 @@ def tables_of(x: Tensor) -> ModuleType:
     from .kernels.norm import triton
 
     return triton
+
+
+@contextmanager
+def tracking(module: nn.Module, where: bool | Tensor) -> Iterator[None]:
+    """`TDBatchNorm.tracked` for all norms of a module."""
+    with ExitStack() as stack:
+        for part in module.modules():
+            if isinstance(part, TDBatchNorm):
+                stack.enter_context(part.tracked(where))
+        yield
 
 
 class TDBatchNorm(nn.Module):
@@ -49,7 +59,7 @@ class TDBatchNorm(nn.Module):
         self.scale = alpha * v_th
         self.eps = eps
         self.momentum = momentum
-        self._tracks = True
+        self._tracks: bool | Tensor = True
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
@@ -97,19 +107,29 @@ class TDBatchNorm(nn.Module):
     @torch.no_grad()
     def track(self, mean: Tensor, var: Tensor, count: int) -> None:
         """Take the mean [C] and the biased variance [C] of `count` values into the running statistics."""
-        if not self._tracks:
+        if self._tracks is False:
             return
+        where = None if self._tracks is True else self._tracks
         running = self.running_mean, self.running_var, self.num_batches_tracked
-        tables_of(mean).track(*running, mean, var, count, self.momentum)  # T copies: count, not var, knows them
+        tables_of(mean).track(*running, mean, var, count, self.momentum, where)  # T copies: count, not var, knows them
 
     @contextmanager
-    def untracked(self) -> Iterator[None]:
-        """Inside, batches leave the running statistics as they are: a batch computed again counts once."""
-        self._tracks = False
+    def tracked(self, where: bool | Tensor) -> Iterator[None]:
+        """Inside, batches go into the running statistics where this bool says so, which a GPU may hold."""
+        before, self._tracks = self._tracks, where
         try:
             yield
         finally:
-            self._tracks = True
+            self._tracks = before
+
+    def untracked(self) -> AbstractContextManager[None]:
+        """Inside, batches leave the running statistics as they are: a batch computed again counts once."""
+        return self.tracked(False)
+
+    @property
+    def mode(self) -> tuple[bool, bool, float | None]:
+        """What it does with a batch, besides its tensors: whether it trains, whether it tracks, and with what weight."""
+        return self.training, self._tracks is not False, self.momentum
 
     def affine(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
         """The norm by these statistics as y = scale x + shift: mean and biased variance [C] -> scale, shift [C]."""

@@ -10,7 +10,7 @@ In eval mode, where both normalise by the running statistics, they are the same 
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, cast
@@ -19,6 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from ...core import Linear, Neuron, SpikingLayer, TDBatchNorm
+from ...core.gpu import recording
+from ...core.norm import tracking
+from ...runtime.seeding import on_host
 from ...utils.spelling import check_choice
 from ..losses import KLD_WEIGHT, kld, mmd
 from ..noise import Source
@@ -141,6 +144,7 @@ def draw_stream(network: LatentNetwork, x: Tensor | None, choice: Tensor) -> Ten
     return z[1:]
 
 
+@replayed
 def draw_prefix(network: LatentNetwork, x: Tensor | None, choice: Tensor) -> Tensor:
     """Draw z [T, N, L] by running the whole prefix for every step; x [T, N, L] or None, choice [T, N, L]."""
     z = torch.zeros(1, *choice.shape[1:], device=choice.device)  # z_0
@@ -170,10 +174,16 @@ def replace_stream(network: LatentNetwork, z: Tensor, where: Tensor, noise: Tens
 
 
 def replace_prefix(network: LatentNetwork, z: Tensor, where: Tensor, noise: Tensor) -> Tensor:
-    """The same by running the whole prefix for each such step."""
+    """The same by running the whole prefix for each such step, and its norms track that one.
+
+    Where the host does not know which these are it runs all, and they count where they are such steps.
+    """
     past = torch.cat([torch.zeros_like(z[:1]), z])
-    for t in where[:-1].nonzero().flatten().tolist():
-        past[t + 1] = _predict(network(past[: t + 1])[-1], noise[t])
+    known = where.device.type == "cpu"
+    for t in where[:-1].nonzero().flatten().tolist() if known else range(SCHEDULED_FROM, len(z) - 1):
+        with nullcontext() if known else tracking(network, where[t]):
+            predicted = _predict(network(past[: t + 1])[-1], noise[t])
+        past[t + 1] = predicted if known else torch.where(where[t], predicted, past[t + 1])
     return past[1:]
 
 
@@ -221,7 +231,7 @@ class Prior(LatentNetwork):
 
         Args:
             z: [T, N, L].
-            where: bool [T]; True replaces that step for the whole batch.
+            where: bool [T]; True replaces that step for the whole batch. On the CPU the host may look at it.
             noise: gaussian [T, N, L], scaled here.
             sampling: a key of `REPLACE`.
 
@@ -229,11 +239,12 @@ class Prior(LatentNetwork):
             [T, N, L] in {0, 1}.
         """
         z = z.detach()
-        end = len(z)
-        if z.device.type != "cuda":  # there a recorded run of one length is faster than a shorter one
-            replaced = where[:-1].nonzero()  # z_T is never an input
-            end = int(replaced.max()) + 2 if len(replaced) else 0
-        past = REPLACE[sampling](self, z[:end], where[:end].to(z.device), noise[:end])
+        if where.device.type != "cpu":
+            return REPLACE[sampling](self, z, where, noise)
+        replaced = where[:-1].nonzero()  # z_T is never an input
+        end = int(replaced.max()) + 2 if len(replaced) else 0
+        where = where[:end] if sampling == "prefix" else where[:end].to(z.device)
+        past = REPLACE[sampling](self, z[:end], where, noise[:end])
         return torch.cat([past, z[end:]])
 
     @torch.no_grad()
@@ -273,10 +284,7 @@ class BernoulliLatent(LatentModule):
 
     def calibrate(self, x: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
         """All steps once by the statistics of the batch. So are the spikes drawn that go in; that does not count."""
-        with ExitStack() as stack:
-            for module in self.posterior.modules():
-                if isinstance(module, TDBatchNorm):
-                    stack.enter_context(module.untracked())
+        with tracking(self.posterior, False):
             z = draw_prefix(self.posterior, x, noise)
         z = pick(self.posterior(_input(x, shift(z))), noise)
         self.prior.predict(z)
@@ -297,10 +305,18 @@ class BernoulliLatent(LatentModule):
 
     def _scheduled(self, z: Tensor, progress: float, generator: torch.Generator | None) -> Tensor:
         first, last = SCHEDULED_PROBABILITY
-        device = z.device if generator is None else generator.device
-        where = torch.rand(len(z), generator=generator, device=device) < first + (last - first) * progress
-        where[:SCHEDULED_FROM] = False
-        if not where.any():
+        where = self._where(first + (last - first) * progress, generator, z.device)
+        if where.device.type == "cpu" and not where.any():
             return z
+        device = z.device if generator is None else generator.device
         noise = torch.randn(z.shape, generator=generator, device=device).to(z.device)
         return self.prior.replace(z, where, noise, self.params.sampling)
+
+    def _where(self, probability: float, generator: torch.Generator | None, device: torch.device) -> Tensor:
+        """Which steps are replaced, bool [T]. By prefixes the host is to know them: each costs the others before it."""
+        if generator is not None and self.params.sampling == "prefix" and not recording():
+            generator = on_host(generator)
+        device = device if generator is None else generator.device
+        where = torch.rand(self.T, generator=generator, device=device) < probability
+        where[:SCHEDULED_FROM] = False
+        return where

@@ -38,12 +38,14 @@ def gradients(
 
 def track(
     running_mean: Tensor, running_var: Tensor, batches: Tensor, mean: Tensor, var: Tensor, count: int,
-    momentum: float | None,
+    momentum: float | None, where: Tensor | None = None,
 ) -> None:  # fmt: skip
     """Take mean and biased variance of `count` values into the running statistics, in place, and count the batch.
 
-    momentum None: they are the mean over the batches.
+    momentum None: they are the mean over the batches. where, a bool: whether the batch counts.
     """
+    if where is not None and not where:
+        return
     batches += 1
     weight = 1 / int(batches) if momentum is None else momentum
     running_mean.lerp_(mean, weight)

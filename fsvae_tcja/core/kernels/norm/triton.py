@@ -37,13 +37,18 @@ def _gradients(dscale, dshift, mean, scale, g, r, dweight, dmean, dvar, factor, 
 
 @triton.jit
 def _track(
-    running_mean, running_var, batches, mean, var, unbiased, momentum, C,
-    CUMULATIVE: tl.constexpr, BLOCK: tl.constexpr,
+    running_mean, running_var, batches, mean, var, where, unbiased, momentum, C,
+    CUMULATIVE: tl.constexpr, ALWAYS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One program, for it counts the batch."""
-    count = tl.load(batches) + 1
+    seen = tl.load(batches)
+    count = seen + 1
     if CUMULATIVE:
         momentum = tl.div_rn(1.0, count.to(tl.float32))
+    if not ALWAYS:
+        counts = tl.load(where).to(tl.int32) != 0
+        momentum = tl.where(counts, momentum, 0.0)
+        count = tl.where(counts, count, seen)
     for first in range(0, C, BLOCK):
         c = first + tl.arange(0, BLOCK)
         there = c < C
@@ -90,10 +95,10 @@ def gradients(
 @on_its_device
 def track(
     running_mean: Tensor, running_var: Tensor, batches: Tensor, mean: Tensor, var: Tensor, count: int,
-    momentum: float | None,
+    momentum: float | None, where: Tensor | None = None,
 ) -> None:  # fmt: skip
-    """As reference.track, without a wait for the count."""
+    """As reference.track, without a wait for the count or for `where`."""
     _track[(1,)](
-        running_mean, running_var, batches, mean, var, count / (count - 1), momentum or 0.0, mean.numel(),
-        CUMULATIVE=momentum is None, BLOCK=1024, enable_fp_fusion=False,
+        running_mean, running_var, batches, mean, var, where, count / (count - 1), momentum or 0.0, mean.numel(),
+        CUMULATIVE=momentum is None, ALWAYS=where is None, BLOCK=1024, enable_fp_fusion=False,
     )  # fmt: skip
