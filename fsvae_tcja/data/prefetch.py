@@ -30,7 +30,6 @@ def _sent(batch: Batch | None, copies: torch.cuda.Stream) -> Batch | None:
     """A batch whose copy is under way."""
     if batch is None:
         return None
-    pinned = [x.pin_memory() for x in batch]
     with torch.cuda.stream(copies):
-        x, labels = (p.to(copies.device, non_blocking=True) for p in pinned)
+        x, labels = (x.pin_memory().to(copies.device, non_blocking=True) for x in batch)
     return x, labels

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..core.recording import rehearsed
+
 Step = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 WARM = 3  # steps that run as they are: kernels are compiled, and the optimiser has its state
@@ -40,7 +42,8 @@ class StepGraph:
         if kind != self.kind:
             if self.warm < WARM:
                 self.warm += 1
-                return self.step(images, labels)
+                with rehearsed():
+                    return self.step(images, labels)
             self._record(images, labels)
             self.kind = kind
         assert self.graph is not None
@@ -57,7 +60,8 @@ class StepGraph:
         self.graph = None  # its memory is free for the next
         self.images, self.labels = images.clone(), labels.clone()
         graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(self.generator)
+        if torch.__version__ < "2.14":  # from then on a graph finds by itself what it draws from
+            graph.register_generator_state(self.generator)
         try:
             with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
                 self.losses = self.step(self.images, self.labels)

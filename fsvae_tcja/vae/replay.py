@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from ..core import TDBatchNorm, backend
-from ..core.gpu import recording
+from ..core.recording import recording
 from ..core.precision import current_products
 from ..utils.once import warn_once
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..runtime.modes import evaluated
 from .noise import Streams
+from .replay import replayed
 
 if TYPE_CHECKING:
     from .model import FSVAE
@@ -72,12 +73,17 @@ def _stream(
     for start in range(0, n, batch_size):
         b = min(batch_size, n - start)
         drawn = noise_of(model, seed, first + start, b) if noise is None else noise[:, start : start + b]
-        given = [padded(drawn, 1).to(device)]
-        if labels is not None:
-            given.append(padded(labels[start : start + b], 0).to(device))
+        given = None if labels is None else padded(labels[start : start + b], 0).to(device)
         with evaluated(model):
-            images = model.decode(model.latent.sample(*given))[:b].cpu()
+            images = _drawn(model, padded(drawn, 1).to(device), given)[:b].cpu()
         yield images
+
+
+@replayed
+def _drawn(model: FSVAE, noise: Tensor, labels: Tensor | None) -> Tensor:
+    """Images of whole blocks of noise, on the model's device; recorded on a GPU, where each launch would be waited for."""
+    given = [noise] if labels is None else [noise, labels]
+    return model.decode(model.latent.sample(*given))
 
 
 def sample(

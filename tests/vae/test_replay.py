@@ -98,7 +98,7 @@ def test_training_with_scheduled_sampling_and_drawing_are_the_same_when_recorded
     expected_losses, expected_images = losses_and_images(other)
     made = request.getfixturevalue("recordings")
     losses, images = losses_and_images(recorded)
-    assert len(made) == 3  # the posterior's draw, the prior's own steps, the drawing of a batch
+    assert len(made) == 4  # the posterior's draw, the prior's own steps, the drawing of a batch, in which the prior's
     assert losses == expected_losses and len(set(losses)) == len(losses)
     assert torch.equal(images, expected_images)
 

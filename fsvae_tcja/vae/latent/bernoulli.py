@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core import Linear, Neuron, SpikingLayer, TDBatchNorm
-from ...core.gpu import recording
+from ...core.recording import recording
 from ...core.norm import tracking
 from ...runtime.seeding import on_host
 from ...utils.spelling import check_choice
