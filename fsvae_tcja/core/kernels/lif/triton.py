@@ -321,11 +321,12 @@ def backward(
     upstream = None
     if grad is not None:
         upstream = layout.rows(grad.expand(steps, *y.shape[1:]), call.permutation, call.channels)
-    dv = layout.new(y, call.permutation, 1, dtype=torch.float32)
-    d = call.rows(dv)[0]
-    if grad_last is not None:
+    n, firsts, dv, d = call.sizes[0], range(0, steps, SPAN), y.new_empty(0), None
+    if grad_last is not None or call.v is not None or len(firsts) > 1:
+        dv = layout.new(y, call.permutation, 1, dtype=torch.float32)[0]
+        d = call.rows(dv[None])[0]
+    if d is not None and grad_last is not None:
         d.copy_(call.state(grad_last))
-    n, firsts = call.sizes[0], range(0, steps, SPAN)
     wanted = call.channels, call.channels, call.current_gate is not None, call.spike_gate is not None and not ones
     sums: list[list[Tensor]] = [[], [], [], []]  # dscale, dshift, dcurrent_gate, dspike_gate of each span
     states = _states(call, firsts)
@@ -347,8 +348,7 @@ def backward(
                 found.insert(0, part.sum((0, 1)) if part.dim() == 3 else part.sum(0))
     dscale, dshift = (torch.stack(t).sum(0) if len(t) > 1 else t[0] if t else y.new_empty(0) for t in sums[:2])
     gates = (torch.cat(t) if len(t) > 1 else t[0] if t else y.new_empty((0, 0, 0)) for t in sums[2:])
-    dv = y.new_empty(0) if inputs.v is None else dv[0]
-    return Gradients(dy.copy_(out), dscale, dshift, *gates, dv)
+    return Gradients(dy.copy_(out), dscale, dshift, *gates, y.new_empty(0) if inputs.v is None else dv)
 
 
 def _states(call: _Call, firsts: range) -> list[Tensor | None]:
