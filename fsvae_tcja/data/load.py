@@ -102,25 +102,54 @@ def batches(
         num_workers: processes that load ahead; None takes `dataset.workers` if there is more than one batch. The
             batches do not depend on it.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, found {batch_size}")
-    if order is None:
-        order = torch.arange(len(dataset))
-    indices = [part.tolist() for part in order.split(batch_size) if len(part)]
-    if num_workers is None:
-        num_workers = dataset.workers if len(indices) > 1 else 0
-    # DataLoader draws a seed at every start: a generator of its own leaves the global one alone.
-    generator = torch.Generator()
-    loader = DataLoader(
-        _Batches(dataset),
-        batch_size=None,
-        sampler=indices,
-        collate_fn=_as_is,
-        num_workers=num_workers,
-        generator=generator,
-        worker_init_fn=_leave_the_group,
-    )
-    return _plain_errors(loader)
+    loader = Loader(dataset, batch_size, num_workers=num_workers, persistent=False)
+    return loader.epoch(torch.arange(len(dataset)) if order is None else order)
+
+
+class Loader:
+    """Batches of a data set, an epoch after the other, by processes that stay from one to the next.
+
+    Args:
+        dataset: what to read.
+        batch_size: samples per batch, B >= 1.
+        num_workers: processes that load ahead; None takes `dataset.workers` for epochs of more than one batch.
+        persistent: whether they stay.
+
+    Raises:
+        ValueError: a batch of no samples.
+    """
+
+    def __init__(
+        self, dataset: LabelledDataset, batch_size: int, *, num_workers: int | None = None, persistent: bool = True
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, found {batch_size}")
+        self.dataset, self.batch_size = dataset, batch_size
+        self.num_workers, self.persistent = num_workers, persistent
+        self.indices: list[list[int]] = []  # the sampler, which an epoch fills anew
+        self.loader: DataLoader | None = None
+
+    def epoch(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch, of the samples int64 [n] in this order; ends the epoch before."""
+        self.indices[:] = [part.tolist() for part in order.split(self.batch_size) if len(part)]
+        if self.loader is None:
+            workers = self.num_workers
+            if workers is None:
+                workers = self.dataset.workers if len(self.indices) > 1 else 0
+            self.loader = self._started(workers)
+        return _plain_errors(self.loader)
+
+    def _started(self, workers: int) -> DataLoader:
+        return DataLoader(
+            _Batches(self.dataset),
+            batch_size=None,
+            sampler=self.indices,
+            collate_fn=_as_is,
+            num_workers=workers,
+            generator=torch.Generator(),  # it draws a seed at every start, and leaves the global one alone
+            worker_init_fn=_leave_the_group,
+            persistent_workers=self.persistent and workers > 0,
+        )
 
 
 class _Batches(Dataset[tuple[Tensor, Tensor]]):

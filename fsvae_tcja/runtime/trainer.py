@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core.precision import float32_products
-from ..data import LabelledDataset, batches, limited
+from ..data import LabelledDataset, limited
+from ..data.load import Loader
 from ..data.prefetch import on_device
 from ..utils.configuration import to_dict
 from . import checkpoint, seeding
@@ -181,6 +182,7 @@ class Trainer:
         self.stage_data = self.data
         if span.number:
             self.stage_data = cast(StagedTask, self.task).start_stage(span.number, self.data)
+        self.loader = Loader(self.stage_data, stage.batch_size)
         on_gpu, graph = self.device.type == "cuda", self.graph is not None
         rate = torch.tensor(stage.lr, device=self.device) if graph else stage.lr
         self.optimizer = torch.optim.AdamW(
@@ -344,7 +346,7 @@ class Trainer:
         """The batches of this epoch that are still to be done."""
         epoch, done = self.span.position(self.step)
         size = self.span.stage.batch_size
-        return on_device(batches(self.stage_data, size, order=self.order(epoch)[done * size :]), self.device)
+        return on_device(self.loader.epoch(self.order(epoch)[done * size :]), self.device)
 
     # checkpoints
 
