@@ -21,7 +21,6 @@ from .params import FusedConstants
 from .statistics import Normed, by_own_statistics
 from .tcja import TCJA
 
-
 Step = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 """Input and membrane, None for rest -> spikes and membrane."""
 

@@ -128,7 +128,7 @@ class TDBatchNorm(nn.Module):
 
     @property
     def mode(self) -> tuple[bool, bool, float | None]:
-        """What it does with a batch, besides its tensors: whether it trains, whether it tracks, and with what weight."""
+        """What it does with a batch: whether it trains, whether it tracks, and with what weight."""
         return self.training, self._tracks is not False, self.momentum
 
     def affine(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ _rehearsed = ContextVar("rehearsed", default=False)
 
 
 def recording() -> bool:
-    """Whether a CUDA graph is being recorded, or `rehearsed`: nothing may be asked of the GPU, nor drawn by the host."""
+    """Whether a CUDA graph is recorded, or `rehearsed`: nothing may be asked of the GPU, nor drawn by the host."""
     return _rehearsed.get() or (torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing())
 
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from ..core import TDBatchNorm, backend
-from ..core.recording import recording
 from ..core.precision import current_products
+from ..core.recording import recording
 from ..utils.once import warn_once
 
 Run = Callable[[], Tensor]

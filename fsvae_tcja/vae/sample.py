@@ -81,7 +81,7 @@ def _stream(
 
 @replayed
 def _drawn(model: FSVAE, noise: Tensor, labels: Tensor | None) -> Tensor:
-    """Images of whole blocks of noise, on the model's device; recorded on a GPU, where each launch would be waited for."""
+    """Images of whole blocks of noise, on the model's device."""
     given = [noise] if labels is None else [noise, labels]
     return model.decode(model.latent.sample(*given))
 

@@ -1,4 +1,4 @@
-"""What is run beside a stand-in for a GPU that computes nothing (test_beside_nullgpu.py): python nullgpu_programs.py WHAT.
+"""Run beside a stand-in for a GPU that computes nothing (test_beside_nullgpu.py): python nullgpu_programs.py WHAT.
 
 The last line that it prints is JSON. Counts are exact; no value that comes out means anything.
 """

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fsvae_tcja.utils.once import warn_once
 from fsvae_tcja.vae import replay
-from fsvae_tcja.vae.latent.bernoulli import draw_stream
+from fsvae_tcja.vae.latent.bernoulli import draw_prefix, draw_stream
 from fsvae_tcja.vae.replay import KINDS, WARM, Replay
 
 from .conftest import SMALL, K, awake
@@ -172,6 +172,36 @@ def test_other_settings_are_recorded_by_themselves(prior, recordings):
         layer.neuron.backend = "reference"
     recorded(prior, picks(4))
     assert len(recordings) == 4
+
+
+def test_the_precision_of_products_may_be_set_by_the_newer_interface(prior, recordings, monkeypatch):
+    expected = recorded(prior, picks(4))
+    monkeypatch.setattr(torch.backends.cudnn.conv, "fp32_precision", "ieee")  # cudnn.allow_tf32 raises now
+    try:
+        assert torch.equal(recorded(prior, picks(4)), expected)
+    finally:
+        monkeypatch.undo()
+        torch.backends.cudnn.allow_tf32 = True
+    assert len(recordings) == 2
+
+
+def test_a_run_in_training_tracks_its_batches_once_each(recordings, monkeypatch):
+    posterior, twin = (awake(SMALL).latent.posterior.train() for _ in range(2))
+    x, choice = torch.rand(SMALL.T, 4, SMALL.L).round(), picks(4)
+    monkeypatch.setattr(replay, "record", lambda run, device: recordings.append(1) or made_once(run))
+    for _ in range(WARM + 2):
+        with torch.no_grad():
+            expected = draw_prefix.__wrapped__(twin, x, choice)
+        assert torch.equal(draw_prefix(posterior, x, choice), expected)
+    assert len(recordings) == 1
+    for a, b in zip(posterior.buffers(), twin.buffers(), strict=True):
+        assert torch.equal(a, b)
+
+
+def made_once(run):
+    """A recording runs nothing by itself; the result appears with the first replay."""
+    output = torch.empty(SMALL.T, 4, SMALL.L)
+    return lambda: output.copy_(run()), output
 
 
 def test_threads_do_not_share_memory(prior, recordings):

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from ...core import Linear, Neuron, SpikingLayer, TDBatchNorm
-from ...core.recording import recording
 from ...core.norm import tracking
+from ...core.recording import recording
 from ...runtime.seeding import on_host
 from ...utils.spelling import check_choice
 from ..losses import KLD_WEIGHT, kld, mmd

@@ -1,7 +1,7 @@
 """Calls of a custom op past PyTorch's dispatcher, whose way to the kernel takes longer than a small layer's work there.
 
-Only where the dispatcher has nothing to decide: a tensor on the CPU or a GPU that is no subclass, outside of torch.compile
-and export.
+Only where the dispatcher has nothing to decide: a tensor on the CPU or a GPU that is no subclass, outside of
+torch.compile and export.
 """
 
 from collections.abc import Callable

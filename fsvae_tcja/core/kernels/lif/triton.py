@@ -34,7 +34,9 @@ from ..common.device import on_its_device
 from .inputs import Gradients, Inputs
 
 TILE = 256  # neurons: 2 a thread, whose membranes of SPAN steps fit its registers
-CHANNELS = 32  # of a tile, where there are positions to sum over: an eighth of the layer in partial sums, one cache line
+CHANNELS = (
+    32  # of a tile, where there are positions to sum over: an eighth of the layer in partial sums, one cache line
+)
 SPAN = 16  # steps that the backward pass unrolls; longer sequences are split, which is exact
 
 
@@ -71,6 +73,7 @@ def _forward(
     """Writes gated spikes if FIRES, their sum over T if SUMMED, that over the block's positions if RATED."""
     n, block, c, i, channels, tile = _tile(P, C, BLOCK_P, BLOCK_C)
     gates, neurons = tl.cast(N, tl.int64) * C, tl.cast(N, tl.int64) * P * C  # of a step
+    y_step = tl.cast(y_step, tl.int64)
     a, b = 0.0, 0.0
     if AFFINE:
         a, b = tl.load(scale + c, channels, 0.0), tl.load(shift + c, channels, 0.0)

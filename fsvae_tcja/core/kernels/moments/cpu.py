@@ -66,9 +66,7 @@ def forward(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return mean.clone(), batch_mean.float(), variance.float()
 
 
-def backward(
-    grad: Tensor, d_space: Tensor | None, d_mean: Tensor, d_variance: Tensor, y: Tensor, mean: Tensor
-) -> None:
+def backward(grad: Tensor, d_space: Tensor | None, d_mean: Tensor, d_variance: Tensor, y: Tensor, mean: Tensor) -> None:
     """Adds the gradient of y through its moments to `grad`, channels-last, in place."""
     rows, channels = by_position(y).flatten(1), y.shape[1]
     samples, length = rows.shape

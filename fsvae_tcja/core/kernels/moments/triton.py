@@ -120,9 +120,7 @@ def forward(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @on_its_device
-def backward(
-    grad: Tensor, d_space: Tensor | None, d_mean: Tensor, d_variance: Tensor, y: Tensor, mean: Tensor
-) -> None:
+def backward(grad: Tensor, d_space: Tensor | None, d_mean: Tensor, d_variance: Tensor, y: Tensor, mean: Tensor) -> None:
     """Adds the gradient of y through its moments to `grad`, channels-last, in place."""
     values = by_position(y).contiguous()
     samples, positions, channels = values.shape

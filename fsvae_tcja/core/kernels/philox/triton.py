@@ -15,7 +15,9 @@ def _words(out, seed, first, block, n, length, BLOCK: tl.constexpr):
     row, quad = i // quads, i % quads
     stream = row + first
     high, low = (stream >> 32).to(tl.uint32), stream.to(tl.uint32)
-    found = tl.philox(tl.cast(seed, tl.uint64), quad.to(tl.uint32), tl.zeros_like(low) + tl.cast(block, tl.uint32), low, high)
+    found = tl.philox(
+        tl.cast(seed, tl.uint64), quad.to(tl.uint32), tl.zeros_like(low) + tl.cast(block, tl.uint32), low, high
+    )
     for j in tl.static_range(4):
         at = quad * 4 + j
         tl.store(out + row * length + at, found[j].to(tl.int64), (row < n) & (at < length))
