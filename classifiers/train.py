@@ -127,6 +127,7 @@ class ClassifierTask:
             "config": to_dict(self.config.model),
             "data": self.config.data,
             "classes": list(self.data.class_names),
+            **self.data.told,
         }
 
 

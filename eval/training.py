@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from fsvae_tcja.data.dataset import LabelledDataset
-from fsvae_tcja.data.load import batches
 from fsvae_tcja.data.pixels import to_float
+from fsvae_tcja.data.workers import batches
 from fsvae_tcja.runtime.config import TrainerConfig
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer

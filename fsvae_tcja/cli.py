@@ -20,6 +20,13 @@ PROGRAM = Program(
         "reconstruct": Command(
             "fsvae_tcja.commands.reconstruct:main", "Reconstruct images of a data set or folder, and print the error."
         ),
+        "interpolate": Command(
+            "fsvae_tcja.commands.interpolate:main", "Draw images on the way from one code to another."
+        ),
+        "complete": Command(
+            "fsvae_tcja.commands.complete:main", "Keep the first part of the codes of images and draw the rest."
+        ),
+        "report": Command("fsvae_tcja.commands.report:main", "A run as one HTML page, or several side by side."),
         "score": Command("eval.commands.score:main", "Score a checkpoint, a folder, an array or a data set."),
         "eval": Command("eval.cli:main", "Scores, their references, comparisons and networks."),
         "classify": Command("classifiers.cli:main", "Spiking classifiers: classify train, evaluate, predict."),

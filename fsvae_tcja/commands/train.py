@@ -5,13 +5,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..data import IMAGE_SETS, load_images
+from ..data.dataset import LabelledDataset
 from ..runtime.callbacks import KeepMemory
 from ..runtime.command import RunOptions, TrainCommand
 from ..runtime.device import resolve
 from ..runtime.run import RunFolder
 from ..runtime.trainer import Trainer
 from ..utils.program import check_not_hidden
+from ..utils.streams import Lasting
 from ..vae.checkpoint import KIND
+from ..vae.config import FSVAEConfig
+from ..vae.latent import Escape
 from ..vae.model import FSVAE
 from ..vae.own_images import sized
 from ..vae.presets import PRESETS
@@ -25,6 +29,8 @@ class TrainOptions(RunOptions, ScoringOptions):
 
     size: int = 0
     """Height and width of the images in pixels, 32 or 64, with blocks and channels to suit; 0: as configured."""
+    conditional: bool = False
+    """The prior learns the labels of the images, for `sample --label`; with the latent Escape."""
 
 
 def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[str]) -> TrainConfig:
@@ -34,8 +40,24 @@ def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[
         images = load_images(config.data, size=model.image_size)
         model = replace(model, in_channels=images.channels)
         colour = "grey" if images.channels == 1 else "colour"
-        print(f"{len(images):,} {colour} images of {config.data}, at {images.size} pixels (--size)", file=sys.stderr)
+        print(
+            f"{len(images):,} {colour} images of {config.data}, at {images.size} pixels (--size)",
+            file=Lasting(sys.stderr),
+        )
+    if options.conditional:
+        model = _conditional(model, load_images(config.data, size=model.image_size, root=options.data_root))
     return replace(config, model=model)
+
+
+def _conditional(model: FSVAEConfig, images: LabelledDataset) -> FSVAEConfig:
+    """The model whose prior knows the labels of the images."""
+    if not isinstance(model.latent, Escape):
+        raise ValueError(
+            f"--conditional needs the latent Escape, found {type(model.latent).__name__}; add --model.latent escape"
+        )
+    if not images.classes:
+        raise ValueError(f"--conditional needs labels, {images.name} has none: put each class into a folder of its own")
+    return replace(model, latent=replace(model.latent, classes=images.classes, clusters=0))
 
 
 TRAIN = TrainCommand("fsvae-tcja train", PRESETS, TrainConfig, TrainOptions, KIND, FSVAE, adapt=_fit_to_images)
@@ -47,10 +69,14 @@ def main(args: list[str]) -> int:
 
 
 def _train(config: TrainConfig, options: TrainOptions) -> int:
-    device = resolve(options.device)
-    resume = options.resume is not None
     assert options.out is not None  # TrainCommand fills it in
-    run = RunFolder(options.out, resume=resume)
+    run = RunFolder(options.out, resume=options.resume is not None)
+    with run.locked():
+        return _fit(config, options, run)
+
+
+def _fit(config: TrainConfig, options: TrainOptions, run: RunFolder) -> int:
+    device, resume = resolve(options.device), run.resume
     where: dict[str, Any] = {"size": config.model.image_size, "root": options.data_root, "download": options.download}
     scoring, score = options.complete(run, resume), None
     if scoring.score_every:

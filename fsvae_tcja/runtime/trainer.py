@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ..core.precision import float32_products
 from ..data import LabelledDataset, limited
-from ..data.load import Loader
 from ..data.prefetch import on_device
+from ..data.workers import Loader
 from ..utils.configuration import to_dict
 from . import checkpoint, seeding
 from .average import Average
@@ -211,8 +211,12 @@ class Trainer:
             resume: go on from the checkpoint in the run folder. `epochs` and `steps` may differ from those before.
 
         Raises:
-            ValueError: a checkpoint of another configuration, or a loss that is not finite.
+            ValueError: a checkpoint of another configuration, a loss that is not finite, or a run folder in use.
         """
+        with self.run.locked():
+            return self._fit(resume)
+
+    def _fit(self, resume: bool) -> Outcome:
         began = time.monotonic()
         messages = self._restore() if resume else []
         self.saved = began
@@ -228,7 +232,7 @@ class Trainer:
                 if self.step == self.span.end:
                     self._next_stage()
                 self._train_epoch()
-                if self.epoch_is_over:
+                if self._to_be_evaluated:
                     self._evaluate()
                 self.save()
                 if self.stop:
@@ -331,6 +335,11 @@ class Trainer:
         """Whether the last step was the last of its epoch, or of its stage."""
         return self.span.ends_epoch(self.step)
 
+    @property
+    def _to_be_evaluated(self) -> bool:
+        last = self.step == self.span.end
+        return self.epoch_is_over and (last or self.epoch % self.config.evaluate_every == 0)
+
     def _call(self, method: str, *arguments: Any) -> None:
         for callback in self.callbacks:
             getattr(callback, method)(self, *arguments)
@@ -343,10 +352,16 @@ class Trainer:
         return torch.randperm(len(self.data), generator=shuffle)[:whole]
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of this epoch that are still to be done."""
+        """The batches of this epoch that are still to be done; where they cannot be read the steps so far are saved."""
         epoch, done = self.span.position(self.step)
         size = self.span.stage.batch_size
-        return on_device(self.loader.epoch(self.order(epoch)[done * size :]), self.device)
+        order = self.order(epoch)[done * size :]
+        try:
+            yield from on_device(self.loader.epoch(order, stopped=lambda: bool(self.stop)), self.device)
+        except (ValueError, OSError):
+            if self.optimizer.state:
+                self.save()
+            raise
 
     # checkpoints
 

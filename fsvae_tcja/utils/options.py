@@ -14,6 +14,7 @@ import tyro
 
 from .configuration import Part
 from .spelling import did_you_mean
+from .streams import Lasting
 
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
@@ -133,7 +134,7 @@ def read(run: Callable[[Sequence[str]], Any], program: str, args: Sequence[str])
             raise
         text = _text_of(box.getvalue())
     else:
-        sys.stderr.write(box.getvalue())
+        Lasting(sys.stderr).write(box.getvalue())
         return built
     raise ValueError(_message(text, program, lambda: _options(run)))
 

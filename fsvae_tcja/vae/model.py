@@ -192,6 +192,7 @@ class FSVAE(nn.Module):
         batch_size: int = 64,
         noise: Tensor | None = None,
         labels: Tensor | None = None,
+        temperature: float = 1.0,
     ) -> Tensor:
         """Draw n images [n, C, H, W] in [-1, 1] from the prior, in eval mode; image i depends on (seed, i) alone.
 
@@ -201,8 +202,9 @@ class FSVAE(nn.Module):
             batch_size: images per pass; changes memory and speed only.
             noise: of n images, instead of the seed's: replays a run.
             labels: int64 [n], the class of each image, with a latent that knows classes; None: as often as in training.
+            temperature: > 0; below 1 likelier codes, above 1 more various ones. With the latent `Escape`.
         """
-        return sample(self, n, seed, batch_size=batch_size, noise=noise, labels=labels)
+        return sample(self, n, seed, batch_size=batch_size, noise=noise, labels=labels, temperature=temperature)
 
     def upgraded(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights that an earlier version saved, under today's names."""
