@@ -72,9 +72,7 @@ class Loader:
         self.indices: list[list[int]] = []  # of the epoch: the sampler
         self.loader: DataLoader | None = None
 
-    def epoch(
-        self, order: Tensor, stopped: Callable[[], bool] = lambda: False
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, order: Tensor, stopped: Callable[[], bool] = lambda: False) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch, as `batches` gives them. The one before is over."""
         self.indices[:] = [part.tolist() for part in order.split(self.batch_size) if len(part)]
         return self._iterate(stopped)
