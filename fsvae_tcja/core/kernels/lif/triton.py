@@ -350,8 +350,11 @@ def backward(
             if part is not None:
                 found.insert(0, part.sum((0, 1)) if part.dim() == 3 else part.sum(0))
     dscale, dshift = (torch.stack(t).sum(0) if len(t) > 1 else t[0] if t else y.new_empty(0) for t in sums[:2])
-    gates = (torch.cat(t) if len(t) > 1 else t[0] if t else y.new_empty((0, 0, 0)) for t in sums[2:])
-    return Gradients(dy.copy_(out), dscale, dshift, *gates, y.new_empty(0) if inputs.v is None else dv)
+    dcurrent_gate, dspike_gate = (
+        torch.cat(t) if len(t) > 1 else t[0] if t else y.new_empty((0, 0, 0)) for t in sums[2:]
+    )
+    dv = y.new_empty(0) if inputs.v is None else dv
+    return Gradients(dy.copy_(out), dscale, dshift, dcurrent_gate, dspike_gate, dv)
 
 
 def _states(call: _Call, firsts: range) -> list[Tensor | None]:
