@@ -4,12 +4,12 @@ from pathlib import Path
 
 import torch
 
-from fsvae_tcja.core.precision import float32_products
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.vae import FSVAE, load
 from fsvae_tcja.vae.checkpoint import KIND
 from fsvae_tcja.vae.sample import stream
 
+from .precision import full_precision
 from .provenance import tensors_sha256
 from .sources import IndexedImages
 
@@ -38,10 +38,11 @@ def drawn_from(model: FSVAE, seed: int, name: str) -> IndexedImages:
 
     A GPU draws them in one pass; the tensors of 64 images fit the caches of a CPU.
     """
-    on_gpu = next(model.parameters()).is_cuda
+    device = next(model.parameters()).device
 
     def draw(start: int, count: int) -> torch.Tensor:
-        with float32_products("ieee"):
-            return torch.cat(list(stream(model, count, seed, first=start, batch_size=count if on_gpu else 64)))
+        size = count if device.type == "cuda" else 64
+        with full_precision(device):
+            return torch.cat(list(stream(model, count, seed, first=start, batch_size=size)))
 
     return IndexedImages(name, None, draw, value_range="-1..1", seed=seed)
