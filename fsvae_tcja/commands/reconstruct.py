@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 import tyro
 
+from ..core.precision import float32_products
 from ..runtime.device import resolve
 from ..runtime.pictures import save_pairs
 from ..utils.options import BatchSize, DataRoot, Device, Download, parse
