@@ -15,6 +15,7 @@ from fsvae_tcja.data.events.frames import SliceBy
 from fsvae_tcja.data.events.gestures import labels_of, read_labels
 from fsvae_tcja.data.image_file import is_image, read_image
 from fsvae_tcja.data.inputs import time_first, to_input
+from fsvae_tcja.utils.foreign import reading
 
 from .config import ClassifierConfig
 
@@ -64,7 +65,7 @@ def _recordings(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     if path.suffix == ".bin":
         yield str(path), read_atis(path)
         return
-    with path.open("rb") as file:
+    with reading(path, "cannot be read"), path.open("rb") as file:
         version = file.readline(80).strip()
     if version not in READERS:
         raise ValueError(f"{path} is no recording that is known: expected .bin (ATIS), or .aedat of version 2.0 or 3.1")

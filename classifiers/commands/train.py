@@ -62,6 +62,6 @@ def _fit(config: TrainConfig, options: RunOptions, run: RunFolder) -> int:
     results = write_results(run, config, test, device) if outcome.finished else None
     print(TRAIN.ending(outcome, run, options))  # after the last file: nobody may be reading
     if results is None:
-        return 130
+        return outcome.status
     print(as_text(results))
     return 0

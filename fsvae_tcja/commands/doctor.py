@@ -10,9 +10,9 @@ import torch
 from ..core import backend
 from ..data import EVENT_SETS, IMAGE_SETS
 from ..data.image_sets import status
-from ..data.listing import shown
 from ..data.root import ROOT_VARIABLE, data_root
 from ..utils.options import DataRoot, parse
+from ..utils.printable import shown
 from ..utils.tables import facts
 
 PACKAGES = ("fsvae-tcja", "torch", "torchvision", "torch-fidelity", "numba", "triton", "tonic", "numpy", "scipy")

@@ -11,7 +11,9 @@ import tyro
 from ..runtime import checkpoint
 from ..runtime.checkpoint import find
 from ..runtime.run import flat
+from ..utils.foreign import reading
 from ..utils.options import parse
+from ..utils.printable import shown
 from ..utils.tables import facts
 
 
@@ -32,7 +34,10 @@ def main(args: list[str]) -> int:
     tensors, metadata = checkpoint.read(path, prefix="model.")
     learned = sum(t.numel() for n, t in tensors.items() if t.is_floating_point() and ".running_" not in n)
     metadata |= {"parameters": learned, "file": str(path)}
-    print(json.dumps(metadata, indent=2) if options.json else _table(metadata))
+    with reading(path, "holds metadata that cannot be shown"):
+        text = json.dumps(metadata, indent=2) if options.json else _table(metadata)
+        text.encode()
+    print(text)
     return 0
 
 
@@ -47,4 +52,4 @@ def _table(metadata: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+    return shown(" ".join(map(str, value)) or "none" if isinstance(value, list) else value)

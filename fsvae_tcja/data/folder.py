@@ -11,11 +11,12 @@ from pathlib import Path, PurePosixPath
 import torch
 
 from ..utils.once import warn_once
+from ..utils.printable import shown
 from .copies import equal_files
 from .image_dataset import FileImages
 from .image_file import DEEP, FLOATS, is_image, read_header
 from .layout import Layout, layout_of, split_named
-from .listing import list_files, shown
+from .listing import list_files
 from .plausible import darkness
 from .splits import whole_groups
 

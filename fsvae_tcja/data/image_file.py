@@ -12,7 +12,8 @@ from einops import rearrange
 from PIL import ExifTags, Image, ImageFile, ImageOps
 from torch import Tensor
 
-from .listing import shown
+from ..utils.memory import check_fits
+from ..utils.printable import shown
 
 NOT_READ = ("EPS", "MPEG")  # Pillow hands EPS to Ghostscript, and knows of MPEG no more than its size
 BACKGROUND = "white"
@@ -92,7 +93,7 @@ def read_header(path: Path) -> Header:
             width, height = height, width
         found = (
             CONVERSIONS.get(image.mode.partition(";")[0]),
-            DEEP_COLOURS if ";16" in str(image.tile) and image.mode[0] not in "IF" else None,
+            DEEP_COLOURS if ";16" in str(getattr(image, "tile", "")) and image.mode[0] not in "IF" else None,
             ALPHA if image.has_transparency_data else None,
             FRAMES if getattr(image, "is_animated", False) else None,
             TURNED if orientation > 1 else None,
@@ -131,9 +132,17 @@ def read_image(path: Path, channels: int, size: int, crop: int | None = None) ->
             )
         left, top = (round((side - crop) / 2) for side in pixels.size)
         pixels = pixels.crop((left, top, left + crop, top + crop))
+    check_fits(2 * size * size * channels, f"an image of {size:,} x {size:,} pixels", "take a smaller size")
     pixels = ImageOps.fit(pixels, (size, size), Image.Resampling.BILINEAR)
     array = torch.from_numpy(np.array(pixels)).view(size, size, channels)
     return rearrange(array, "h w c -> c h w")
+
+
+def _check_pixels(image: Image.Image) -> None:
+    """Refuse what Pillow warns of: a small file that fills the memory when it is decoded."""
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and image.width * image.height > most:
+        raise ValueError(f"it has {image.width:,} x {image.height:,} pixels, Pillow's limit is {most:,}")
 
 
 def _in_8_bits(image: Image.Image) -> Image.Image:
@@ -164,6 +173,7 @@ def _levels(values: np.ndarray, highest: float) -> np.ndarray:
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path, formats=list(formats())) as image:
+            _check_pixels(image)
             yield image
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, struct.error, ...
         raise ValueError(

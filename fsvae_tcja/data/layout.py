@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from .listing import shown
+from ..utils.printable import shown
 
 SPLIT_NAMES = {
     "train": "train",

@@ -28,14 +28,6 @@ def is_debris(name: str) -> bool:
     return name.startswith((".", "~$", "SYNOFILE_THUMB_")) or name.lower() in DEBRIS
 
 
-def shown(path: object) -> str:
-    r"""A name or path for a message or a picture: what cannot be printed is escaped, "caf\\xe9.png"."""
-    return "".join(
-        c if c.isprintable() else "".join(f"\\x{byte:02x}" for byte in c.encode(errors="surrogateescape"))
-        for c in str(path)
-    )
-
-
 @dataclass(frozen=True)
 class Listing:
     """The files below a folder.
@@ -49,8 +41,13 @@ class Listing:
     passed_over: Counter[str]
 
     def note(self) -> str:
-        """What was passed over, as text: ".txt (3), hidden or of the system (1)"; "" if nothing was."""
-        return ", ".join(f"{reason} ({n:,})" for reason, n in self.passed_over.most_common())
+        """What was passed over, as `in_words` has it."""
+        return in_words(self.passed_over)
+
+
+def in_words(passed_over: Counter[str]) -> str:
+    """Reasons and how often, the most frequent first: ".txt (3), hidden or of the system (1)"; "" if there are none."""
+    return ", ".join(f"{reason} ({n:,})" for reason, n in passed_over.most_common())
 
 
 def list_files(folder: Path, wanted: Callable[[str], bool]) -> Listing:

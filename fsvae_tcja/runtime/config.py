@@ -1,8 +1,8 @@
 """What every training run has: data, length, optimiser."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
-from typing import Literal
+from typing import Literal, Self
 
 from ..utils.spelling import check_choice
 
@@ -43,6 +43,10 @@ class Stage:
         check_choice("schedule", self.schedule, Schedule)
         if not self.lr > 0:
             raise ValueError(f"lr must be > 0, found {self.lr}")
+
+    def lasting(self, steps: int) -> Self:
+        """The same for so many steps; a warm-up takes a fifth of them at most."""
+        return replace(self, steps=steps, warmup=min(self.warmup, steps // 5))
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Steps of the whole stage."""

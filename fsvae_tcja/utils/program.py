@@ -1,7 +1,8 @@
 """A program of several commands: its list, looking a command up, and how a process ends.
 
 Exit status: 0 done; 1 nobody reads the output any more (`| head`), or an error of the program itself, with a traceback;
-2 wrong input, reported in one line; 130 interrupted.
+2 wrong input, or a disk or memory that is full, reported in one line; 130 interrupted by Ctrl-C; 128 + n: a training
+that saved and ended by signal n, such as 143 by SIGTERM.
 """
 
 import os
@@ -19,7 +20,12 @@ from .spelling import choose
 from .streams import discard, flush, prepare_streams, readable
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder in which the packages lie
-EXTRAS = {"mlxtend": "demo", "sklearn": "demo", "tonic": "events"}  # of pyproject.toml, by what is imported
+EXTRAS = {
+    "mlxtend": "demo",
+    "huggingface_hub": "hub",
+    "sklearn": "demo",
+    "tonic": "events",
+}  # of pyproject.toml, by what is imported
 HELP = ("-h", "--help")
 STATUS = "exit status: 0 done, 1 output that nobody reads or an internal error, 2 wrong input, 130 interrupted"
 

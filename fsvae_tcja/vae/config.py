@@ -59,7 +59,7 @@ class FSVAEConfig:
     tcja: TCJAConfig = field(default_factory=TCJAConfig)
     """Attention."""
     readout: Readout = READOUTS["membrane"]
-    """From the output sequence to the image: leaky sum (0.8 a step), TCJA gate and sum, or mean."""
+    """From the output sequence to the image: leaky sum (0.8 a step), TCJA or TAID gate and sum, or mean."""
     neuron: Neuron = FSVAE_LIF
     """The neurons of all layers."""
     input: Input = "image"
@@ -96,6 +96,13 @@ class FSVAEConfig:
                 raise ValueError(
                     f"tcja.{part} must name different blocks among 0..{len(self.channels) - 1}, found {blocks}"
                 )
+
+    @property
+    def sizes(self) -> list[int]:
+        """Numbers that the layers hand on for one image, in all steps, but for the last block, summed at once."""
+        areas = [(self.image_size >> i + 1) ** 2 for i in range(len(self.channels))]  # 16^2, 8^2, 4^2, 2^2
+        blocks = [channels * area for channels, area in zip(self.channels, areas, strict=True)]
+        return [self.T * size for size in (*blocks, self.L, *reversed(blocks))]
 
     @staticmethod
     def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The fully-spiking VAE: encoder, latent, decoder, and the loss."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -8,10 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core import TCJA, Linear, SpikingLayer, TDBatchNorm
+from ..runtime.memory import fitting
+from ..runtime.pretrained import fetched
+from ..runtime.run import MODEL
+from ..utils.atomic import replacing
+from .activity import Passing, gives_binary, passing
 from .config import FSVAEConfig
 from .noise import Generated
+from .pretrained import expanded
 from .sample import sample
 from .upgrade import upgrade_tensors
+
+CARD = "README.md"
 
 
 class FSVAEOutput(NamedTuple):
@@ -31,6 +41,13 @@ def _layer(transform: nn.Module, channels: int, config: FSVAEConfig, attended: b
     return SpikingLayer(transform, TDBatchNorm(channels, neuron.v_th), neuron, attention, tcja.placement)
 
 
+def _dense(inputs: int, outputs: int, config: FSVAEConfig) -> nn.Module:
+    """A linear layer on one side of the code, with norm and neurons if that is of spikes."""
+    if config.latent.analog:
+        return nn.Linear(inputs, outputs)
+    return _layer(Linear(inputs, outputs), outputs, config, False)
+
+
 class Encoder(nn.Module):
     """Image or frames -> spikes. Blocks of Conv3x3 stride 2, then a linear layer to L."""
 
@@ -42,7 +59,7 @@ class Encoder(nn.Module):
             _layer(nn.Conv2d(widths[i], widths[i + 1], 3, 2, 1), widths[i + 1], config, i in config.tcja.encoder)
             for i in range(len(config.channels))
         )
-        self.to_latent = _layer(Linear(4 * widths[-1], config.L), config.L, config, False)
+        self.to_latent = _dense(4 * widths[-1], config.latent.features(config.L), config)
 
     def forward(self, images: Tensor) -> Tensor:
         """images [N, C, H, W], the same at each step, or frames [T, N, C, H, W] -> spikes [T, N, L]."""
@@ -53,6 +70,17 @@ class Encoder(nn.Module):
             x = block(x)
         return self.to_latent(x.flatten(2))
 
+    def passing(self, images: Tensor) -> Iterator[Passing]:
+        """The work of `forward`, layer by layer."""
+        x, binary = images if images.dim() == 5 else images.unsqueeze(0), False
+        for i, block in enumerate(self.blocks):
+            assert isinstance(block, SpikingLayer)
+            y = block.forward_static(x[0], self.T) if len(x) < self.T else block(x)
+            yield passing(f"encoder {i}", block, x, y, binary)
+            x, binary = y, gives_binary(block)
+        x = x.flatten(2)
+        yield passing("to latent", self.to_latent, x, self.to_latent(x), binary)
+
 
 class Decoder(nn.Module):
     """Code -> image. A linear layer, blocks of ConvTranspose3x3 stride 2, the read-out."""
@@ -60,7 +88,7 @@ class Decoder(nn.Module):
     def __init__(self, config: FSVAEConfig) -> None:
         super().__init__()
         widths = (*reversed(config.channels), config.channels[0])
-        self.from_latent = _layer(Linear(config.L, 4 * widths[0]), 4 * widths[0], config, False)
+        self.from_latent = _dense(config.L, 4 * widths[0], config)
         self.blocks = nn.ModuleList(
             _layer(
                 nn.ConvTranspose2d(widths[i], widths[i + 1], 3, 2, 1, output_padding=1),
@@ -80,20 +108,45 @@ class Decoder(nn.Module):
             x = block(x)
         return self.readout(last, x)
 
+    def passing(self, z: Tensor, binary: bool) -> Iterator[Passing]:
+        """The work of `forward`, layer by layer; `binary`: z holds spikes."""
+        y = self.from_latent(z)
+        yield passing("from latent", self.from_latent, z, y, binary)
+        x, binary = y.unflatten(2, (-1, 2, 2)), gives_binary(self.from_latent)
+        for i, block in enumerate(self.blocks):
+            y = block(x)
+            yield passing(f"decoder {i}", block, x, y, binary)
+            x, binary = y, gives_binary(block)
+        attention = next((part for part in self.readout.modules() if isinstance(part, TCJA)), None)
+        for conv in self.readout.modules():  # one, in every read-out of ours
+            if isinstance(conv, nn.ConvTranspose2d | nn.Conv2d):
+                pixels = conv.out_channels * x.shape[-2] * x.shape[-1]
+                yield Passing("read-out", conv, x, len(x), pixels, None, attention, binary)
+
 
 class FSVAE(nn.Module):
     """Fully-spiking variational autoencoder with temporal-channel joint attention.
 
     Args:
         config: sizes and settings; `FSVAEConfig()` is the published 1x32x32 model.
+
+    Raises:
+        ValueError: the memory does not hold it, or one image on its way through.
     """
 
     def __init__(self, config: FSVAEConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or FSVAEConfig()
-        self.encoder = Encoder(config)
-        self.latent = config.latent.build(config.T, config.L, config.neuron)
-        self.decoder = Decoder(config)
+        with fitting("a model of this configuration") as counting:
+            counting.check(max(config.sizes))  # one image on its way
+            self.encoder = Encoder(config)
+            self.latent = config.latent.build(config.T, config.L, config.neuron)
+            self.decoder = Decoder(config)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Numbers that the layers hand on for one image, in all steps."""
+        return self.config.sizes
 
     def forward(
         self,
@@ -208,7 +261,44 @@ class FSVAE(nn.Module):
 
     def upgraded(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights that an earlier version saved, under today's names."""
-        return upgrade_tensors(tensors)
+        return expanded(self, upgrade_tensors(tensors))
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, device: str | torch.device = "cpu") -> "FSVAE":
+        """A trained model, in eval mode.
+
+        Args:
+            name: of a model that comes with the package ("mnist", "fashion-mnist"), a run folder or a folder of
+                `save_pretrained`, a checkpoint, or "owner/model" on the Hugging Face hub, which is then fetched.
+            device: where it goes.
+
+        Raises:
+            FileNotFoundError: no such model.
+            ValueError: one that is damaged or of another kind.
+        """
+        from .checkpoint import load
+
+        if not Path(name).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)):
+            name = fetched(str(name))
+        return load(name, device)
+
+    def save_pretrained(self, folder: str | Path, *, half: bool = False, card: str | None = None) -> None:
+        """Write what `from_pretrained` reads: model.safetensors and a card, README.md.
+
+        Args:
+            folder: made if absent.
+            half: in half precision, without what only training needs.
+            card: text of the card; None: what the configuration says.
+
+        Raises:
+            ValueError: the model holds a part that its configuration does not build, and that would be lost.
+        """
+        from .card import card_of
+        from .checkpoint import save
+
+        save(self, Path(folder) / MODEL, half=half)
+        with replacing(Path(folder) / CARD) as temporary:
+            temporary.write_text(card or card_of(self), encoding="utf-8")
 
     def _infer(
         self, images: Tensor, noise: Tensor | None, generator: torch.Generator | None, check_range: bool = True

@@ -28,6 +28,10 @@ class Source(ABC):
     def uniform(self, steps: int, width: int) -> Tensor:
         """Uniform numbers in [0, 1), float32 [steps, n, width]."""
 
+    def normal(self, steps: int, width: int) -> Tensor:
+        """Standard normal numbers, float32 [steps, n, width], each of one uniform number: within 5.4 of 0."""
+        return torch.special.ndtri(self.uniform(steps, width).clamp(min=2**-25))
+
 
 class Streams(Source):
     """Images first..first+n-1 of a random seed: what image i gets depends on (seed, i) alone, on every device."""

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from fsvae_tcja.data import MemoryImages, Subset, load_images
-from fsvae_tcja.data.listing import is_debris, list_files, shown
+from fsvae_tcja.data.listing import is_debris, list_files
+from fsvae_tcja.utils.printable import shown
 
 
 def fill(folder, *names):

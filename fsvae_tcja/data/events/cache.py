@@ -13,6 +13,7 @@ import numpy as np
 
 from ...utils.atomic import replacing
 from ...utils.cpus import cpus
+from ...utils.foreign import reading
 from ...utils.progress import progress
 from .clock import placed
 from .frames import SliceBy, check_slicing, to_frames
@@ -98,8 +99,9 @@ class FrameCache:
         """How many events of how many were left out, by the recording's name; of those alone of which some were."""
         found = {path.stem: path for path in self.folder.glob("*.left-out")}
         names = {recording.name: self.entry(recording).stem for recording in recordings} if found else {}
-        counts = {name: found[entry].read_text().split() for name, entry in names.items() if entry in found}
-        return {name: (int(n), int(whole)) for name, (n, whole) in counts.items()}
+        with reading(self.folder, "holds damaged counts of what was left out", "delete that folder"):
+            counts = {name: found[entry].read_text().split() for name, entry in names.items() if entry in found}
+            return {name: (int(n), int(whole)) for name, (n, whole) in counts.items()}
 
     def _look_at(self, paths: Iterable[Path], title: str) -> None:
         """Find out what is in these files."""

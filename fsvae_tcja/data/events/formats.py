@@ -6,6 +6,7 @@ from types import ModuleType
 import numpy as np
 
 from ...utils.atomic import replacing
+from ...utils.foreign import reader
 from .clock import unwrap
 from .recording import EVENT, make_events
 
@@ -30,6 +31,7 @@ STEPS_BACK = 0.01
 AEDAT2_BITS, AEDAT3_BITS, ATIS_BITS = 32, 31, 23  # of a stamp
 
 
+@reader("cannot be read", "fetch it again")
 def read_aedat3(path: str | Path) -> np.ndarray:
     """Read AEDAT 3.1 (DVS128 Gesture): the polarity events that are marked valid, in the order of the file.
 
@@ -93,6 +95,7 @@ def _packet(path: Path, data: bytes, position: int) -> np.void:
     return packet
 
 
+@reader("cannot be read", "fetch it again")
 def read_aedat2(path: str | Path) -> np.ndarray:
     """Read AEDAT 2.0 of a DVS128 (CIFAR10-DVS): its polarity events in the order of the file.
 
@@ -129,6 +132,7 @@ def read_aedat2(path: str | Path) -> np.ndarray:
     return _checked(path, events, AEDAT2_BITS)
 
 
+@reader("cannot be read", "fetch it again")
 def read_atis(path: str | Path) -> np.ndarray:
     """Read the 5-byte format of an ATIS (N-MNIST, N-Caltech101): its events in the order of the file.
 

@@ -1,6 +1,7 @@
 """Event sets by name."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ...utils.once import warn_once
 from ...utils.spelling import check_choice, choose
+from ..listing import in_words
 from ..root import data_root
 from ..splits import SPLIT_SEED, validation_groups, validation_split
 from .cache import FrameCache
@@ -88,10 +90,9 @@ def load_events(
     return EventFrames(name, split, recordings, parts.class_names, frames, events.directed, notes)
 
 
-def _passed_over(name: str, counts: Mapping[str, int]) -> list[str]:
+def _passed_over(name: str, counts: Counter[str]) -> list[str]:
     """A line on the files that are no recordings, unless there are none."""
-    what = ", ".join(f"{n:,} {reason}" for reason, n in counts.items())
-    return [f"{name}: passed over {what}"] if what else []
+    return [f"{name}: passed over {in_words(counts)}"] if counts else []
 
 
 def _left_out(name: str, split: str, counts: Mapping[str, tuple[int, int]]) -> list[str]:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import torch
 
+from ...utils.foreign import reading
+from ...utils.printable import shown
 from ..image_dataset import FileImages
 from ..image_file import read_header
-from ..listing import shown
 from .download import torchvision_download
 from .record import ImageSet
 
@@ -39,7 +40,8 @@ def check(files: list[Path]) -> None:
 
 
 def _rows(partition: Path) -> list[list[str]]:
-    rows = [line.split() for line in partition.read_text(errors="replace").splitlines() if line.strip()]
+    with reading(partition, "cannot be read", "fetch it again"):
+        rows = [line.split() for line in partition.read_text(errors="replace").splitlines() if line.strip()]
     if not rows or any(len(row) != 2 or row[1] not in PARTITION.values() for row in rows):
         raise ValueError(
             f"{shown(partition.absolute())} is damaged: expected a file name and 0, 1 or 2 on each line; fetch it again"

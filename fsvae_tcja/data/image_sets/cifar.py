@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from ...utils.foreign import reading
 from ..image_dataset import MemoryImages
 from ..resize import resized
 from .download import torchvision_dataset, torchvision_download
@@ -15,12 +16,8 @@ from .record import ImageSet
 def load(name: str, dataset: str, split: str, size: int | None, files: list[Path]) -> MemoryImages:
     """32x32 colour images and their labels."""
     folder = files[0].parent
-    try:
+    with reading(folder.absolute(), "has a file that fails its md5 check", "delete the folder and fetch it again"):
         data = torchvision_dataset(dataset)(folder.parent, train=split == "train")
-    except RuntimeError as error:
-        raise ValueError(
-            f"a file in {folder.absolute()} fails its md5 check; delete the folder and fetch it again"
-        ) from error
     labels = torch.tensor(data.targets)
     return MemoryImages(name, split, resized(data.data, size), labels, len(data.classes), data.classes)
 

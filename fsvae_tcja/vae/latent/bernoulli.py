@@ -9,7 +9,7 @@ p = mean over k. Two ways to draw a whole z:
 In eval mode, where both normalise by the running statistics, they are the same function.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,6 +23,7 @@ from ...core.norm import tracking
 from ...core.recording import recording
 from ...runtime.seeding import on_host
 from ...utils.spelling import check_choice
+from ..activity import Passing, passing
 from ..losses import KLD_WEIGHT, kld, mmd
 from ..noise import Source
 from ..replay import replayed
@@ -292,6 +293,15 @@ class BernoulliLatent(LatentModule):
 
     def sample(self, noise: Tensor) -> Tensor:
         return self.prior.sample(noise)
+
+    def passing(self, x: Tensor | None, z: Tensor, noise: Tensor) -> Iterator[Passing]:
+        """All steps at once: in eval mode the same spikes as one after the other."""
+        network, name = (self.prior, "prior") if x is None else (self.posterior, "posterior")
+        past = _input(x, shift(z))
+        for i, layer in enumerate(network.layers):
+            spikes = layer(past)
+            yield passing(f"{name} {i}", layer, past, spikes, binary=True)
+            past = spikes
 
     def check_noise(self, noise: Tensor, n: int) -> Tensor:
         if noise.shape != (self.T, n, self.L):

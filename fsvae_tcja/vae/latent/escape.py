@@ -11,7 +11,8 @@ That prior is a mixture: p(z) = sum_y p(y) p(z | y), where y is the label of the
 """
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from ...core import Neuron
 from ...runtime.config import Stage
+from ..activity import Passing
 from ..noise import Source
 from .base import Latent, LatentModule, Term
 from .clusters import find_centres, nearest
@@ -78,6 +80,10 @@ class Escape(Latent):
 
     def stages(self) -> list[Stage]:
         return [self.prior]
+
+    def lasting(self, steps: Sequence[int]) -> "Escape":
+        (prior,) = steps
+        return replace(self, prior=self.prior.lasting(prior))
 
 
 class _Scaled(torch.autograd.Function):
@@ -165,6 +171,14 @@ class EscapeLatent(LatentModule):
         bits = noise[0, :, : self.T * self.L]
         labels = self.draw_kinds(noise) if labels is None else labels.to(bits.device)
         return self.prior.sample(bits, labels, self.params.guidance)
+
+    def passing(self, x: Tensor | None, z: Tensor, noise: Tensor) -> Iterator[Passing]:
+        if x is not None:
+            return
+        kinds = self.draw_kinds(noise)
+        yield from self.prior.passing(z, kinds, "prior")
+        if self.params.guidance and kinds is not None:
+            yield from self.prior.passing(z, torch.full_like(kinds, self.kinds), "guiding prior")
 
     def complete(self, z: Tensor, given: int, noise: Tensor) -> Tensor:
         """Of no kind in particular: a part of a code does not say which it will be."""

@@ -301,7 +301,7 @@ def test_hidden_and_other_files_are_passed_over_and_told(nmnist, caplog):
         data = load(nmnist, "test")
     assert [r.name for r in data.recordings] == [r.name for r in expected.recordings]
     assert data.split_hash == expected.split_hash
-    line = "nmnist: passed over 7 hidden or of the system, 1 .txt, 1 without an extension"
+    line = "nmnist: passed over hidden or of the system (7), .txt (1), without an extension (1)"
     assert data.notes == (line,) and [record.message for record in caplog.records] == [line]
     assert expected.notes == ()
 
@@ -313,7 +313,7 @@ def test_a_recording_that_a_link_leads_to_counts_once(nmnist):
     data = load(nmnist, "test")
     assert [r.name for r in data.recordings if r.label == 3] == ["Test/3/00000.bin"]
     (line,) = data.notes
-    assert line == "nmnist: passed over 1 already there, reached again through a link, 1 a link that leads back up"
+    assert line == "nmnist: passed over reached again through a link (1), links that lead back up (1)"
 
 
 def test_names_that_are_not_utf8(nmnist):
