@@ -10,6 +10,7 @@ import tyro
 from torch import Tensor
 
 from ..core.memory import keep_freed_memory
+from ..core.precision import float32_products
 from ..runtime.device import resolve
 from ..runtime.export import save_images
 from ..utils.options import BatchSize, Device, parse
@@ -52,7 +53,7 @@ def main(args: list[str]) -> int:
         labels=labels,
         temperature=options.temperature,
     )
-    with progress("draw", options.n, "images") as bar:
+    with progress("draw", options.n, "images") as bar, float32_products("ieee"):
         save_images(_counted(drawn, bar), options.out, _title(options))
     print(f"drew {options.n} images (seed {options.seed}): {options.out}")
     return 0

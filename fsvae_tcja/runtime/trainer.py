@@ -2,7 +2,6 @@
 
 import signal
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
@@ -13,19 +12,23 @@ from typing import Any, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from ..data import LabelledDataset, batches, limited
+from ..core.precision import float32_products
+from ..data import LabelledDataset, limited
+from ..data.prefetch import on_device
+from ..data.workers import Loader
 from ..utils.configuration import to_dict
 from ..utils.memory import check_fits
 from . import checkpoint, failures, identity, seeding
 from .average import Average
 from .callbacks import Callback, Display, Metrics
 from .config import Stage, TrainerConfig
+from .graph import StepGraph
 from .interrupt import stop_signal
 from .lengthen import check_same, lengthened
 from .memory import REMEDY, STEP, step_memory
 from .resume import newest
 from .run import RunFolder
-from .schedule import scheduler
+from .schedule import factor, set_rate
 from .stages import Span, spans
 
 SAVE_SECONDS = 600  # between two checkpoints in the middle of an epoch
@@ -42,7 +45,7 @@ class Batch(NamedTuple):
     epoch: int
     """Counted from 0."""
     generator: torch.Generator
-    """The random numbers of the step, on the CPU: the same in a resumed run."""
+    """The random numbers of the step, the same in a resumed run: on the CPU, but for a run on a GPU there."""
 
 
 class Task(Protocol):
@@ -172,6 +175,8 @@ class Trainer:
         if self.device.type == "cpu":
             check_fits(step_memory(task.model, config), STEP, REMEDY)
         self.task.model.to(self.device)
+        self.generator = torch.Generator(seeding.home(self.device))
+        self.graph = StepGraph(self._compute, self.generator) if config.graph and self.device.type == "cuda" else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.autocast = torch.autocast(self.device.type, _DTYPES[config.precision], enabled=config.precision != "fp32")
         self._enter(self.spans[0])
@@ -191,9 +196,15 @@ class Trainer:
         self.stage_data = self.data
         if span.number:
             self.stage_data = cast(StagedTask, self.task).start_stage(span.number, self.data)
+        self.loader = Loader(self.stage_data, stage.batch_size)
+        on_gpu, graph = self.device.type == "cuda", self.graph is not None
+        rate = torch.tensor(stage.lr, device=self.device) if graph else stage.lr
         self.optimizer = torch.optim.AdamW(
-            self._parameters(), lr=stage.lr, betas=stage.betas, weight_decay=stage.weight_decay
-        )
+            self._parameters(), rate, stage.betas, weight_decay=stage.weight_decay,
+            fused=on_gpu or None, capturable=graph,
+        )  # fmt: skip
+        if self.graph:
+            self.graph.restart()
         self.average = Average(model, self.config.ema) if self.config.ema else None
 
     def _parameters(self) -> list[nn.Parameter]:
@@ -204,11 +215,6 @@ class Trainer:
     def _beside(self) -> nn.Module | None:
         """What the stage trains besides the model."""
         return cast(StagedTask, self.task).beside if self.span.number else None
-
-    def _schedule(self) -> None:
-        """Set the learning rate of the next step."""
-        span = self.span
-        self.scheduler = scheduler(self.optimizer, span.stage, self.step - span.first, span.total)
 
     # the loop
 
@@ -242,11 +248,11 @@ class Trainer:
             self.identity = identity.new(self.config, self.task.data, self.notes)
         self.saved = began
         first = self.step
-        self._schedule()
         self.run.start(to_dict(self.config), self.step)
         identity.write(self.run.path, self.identity)
         with closing(self.run), ExitStack() as stack:
             stack.callback(self._call, "end")
+            self._prepare_gpu(stack)
             self._call("start")
             for line in messages:
                 self.message(line)
@@ -273,7 +279,14 @@ class Trainer:
     def _next_stage(self) -> None:
         self._take_average()
         self._enter(self.spans[self.span.number + 1])
-        self._schedule()
+
+    def _prepare_gpu(self, stack: ExitStack) -> None:
+        """The precision of products, and the stream on which a step is recorded, for the time of the training."""
+        if self.device.type == "cuda":
+            stack.enter_context(float32_products("tf32" if self.config.tf32 else "ieee"))
+        if self.graph:
+            self.graph.stream.wait_stream(torch.cuda.current_stream(self.device))
+            stack.enter_context(torch.cuda.stream(self.graph.stream))
 
     def _take_average(self) -> None:
         """Give the model its averaged weights, if there are any, at the end of a stage."""
@@ -297,14 +310,28 @@ class Trainer:
 
     def _train_step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """One step of the optimiser; returns the losses of the batch, means over its parts."""
-        generator = seeding.generator(self.config.seed, seeding.Purpose.STEP, self.step)
+        self.generator.manual_seed(seeding.word(self.config.seed, seeding.Purpose.STEP, self.step))
+        span = self.span
+        self.lr = span.stage.lr * factor(span.stage, self.step - span.first, span.total)
+        set_rate(self.optimizer, self.lr)
+        if self.graph:
+            means = self.graph(images, labels, (span.number, span.position(self.step)[0]))
+        else:
+            means = self._compute(images, labels)
+        self.step += 1
+        if self.average:
+            self.average.update(self.step - span.first)
+        return means
+
+    def _compute(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The step as the device sees it."""
         epoch, _ = self.span.position(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         means: dict[str, Tensor] = {}
         parts = self.config.accumulate
         for x, y in zip(images.chunk(parts), labels.chunk(parts), strict=True):
             share = len(x) / len(images)
-            losses = self._losses(Batch(x.to(self.device), y.to(self.device), epoch, generator))
+            losses = self._losses(Batch(x, y, epoch, self.generator))
             self.scaler.scale(losses["loss"] * share).backward()
             means = {name: means.get(name, 0) + value.detach() * share for name, value in losses.items()}
         self._update()
@@ -326,13 +353,6 @@ class Trainer:
             nn.utils.clip_grad_norm_(self._parameters(), self.config.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.lr = float(self.scheduler.get_last_lr()[0])
-        with warnings.catch_warnings():  # fp16 passes over steps whose gradient overflows, the very first perhaps
-            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
-            self.scheduler.step()
-        self.step += 1
-        if self.average:
-            self.average.update(self.step - self.span.first)
 
     def _evaluate(self) -> None:
         self.check_finite(self.task.model.state_dict())
@@ -373,7 +393,7 @@ class Trainer:
         size = self.span.stage.batch_size
         order = self.order(epoch)[done * size :]
         try:
-            yield from batches(self.stage_data, size, order=order, stopped=lambda: bool(self.stop))
+            yield from on_device(self.loader.epoch(order, stopped=lambda: bool(self.stop)), self.device)
         except Exception:
             self._save_steps()
             raise

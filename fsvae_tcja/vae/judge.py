@@ -108,7 +108,7 @@ class Tuner:
         """x [N, C, H, W] in [-1, 1] -> "loss", that of decoder and judge, and its parts."""
         model, judge, n = self.model, self.judge, len(x)
         z, kinds = self._code(x, labels, generator)
-        chosen = torch.randint(DRAWN, (n,), generator=generator).to(self.codes.device)
+        chosen = torch.randint(DRAWN, (n,), generator=generator, device=generator.device).to(self.codes.device)
         y = self.kinds[chosen]
         recon, drawn = model.decoder(torch.cat([z, self.codes[:, chosen].to(z.dtype)], dim=1)).split(n)
         mse = F.mse_loss(recon.float(), x)

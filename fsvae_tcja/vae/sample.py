@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..runtime.modes import evaluated
 from .noise import Streams
+from .replay import replayed
 
 if TYPE_CHECKING:
     from .model import FSVAE
@@ -80,12 +81,18 @@ def _stream(
     for start in range(0, n, batch_size):
         b = min(batch_size, n - start)
         drawn = noise_of(model, seed, first + start, b) if noise is None else noise[:, start : start + b]
-        given = [padded(model.latent.tempered(drawn, temperature), 1).to(device)]
-        if labels is not None:
-            given.append(padded(labels[start : start + b], 0).to(device))
+        tempered = model.latent.tempered(drawn, temperature)
+        given = None if labels is None else padded(labels[start : start + b], 0).to(device)
         with evaluated(model):
-            images = model.decode(model.latent.sample(*given))[:b].cpu()
+            images = _drawn(model, padded(tempered, 1).to(device), given)[:b].cpu()
         yield images
+
+
+@replayed
+def _drawn(model: FSVAE, noise: Tensor, labels: Tensor | None) -> Tensor:
+    """Images of whole blocks of noise, on the model's device."""
+    given = [noise] if labels is None else [noise, labels]
+    return model.decode(model.latent.sample(*given))
 
 
 def sample(
