@@ -18,10 +18,10 @@ from fsvae_tcja.data import IMAGE_SETS, LabelledDataset, load_images, parse_name
 from fsvae_tcja.data.folder import load_folder
 from fsvae_tcja.data.image_file import read_header
 from fsvae_tcja.runtime.run import MODEL
+from fsvae_tcja.utils.processes import rank, world
 
 from .arrays import FLOATING, check_type, reading
 from .images import RANGES, ValueRange, canonical, regroup, too_few
-from .processes import rank, world
 from .randomness import isolated_randomness
 
 Draw = Callable[[int, int], Tensor]

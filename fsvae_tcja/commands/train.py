@@ -8,8 +8,9 @@ from ..data import IMAGE_SETS, load_images
 from ..runtime.callbacks import KeepMemory
 from ..runtime.command import RunOptions, TrainCommand
 from ..runtime.device import resolve
-from ..runtime.run import RunFolder
+from ..runtime.run import open_run
 from ..runtime.trainer import Trainer
+from ..utils.processes import one_before_the_others, own
 from ..utils.program import check_not_hidden
 from ..vae.checkpoint import KIND
 from ..vae.model import FSVAE
@@ -47,16 +48,17 @@ def main(args: list[str]) -> int:
 
 
 def _train(config: TrainConfig, options: TrainOptions) -> int:
-    device = resolve(options.device)
+    device = own(resolve(options.device))
     resume = options.resume is not None
     assert options.out is not None  # TrainCommand fills it in
-    run = RunFolder(options.out, resume=resume)
+    run = open_run(options.out, resume)
     where: dict[str, Any] = {"size": config.model.image_size, "root": options.data_root, "download": options.download}
     scoring, score = options.complete(run, resume), None
     if scoring.score_every:
         check_not_hidden("eval")
         score = scorer(scoring, config, device, run, where)
-    train, test = (load_images(config.data, split, **where) for split in ("train", "test"))
+    with one_before_the_others():
+        train, test = (load_images(config.data, split, **where) for split in ("train", "test"))
     task = FSVAETask(config, train, test, score)
     scoring.remember(run)
     trainer = Trainer(task, config, run, device=device, callbacks=[KeepMemory()], init_from=options.init_from)

@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..utils.processes import total
 from .kernels.common.layout import channels_last
 from .kernels.moments.register import moments_backward, moments_forward
 from .norm import TDBatchNorm, affine
+from .shared import of_all
 
 
 class Normed(NamedTuple):
@@ -30,7 +32,7 @@ class Normed(NamedTuple):
 
 def by_own_statistics(y: Tensor, norm: TDBatchNorm) -> Normed:
     """y [S, C, ...] and how the norm scales and shifts it in training."""
-    return Normed(*_ByOwnStatistics.apply(y, norm.weight, norm.bias, norm.scale, norm.eps))
+    return Normed(*_ByOwnStatistics.apply(y, norm.weight, norm.bias, norm.scale, norm.eps, norm.part))
 
 
 class _ByOwnStatistics(torch.autograd.Function):
@@ -38,15 +40,21 @@ class _ByOwnStatistics(torch.autograd.Function):
 
     scale = g r             dg = r dscale',  dscale' = dscale - mean dshift
     shift = bias - scale mean                dmean = -scale dshift,  dvar = -r^3 / 2 g dscale'
+
+    Of a part of a batch, mean and var are those of the batch: core/shared.py.
     """
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, weight: Tensor, bias: Tensor, factor: float, eps: float) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, y: Tensor, weight: Tensor, bias: Tensor, factor: float, eps: float, part: float
+    ) -> tuple[Tensor, ...]:
         space, mean, var = moments_forward(y)
+        if part < 1:
+            mean, var = of_all(mean, var, part)
         g, r = weight * factor, torch.rsqrt(var + eps)
         scale, shift = affine(g, bias, mean, r)
         ctx.save_for_backward(y, mean, g, r, scale)
-        ctx.factor = factor
+        ctx.factor, ctx.part = factor, part
         ctx.mark_non_differentiable(mean, var)
         return y.view_as(y), space, mean, var, scale, shift
 
@@ -56,7 +64,9 @@ class _ByOwnStatistics(torch.autograd.Function):
     ) -> tuple[Any, ...]:
         y, mean, g, r, scale = ctx.saved_tensors
         dscale = dscale - dshift * mean
-        dvar = -0.5 * (dscale * g) * r.pow(3)
+        dmean, dvar = -dshift * scale, -0.5 * (dscale * g) * r.pow(3)
+        if ctx.part < 1:
+            dmean, dvar = ctx.part * total(torch.stack([dmean, dvar]))
         dy = channels_last(dy)
-        moments_backward(dy, dspace, -dshift * scale, dvar, y, mean)
-        return dy, dscale * r * ctx.factor, dshift, None, None
+        moments_backward(dy, dspace, dmean, dvar, y, mean)
+        return dy, dscale * r * ctx.factor, dshift, None, None, None

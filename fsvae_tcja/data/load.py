@@ -106,7 +106,13 @@ def batches(
         raise ValueError(f"batch_size must be at least 1, found {batch_size}")
     if order is None:
         order = torch.arange(len(dataset))
-    indices = [part.tolist() for part in order.split(batch_size) if len(part)]
+    return read_batches(dataset, [part.tolist() for part in order.split(batch_size) if len(part)], num_workers)
+
+
+def read_batches(
+    dataset: LabelledDataset, indices: Sequence[Sequence[int]], num_workers: int | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same for batches by their indices."""
     if num_workers is None:
         num_workers = dataset.workers if len(indices) > 1 else 0
     # DataLoader draws a seed at every start: a generator of its own leaves the global one alone.

@@ -14,9 +14,10 @@ from torch import nn
 from ..utils.configuration import from_dict, to_dict
 from ..utils.options import DataRoot, Device, Download, Folder, choose_parts, parts_help, read, take
 from ..utils.presets import Preset
+from ..utils.processes import joined, started_anew
 from ..utils.spelling import choose, did_you_mean
 from . import checkpoint
-from .run import CONFIG, RunFolder
+from .run import CHECKPOINT, CONFIG, RunFolder
 from .trainer import Outcome
 
 FLAT = tyro.conf.arg(name="")
@@ -73,9 +74,15 @@ class TrainCommand:
     def run(self, args: list[str], train: Callable[[Any, Any], int]) -> int:
         """Parse the arguments and train, or print help or (--dry-run) the configuration; returns the exit status.
 
+        Processes that torchrun started train together. Started anew, they go on from the last checkpoint.
+
         Raises:
             ValueError: an unknown preset, what a resumed run does not take, or (--dry-run) no network can be built.
         """
+        with joined():
+            return self._run(args, train)
+
+    def _run(self, args: list[str], train: Callable[[Any, Any], int]) -> int:
         if not args or args[0] in ("-h", "--help"):
             print(self._usage())
             return 0
@@ -85,6 +92,9 @@ class TrainCommand:
                 f"--resume goes on in its own folder {options.resume}, with its own weights; leave --out and "
                 "--init-from away"
             )
+        assert options.out is not None  # `_new` and `_resumed` fill it in
+        if not options.resume and started_anew() and (options.out / CHECKPOINT).is_file():
+            options = replace(options, resume=options.out, init_from=None)
         if options.dry_run:
             parameters = self._parameters(config)
             plan = {"configuration": to_dict(config), "parameters": parameters, "run": asdict(options)}

@@ -4,14 +4,17 @@ config.json  metrics.jsonl  checkpoint.safetensors  model.safetensors  tensorboa
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from ..utils.atomic import replacing, write_json
+from ..utils.processes import rank, started_anew
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -58,15 +61,19 @@ class RunFolder:
         """Write the configuration and drop what was logged after `step`, which will be done again."""
         from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
 
-        kept = [row for row in self.read_metrics() if row["step"] <= step]
         self.pictures.mkdir(parents=True, exist_ok=True)
         write_json(self.config, config)
-        with replacing(self.metrics) as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        self._keep_rows(step)
         # TensorBoard calls a run by its folder.
         folder = self.path / TENSORBOARD / self.path.resolve().name
         self._tensorboard = SummaryWriter(str(folder), purge_step=step + 1)
         _write_settings(self._tensorboard, config)
+
+    def _keep_rows(self, step: int) -> None:
+        """Of the metrics, up to this step."""
+        kept = [row for row in self.read_metrics() if row["step"] <= step]
+        with replacing(self.metrics) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
 
     def log(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Append one row of metrics, to the JSON lines and to TensorBoard."""
@@ -101,6 +108,49 @@ class RunFolder:
         if self._tensorboard is not None:
             self._tensorboard.close()
             self._tensorboard = None
+
+
+class PassingFolder(RunFolder):
+    """The run folder of a process that keeps nothing: it knows the run, and what it writes goes with the process.
+
+    Args:
+        path: the run folder of the first process, on a disk that every machine reads.
+        resume: go on with the run.
+
+    Raises:
+        FileNotFoundError: `resume` is on and there is no checkpoint to go on from.
+    """
+
+    def __init__(self, path: str | Path, resume: bool = False) -> None:
+        self._folder = TemporaryDirectory()
+        super().__init__(self._folder.name)
+        if resume:
+            self.checkpoint = RunFolder(path, resume).checkpoint
+            for file in Path(path).glob("*.json*"):  # settings and metrics
+                shutil.copy(file, self.path)
+
+    def start(self, config: dict[str, Any], step: int) -> None:
+        self.pictures.mkdir()
+        self._keep_rows(step)
+
+
+def open_run(path: str | Path, resume: bool = False) -> RunFolder:
+    """The run folder; of several processes the first one has it.
+
+    Args:
+        path: the folder.
+        resume: go on in a folder that holds a run. After torchrun has started the processes anew, a run that they
+            began and that has no checkpoint yet is begun again.
+
+    Raises:
+        FileNotFoundError, ValueError: as `RunFolder`.
+    """
+    anew = started_anew()
+    if rank() > 0:
+        return PassingFolder(path, resume)
+    if anew and not resume and not (Path(path) / CHECKPOINT).is_file():
+        (Path(path) / CONFIG).unlink(missing_ok=True)
+    return RunFolder(path, resume)
 
 
 def _write_settings(tensorboard: "SummaryWriter", config: dict[str, Any]) -> None:

@@ -6,7 +6,8 @@ Nothing random is stored in a checkpoint: step 500 draws the same numbers whethe
 from enum import IntEnum
 
 import numpy as np
-import torch
+
+from ..utils.shares import Generator
 
 
 class Purpose(IntEnum):
@@ -16,7 +17,9 @@ class Purpose(IntEnum):
     STEP = 1
 
 
-def generator(seed: int, purpose: Purpose, index: int = 0) -> torch.Generator:
+def generator(seed: int, purpose: Purpose, index: int = 0) -> Generator:
     """A CPU generator for item `index` (an epoch, a step) of one purpose."""
     word = np.random.SeedSequence([seed, int(purpose), index]).generate_state(1)[0]
-    return torch.Generator().manual_seed(int(word))
+    found = Generator()
+    found.manual_seed(int(word))
+    return found

@@ -12,9 +12,12 @@ from typing import Any, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from ..data import LabelledDataset, batches, limited
+from ..data import LabelledDataset, limited
+from ..data.load import read_batches
 from ..utils.configuration import to_dict
-from . import checkpoint, seeding
+from ..utils.processes import anywhere, rank, world
+from ..utils.shares import Share
+from . import checkpoint, distributed, seeding
 from .average import Average
 from .callbacks import Callback, Display, Metrics
 from .config import Stage, TrainerConfig
@@ -107,6 +110,10 @@ class Trainer:
     epoch, writes a checkpoint and returns; resumed, it gives bit for bit the weights of an uninterrupted run (CPU, one
     process). The global random state is neither used nor moved, unless by the task.
 
+    Several processes (`utils.processes.joined`) share every batch, and follow one process up to rounding: the losses
+    are means over images, the norms of `core` know the whole batch, random numbers for images come from `shares.drawn`.
+    All evaluate and call the callbacks; the run folder of the first one is kept (`run.open_run`).
+
     Args:
         task: model, data and losses.
         config: the settings, kept in the run folder and in the checkpoints.
@@ -169,6 +176,9 @@ class Trainer:
                 f"{self.config.data} has {len(self.data)} training images, fewer than one batch of {stage.batch_size}; "
                 "use a smaller batch_size"
             )
+        distributed.shares(stage.batch_size, self.config.accumulate)
+        if order and (rest := len(order(0)) % stage.batch_size):
+            distributed.shares(rest, self.config.accumulate)
         return steps
 
     def _enter(self, span: Span) -> None:
@@ -181,6 +191,7 @@ class Trainer:
             self._parameters(), lr=stage.lr, betas=stage.betas, weight_decay=stage.weight_decay
         )
         self.average = Average(model, self.config.ema) if self.config.ema else None
+        self.replica = distributed.Replica(self._losses, [model, *([self._beside] if self._beside else [])])
 
     def _parameters(self) -> list[nn.Parameter]:
         """What the stage trains."""
@@ -225,7 +236,7 @@ class Trainer:
                 if self.epoch_is_over:
                     self._evaluate()
                 self.save()
-                if self.stop:
+                if self._stops():
                     break
         self._take_average()
         return Outcome(self.step, self.total, self.step - first, time.monotonic() - began)
@@ -240,6 +251,12 @@ class Trainer:
         if self.average:
             self.task.model.load_state_dict(self.average.state)
 
+    def _stops(self) -> bool:
+        """Whether a process was interrupted: all stop after the same step."""
+        if anywhere(bool(self.stop)) and not self.stop:
+            self.interrupt()
+        return bool(self.stop)
+
     def interrupt(self) -> None:
         """Stop after this step, as Ctrl-C does; for callbacks."""
         self.stop.append(0)
@@ -247,28 +264,30 @@ class Trainer:
     def _train_epoch(self) -> None:
         """The steps of an epoch that are still to be done, to an interruption."""
         self.task.model.train()
-        for images, labels in self._batches():
-            losses = self._train_step(images, labels)
+        for images, labels, shares in self._batches():
+            losses = self._train_step(images, labels, shares)
             self._call("step", losses)
-            if self.stop or self.epoch_is_over:
+            if self._stops() or self.epoch_is_over:
                 break
             if time.monotonic() - self.saved > SAVE_SECONDS:
                 self.save()
 
-    def _train_step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """One step of the optimiser; returns the losses of the batch, means over its parts."""
+    def _train_step(self, images: Tensor, labels: Tensor, shares: list[Share]) -> dict[str, Tensor]:
+        """One step of the optimiser; returns the losses of the batch, means over its parts in all processes."""
         generator = seeding.generator(self.config.seed, seeding.Purpose.STEP, self.step)
         epoch, _ = self.span.position(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         means: dict[str, Tensor] = {}
-        parts = self.config.accumulate
-        for x, y in zip(images.chunk(parts), labels.chunk(parts), strict=True):
-            share = len(x) / len(images)
-            losses = self._losses(Batch(x.to(self.device), y.to(self.device), epoch, generator))
-            self.scaler.scale(losses["loss"] * share).backward()
-            means = {name: means.get(name, 0) + value.detach() * share for name, value in losses.items()}
+        sizes, whole = [share.n for share in shares], sum(share.whole for share in shares)
+        for x, y, share in zip(images.split(sizes), labels.split(sizes), shares, strict=True):
+            part = share.n / whole
+            generator.share = share if world() > 1 else None
+            with self.replica.part(share, last=share is shares[-1]):
+                losses = self.replica(Batch(x.to(self.device), y.to(self.device), epoch, generator))
+                self.scaler.scale(losses["loss"] * (part * world())).backward()
+            means = {name: means.get(name, 0) + value.detach() * part for name, value in losses.items()}
         self._update()
-        return means
+        return distributed.summed(means)
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         with self.autocast:
@@ -322,11 +341,15 @@ class Trainer:
         whole = self.span.steps_per_epoch * self.span.stage.batch_size
         return torch.randperm(len(self.data), generator=shuffle)[:whole]
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of this epoch that are still to be done."""
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor, list[Share]]]:
+        """What this process has of the batches of this epoch that are still to be done: in each of their parts."""
         epoch, done = self.span.position(self.step)
         size = self.span.stage.batch_size
-        return batches(self.stage_data, size, order=self.order(epoch)[done * size :])
+        orders = self.order(epoch)[done * size :].split(size)
+        shares = [distributed.shares(len(order), self.config.accumulate) for order in orders]
+        indices = [distributed.own(order, shared) for order, shared in zip(orders, shares, strict=True)]
+        for (images, labels), shared in zip(read_batches(self.stage_data, indices), shares, strict=True):
+            yield images, labels, shared
 
     # checkpoints
 
@@ -338,6 +361,8 @@ class Trainer:
         plain = {name: value for name, value in own.items() if name not in tensors}
         beside = _named("beside.", self._beside.state_dict()) if self._beside else {}
         self.check_finite(_named("model.", model) | beside | tensors)
+        if rank() > 0:
+            return
         metadata = self.task.metadata() | {
             "step": self.step,
             "images": len(self.data),

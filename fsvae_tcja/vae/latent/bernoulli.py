@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core import Linear, Neuron, SpikingLayer, TDBatchNorm
+from ...utils.shares import drawn
 from ...utils.spelling import check_choice
 from ..losses import KLD_WEIGHT, kld, mmd
 from ..noise import Source
@@ -292,5 +293,6 @@ class BernoulliLatent(LatentModule):
         where[:SCHEDULED_FROM] = False
         if not where.any():
             return z
-        noise = torch.randn(z.shape, generator=generator, device=device).to(z.device)
-        return self.prior.replace(z, where, noise, self.params.sampling)
+        T, N, L = z.shape
+        noise = drawn(lambda n: torch.randn(T, n, L, generator=generator, device=device), N, generator, axis=1)
+        return self.prior.replace(z, where, noise.to(z.device), self.params.sampling)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ...core import Neuron
 from ...runtime.config import Stage
+from ...utils.shares import drawn
 from ..noise import Source
 from .base import Latent, LatentModule, Term
 from .clusters import find_centres, nearest
@@ -200,7 +201,8 @@ class EscapeLatent(LatentModule):
     def stage_losses(self, z: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         kinds = self.kinds_of(z, labels)
         if kinds is not None and self.training:
-            hidden = torch.rand(len(kinds), generator=generator) < self.params.label_dropout
+            chance = drawn(lambda n: torch.rand(n, generator=generator), len(kinds), generator)
+            hidden = chance < self.params.label_dropout
             kinds = kinds.masked_fill(hidden.to(kinds.device), self.kinds)
         nats = self.prior.nll(z, kinds).mean()
         return {"loss": nats, "prior_nats": nats}
