@@ -35,11 +35,14 @@ def main(args: list[str]) -> int:
 
 
 def _train(config: TrainConfig, options: RunOptions) -> int:
-    device = own(resolve(options.device))
-    config = replace(config, data=located(config.data))
-    resume = options.resume is not None
     assert options.out is not None  # TrainCommand fills it in
-    run = open_run(options.out, resume)
+    run = open_run(options.out, options.resume is not None)
+    with run.locked():
+        return _fit(replace(config, data=located(config.data)), options, run)
+
+
+def _fit(config: TrainConfig, options: RunOptions, run: RunFolder) -> int:
+    device, resume = own(resolve(options.device)), run.resume
 
     def split(name: str) -> LabelledDataset:
         return load_split(

@@ -10,7 +10,7 @@ import torch
 import tyro
 
 from ..data.load import load_images
-from ..runtime.run import RunFolder
+from ..runtime.run import SCORES, RunFolder
 from ..utils.atomic import write_json
 from ..utils.configuration import from_dict
 from ..utils.options import File, Whole
@@ -123,7 +123,7 @@ def scorer(
         scores = evaluate(
             source, protocol, names, reference=references, networks=networks, n=n, seed=config.seed, device=device
         )
-        save_scores(run.path / "scores" / f"epoch-{epoch:03d}.json", scores)
+        save_scores(run.path / SCORES / f"epoch-{epoch:03d}.json", scores)
         return {f"{one.name}_{one.protocol}".lower().replace("-", "_"): one.value for one in scores}
 
     return score

@@ -48,10 +48,14 @@ def main(args: list[str]) -> int:
 
 
 def _train(config: TrainConfig, options: TrainOptions) -> int:
-    device = own(resolve(options.device))
-    resume = options.resume is not None
     assert options.out is not None  # TrainCommand fills it in
-    run = open_run(options.out, resume)
+    run = open_run(options.out, options.resume is not None)
+    with run.locked():
+        return _fit(config, options, run)
+
+
+def _fit(config: TrainConfig, options: TrainOptions, run: RunFolder) -> int:
+    device, resume = own(resolve(options.device)), run.resume
     where: dict[str, Any] = {"size": config.model.image_size, "root": options.data_root, "download": options.download}
     scoring, score = options.complete(run, resume), None
     if scoring.score_every:

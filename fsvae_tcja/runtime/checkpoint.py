@@ -32,7 +32,10 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
     flat = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     with replacing(path, ".safetensors") as temporary:
         sums = {"": _sum_of(metadata)} | {name: _checksum(t) for name, t in sorted(flat.items())}
-        save_file(flat, temporary, metadata={KEY: json.dumps({**metadata, SUMS: sums})})
+        try:
+            save_file(flat, temporary, metadata={KEY: json.dumps({**metadata, SUMS: sums})})
+        except SafetensorError as error:  # of a full disk
+            raise OSError(f"cannot write {path}: {error}") from error
 
 
 def _sum_of(metadata: Mapping[str, Any]) -> int:

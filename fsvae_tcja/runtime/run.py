@@ -4,8 +4,10 @@ config.json  metrics.jsonl  checkpoint.safetensors  model.safetensors  tensorboa
 """
 
 import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -13,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ..utils.atomic import replacing, write_json
-from ..utils.processes import rank, started_anew
+from ..utils.atomic import leftovers, replacing, write_json
+from ..utils.lock import LOCK, locked
+from ..utils.processes import rank, started_anew, world
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -25,13 +28,15 @@ CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
 TENSORBOARD = "tensorboard"
 PICTURES = "pictures"
+SCORES = "scores"
+OWN = (".json", ".jsonl", ".safetensors")  # in the folder itself others may write pictures and arrays meanwhile
 
 
 class RunFolder:
-    """One training run on disk.
+    """One training run on disk. Only one process at a time may work in it: what writes does so inside `locked`.
 
     Args:
-        path: the folder; made by `start` if absent.
+        path: the folder; made by `locked` if absent.
         resume: go on in a folder that holds a run. Without it such a folder is refused, so that nothing is overwritten.
 
     Raises:
@@ -46,16 +51,71 @@ class RunFolder:
         self.config = self.path / CONFIG
         self.metrics = self.path / METRICS
         self.pictures = self.path / PICTURES
-        if resume and not self.checkpoint.is_file():
+        self.resume = resume
+        self._check()
+        self._tensorboard: SummaryWriter | None = None
+        self._locked = False
+
+    def _check(self) -> None:
+        """That there is a run to go on with, or none."""
+        if self.resume and not self.checkpoint.is_file():
             raise FileNotFoundError(
                 f"cannot resume: no checkpoint at {self.checkpoint}; a run that ended before its first starts anew, "
                 "in another folder"
             )
-        if not resume and self.config.exists():
+        if not self.resume and self.config.exists():
             saved = self.checkpoint.is_file()
             remedy = f"go on with --resume {self.path}" if saved else "it ended before its first checkpoint; delete it"
             raise ValueError(f"{self.path} already holds a run: {remedy}, or choose another --out")
-        self._tensorboard: SummaryWriter | None = None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process out of the folder; inside such a block of the same object, nothing more to do.
+
+        What killed processes left half-written is removed. A folder in which nothing was started is removed again.
+
+        Raises:
+            ValueError: the folder is in use, holds another run meanwhile, or cannot be written; or this is one of
+                several processes that were started to train together.
+        """
+        if self._locked:
+            yield
+            return
+        _check_joined()
+        new = self._make()
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.path))
+            except OSError as error:
+                raise ValueError(f"cannot write to the run folder {self.path}: {error.strerror}") from error
+            stack.callback(self._leave, new)
+            self._locked = True
+            self._check()
+            self._tidy()
+            yield
+
+    def _make(self) -> list[Path]:
+        """Make the folder; gives what was made for it, the innermost first."""
+        new = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"cannot make the run folder {self.path}: {error.strerror}; choose another") from error
+        return new
+
+    def _leave(self, new: Sequence[Path]) -> None:
+        self._locked = False
+        if new and [path.name for path in self.path.iterdir()] == [LOCK]:
+            (self.path / LOCK).unlink()
+            with suppress(OSError):  # a parent that somebody else uses by now
+                for path in new:
+                    path.rmdir()
+
+    def _tidy(self) -> None:
+        """Remove what killed processes left of files that only a training writes."""
+        found = {path for path, name in leftovers(self.path).items() if name.endswith(OWN)}
+        for path in found | leftovers(self.pictures).keys() | leftovers(self.path / SCORES).keys():
+            shutil.rmtree(path, ignore_errors=True)
 
     def start(self, config: dict[str, Any], step: int) -> None:
         """Write the configuration and drop what was logged after `step`, which will be done again."""
@@ -122,15 +182,21 @@ class PassingFolder(RunFolder):
     """
 
     def __init__(self, path: str | Path, resume: bool = False) -> None:
-        self._folder = TemporaryDirectory()
-        super().__init__(self._folder.name)
-        if resume:
-            self.checkpoint = RunFolder(path, resume).checkpoint
-            for file in Path(path).glob("*.json*"):  # settings and metrics
-                shutil.copy(file, self.path)
+        self._folder, self._kept = TemporaryDirectory(), Path(path)
+        super().__init__(self._folder.name, resume)
+        self.checkpoint = self._kept / CHECKPOINT
+        for file in self._kept.glob("*.json*") if resume else ():  # settings and metrics
+            shutil.copy(file, self.path)
+
+    def _check(self) -> None:
+        if self.resume and not (self._kept / CHECKPOINT).is_file():
+            raise FileNotFoundError(
+                f"cannot resume: process {rank()} finds no checkpoint at {self._kept / CHECKPOINT}; the run folder must "
+                "lie on a disk that all machines share"
+            )
 
     def start(self, config: dict[str, Any], step: int) -> None:
-        self.pictures.mkdir()
+        self.pictures.mkdir(exist_ok=True)
         self._keep_rows(step)
 
 
@@ -151,6 +217,15 @@ def open_run(path: str | Path, resume: bool = False) -> RunFolder:
     if anew and not resume and not (Path(path) / CHECKPOINT).is_file():
         (Path(path) / CONFIG).unlink(missing_ok=True)
     return RunFolder(path, resume)
+
+
+def _check_joined() -> None:
+    """Refuse processes that were started together and do not know one another."""
+    if int(os.environ.get("WORLD_SIZE") or 1) > 1 and world() == 1:
+        raise ValueError(
+            f"{os.environ['WORLD_SIZE']} processes were started together (WORLD_SIZE) and have not joined: train inside "
+            "`with fsvae_tcja.utils.processes.joined():`, or start the program without torchrun"
+        )
 
 
 def _write_settings(tensorboard: "SummaryWriter", config: dict[str, Any]) -> None:

@@ -216,8 +216,12 @@ class Trainer:
             resume: go on from the checkpoint in the run folder. `epochs` and `steps` may differ from those before.
 
         Raises:
-            ValueError: a checkpoint of another configuration, or a loss that is not finite.
+            ValueError: a checkpoint of another configuration, a loss that is not finite, or a run folder in use.
         """
+        with self.run.locked():
+            return self._fit(resume)
+
+    def _fit(self, resume: bool) -> Outcome:
         began = time.monotonic()
         messages = self._restore() if resume else []
         self.saved = began
