@@ -14,6 +14,7 @@ from fsvae_tcja.runtime.callbacks import Callback
 from fsvae_tcja.runtime.config import Schedule, TrainerConfig
 from fsvae_tcja.runtime.curves import save_curves
 from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.runtime.seeding import on_host
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import to_dict
 from fsvae_tcja.utils.shares import known_share
@@ -95,7 +96,7 @@ class ClassifierTask:
 
     def losses(self, x: Tensor, labels: Tensor, epoch: int, generator: torch.Generator) -> dict[str, Tensor]:
         """x images [B, C, H, W] or frames [B, T, 2, H, W], labels [B] -> {"loss", "accuracy"}."""
-        config = self.config
+        config, generator = self.config, on_host(generator)
         x, targets = augment(config.augment, to_input(x), labels, config.model.classes, generator)
         outputs = self._run(time_first(x), generator)
         with torch.autocast(x.device.type, enabled=False):

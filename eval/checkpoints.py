@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from fsvae_tcja.core.precision import float32_products
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.vae import FSVAE, load
 from fsvae_tcja.vae.checkpoint import KIND
@@ -33,9 +34,14 @@ def open_checkpoint(path: Path, seed: int, device: torch.device | str = "cpu") -
 
 
 def drawn_from(model: FSVAE, seed: int, name: str) -> IndexedImages:
-    """A model as a source of images: image i depends on (seed, i) alone."""
+    """A model as a source of images: image i depends on (seed, i) alone.
+
+    A GPU draws them in one pass; the tensors of 64 images fit the caches of a CPU.
+    """
+    on_gpu = next(model.parameters()).is_cuda
 
     def draw(start: int, count: int) -> torch.Tensor:
-        return torch.cat(list(stream(model, count, seed, first=start)))
+        with float32_products("ieee"):
+            return torch.cat(list(stream(model, count, seed, first=start, batch_size=count if on_gpu else 64)))
 
     return IndexedImages(name, None, draw, value_range="-1..1", seed=seed)

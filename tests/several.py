@@ -10,7 +10,7 @@ from typing import Any
 
 from fsvae_tcja.utils.processes import joined
 
-SECONDS = 120  # that they may take
+SECONDS = 300  # that they may take
 _context = get_context("forkserver")  # which imports once what all processes need
 _context.set_forkserver_preload(["tests.runtime.runs_of_several"])
 

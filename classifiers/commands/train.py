@@ -7,7 +7,7 @@ from fsvae_tcja.data import LabelledDataset, located
 from fsvae_tcja.runtime.callbacks import KeepMemory
 from fsvae_tcja.runtime.command import RunOptions, TrainCommand
 from fsvae_tcja.runtime.device import resolve
-from fsvae_tcja.runtime.run import open_run
+from fsvae_tcja.runtime.run import RunFolder, open_run
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.processes import one_before_the_others, own, rank
 

@@ -8,7 +8,7 @@ from ..data import IMAGE_SETS, load_images
 from ..runtime.callbacks import KeepMemory
 from ..runtime.command import RunOptions, TrainCommand
 from ..runtime.device import resolve
-from ..runtime.run import open_run
+from ..runtime.run import RunFolder, open_run
 from ..runtime.trainer import Trainer
 from ..utils.processes import one_before_the_others, own
 from ..utils.program import check_not_hidden

@@ -191,8 +191,8 @@ class PassingFolder(RunFolder):
     def _check(self) -> None:
         if self.resume and not (self._kept / CHECKPOINT).is_file():
             raise FileNotFoundError(
-                f"cannot resume: process {rank()} finds no checkpoint at {self._kept / CHECKPOINT}; the run folder must "
-                "lie on a disk that all machines share"
+                f"cannot resume: process {rank()} finds no checkpoint at {self._kept / CHECKPOINT}; the run folder "
+                "must lie on a disk that all machines share"
             )
 
     def start(self, config: dict[str, Any], step: int) -> None:
@@ -223,8 +223,8 @@ def _check_joined() -> None:
     """Refuse processes that were started together and do not know one another."""
     if int(os.environ.get("WORLD_SIZE") or 1) > 1 and world() == 1:
         raise ValueError(
-            f"{os.environ['WORLD_SIZE']} processes were started together (WORLD_SIZE) and have not joined: train inside "
-            "`with fsvae_tcja.utils.processes.joined():`, or start the program without torchrun"
+            f"{os.environ['WORLD_SIZE']} processes were started together (WORLD_SIZE) and have not joined: train "
+            "inside `with fsvae_tcja.utils.processes.joined():`, or start the program without torchrun"
         )
 
 

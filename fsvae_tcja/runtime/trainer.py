@@ -1,7 +1,6 @@
 """The training loop that every model shares: order, steps, checkpoints, interruption and exact resumption."""
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
@@ -12,19 +11,22 @@ from typing import Any, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from ..core.precision import float32_products
 from ..data import LabelledDataset, limited
 from ..data.load import read_batches
+from ..data.prefetch import on_device
 from ..utils.configuration import to_dict
 from ..utils.processes import anywhere, rank, world
-from ..utils.shares import Share
+from ..utils.shares import Generator, Share
 from . import checkpoint, distributed, seeding
 from .average import Average
 from .callbacks import Callback, Display, Metrics
 from .config import Stage, TrainerConfig
+from .graph import StepGraph
 from .interrupt import stop_signal
 from .lengthen import check_same, lengthened
 from .run import RunFolder
-from .schedule import scheduler
+from .schedule import factor, set_rate
 from .stages import Span, spans
 
 SAVE_SECONDS = 600  # between two checkpoints in the middle of an epoch
@@ -41,7 +43,7 @@ class Batch(NamedTuple):
     epoch: int
     """Counted from 0."""
     generator: torch.Generator
-    """The random numbers of the step, on the CPU: the same in a resumed run."""
+    """The random numbers of the step, the same in a resumed run: on the CPU, but for a run on a GPU there."""
 
 
 class Task(Protocol):
@@ -165,6 +167,10 @@ class Trainer:
         if init_from:
             self.notes["init_from"] = checkpoint.start_from(task.model, init_from, task.metadata()["kind"])
         self.task.model.to(self.device)
+        self.generator = Generator(seeding.home(self.device))
+        if config.graph and world() > 1:
+            raise ValueError("--graph records the step of one process, found several; train without it")
+        self.graph = StepGraph(self._compute, self.generator) if config.graph and self.device.type == "cuda" else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.autocast = torch.autocast(self.device.type, _DTYPES[config.precision], enabled=config.precision != "fp32")
         self._enter(self.spans[0])
@@ -187,9 +193,14 @@ class Trainer:
         self.stage_data = self.data
         if span.number:
             self.stage_data = cast(StagedTask, self.task).start_stage(span.number, self.data)
+        on_gpu, graph = self.device.type == "cuda", self.graph is not None
+        rate = torch.tensor(stage.lr, device=self.device) if graph else stage.lr
         self.optimizer = torch.optim.AdamW(
-            self._parameters(), lr=stage.lr, betas=stage.betas, weight_decay=stage.weight_decay
-        )
+            self._parameters(), rate, stage.betas, weight_decay=stage.weight_decay,
+            fused=on_gpu or None, capturable=graph,
+        )  # fmt: skip
+        if self.graph:
+            self.graph.restart()
         self.average = Average(model, self.config.ema) if self.config.ema else None
         self.replica = distributed.Replica(self._losses, [model, *([self._beside] if self._beside else [])])
 
@@ -201,11 +212,6 @@ class Trainer:
     def _beside(self) -> nn.Module | None:
         """What the stage trains besides the model."""
         return cast(StagedTask, self.task).beside if self.span.number else None
-
-    def _schedule(self) -> None:
-        """Set the learning rate of the next step."""
-        span = self.span
-        self.scheduler = scheduler(self.optimizer, span.stage, self.step - span.first, span.total)
 
     # the loop
 
@@ -226,10 +232,10 @@ class Trainer:
         messages = self._restore() if resume else []
         self.saved = began
         first = self.step
-        self._schedule()
         self.run.start(to_dict(self.config), self.step)
         with closing(self.run), stop_signal() as self.stop, ExitStack() as stack:
             stack.callback(self._call, "end")
+            self._prepare_gpu(stack)
             self._call("start")
             for line in messages:
                 self.message(line)
@@ -248,7 +254,14 @@ class Trainer:
     def _next_stage(self) -> None:
         self._take_average()
         self._enter(self.spans[self.span.number + 1])
-        self._schedule()
+
+    def _prepare_gpu(self, stack: ExitStack) -> None:
+        """The precision of products, and the stream on which a step is recorded, for the time of the training."""
+        if self.device.type == "cuda":
+            stack.enter_context(float32_products("tf32" if self.config.tf32 else "ieee"))
+        if self.graph:
+            self.graph.stream.wait_stream(torch.cuda.current_stream(self.device))
+            stack.enter_context(torch.cuda.stream(self.graph.stream))
 
     def _take_average(self) -> None:
         """Give the model its averaged weights, if there are any, at the end of a stage."""
@@ -278,16 +291,31 @@ class Trainer:
 
     def _train_step(self, images: Tensor, labels: Tensor, shares: list[Share]) -> dict[str, Tensor]:
         """One step of the optimiser; returns the losses of the batch, means over its parts in all processes."""
-        generator = seeding.generator(self.config.seed, seeding.Purpose.STEP, self.step)
+        self.generator.manual_seed(seeding.word(self.config.seed, seeding.Purpose.STEP, self.step))
+        span = self.span
+        self.lr = span.stage.lr * factor(span.stage, self.step - span.first, span.total)
+        set_rate(self.optimizer, self.lr)
+        if self.graph:
+            means = self.graph(images, labels, (span.number, span.position(self.step)[0]))
+        else:
+            means = self._compute(images, labels, shares)
+        self.step += 1
+        if self.average:
+            self.average.update(self.step - span.first)
+        return distributed.summed(means)
+
+    def _compute(self, images: Tensor, labels: Tensor, shares: list[Share] | None = None) -> dict[str, Tensor]:
+        """The step as the device sees it."""
         epoch, _ = self.span.position(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         means: dict[str, Tensor] = {}
+        shares = shares or distributed.shares(len(images), self.config.accumulate)
         sizes, whole = [share.n for share in shares], sum(share.whole for share in shares)
         for x, y, share in zip(images.split(sizes), labels.split(sizes), shares, strict=True):
             part = share.n / whole
-            generator.share = share if world() > 1 else None
+            self.generator.share = share if world() > 1 else None
             with self.replica.part(share, last=share is shares[-1]):
-                losses = self.replica(Batch(x.to(self.device), y.to(self.device), epoch, generator))
+                losses = self.replica(Batch(x, y, epoch, self.generator))
                 self.scaler.scale(losses["loss"] * (part * world())).backward()
             means = {name: means.get(name, 0) + value.detach() * part for name, value in losses.items()}
         self._update()
@@ -309,13 +337,6 @@ class Trainer:
             nn.utils.clip_grad_norm_(self._parameters(), self.config.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.lr = float(self.scheduler.get_last_lr()[0])
-        with warnings.catch_warnings():  # fp16 passes over steps whose gradient overflows, the very first perhaps
-            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
-            self.scheduler.step()
-        self.step += 1
-        if self.average:
-            self.average.update(self.step - self.span.first)
 
     def _evaluate(self) -> None:
         self.check_finite(self.task.model.state_dict())
@@ -352,7 +373,8 @@ class Trainer:
         orders = self.order(epoch)[done * size :].split(size)
         shares = [distributed.shares(len(order), self.config.accumulate) for order in orders]
         indices = [distributed.own(order, shared) for order, shared in zip(orders, shares, strict=True)]
-        for (images, labels), shared in zip(read_batches(self.stage_data, indices), shares, strict=True):
+        read = on_device(read_batches(self.stage_data, indices), self.device)
+        for (images, labels), shared in zip(read, shares, strict=True):
             yield images, labels, shared
 
     # checkpoints

@@ -109,7 +109,8 @@ class Tuner:
         """x [N, C, H, W] in [-1, 1] -> "loss", that of decoder and judge, and its parts."""
         model, judge, n = self.model, self.judge, len(x)
         z, kinds = self._code(x, labels, generator)
-        chosen = shares.drawn(lambda n: torch.randint(DRAWN, (n,), generator=generator), n, generator)
+        device = generator.device
+        chosen = shares.drawn(lambda n: torch.randint(DRAWN, (n,), generator=generator, device=device), n, generator)
         chosen = chosen.to(self.codes.device)
         y = self.kinds[chosen]
         recon, drawn = model.decoder(torch.cat([z, self.codes[:, chosen].to(z.dtype)], dim=1)).split(n)

@@ -170,7 +170,7 @@ class EscapeLatent(LatentModule):
         """The labels or clusters [N] that noise draws; None if there are none."""
         if not self.kinds:
             return None
-        share = (self.seen if self.seen.any() else torch.ones_like(self.seen)).cumsum(0)
+        share = torch.where(self.seen.any(), self.seen, 1.0).cumsum(0)
         return torch.searchsorted(share / share[-1], noise[0, :, -1].contiguous(), right=True).clamp(max=self.kinds)
 
     def kinds_of(self, z: Tensor, labels: Tensor | None = None) -> Tensor | None:
@@ -201,7 +201,8 @@ class EscapeLatent(LatentModule):
     def stage_losses(self, z: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         kinds = self.kinds_of(z, labels)
         if kinds is not None and self.training:
-            chance = drawn(lambda n: torch.rand(n, generator=generator), len(kinds), generator)
+            device = generator.device
+            chance = drawn(lambda n: torch.rand(n, generator=generator, device=device), len(kinds), generator)
             hidden = chance < self.params.label_dropout
             kinds = kinds.masked_fill(hidden.to(kinds.device), self.kinds)
         nats = self.prior.nll(z, kinds).mean()
