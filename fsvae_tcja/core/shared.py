@@ -42,9 +42,10 @@ def sharing(model: nn.Module, part: float) -> Iterator[None]:
 
 def of_all(mean: Tensor, var: Tensor, part: float) -> tuple[Tensor, Tensor]:
     """Mean and biased variance [C] of this process's part of a batch -> of the batch, without gradient."""
+    kind = mean.dtype
     mean, var = mean.double(), var.double()
     mean, square = total(part * torch.stack([mean, var + mean.square()]))
-    return mean.float(), (square - mean.square()).clamp(min=0).float()
+    return mean.to(kind), (square - mean.square()).clamp(min=0).to(kind)
 
 
 class _Total(torch.autograd.Function):
@@ -67,8 +68,8 @@ def batch_norm_of_all(x: Tensor, weight: Tensor, bias: Tensor, eps: float, part:
     """
     values = x.double().transpose(0, 1).flatten(1)  # [C, values]
     mean, square = _Total.apply(part * torch.stack([values.mean(1), values.square().mean(1)]))
-    var = (square - mean.square()).clamp(min=0).float()
-    mean = mean.float()
+    var = (square - mean.square()).clamp(min=0).to(weight.dtype)
+    mean = mean.to(weight.dtype)
     scale = weight * torch.rsqrt(var + eps)
     shift = bias - scale * mean
     shape = (1, -1, *(1,) * (x.dim() - 2))

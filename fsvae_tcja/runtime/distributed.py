@@ -81,8 +81,9 @@ class _Computed(nn.Module):
 
     def __init__(self, losses: Losses, modules: nn.ModuleList) -> None:
         super().__init__()
-        self.modules_trained = modules
+        self.trained = modules
         self.losses = losses
+        self.unused = nn.Parameter(torch.zeros(()))  # without any, DistributedDataParallel warns that it looks in vain
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
         """Only what is minimised leads back to the weights."""

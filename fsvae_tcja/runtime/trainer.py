@@ -319,7 +319,7 @@ class Trainer:
                 self.scaler.scale(losses["loss"] * (part * world())).backward()
             means = {name: means.get(name, 0) + value.detach() * part for name, value in losses.items()}
         self._update()
-        return distributed.summed(means)
+        return means
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         with self.autocast:

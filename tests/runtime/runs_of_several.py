@@ -26,16 +26,16 @@ from fsvae_tcja.vae.train import FSVAETask, TrainConfig
 
 BATCH = 16
 EVERYTHING: dict[str, Any] = {"accumulate": 2, "clip": 0.5, "ema": 0.9, "schedule": "cosine", "warmup": 2}
-TINY = FSVAEConfig(T=7, L=6, latent=Bernoulli(k=3), channels=(2, 3, 4, 5), tcja=TCJAConfig(encoder=(1,), decoder=(2,)))
+TINY = FSVAEConfig(T=7, L=6, image_size=8, latent=Bernoulli(k=3), channels=(4, 6), tcja=TCJAConfig((0,), (1,)))
 SHARED = {"data": "toy", "batch_size": BATCH, "lr": 1e-3, "log_every": 2}
 STAGE = Stage(batch_size=BATCH, lr=1e-3)
 
 
-def toy(n: int, split: str = "train") -> MemoryImages:
+def toy(n: int, split: str = "train", size: int = 8) -> MemoryImages:
     """Smooth shapes, some of which neurons fire for."""
     generator = torch.Generator().manual_seed(n)
     small = torch.rand(n, 1, 5, 5, generator=generator)
-    images = torch.nn.functional.interpolate(small, (32, 32), mode="bilinear")
+    images = torch.nn.functional.interpolate(small, (size, size), mode="bilinear")
     return MemoryImages("toy", split, (images * 255).to(torch.uint8), torch.arange(n) % 3, 3)
 
 
@@ -59,7 +59,7 @@ def escape(steps: int) -> TrainConfig:
 
 
 def classifier(steps: int) -> ClassifierTraining:
-    model = ClassifierConfig("4C TCJA(2,2) MP4 DP.2 FC20 LIF FC3", T=3, shape=(1, 32, 32), classes=3)
+    model = ClassifierConfig("4C TCJA(2,2) MP2 DP.2 FC20 LIF FC3", T=3, shape=(1, 8, 8), classes=3)
     augment = Augment(flip=True, rotate=20, roll=2, cutout=4, mixup=0.5)
     return ClassifierTraining(**SHARED, **EVERYTHING, steps=steps, model=model, augment=augment)
 
@@ -108,4 +108,4 @@ def _with_events(at: dict[int, Callable]) -> Callable:
 def fit_network(kind: str, folder: Path, steps: int) -> None:
     """A network of scores on 5 batches an epoch, the last of 3 images only."""
     config = TrainingConfig(epochs=max(1, steps // 5), batch_size=BATCH)
-    NETWORKS[kind](toy(4 * BATCH + 3), config, run=folder)
+    NETWORKS[kind](toy(4 * BATCH + 3, size=32), config, run=folder)
