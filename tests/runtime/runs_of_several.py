@@ -1,24 +1,33 @@
 """Small trainings that several processes can share: every kind of task, with everything that is random in it."""
 
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from classifiers.augment import Augment
 from classifiers.config import ClassifierConfig
 from classifiers.train import ClassifierTask
 from classifiers.train import TrainConfig as ClassifierTraining
 from classifiers.train import callbacks as of_classifiers
-from eval.networks.autoencoder import train_autoencoder
-from eval.networks.classifier import train_classifier
-from eval.training import TrainingConfig
+from eval.networks.autoencoder import Autoencoder
+from eval.networks.classifier import Classifier
+from eval.training import TrainingConfig, train
+from fsvae_tcja.core import TDBatchNorm
+from fsvae_tcja.core.shared import sharing
+from fsvae_tcja.core.statistics import by_own_statistics
 from fsvae_tcja.data import MemoryImages
 from fsvae_tcja.runtime.config import Stage
 from fsvae_tcja.runtime.run import open_run
 from fsvae_tcja.runtime.trainer import Outcome, Trainer
+from fsvae_tcja.utils.processes import rank
+from fsvae_tcja.utils.shares import share_of
 from fsvae_tcja.vae.config import FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.judge import Tuning
 from fsvae_tcja.vae.latent import Bernoulli, Escape
@@ -35,7 +44,7 @@ def toy(n: int, split: str = "train", size: int = 8) -> MemoryImages:
     """Smooth shapes, some of which neurons fire for."""
     generator = torch.Generator().manual_seed(n)
     small = torch.rand(n, 1, 5, 5, generator=generator)
-    images = torch.nn.functional.interpolate(small, (size, size), mode="bilinear")
+    images = F.interpolate(small, (size, size), mode="bilinear")
     return MemoryImages("toy", split, (images * 255).to(torch.uint8), torch.arange(n) % 3, 3)
 
 
@@ -70,10 +79,15 @@ CONFIGS: dict[str, Callable[[int], Any]] = {
     "escape": escape,
     "classifier": classifier,
 }
-NETWORKS = {"autoencoder": train_autoencoder, "domain": train_classifier}
+NETWORKS: dict[str, tuple[Callable, Callable]] = {
+    "autoencoder": (Autoencoder, lambda network, images, labels: F.mse_loss(network(images), images)),
+    "domain": (Classifier, lambda network, images, labels: F.cross_entropy(network(images), labels)),
+}
 
 
-def fit(kind: str, folder: Path, steps: int, resume: bool = False, at: dict[int, Callable] | None = None) -> Outcome:
+def fit(
+    kind: str, folder: Path, steps: int, resume: bool = False, at: dict[int, tuple[int, str]] | None = None
+) -> Outcome:
     """A training of one of CONFIGS on 100 images.
 
     Args:
@@ -81,31 +95,83 @@ def fit(kind: str, folder: Path, steps: int, resume: bool = False, at: dict[int,
         folder: of the run.
         steps: how long.
         resume: go on with the run in the folder.
-        at: what happens at the beginning of a step of this process, by the step's number, from 1.
+        at: of some process, by its rank, the number of a call of its losses, from 1, and what happens then.
     """
     config, (train, test) = CONFIGS[kind](steps), (toy(100), toy(20, "test"))
     vae = isinstance(config, TrainConfig)
     task = FSVAETask(config, train, test) if vae else ClassifierTask(config, train, test)
     callbacks = [] if vae else of_classifiers(task)
     run = open_run(folder, resume)
-    trainer = Trainer(task, config, run, callbacks=callbacks, loss=_with_events(at or {}))
+    trainer = Trainer(task, config, run, callbacks=callbacks, loss=_with_event(*(at or {}).get(rank(), (0, ""))))
     return trainer.fit(resume)
 
 
-def _with_events(at: dict[int, Callable]) -> Callable:
-    done = 0
+EVENTS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT}
+
+
+def _with_event(number: int, event: str) -> Callable:
+    calls = count(1)
 
     def loss(task, batch):
-        nonlocal done
-        done += 1
-        if done in at:
-            at[done]()
+        if next(calls) == number:
+            os.kill(os.getpid(), EVENTS[event])
         return task.losses(*batch)
 
     return loss
 
 
+def shared_batches(folder: Path) -> list[list[int]]:
+    """The images that this process sees in each of two epochs of 100, of a batch in two parts, one after the other."""
+    seen: list[list[int]] = [[], []]
+    train = toy(100)
+    train.labels = torch.arange(100)
+    train.classes = 100
+    config = replace(
+        classifier(12), augment=Augment(), model=replace(classifier(12).model, classes=100, layers="FC100")
+    )
+    task = ClassifierTask(config, train, toy(20, "test"))
+
+    def loss(task, batch):
+        seen[batch.epoch] += batch.labels.tolist()
+        return task.losses(*batch)
+
+    Trainer(task, config, open_run(folder), loss=loss).fit()
+    return seen
+
+
+def statistics() -> dict[str, torch.Tensor]:
+    """What a norm makes of this process's share of 12 images, and its gradients: fused and one after the other."""
+    share, found = share_of(12), {}
+    generator = torch.Generator().manual_seed(0)
+    images, upstream = (torch.randn(12, 5, 4, 4, generator=generator) * 2 + 3 for _ in range(2))
+    for name, compute in {"fused": _fused, "plain": lambda norm, y: norm(y)}.items():
+        norm = TDBatchNorm(5, 0.2)
+        y = share.take(images).clone().requires_grad_()
+        with sharing(norm, share.n / share.whole):
+            out = compute(norm, y)
+            out.backward(share.take(upstream))
+        found |= {
+            f"{name}, out of images": out.detach(),
+            f"{name}, gradient of images": y.grad,
+            f"{name}, weight's gradient": norm.weight.grad,
+            f"{name}, bias's gradient": norm.bias.grad,
+        }
+        if name == "plain":  # the other leaves it to the layer
+            found |= {"mean": norm.running_mean, "variance": norm.running_var}
+    return found
+
+
+def _fused(norm: TDBatchNorm, y: torch.Tensor) -> torch.Tensor:
+    normed = by_own_statistics(y, norm)
+    return normed.scale.view(1, -1, 1, 1) * normed.y + normed.shift.view(1, -1, 1, 1)
+
+
 def fit_network(kind: str, folder: Path, steps: int) -> None:
-    """A network of scores on 5 batches an epoch, the last of 3 images only."""
+    """A network of scores on 5 batches an epoch, the last of 3 images only.
+
+    In float64: AdamW makes whole steps also of gradients that are nothing but rounding, those of biases before a norm.
+    """
     config = TrainingConfig(epochs=max(1, steps // 5), batch_size=BATCH)
-    NETWORKS[kind](toy(4 * BATCH + 3, size=32), config, run=folder)
+    build, loss = NETWORKS[kind]
+    wide = lambda network, images, labels: loss(network, images.double(), labels)  # noqa: E731
+    train(lambda: build().double(), wide, toy(4 * BATCH + 3, size=32), config, run=folder)
