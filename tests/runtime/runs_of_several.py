@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -127,7 +128,7 @@ def shared_batches(folder: Path) -> list[list[int]]:
     train.labels = torch.arange(100)
     train.classes = 100
     config = replace(
-        classifier(12), augment=Augment(), model=replace(classifier(12).model, classes=100, layers="FC100")
+        classifier(12), augment=Augment(), model=replace(classifier(12).model, classes=100, layers="2C AP4 FC100")
     )
     task = ClassifierTask(config, train, toy(20, "test"))
 
@@ -139,9 +140,9 @@ def shared_batches(folder: Path) -> list[list[int]]:
     return seen
 
 
-def statistics() -> dict[str, torch.Tensor]:
+def statistics() -> dict[str, np.ndarray]:
     """What a norm makes of this process's share of 12 images, and its gradients: fused and one after the other."""
-    share, found = share_of(12), {}
+    share, found = share_of(12), dict[str, torch.Tensor]()
     generator = torch.Generator().manual_seed(0)
     images, upstream = (torch.randn(12, 5, 4, 4, generator=generator) * 2 + 3 for _ in range(2))
     for name, compute in {"fused": _fused, "plain": lambda norm, y: norm(y)}.items():
@@ -158,7 +159,7 @@ def statistics() -> dict[str, torch.Tensor]:
         }
         if name == "plain":  # the other leaves it to the layer
             found |= {"mean": norm.running_mean, "variance": norm.running_var}
-    return found
+    return {name: value.numpy() for name, value in found.items()}
 
 
 def _fused(norm: TDBatchNorm, y: torch.Tensor) -> torch.Tensor:
