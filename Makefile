@@ -2,13 +2,16 @@
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: demo lint test wheel-test
+.PHONY: demo kills lint test wheel-test
 
 demo: $(VENV)/ready
 	$(VENV)/bin/python samples/demo.py
 
 test: $(VENV)/ready
 	$(VENV)/bin/python -m pytest
+
+kills: $(VENV)/ready
+	$(VENV)/bin/python -m tests.reliability.kills
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff format --check .

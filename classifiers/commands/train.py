@@ -62,9 +62,8 @@ def _fit(config: TrainConfig, options: RunOptions, run: RunFolder) -> int:
     accompanied = [*callbacks(task), KeepMemory()]
     trainer = Trainer(task, config, run, device=device, callbacks=accompanied, init_from=options.init_from)
     outcome = trainer.fit(resume)
-    print(TRAIN.ending(outcome, run, options))
-    if not outcome.finished:
-        return 130
-    if rank() == 0:
-        print(as_text(write_results(run, config, test, device)))
-    return 0
+    results = write_results(run, config, test, device) if outcome.finished and rank() == 0 else None
+    print(TRAIN.ending(outcome, run, options))  # after the last file: nobody may be reading
+    if results is not None:
+        print(as_text(results))
+    return outcome.status

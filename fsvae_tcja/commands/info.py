@@ -12,6 +12,7 @@ from ..runtime import checkpoint
 from ..runtime.checkpoint import find
 from ..runtime.run import flat
 from ..utils.options import parse
+from ..utils.printable import shown
 from ..utils.tables import facts
 
 
@@ -47,4 +48,4 @@ def _table(metadata: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+    return shown(" ".join(map(str, value)) or "none" if isinstance(value, list) else value)

@@ -7,14 +7,12 @@ from typing import Annotated
 import torch
 import tyro
 
-from ..data.load import load_images
-from ..runtime import checkpoint
-from ..runtime.checkpoint import find
 from ..runtime.device import resolve
 from ..runtime.pictures import save_pairs
 from ..utils.options import BatchSize, DataRoot, Device, Download, parse
 from ..vae import load
 from ..vae.reconstruct import reconstruct
+from .inputs import data_of, images_for
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,8 @@ class ReconstructOptions:
     """Split of the data set."""
     out: Path = Path("reconstructions.png")
     """The picture: rows of originals above their reconstructions."""
-    n: int = 32
-    """How many images, the first of the split."""
+    n: int | None = None
+    """How many images, the first of the split; None: 32, or all if there are fewer."""
     seed: int = 0
     """Random seed of the latent."""
     batch_size: BatchSize = 64
@@ -42,17 +40,15 @@ class ReconstructOptions:
 def main(args: list[str]) -> int:
     """Draw originals above their reconstructions, and print the error."""
     options = parse(ReconstructOptions, "fsvae-tcja reconstruct", args)
-    device = resolve(options.device)
-    model = load(options.checkpoint, device)
-    data = options.data or checkpoint.read_metadata(find(options.checkpoint)).get("data")
-    if data is None:
-        raise ValueError(f"{options.checkpoint} does not say what it was trained on; name a data set with --data")
-    where = {"root": options.data_root, "download": options.download}
-    images = load_images(data, options.split, size=model.config.image_size, **where)
-    pairs = reconstruct(model, images, options.n, options.seed, batch_size=options.batch_size)
+    model = load(options.checkpoint, resolve(options.device))
+    data = data_of(options.checkpoint, options.data)
+    images = images_for(model, data, options.split, options.data_root, options.download)
+    n = min(32, len(images)) if options.n is None else options.n
+    pairs = reconstruct(model, images, n, options.seed, batch_size=options.batch_size)
     originals, reconstructions = zip(*pairs, strict=True)
     x, recon = torch.cat(originals), torch.cat(reconstructions)
-    save_pairs(x, recon, options.out)
+    title = f"first {n} of {data} {options.split}: each original above its reconstruction"
+    save_pairs(x, recon, options.out, title=title)
     mse = torch.nn.functional.mse_loss(recon, x).item()
-    print(f"reconstruction MSE {mse:.4f} (range [-1, 1], first {options.n} of {data} {options.split}): {options.out}")
+    print(f"reconstruction MSE {mse:.4f} (range [-1, 1], first {n} of {data} {options.split}): {options.out}")
     return 0

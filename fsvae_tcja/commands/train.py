@@ -4,15 +4,20 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..data import IMAGE_SETS, load_images
+from ..data import IMAGE_SETS, load_images, located
+from ..data.dataset import LabelledDataset
 from ..runtime.callbacks import KeepMemory
 from ..runtime.command import RunOptions, TrainCommand
 from ..runtime.device import resolve
 from ..runtime.run import RunFolder, open_run
 from ..runtime.trainer import Trainer
+from ..utils.printable import shown
 from ..utils.processes import one_before_the_others, own
 from ..utils.program import check_not_hidden
+from ..utils.streams import Lasting
 from ..vae.checkpoint import KIND
+from ..vae.config import FSVAEConfig
+from ..vae.latent import Escape
 from ..vae.model import FSVAE
 from ..vae.own_images import sized
 from ..vae.presets import PRESETS
@@ -26,6 +31,8 @@ class TrainOptions(RunOptions, ScoringOptions):
 
     size: int = 0
     """Height and width of the images in pixels, 32 or 64, with blocks and channels to suit; 0: as configured."""
+    conditional: bool = False
+    """The prior learns the labels of the images, for `sample --label`; with the latent Escape."""
 
 
 def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[str]) -> TrainConfig:
@@ -34,9 +41,22 @@ def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[
     if config.data not in IMAGE_SETS and "--model.in-channels" not in given:
         images = load_images(config.data, size=model.image_size)
         model = replace(model, in_channels=images.channels)
-        colour = "grey" if images.channels == 1 else "colour"
-        print(f"{len(images):,} {colour} images of {config.data}, at {images.size} pixels (--size)", file=sys.stderr)
+        found = f"{len(images):,} {'grey' if images.channels == 1 else 'colour'} images of {shown(config.data)}"
+        print(f"{found}, at {images.size} pixels (--size)", file=Lasting(sys.stderr))
+    if options.conditional:
+        model = _conditional(model, load_images(config.data, size=model.image_size, root=options.data_root))
     return replace(config, model=model)
+
+
+def _conditional(model: FSVAEConfig, images: LabelledDataset) -> FSVAEConfig:
+    """The model whose prior knows the labels of the images."""
+    if not isinstance(model.latent, Escape):
+        raise ValueError(
+            f"--conditional needs the latent Escape, found {type(model.latent).__name__}; add --model.latent escape"
+        )
+    if not images.classes:
+        raise ValueError(f"--conditional needs labels, {images.name} has none: put each class into a folder of its own")
+    return replace(model, latent=replace(model.latent, classes=images.classes, clusters=0))
 
 
 TRAIN = TrainCommand("fsvae-tcja train", PRESETS, TrainConfig, TrainOptions, KIND, FSVAE, adapt=_fit_to_images)
@@ -51,7 +71,7 @@ def _train(config: TrainConfig, options: TrainOptions) -> int:
     assert options.out is not None  # TrainCommand fills it in
     run = open_run(options.out, options.resume is not None)
     with run.locked():
-        return _fit(config, options, run)
+        return _fit(replace(config, data=located(config.data)), options, run)
 
 
 def _fit(config: TrainConfig, options: TrainOptions, run: RunFolder) -> int:
@@ -68,4 +88,4 @@ def _fit(config: TrainConfig, options: TrainOptions, run: RunFolder) -> int:
     trainer = Trainer(task, config, run, device=device, callbacks=[KeepMemory()], init_from=options.init_from)
     outcome = trainer.fit(resume)
     print(TRAIN.ending(outcome, run, options))
-    return 0 if outcome.finished else 130
+    return outcome.status

@@ -12,11 +12,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..utils.atomic import replacing
+from .pretrained import located
 from .run import MODEL
 
 KEY = "fsvae-tcja"
 Model = TypeVar("Model", bound=nn.Module)
-SUMS = "crc32"  # in the metadata on disk: a checksum of each tensor, and under "" that of the metadata
+SUMS = "checksums"  # in the metadata on disk: CRC-32 of each tensor and its form, and under "" of the metadata
+OLD_SUMS = "crc32"  # of earlier versions: of the numbers alone
 
 
 @runtime_checkable
@@ -27,23 +29,40 @@ class Upgrades(Protocol):
         """Those that an earlier version saved, under today's names."""
 
 
-def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON-able metadata in one step: the file is whole or absent."""
+def write(
+    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], previous: Path | None = None
+) -> None:
+    """Write tensors and a JSON-able metadata in one step: the file is whole or absent.
+
+    Args:
+        path: of the file.
+        tensors: by their names.
+        metadata: plain data.
+        previous: where the file that is replaced goes; None: it is lost.
+
+    Raises:
+        OSError: the file cannot be written, such as on a full disk; what was there is left.
+    """
     flat = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    with replacing(path, ".safetensors") as temporary:
-        sums = {"": _sum_of(metadata)} | {name: _checksum(t) for name, t in sorted(flat.items())}
+    with replacing(path, ".safetensors", previous=previous) as temporary:
+        sums = {"": _sum_of(metadata)} | {name: _checksum(t, _form(t)) for name, t in sorted(flat.items())}
         try:
             save_file(flat, temporary, metadata={KEY: json.dumps({**metadata, SUMS: sums})})
-        except SafetensorError as error:  # of a full disk
-            raise OSError(f"cannot write {path}: {error}") from error
+        except SafetensorError as error:  # a full disk
+            raise OSError(f"cannot write {path} ({error})") from error
 
 
 def _sum_of(metadata: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(metadata, sort_keys=True).encode())
 
 
-def _checksum(tensor: Tensor) -> int:
-    return zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+def _checksum(tensor: Tensor, form: str = "") -> int:
+    numbers = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+    return zlib.crc32(numbers, zlib.crc32(form.encode()))
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{tensor.dtype} {list(tensor.shape)}"
 
 
 def _explain(path: Path, error: Exception) -> ValueError:
@@ -78,24 +97,27 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
         raise ValueError(
             f"{path} has no {KEY} metadata: it was not written by this package; expected one of its checkpoints"
         )
-    metadata, sums = _parsed(path, text)
+    metadata, sums, formed = _parsed(path, text)
     for name, tensor in tensors.items():
-        if sums is not None and sums.get(prefix + name) != _checksum(tensor):
+        if sums is not None and sums.get(prefix + name) != _checksum(tensor, _form(tensor) if formed else ""):
             raise ValueError(f"{path} is damaged: {prefix + name} is not what was written; fetch or save it anew")
+    if lost := [n for n in sums or () if n and n.startswith(prefix) and n.removeprefix(prefix) not in tensors]:
+        raise ValueError(f"{path} is damaged: {lost[0]} is missing; fetch or save it anew")
     return tensors, metadata
 
 
-def _parsed(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int] | None]:
-    """The metadata, checked, and the checksums of the tensors; None in a file that has none."""
+def _parsed(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int] | None, bool]:
+    """The metadata, checked; the checksums of the tensors, None in a file that has none; whether they know forms."""
     try:
         metadata = json.loads(text)
-        sums = metadata.pop(SUMS, None)
+        formed = SUMS in metadata
+        sums = metadata.pop(SUMS if formed else OLD_SUMS, None)
         whole = sums is None or sums.get("") == _sum_of(metadata)
     except (ValueError, RecursionError, AttributeError, TypeError) as error:  # no JSON, or of another form
         raise ValueError(f"the {KEY} metadata of {path} are damaged ({error}); fetch or save it anew") from error
     if not whole:
         raise ValueError(f"the {KEY} metadata of {path} are damaged; fetch or save it anew")
-    return metadata, sums
+    return metadata, sums, formed
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -130,8 +152,8 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path)
 
 
 def find(path: str | Path) -> Path:
-    """The checkpoint itself, where `path` may be a run folder."""
-    path = Path(path)
+    """The checkpoint itself, where `path` may be a run folder or the name of a pretrained model."""
+    path = located(path, MODEL)
     return path / MODEL if path.is_dir() else path
 
 
@@ -166,7 +188,7 @@ def start_from(model: nn.Module, path: str | Path, kind: str) -> dict[str, Any]:
     tensors, metadata = _read_kind(path, kind)
     load_into(model, tensors, path)
     record = {"file": str(path.absolute()), "step": metadata.get("step")}
-    return record | {SUMS: _sum_of({name: _checksum(tensor) for name, tensor in tensors.items()})}
+    return record | {OLD_SUMS: _sum_of({name: _checksum(tensor) for name, tensor in tensors.items()})}
 
 
 def _read_kind(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

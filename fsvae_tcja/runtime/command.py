@@ -16,12 +16,19 @@ from ..utils.options import DataRoot, Device, Download, Folder, choose_parts, pa
 from ..utils.presets import Preset
 from ..utils.processes import joined, started_anew
 from ..utils.spelling import choose, did_you_mean
-from . import checkpoint
+from .resume import newest_metadata
 from .run import CHECKPOINT, CONFIG, RunFolder
 from .trainer import Outcome
 
 FLAT = tyro.conf.arg(name="")
-NOT_RESUMED = ("out", "resume", "config", "init_from", "size")  # options that a resumed run does not take
+NOT_RESUMED = (
+    "out",
+    "resume",
+    "config",
+    "init_from",
+    "size",
+    "conditional",
+)  # options that a resumed run does not take
 
 
 @dataclass(frozen=True)
@@ -211,9 +218,9 @@ class TrainCommand:
                 f"Besides --resume there may be {', '.join(known)}"
             )
         run = RunFolder(path, resume=True)
-        metadata = checkpoint.read_metadata(run.checkpoint)
+        file, metadata = newest_metadata(run)
         if "training" not in metadata:
-            raise ValueError(f"{run.checkpoint} holds a model and no training run; start one with a preset")
+            raise ValueError(f"{file} holds a model and no training run; start one with a preset")
         if metadata.get("kind") != self.kind:
             raise ValueError(f"{run.path} is a run of a {metadata.get('kind')!r}, {self.program} resumes {self.kind!r}")
         config = from_dict(self.config, metadata["training"])

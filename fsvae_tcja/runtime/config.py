@@ -71,6 +71,8 @@ class TrainerConfig(Stage):
     """Random seed of the weights, the order of the images and all noise."""
     log_every: int = 10
     """Steps per row of metrics; a row is their mean."""
+    evaluate_every: int = 1
+    """Epochs per evaluation on the test split; the last epoch of a stage is always evaluated."""
     precision: Precision = "fp32"
     """Type of activations in training; weights, statistics and membranes stay in fp32."""
     tf32: bool = False
@@ -85,7 +87,7 @@ class TrainerConfig(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self, log_every=1, accumulate=1, limit=0, clip=0)
+        check_least(self, log_every=1, evaluate_every=1, accumulate=1, limit=0, clip=0)
         check_choice("precision", self.precision, Precision)
         if self.graph and self.precision == "fp16":
             raise ValueError("fp16 looks at every gradient before its step, which no graph can; take precision bf16")

@@ -1,6 +1,7 @@
 """Curves of a run's metrics."""
 
 from collections.abc import Iterable, Mapping
+from itertools import cycle
 from math import ceil, isfinite
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +19,7 @@ DENSE = 200  # points: a longer curve is drawn faintly under its running mean
 LOG_SPAN = 10  # a positive quantity whose largest value is at least that many times its smallest gets a log axis
 SPLITS = {"valid_": "validation", "test_": "test"}  # prefixes of quantities; without one: training
 AXES = {"step": "iterations", "epoch": "epochs", "seconds": "s"}  # what grows with time: never drawn as a curve
+STYLES = ("-", "--", ":", "-.")  # curves of one panel, told apart without colours
 NOT_DRAWN = {*AXES, "lr", "images_per_second"}
 
 
@@ -46,15 +48,44 @@ def save_curves(
         raise ValueError(f"nothing to draw: no row of the metrics holds {x!r} and another number")
     rows = ceil(len(panels) / COLUMNS)
     columns = ceil(len(panels) / rows)
-    # A Figure without pyplot draws with Agg and leaves the backend that the user chose as it is.
-    figure = Figure((PANEL[0] * columns, PANEL[1] * rows), dpi=120, layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    figure, axes = _figure(rows, columns)
     for axis, (quantity, curves) in zip(axes, panels.items(), strict=False):
         _draw(axis, quantity, curves, x, units.get(quantity, quantity))
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     with replacing(path, ".png") as temporary:
         figure.savefig(temporary, format="png")
+
+
+def curve_figures(
+    metrics: Iterable[Mapping[str, object]], x: str = "step", units: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Figure]:
+    """The panels of `save_curves`, each as a figure of its own, by quantity; none if there is nothing to draw."""
+    figures = {}
+    for quantity, curves in _panels(metrics, x).items():
+        figures[quantity], (axis,) = _figure(1, 1)
+        _draw(axis, quantity, curves, x, units.get(quantity, quantity))
+    return figures
+
+
+def compared_figure(
+    quantity: str, runs: Mapping[str, Iterable[Mapping[str, object]]], x: str = "step"
+) -> Figure | None:
+    """One quantity of the metrics of several runs, by name, in one panel; None if no run has it."""
+    panel = _split(quantity)[1]
+    curves = {name: _panels(rows, x).get(panel, {}).get(quantity) for name, rows in runs.items()}
+    found = {name: points for name, points in curves.items() if points is not None}
+    if not found:
+        return None
+    figure, (axis,) = _figure(1, 1)
+    _draw(axis, quantity, found, x, quantity)
+    return figure
+
+
+def _figure(rows: int, columns: int) -> tuple[Figure, list[Axes]]:
+    # A Figure without pyplot draws with Agg and leaves the backend that the user chose as it is.
+    figure = Figure((PANEL[0] * columns, PANEL[1] * rows), dpi=120, layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
 def _panels(metrics: Iterable[Mapping[str, object]], x: str) -> dict[str, dict[str, np.ndarray]]:
@@ -78,14 +109,20 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str, label: str) -> None:
-    for name, points in curves.items():
+    for (name, points), style in zip(curves.items(), cycle(STYLES), strict=False):
         steps, values = points.T
-        legend = " ".join(_split(name))
+        legend = " ".join(_split(name)) if _split(name)[1] == quantity else name
         if len(points) > DENSE:
-            (line,) = axis.plot(steps, values, linewidth=0.5, alpha=0.3)
-            axis.plot(*_running_mean(points, len(points) // 50).T, color=line.get_color(), label=legend)
+            window = len(points) // 50
+            (line,) = axis.plot(steps, values, linewidth=0.5, alpha=0.3, label=f"{legend}, every row")
+            axis.plot(
+                *_running_mean(points, window).T,
+                style,
+                color=line.get_color(),
+                label=f"{legend}, mean of {window} rows",
+            )
         else:
-            axis.plot(steps, values, marker="." if len(points) < 30 else None, label=legend)
+            axis.plot(steps, values, style, marker="." if len(points) < 30 else None, label=legend)
     values = np.concatenate([points[:, 1] for points in curves.values()])
     span = values.max() / values.min() if values.min() > 0 else 1
     if span >= LOG_SPAN:
@@ -93,13 +130,14 @@ def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str, labe
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 1000 else (1,)))
         axis.yaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_minor_formatter(NullFormatter())
+        label = f"{label} (log scale)"
     axis.set_title(quantity, loc="left", fontsize="medium", fontweight="bold")
     axis.set_xlabel(f"{x} ({AXES[x]})" if x in AXES else x)
     axis.set_ylabel(label)
     axis.grid(alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
-    if len(curves) > 1:
-        axis.legend(frameon=False)
+    if len(axis.lines) > 1:
+        axis.legend(frameon=False, fontsize="small")
 
 
 def _running_mean(points: np.ndarray, window: int) -> np.ndarray:

@@ -37,11 +37,11 @@ def save_folder(batches: Iterable[Tensor], folder: str | Path) -> int:
     return number
 
 
-def save_images(batches: Iterable[Tensor], out: str | Path) -> None:
-    """Write images where `out` says: .png one grid, .npz one array, no suffix a folder of PNG files."""
+def save_images(batches: Iterable[Tensor], out: str | Path, title: str | None = None) -> None:
+    """Write images where `out` says: .png one grid under `title`, .npz one array, no suffix a folder of PNG files."""
     out = Path(out)
     if out.suffix == ".png":
-        save_grid(torch.cat([to_uint8(images) for images in batches]), out)
+        save_grid(torch.cat([to_uint8(images) for images in batches]), out, title=title)
     elif out.suffix == ".npz":
         save_array(batches, out)
     elif out.suffix == "":

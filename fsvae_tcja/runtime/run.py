@@ -1,9 +1,11 @@
 """The run folder: configuration, metrics, pictures, TensorBoard logs and checkpoints of one training run.
 
-config.json  metrics.jsonl  checkpoint.safetensors  model.safetensors  tensorboard/NAME/  pictures/
+config.json  run.json  metrics.jsonl  checkpoint.safetensors  checkpoint-previous.safetensors  model.safetensors
+tensorboard/NAME/  pictures/
 """
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +19,7 @@ from PIL import Image
 
 from ..utils.atomic import leftovers, replacing, write_json
 from ..utils.lock import LOCK, locked
+from ..utils.once import warn_once
 from ..utils.processes import rank, started_anew, world
 
 if TYPE_CHECKING:
@@ -25,10 +28,12 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 CHECKPOINT = "checkpoint.safetensors"
+PREVIOUS = "checkpoint-previous.safetensors"
 MODEL = "model.safetensors"
 TENSORBOARD = "tensorboard"
 PICTURES = "pictures"
 SCORES = "scores"
+log = logging.getLogger(__name__)
 OWN = (".json", ".jsonl", ".safetensors")  # in the folder itself others may write pictures and arrays meanwhile
 
 
@@ -47,6 +52,7 @@ class RunFolder:
     def __init__(self, path: str | Path, resume: bool = False) -> None:
         self.path = Path(path)
         self.checkpoint = self.path / CHECKPOINT
+        self.previous = self.path / PREVIOUS
         self.model = self.path / MODEL
         self.config = self.path / CONFIG
         self.metrics = self.path / METRICS
@@ -57,16 +63,30 @@ class RunFolder:
         self._locked = False
 
     def _check(self) -> None:
-        """That there is a run to go on with, or none."""
-        if self.resume and not self.checkpoint.is_file():
+        """That there is a run to go on with, or none, in a folder that all libraries can write to."""
+        try:
+            str(self.path.absolute()).encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"a run cannot be kept in {self.path}: the name is not UTF-8, as TensorBoard needs it; choose another"
+            ) from None
+        if self.resume and not self.checkpoints:
             raise FileNotFoundError(
                 f"cannot resume: no checkpoint at {self.checkpoint}; a run that ended before its first starts anew, "
                 "in another folder"
             )
         if not self.resume and self.config.exists():
-            saved = self.checkpoint.is_file()
-            remedy = f"go on with --resume {self.path}" if saved else "it ended before its first checkpoint; delete it"
+            remedy = (
+                f"go on with --resume {self.path}"
+                if self.checkpoints
+                else "it ended before its first checkpoint; delete it"
+            )
             raise ValueError(f"{self.path} already holds a run: {remedy}, or choose another --out")
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """Those that are there, the newest first."""
+        return [path for path in (self.checkpoint, self.previous) if path.is_file()]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -153,21 +173,29 @@ class RunFolder:
                 pixels = np.asarray(picture.convert("RGB"))
             self._tensorboard.add_image(path.stem.removeprefix(prefix), pixels, step, dataformats="HWC")
 
-    def read_metrics(self) -> list[dict[str, float]]:
-        """The rows logged so far; a last line that was cut off is left out."""
-        rows = []
-        for line in self.metrics.read_text().splitlines() if self.metrics.exists() else ():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        return rows
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The rows logged so far. What is no row is passed over: a line that was cut off at the end silently."""
+        text = self.metrics.read_text(errors="replace") if self.metrics.is_file() else ""
+        *lines, cut_off = text.split("\n")
+        rows = [row for line in lines if (row := _row(line))]
+        if odd := len([line for line in lines if line.strip()]) - len(rows):
+            warn_once(log, f"{self.metrics}: {odd} of {len(lines)} lines are no rows of metrics, passed over")
+        return rows + [row for row in [_row(cut_off)] if row]
 
     def close(self) -> None:
         """Flush and close the TensorBoard log."""
         if self._tensorboard is not None:
             self._tensorboard.close()
             self._tensorboard = None
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """A row of metrics, which has a step and an epoch; None if the line is none."""
+    try:
+        row = json.loads(line)
+        return row if all(type(row[name]) is int for name in ("step", "epoch")) else None
+    except (ValueError, RecursionError, TypeError, KeyError, IndexError):
+        return None
 
 
 class PassingFolder(RunFolder):
@@ -184,12 +212,12 @@ class PassingFolder(RunFolder):
     def __init__(self, path: str | Path, resume: bool = False) -> None:
         self._folder, self._kept = TemporaryDirectory(), Path(path)
         super().__init__(self._folder.name, resume)
-        self.checkpoint = self._kept / CHECKPOINT
+        self.checkpoint, self.previous = self._kept / CHECKPOINT, self._kept / PREVIOUS
         for file in self._kept.glob("*.json*") if resume else ():  # settings and metrics
             shutil.copy(file, self.path)
 
     def _check(self) -> None:
-        if self.resume and not (self._kept / CHECKPOINT).is_file():
+        if self.resume and not any((self._kept / name).is_file() for name in (CHECKPOINT, PREVIOUS)):
             raise FileNotFoundError(
                 f"cannot resume: process {rank()} finds no checkpoint at {self._kept / CHECKPOINT}; the run folder "
                 "must lie on a disk that all machines share"
@@ -232,7 +260,12 @@ def _write_settings(tensorboard: "SummaryWriter", config: dict[str, Any]) -> Non
     """The configuration for TensorBoard's table of hyperparameters, in the same file as everything else."""
     from torch.utils.tensorboard.summary import hparams
 
-    settings = {name: v if isinstance(v, bool | int | float | str) else str(v) for name, v in flat(config).items()}
+    def plain(value: Any) -> bool | int | float | str:
+        if isinstance(value, bool | int | float):
+            return value
+        return str(value).encode(errors="backslashreplace").decode()  # a path may hold bytes that are no UTF-8
+
+    settings = {name: plain(value) for name, value in flat(config).items()}
     for summary in hparams(settings, {}):
         tensorboard.file_writer.add_summary(summary)  # type: ignore[attr-defined]  # torch declares it as None
 

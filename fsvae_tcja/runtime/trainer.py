@@ -1,5 +1,6 @@
 """The training loop that every model shares: order, steps, checkpoints, interruption and exact resumption."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
@@ -13,18 +14,19 @@ from torch import Tensor, nn
 
 from ..core.precision import float32_products
 from ..data import LabelledDataset, limited
-from ..data.load import read_batches
 from ..data.prefetch import on_device
+from ..data.workers import read_batches
 from ..utils.configuration import to_dict
 from ..utils.processes import anywhere, rank, world
 from ..utils.shares import Generator, Share
-from . import checkpoint, distributed, seeding
+from . import checkpoint, distributed, failures, identity, seeding
 from .average import Average
 from .callbacks import Callback, Display, Metrics
 from .config import Stage, TrainerConfig
 from .graph import StepGraph
 from .interrupt import stop_signal
 from .lengthen import check_same, lengthened
+from .resume import newest
 from .run import RunFolder
 from .schedule import factor, set_rate
 from .stages import Span, spans
@@ -98,6 +100,13 @@ class Outcome:
     total: int
     trained: int
     seconds: float
+    signal: int = 0
+    """That ended it; 0: none did."""
+
+    @property
+    def status(self) -> int:
+        """The exit status of the process: 0, or 128 and the number of the signal."""
+        return 0 if self.finished else 128 + (self.signal or signal.SIGINT)
 
     @property
     def finished(self) -> bool:
@@ -108,9 +117,9 @@ class Outcome:
 class Trainer:
     """Trains a task, in one stage or (`config.stages()`, `StagedTask`) several, each with an optimiser of its own.
 
-    `fit` finishes its step when it is interrupted (Ctrl-C, SIGTERM), and the evaluation if that was the last of an
-    epoch, writes a checkpoint and returns; resumed, it gives bit for bit the weights of an uninterrupted run (CPU, one
-    process). The global random state is neither used nor moved, unless by the task.
+    `fit` finishes its step when it is interrupted (Ctrl-C, SIGTERM, SIGHUP, SIGUSR1), and the evaluation if that was
+    the last of an epoch, writes a checkpoint and returns; resumed, it gives bit for bit the weights of an uninterrupted
+    run (CPU, one process). The global random state is neither used nor moved, unless by the task.
 
     Several processes (`utils.processes.joined`) share every batch, and follow one process up to rounding: the losses
     are means over images, the norms of `core` know the whole batch, random numbers for images come from `shares.drawn`.
@@ -164,6 +173,7 @@ class Trainer:
         self.row: dict[str, float] = {}
         self.message: Callable[[str], None] = print
         self.notes: dict[str, Any] = {}
+        self.saved_step: int | None = None
         if init_from:
             self.notes["init_from"] = checkpoint.start_from(task.model, init_from, task.metadata()["kind"])
         self.task.model.to(self.device)
@@ -219,21 +229,35 @@ class Trainer:
         """Train to the end, or to an interruption; with averaged weights the model has these afterwards.
 
         Args:
-            resume: go on from the checkpoint in the run folder. `epochs` and `steps` may differ from those before.
+            resume: go on from the newest sound checkpoint in the run folder. `epochs` and `steps` may differ from those
+                before.
 
         Raises:
-            ValueError: a checkpoint of another configuration, a loss that is not finite, or a run folder in use.
+            ValueError: a checkpoint of another configuration or run, other data, a loss that is not finite, or a run
+                folder in use.
+            OSError: the disk is full or cannot be written, memory is lacking, or a loader process has ended.
         """
-        with self.run.locked():
-            return self._fit(resume)
+        with self.run.locked(), stop_signal() as self.stop:
+            try:
+                return self._fit(resume)
+            except Exception as error:
+                if self.stop and not isinstance(error, ValueError | OSError):  # Ctrl-C reaches compilers too
+                    raise KeyboardInterrupt from error
+                told = failures.explained(error, self.step, self._saved)
+                if told is error:
+                    raise
+                raise told from error
 
     def _fit(self, resume: bool) -> Outcome:
         began = time.monotonic()
         messages = self._restore() if resume else []
+        if not resume:
+            self.identity = identity.new(self.config, self.task.data, self.notes)
         self.saved = began
         first = self.step
         self.run.start(to_dict(self.config), self.step)
-        with closing(self.run), stop_signal() as self.stop, ExitStack() as stack:
+        identity.write(self.run.path, self.identity)
+        with closing(self.run), ExitStack() as stack:
             stack.callback(self._call, "end")
             self._prepare_gpu(stack)
             self._call("start")
@@ -242,14 +266,22 @@ class Trainer:
             while self.step < self.total:
                 if self.step == self.span.end:
                     self._next_stage()
+                before = self.step
                 self._train_epoch()
-                if self.epoch_is_over:
+                if self._to_be_evaluated and self.step > before:
                     self._evaluate()
-                self.save()
+                self._save_steps()
                 if self._stops():
                     break
         self._take_average()
-        return Outcome(self.step, self.total, self.step - first, time.monotonic() - began)
+        return Outcome(self.step, self.total, self.step - first, time.monotonic() - began, sum(self.stop[:1]))
+
+    @property
+    def _saved(self) -> str:
+        """What a run that failed has left to go on from."""
+        if self.saved_step is None:
+            return "there is no checkpoint yet"
+        return f"the checkpoint of step {self.saved_step} is sound: --resume {self.run.path} goes on from it"
 
     def _next_stage(self) -> None:
         self._take_average()
@@ -281,7 +313,8 @@ class Trainer:
     def _train_epoch(self) -> None:
         """The steps of an epoch that are still to be done, to an interruption."""
         self.task.model.train()
-        for images, labels, shares in self._batches():
+        batches = self._batches()
+        for images, labels, shares in batches if world() > 1 else self.stop.until(batches):
             losses = self._train_step(images, labels, shares)
             self._call("step", losses)
             if self._stops() or self.epoch_is_over:
@@ -355,6 +388,11 @@ class Trainer:
         """Whether the last step was the last of its epoch, or of its stage."""
         return self.span.ends_epoch(self.step)
 
+    @property
+    def _to_be_evaluated(self) -> bool:
+        last = self.step == self.span.end
+        return self.epoch_is_over and (last or self.epoch % self.config.evaluate_every == 0)
+
     def _call(self, method: str, *arguments: Any) -> None:
         for callback in self.callbacks:
             getattr(callback, method)(self, *arguments)
@@ -367,17 +405,29 @@ class Trainer:
         return torch.randperm(len(self.data), generator=shuffle)[:whole]
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor, list[Share]]]:
-        """What this process has of the batches of this epoch that are still to be done: in each of their parts."""
+        """What this process has of the batches of this epoch that are still to be done: in each of their parts.
+
+        Where they cannot be read the steps so far are saved.
+        """
         epoch, done = self.span.position(self.step)
         size = self.span.stage.batch_size
         orders = self.order(epoch)[done * size :].split(size)
         shares = [distributed.shares(len(order), self.config.accumulate) for order in orders]
         indices = [distributed.own(order, shared) for order, shared in zip(orders, shares, strict=True)]
-        read = on_device(read_batches(self.stage_data, indices), self.device)
-        for (images, labels), shared in zip(read, shares, strict=True):
-            yield images, labels, shared
+        try:
+            read = read_batches(self.stage_data, indices, stopped=lambda: bool(self.stop) and world() == 1)
+            for (images, labels), shared in zip(on_device(read, self.device), shares, strict=False):
+                yield images, labels, shared
+        except Exception:
+            self._save_steps()
+            raise
 
     # checkpoints
+
+    def _save_steps(self) -> None:
+        """Save if steps were done since the last time. In a stage without a step the checkpoint before it is right."""
+        if self.step != self.saved_step:
+            self.save()
 
     def save(self) -> None:
         """Write the model, and the checkpoint to go on from."""
@@ -388,6 +438,7 @@ class Trainer:
         beside = _named("beside.", self._beside.state_dict()) if self._beside else {}
         self.check_finite(_named("model.", model) | beside | tensors)
         if rank() > 0:
+            self.saved, self.saved_step = time.monotonic(), self.step
             return
         metadata = self.task.metadata() | {
             "step": self.step,
@@ -405,28 +456,24 @@ class Trainer:
         # The checkpoint last: a run killed between the two does the missing steps again and rewrites the model.
         checkpoint.write(self.run.model, _named("model.", average or model), metadata)
         everything = _named("model.", model) | moments | tensors | _named("average.", average) | beside
-        checkpoint.write(self.run.checkpoint, everything, metadata)
-        self.saved = time.monotonic()
+        metadata |= {"optimizer": sorted(self.optimizer.state_dict()["state"])} | self.identity
+        checkpoint.write(self.run.checkpoint, everything, metadata, self.run.previous)
+        self.saved, self.saved_step = time.monotonic(), self.step
 
     def _restore(self) -> list[str]:
         """Go on from the checkpoint of the run; returns what there is to say about it."""
-        path = self.run.checkpoint
-        tensors, metadata = checkpoint.read(path)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _under("optimizer.", tensors).items():
-            i, key = name.split(".")
-            moments.setdefault(int(i), {})[key] = tensor
-        if not moments:
-            raise ValueError(f"{path} holds a model and no optimizer: it is not the checkpoint of a run")
+        path, tensors, metadata, moments, messages = newest(self.run)
+        self.identity = identity.resumed(self.run.path, path, metadata, self.task.data)
         before = check_same(metadata["training"], self.config, self.run)
         if metadata.get("images") != len(self.data):
             raise ValueError(
                 f"{self.run.path} was trained on {metadata.get('images')} images, found {len(self.data)}; "
                 "resume it on the same data"
             )
-        messages = lengthened(before, self.config, metadata["step"], self.spans[0].steps_per_epoch, self.run)
+        messages.append(f"going on after step {metadata['step']:,}, saved in {path.name}")
+        messages += lengthened(before, self.config, metadata["step"], self.spans[0].steps_per_epoch, self.run)
         checkpoint.load_into(self.task.model, _under("model.", tensors), path)
-        self.step = metadata["step"]
+        self.step = self.saved_step = metadata["step"]
         current = [span for span in self.spans if self.step > span.first][-1:]
         if current and current[0].number:
             self._enter(current[0])

@@ -19,7 +19,9 @@ NAME = 40  # characters of the target's name that go into that of the temporary 
 
 
 @contextmanager
-def replacing(path: str | Path, suffix: str = "", durable: bool = True) -> Iterator[Path]:
+def replacing(
+    path: str | Path, suffix: str = "", *, durable: bool = True, previous: Path | None = None
+) -> Iterator[Path]:
     """Yield a temporary path, whose file takes the place of `path` if the block ends well and is deleted if it raises.
 
     Missing parent folders are made. The file can be read by whom the umask allows it.
@@ -28,6 +30,7 @@ def replacing(path: str | Path, suffix: str = "", durable: bool = True) -> Itera
         path: of the file.
         suffix: that its name must have, the kind of file that is about to be written.
         durable: wait for the disk, so that the file survives a power failure. Off for what can be made anew.
+        previous: where the file that is replaced goes, in the same folder; None: it is lost.
 
     Raises:
         ValueError: `path` names no file, or does not end in `suffix`.
@@ -41,6 +44,8 @@ def replacing(path: str | Path, suffix: str = "", durable: bool = True) -> Itera
         os.chmod(temporary, unfinished.stat().st_mode & 0o666)  # libraries write their own files as 0600
         if durable:
             _sync(temporary)
+        if previous and path.is_file():
+            os.replace(path, previous)
         os.replace(temporary, path)
         if durable:
             _sync(path.parent)

@@ -41,6 +41,7 @@ def stream(
     noise: Tensor | None = None,
     labels: Tensor | None = None,
     first: int = 0,
+    temperature: float = 1.0,
     together: bool = False,
 ) -> Iterator[Tensor]:
     """Draw images from the prior batch by batch: [B, C, H, W] in [-1, 1] on the CPU, B <= batch_size.
@@ -59,7 +60,7 @@ def stream(
     if labels is not None:
         _check_labels(labels, n, model.latent.classes)
     parts = [range(start, min(start + batch_size, n)) for start in range(0, n, batch_size)]
-    drawn = partial(_stream, model, seed, noise, labels, first)
+    drawn = partial(_stream, model, seed, noise, labels, first, temperature)
     return _in_turn(drawn, parts) if together else drawn(parts)
 
 
@@ -81,12 +82,18 @@ def _check_labels(labels: Tensor, n: int, classes: int) -> None:
 
 
 def _stream(
-    model: FSVAE, seed: int, noise: Tensor | None, labels: Tensor | None, first: int, parts: list[range]
+    model: FSVAE,
+    seed: int,
+    noise: Tensor | None,
+    labels: Tensor | None,
+    first: int,
+    temperature: float,
+    parts: list[range],
 ) -> Iterator[Tensor]:
     device = next(model.parameters()).device
     for start, b in ((part.start, len(part)) for part in parts):
         drawn = noise_of(model, seed, first + start, b) if noise is None else noise[:, start : start + b]
-        given = [padded(drawn, 1).to(device)]
+        given = [padded(model.latent.tempered(drawn, temperature), 1).to(device)]
         if labels is not None:
             given.append(padded(labels[start : start + b], 0).to(device))
         with evaluated(model):
@@ -103,6 +110,7 @@ def sample(
     noise: Tensor | None = None,
     labels: Tensor | None = None,
     first: int = 0,
+    temperature: float = 1.0,
 ) -> Tensor:
     """Draw images from the prior.
 
@@ -116,13 +124,22 @@ def sample(
         labels: int64 [n], of which class each image is to be, with a latent that knows classes; None: each class as
             often as the training had it.
         first: number of the first image.
+        temperature: > 0; below 1 likelier codes, above 1 more various ones. With the latent `Escape`.
 
     Returns:
         images [n, C, H, W] in [-1, 1], on the CPU.
 
     Raises:
         ValueError: n, batch_size or seed out of range, noise or labels of another shape or range, or labels for a
-            latent that knows none.
+            latent that knows none, or a temperature that the latent does not take.
     """
-    images = stream(model, n, seed, batch_size=batch_size, noise=noise, labels=labels, first=first)
+    images = stream(
+        model, n, seed, batch_size=batch_size, noise=noise, labels=labels, first=first, temperature=temperature
+    )
     return torch.cat(list(images))
+
+
+def draw_codes(model: FSVAE, n: int, seed: int = 0) -> Tensor:
+    """The codes z [T, n, L] that `sample` decodes for this seed, on the model's device."""
+    with evaluated(model):
+        return model.latent.sample(padded(noise_of(model, seed, 0, n), 1))[:, :n]

@@ -1,6 +1,6 @@
 """Training the FSVAE."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..data.dataset import LabelledDataset, Subset, limited
+from ..data.dataset import LabelledDataset, limited
 from ..data.pixels import random_flip, to_float
 from ..runtime.build import build
 from ..runtime.config import Stage, TrainerConfig
@@ -26,7 +26,8 @@ from .reconstruct import reconstruct
 from .sample import sample
 from .upgrade import upgrade_training
 
-TEST_IMAGES = 1000  # first images of the test split, for the reconstruction error of every epoch
+TEST_IMAGES = 1000  # images of the test split, the same in every run, for the reconstruction error of every epoch
+SHOWN = 32  # of these, evenly spaced: a split may be sorted by class
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class FSVAETask:
         self.stage = 0
         self.tuner: Tuner | None = None
         self.data = train
-        self.test = test
+        self.test = limited(test, TEST_IMAGES)
         self.score = score
         self.model = build(lambda: FSVAE(config.model), config)
         if self.model.latent.classes not in (0, train.classes):
@@ -145,7 +146,7 @@ class FSVAETask:
 
     @torch.no_grad()
     def end_of_epoch(self, epoch: int, run: RunFolder) -> dict[str, float]:
-        """Reconstruction error on the first test images; a grid of samples and one of reconstructions.
+        """Reconstruction error on the test images; a grid of samples and one of reconstructions.
 
         Samples and scores come with the last stage, the code length of the prior with its own.
         """
@@ -157,39 +158,44 @@ class FSVAETask:
             )
         mse, shown = self._reconstruct()
         found = {"test_mse": mse} | self._test_codes()
-        save_pairs(*shown, run.pictures / f"epoch-{epoch:03d}-reconstructions.png")
+        title = f"epoch {epoch}, {self.config.data}"
+        save_pairs(
+            *shown,
+            run.pictures / f"epoch-{epoch:03d}-reconstructions.png",
+            title=f"{title} {self.test.split}: each original above its reconstruction",
+        )
         if self.stage == len(self.config.stages()) - 1:
             drawn = sample(self.model, 64, self.config.seed)
-            save_grid(drawn, run.pictures / f"epoch-{epoch:03d}-samples.png", columns=8)
+            path = run.pictures / f"epoch-{epoch:03d}-samples.png"
+            save_grid(drawn, path, columns=8, title=f"{title}: drawn, seed {self.config.seed}")
             found |= self.score(epoch, self.model) if self.score else {}
         rows = run.read_metrics()
-        curves = [
-            {k: v for k, v in row.items() if k != "loss" or ("mse" in row and "hinge" not in row)} for row in rows
-        ]
-        save_curves([*curves, {"step": rows[-1]["step"], **found}], run.pictures / "curves.png", units=self.model.units)
+        curves = [*first_losses(rows), {"step": rows[-1]["step"], **found}]
+        save_curves(curves, run.pictures / "curves.png", units=self.model.units)
         return found
 
     def _test_codes(self) -> dict[str, float]:
-        """In a stage of the latent's own its losses on the codes of the first test images."""
+        """In a stage of the latent's own its losses on the codes of the test images."""
         if not self.stage or self.tuner:
             return {}
-        test = Subset(self.test, torch.arange(min(TEST_IMAGES, len(self.test))))
-        codes, labels = codes_of(self.model, test, self.config.seed).read(range(len(test)))
+        codes, labels = codes_of(self.model, self.test, self.config.seed).read(range(len(self.test)))
         device = next(self.model.parameters()).device
         z = codes.transpose(0, 1).float().to(device)
         losses = self.model.latent.stage_losses(z, labels.to(device), torch.Generator())
         return {f"test_{name}": float(value) for name, value in losses.items() if name != "loss"}
 
     def _reconstruct(self) -> tuple[float, tuple[Tensor, Tensor]]:
-        n = min(TEST_IMAGES, len(self.test))
-        error, shown = 0.0, None
-        for x, recon in reconstruct(self.model, self.test, n, self.config.seed):
-            error += F.mse_loss(recon, x, reduction="sum").item()
-            shown = shown or (x[:32], recon[:32])
-        assert shown is not None  # n >= 1
-        return error / (n * x[0].numel()), shown
+        n = len(self.test)
+        x, recon = map(torch.cat, zip(*reconstruct(self.model, self.test, n, self.config.seed), strict=True))
+        some = torch.linspace(0, n - 1, min(SHOWN, n)).long()
+        return F.mse_loss(recon, x).item(), (x[some], recon[some])
 
     def metadata(self) -> dict[str, Any]:
         """Kind and configuration, for the checkpoint; a ValueError if they do not describe the model."""
         check_rebuildable(self.model)
-        return {"kind": KIND, "config": to_dict(self.config.model), "data": self.config.data}
+        return {"kind": KIND, "config": to_dict(self.config.model), "data": self.config.data, **self.data.told}
+
+
+def first_losses(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of metrics for curves: the "loss" of later stages, which is another quantity, is left out."""
+    return [{k: v for k, v in row.items() if k != "loss" or ("mse" in row and "hinge" not in row)} for row in rows]

@@ -7,8 +7,8 @@
 Measured: the median of the rows of metrics behind the first two, each over 10 steps, one thread a process.
 
 Modelled: a step sends, over R processes, each all-reduce of b bytes as a ring, 2 (R - 1) / R b bytes from each. With W
-bytes a second and a latency of l, and the time s of a step alone, the forecast is s / R + 2 (R - 1) / R b / W + 2 (R - 1)
-l k for k all-reduces, none of them hidden behind the computation.
+bytes a second and a latency of l, and the time s of a step alone, the forecast is s / R + 2 (R - 1) / R b / W
++ 2 (R - 1) l k for k all-reduces, none of them hidden behind the computation.
 """
 
 import argparse

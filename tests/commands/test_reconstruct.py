@@ -17,7 +17,8 @@ def test_reconstruct_prints_the_error_and_draws_pairs(run, tmp_path, capsys):
     assert 0 < float(out.split()[2]) < 4
     picture = np.asarray(Image.open("reconstructions.png"))
     first = load_images("digits", "test").images[0, 0].numpy()
-    np.testing.assert_array_equal(picture[4 : 4 + 96 : 3, 4 : 4 + 96 : 3], first)
+    top = len(picture) - 2 * (96 + 2 + 96 + 8 + 4) - 4  # below the title: two rows of pairs
+    np.testing.assert_array_equal(picture[top + 4 : top + 4 + 96 : 3, 4 : 4 + 96 : 3], first)
 
 
 def test_reconstruct_takes_any_folder_of_images(run, tmp_path, capsys):
@@ -33,6 +34,7 @@ def test_reconstruct_takes_any_folder_of_images(run, tmp_path, capsys):
     [
         (["--n", "298"], "n must be in 1..297, the images of digits test; found 298"),
         (["--n", "0"], "n must be in 1..297"),
+        (["--seed", "-1"], "seed must be in 0..2^63 - 1, found -1"),
         (["--split", "valid"], "unknown split 'valid': digits has the splits train, test"),
         (["--out", "r.jpg"], "must end in .png"),
         (["--data", "nope"], "unknown data set 'nope'"),

@@ -9,9 +9,9 @@ from fsvae_tcja.cli import main
 
 
 def ungrid(path, n, columns, size=32, scale=3, gap=4):
-    """The images [n, size, size] of a grid."""
-    grid = np.asarray(Image.open(path))[gap::1, gap::1]
+    """The images [n, size, size] of a grid, below its title."""
     cell = size * scale + gap
+    grid = np.asarray(Image.open(path))[-(-(-n // columns) * cell) :, gap:]
     tops = [(i // columns * cell, i % columns * cell) for i in range(n)]
     return np.stack([grid[t : t + size * scale : scale, s : s + size * scale : scale] for t, s in tops])
 

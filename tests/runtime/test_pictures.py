@@ -132,8 +132,8 @@ def test_axes_are_labelled_and_log_where_the_span_is_wide(monkeypatch, tmp_path)
     backend = matplotlib.rcParams._get("backend")
     save_curves(ROWS, tmp_path / "curves.png", units={"mse": "MSE, images in [-1, 1]"})
     mse, loss = drawn[0].axes
-    assert (mse.get_xlabel(), mse.get_ylabel()) == ("step (iterations)", "MSE, images in [-1, 1]")
-    assert loss.get_ylabel() == "loss"
+    assert (mse.get_xlabel(), mse.get_ylabel()) == ("step (iterations)", "MSE, images in [-1, 1] (log scale)")
+    assert loss.get_ylabel() == "loss (log scale)"
     assert (mse.get_yscale(), loss.get_yscale()) == ("log", "log")
     assert [text.get_text() for text in mse.get_legend().get_texts()] == ["training mse", "test mse"]
     assert pixels(tmp_path / "curves.png").shape[0] == 4 and os.listdir(tmp_path) == ["curves.png"]
@@ -146,6 +146,27 @@ def test_narrow_and_negative_quantities_stay_linear(monkeypatch, tmp_path):
     rows = [{"step": i, "narrow": 1 + i / 100, "negative": -(10.0**i)} for i in range(300)]
     save_curves(rows, tmp_path / "curves.png")
     assert [axis.get_yscale() for axis in drawn[0].axes] == ["linear", "linear"]
+
+
+def test_each_quantity_as_a_figure_of_its_own():
+    figures = curves.curve_figures([{"step": i, "mse": 1 + i % 7, "test_mse": 2.0} for i in range(300)])
+    (axis,) = figures["mse"].axes
+    texts = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert texts == [
+        "training mse, every row",
+        "training mse, mean of 6 rows",
+        "test mse, every row",
+        "test mse, mean of 6 rows",
+    ]
+    assert curves.curve_figures([{"loss": 1.0}]) == {}
+
+
+def test_runs_in_one_figure_are_told_apart_without_colours():
+    runs = {name: [{"step": i, "test_mse": i + 1.0} for i in range(3)] for name in ("a", "b")}
+    (axis,) = curves.compared_figure("test_mse", runs | {"c": []}).axes
+    assert [line.get_label() for line in axis.lines] == ["a", "b"]
+    assert len({line.get_linestyle() for line in axis.lines}) == 2
+    assert curves.compared_figure("mse", runs) is None
 
 
 def test_nothing_to_draw(tmp_path):

@@ -237,6 +237,7 @@ def test_a_run_of_a_single_batch(tmp_path):
         ({"epochs": 0}, "epochs must be >= 1, found 0"),
         ({"batch_size": 0}, "batch_size must be >= 1, found 0"),
         ({"log_every": 0}, "log_every must be >= 1, found 0"),
+        ({"evaluate_every": 0}, "evaluate_every must be >= 1, found 0"),
         ({"lr": 0.0}, "lr must be > 0, found 0.0"),
         ({"lr": float("nan")}, "lr must be > 0, found nan"),
         ({"weight_decay": -1.0}, "weight_decay must be >= 0, found -1.0"),
@@ -307,6 +308,12 @@ def test_a_row_holds_the_loss_that_was_minimised(tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     # AdamW's first steps on a gradient of steady sign are lr each: the weight is 1, 0.9, 0.8
     assert [row["loss"] for row in rows if "loss" in row] == pytest.approx([1, 0.81, 0.64], rel=1e-2)
+
+
+def test_evaluations_may_be_rarer_than_epochs(tmp_path):
+    task = Toy()
+    fit_toy(task, tmp_path, epochs=5, evaluate_every=2)
+    assert [epoch for epoch, _ in task.evaluated] == [2, 4, 5]
 
 
 # losses that are not finite

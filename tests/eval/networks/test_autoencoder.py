@@ -23,7 +23,8 @@ from eval.protocols import FSVAE2022, STRICT
 from eval.provenance import json_sha256, library_versions, tensors_sha256
 from eval.reference import load_fsvae2022_reference
 from fsvae_tcja.data.image_dataset import MemoryImages
-from fsvae_tcja.data.load import batches, load_images
+from fsvae_tcja.data.load import load_images
+from fsvae_tcja.data.workers import batches
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.run import RunFolder
 

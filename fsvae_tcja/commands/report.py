@@ -1,0 +1,40 @@
+"""fsvae-tcja report: a run as one HTML page, or several side by side."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from ..report.compare import compare
+from ..report.page import write_page
+from ..report.run import Run
+from ..report.sections import sections
+from ..runtime.device import resolve
+from ..utils.options import DataRoot, Device, parse
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Write a run, or several side by side, as one HTML page, to which nothing has to be fetched."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders."""
+    out: Path | None = None
+    """The page, an .html; None: report.html in the run folder, or here for several."""
+    data_root: DataRoot = None
+    device: Device = "auto"
+
+
+def main(args: list[str]) -> int:
+    """Write the page."""
+    options = parse(ReportOptions, "fsvae-tcja report", args)
+    if not options.runs:
+        raise ValueError("name one run folder, or several")
+    runs = [Run(path, resolve(options.device), options.data_root) for path in options.runs]
+    out = options.out or (options.runs[0] if len(runs) == 1 else Path()) / "report.html"
+    if len(runs) == 1:
+        write_page(out, f"{runs[0].name}: FSVAE on {runs[0].data}", sections(runs[0]))
+    else:
+        write_page(out, f"{len(runs)} runs", compare(runs))
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+    return 0

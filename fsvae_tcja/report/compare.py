@@ -1,0 +1,54 @@
+"""Several runs on one page: what they differ in, their scores, their curves in one figure, their last samples."""
+
+from collections.abc import Sequence
+
+from ..runtime.curves import compared_figure
+from .page import Picture, Section, Table
+from .run import Run
+from .sections import facts_of
+
+CURVES = ("test_mse", "test_prior_nats")  # drawn for all runs in one figure each
+
+
+def compare(runs: Sequence[Run]) -> list[Section]:
+    """The sections of the page."""
+    names = [run.name if [r.name for r in runs].count(run.name) == 1 else str(run.path) for run in runs]
+    found = [_summary(names, runs), _scores(names, runs), _curves(names, runs), _samples(names, runs)]
+    return [one for one in found if one.tables or one.pictures]
+
+
+def _summary(names: Sequence[str], runs: Sequence[Run]) -> Section:
+    facts = [facts_of(run) for run in runs]
+    rows = [[name, *(one[name] for one in facts)] for name in facts[0]]
+    settings = dict.fromkeys(name for run in runs for name in run.settings)
+    values = {name: [str(run.settings.get(name, "")) for run in runs] for name in settings}
+    different = [[name.replace("_", "-"), *found] for name, found in values.items() if len(set(found)) > 1]
+    line = "Settings not listed are the same in all." if different else "All settings are the same."
+    return Section("Runs", [line], [Table(("", *names), rows), Table(("option", *names), different)])
+
+
+def _scores(names: Sequence[str], runs: Sequence[Run]) -> Section:
+    header = ("run", "score", "value", "protocol", "n", "seed", "against", "file")
+    rows = [
+        [name, one.name, f"{one.value:.4g}", one.protocol, f"{one.n:,}", str(one.seed), one.reference_description, file]
+        for name, run in zip(names, runs, strict=True)
+        for file, one in run.scores
+    ]
+    return Section("Scores", tables=[Table(header, rows)] if rows else [])
+
+
+def _curves(names: Sequence[str], runs: Sequence[Run]) -> Section:
+    pictures = []
+    for quantity in CURVES:
+        figure = compared_figure(quantity, {n: run.rows for n, run in zip(names, runs, strict=True)})
+        pictures += [Picture.of_figure(quantity, figure)] if figure else []
+    return Section("Curves", pictures=pictures, captions=False)
+
+
+def _samples(names: Sequence[str], runs: Sequence[Run]) -> Section:
+    pictures = []
+    for name, run in zip(names, runs, strict=True):
+        grids = run.pictures("samples")
+        if grids:
+            pictures.append(Picture(f"{name}: epoch {max(grids)}, seed {run.seed}", grids[max(grids)].read_bytes()))
+    return Section("Samples", pictures=pictures, pixels=True)

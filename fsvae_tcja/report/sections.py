@@ -1,0 +1,120 @@
+"""The report of one run, section by section."""
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import torch
+
+from ..core.backend import report as backends
+from ..runtime.curves import curve_figures
+from ..vae.train import first_losses
+from .latent import latent_use
+from .page import Picture, Section, Table
+from .run import Run
+
+GRIDS = 6  # epochs whose samples are shown
+LIBRARIES = ("fsvae-tcja", "torch", "torchvision", "torch-fidelity", "numpy")
+
+
+def sections(run: Run) -> list[Section]:
+    """All of them, those without content left out."""
+    found = [
+        _summary(run),
+        _scores(run),
+        _curves(run),
+        _samples(run),
+        _reconstructions(run),
+        _latent(run),
+        _settings(run),
+        _environment(),
+    ]
+    return [one for one in found if one.lines or one.tables or one.pictures]
+
+
+def facts_of(run: Run) -> dict[str, str]:
+    """What tells a run from others, in one line each."""
+    mse, epoch = run.last("test_mse"), run.last("epoch")
+    return {
+        "data": run.data,
+        "steps": f"{run.metadata.get('step', 0):,}",
+        "epochs": "" if epoch is None else f"{epoch:,}",
+        "seed": str(run.seed),
+        "parameters": f"{sum(p.numel() for p in run.model.parameters()):,}",
+        "reconstruction MSE": "" if mse is None else f"{mse:.4f} (range [-1, 1], images of the test split)",
+    }
+
+
+def _summary(run: Run) -> Section:
+    rows = [[name, value] for name, value in facts_of(run).items() if value]
+    return Section("Summary", tables=[Table((), rows)])
+
+
+def _scores(run: Run) -> Section:
+    header = ("score", "value", "protocol", "n", "seed", "against", "file")
+    rows = [
+        [
+            one.name,
+            f"{one.value:.4g}" + ("" if one.std is None else f" ± {one.std:.2g}"),
+            one.protocol,
+            f"{one.n:,}",
+            "" if one.seed is None else str(one.seed),
+            one.reference_description,
+            file,
+        ]
+        for file, one in run.scores
+    ]
+    notes = dict.fromkeys(f"{one.name}: {note}" for _, one in run.scores for note in one.notes)
+    if not rows:
+        return Section("Scores", [f"None in {run.name}: fsvae-tcja score {run.name} --out {run.name}/score.json"])
+    return Section("Scores", list(notes), [Table(header, rows)])
+
+
+def _curves(run: Run) -> Section:
+    figures = curve_figures(first_losses(run.rows), units=run.model.units)
+    return Section(
+        "Curves", captions=False, pictures=[Picture.of_figure(name, figure) for name, figure in figures.items()]
+    )
+
+
+def _samples(run: Run) -> Section:
+    grids = run.pictures("samples")
+    shown = spread(sorted(grids), GRIDS)
+    pictures = [Picture(f"epoch {epoch}, seed {run.seed}", grids[epoch].read_bytes()) for epoch in shown]
+    lines = [f"The first 64 images of the seed, not chosen; {len(shown)} of {len(grids)} epochs."] if pictures else []
+    return Section("Samples", lines, pictures=pictures, wide=len(pictures) < 3, pixels=True)
+
+
+def _reconstructions(run: Run) -> Section:
+    pairs = run.pictures("reconstructions")
+    if not pairs:
+        return Section("Reconstructions")
+    epoch = max(pairs)
+    picture = Picture(f"epoch {epoch}: each original above its reconstruction", pairs[epoch].read_bytes())
+    return Section("Reconstructions", pictures=[picture], wide=True, pixels=True)
+
+
+def _latent(run: Run) -> Section:
+    use = latent_use(run.model, run.images, run.seed)
+    missing = [f"Codes of images are not shown: {run.missing}"] if run.missing else []
+    picture = Picture.of_figure("how often each bit of the code is one", use.figure())
+    return Section("Latent", [*use.lines(), *missing], pictures=[picture], wide=True)
+
+
+def _settings(run: Run) -> Section:
+    rows = [[name.replace("_", "-"), str(value)] for name, value in run.settings.items()]
+    return Section("Settings", tables=[Table(("option", "value"), rows)])
+
+
+def _environment() -> Section:
+    rows = [["python", platform.python_version()], *([name, version(name)] for name in LIBRARIES)]
+    rows += [["processor", platform.processor() or platform.machine()], ["threads", str(torch.get_num_threads())]]
+    rows += [[name, str(value)] for name, value in backends().items()]
+    return Section("Environment", ["Of this report."], [Table((), rows)])
+
+
+def spread(values: Sequence[int], n: int) -> list[int]:
+    """At most n of the values, evenly spaced, the first and the last among them."""
+    if len(values) <= n:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (n - 1))] for i in range(n)]

@@ -1,0 +1,143 @@
+"""fsvae-tcja report: what the page holds, and how a browser shows it."""
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eval import Score, save_scores
+from fsvae_tcja.cli import main
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+QUIET = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+]
+
+
+class Page(HTMLParser):
+    """Headings, pictures, text and addresses of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.headings, self.pictures, self.text, self.tag = [], [], "", ""
+        self.addresses = []
+        self.feed(Path(path).read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        self.tag = tag
+        found = dict(attrs)
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+        if tag == "img":
+            self.pictures.append(found["alt"])
+
+    def handle_data(self, data):
+        self.text += data
+        if self.tag == "h2" and data.strip():
+            self.headings.append(data)
+
+
+@pytest.fixture(scope="module")
+def page(run, tmp_path_factory):
+    """The report of the tiny run, beside whose model a score lies."""
+    folder = tmp_path_factory.mktemp("reported") / "tiny"
+    shutil.copytree(run, folder)
+    words = dict.fromkeys(("images", "pixels", "extractor", "extractor_description", "reference_description"), "x")
+    rest = {"std": None, "seed": 0, "value_range": None, "reference": None, "reference_pixels": None, "recipe": {}}
+    fad = Score("FAD", 12.5, protocol="strict", n=321, notes=("<rank> deficient",), **words, **rest)
+    save_scores(folder / "score.json", [fad])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FSVAE_TCJA_BACKEND", "reference")
+        assert main(["report", str(folder), "--device", "cpu"]) == 0
+    return folder / "report.html"
+
+
+def test_the_page_tells_the_run(page):
+    found = Page(page)
+    assert found.headings == [
+        *("Summary", "Scores", "Curves", "Samples", "Reconstructions", "Latent", "Settings", "Environment")
+    ]
+    assert {"mse", "loss", "epoch 1, seed 0", "epoch 2, seed 0"} < set(found.pictures)
+    for text in ("FAD", "12.5", "321", "<rank> deficient", "model.latent.k", "codes of images: mean rate"):
+        assert text in found.text, text
+
+
+def test_nothing_is_fetched(page):
+    assert all(address.startswith(("#", "data:")) for address in Page(page).addresses)
+    assert not re.search(r"@import|url\(", page.read_text())
+
+
+def test_runs_side_by_side(run, page, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    capsys.readouterr()
+    assert main(["report", str(page.parent), str(other), "--device", "cpu"]) == 0
+    assert re.fullmatch(r"report\.html: \d\.\d MB\n", capsys.readouterr().out)
+    found = Page("report.html")
+    assert found.headings == ["Runs", "Scores", "Curves", "Samples"]
+    assert "All settings are the same." in found.text and "12.5" in found.text
+    assert found.pictures == ["test_mse", "tiny: epoch 2, seed 0", "other: epoch 2, seed 0"]
+
+
+def test_without_the_data_the_page_says_so(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("fsvae_tcja.report.run.load_images", lambda *a, **k: (_ for _ in ()).throw(OSError("no data")))
+    assert main(["report", str(run), "--out", "r.html", "--device", "cpu"]) == 0
+    text = Page("r.html").text
+    assert "Codes of images are not shown: no data" in text and "drawn codes: mean rate" in text
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "name one run folder, or several"),
+        (["nowhere"], "there is no folder nowhere"),
+        (["."], "no checkpoint"),
+    ],
+)
+def test_wrong_input(fails, args, message):
+    assert message in fails("report", *args)
+
+
+def test_a_page_ends_in_html(run, fails, tmp_path):
+    assert "must end in .html" in fails("report", run, "--out", "r.pdf", "--device", "cpu")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.parametrize("width", [400, 1400])
+def test_a_browser_shows_all_of_it(page, tmp_path, width):
+    """Every picture is decoded, and nothing is wider than the window."""
+    probe = """<script>onload = () => {
+      const bad = [...document.images].filter(i => !(i.complete && i.naturalWidth > 100 && i.clientWidth > 250)).length;
+      document.title = `bad ${bad} of ${document.images.length}, width ${document.documentElement.scrollWidth}`;
+    }</script></body>"""
+    (tmp_path / "probed.html").write_text(page.read_text().replace("</body>", probe))
+    window = [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},3000"]
+    told = subprocess.run(
+        [CHROMIUM, *QUIET, *window, "--dump-dom", (tmp_path / "probed.html").as_uri()],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    found = re.search(r"<title>bad (\d+) of (\d+), width (\d+)</title>", told.stdout)
+    assert found, told.stderr[-2000:]
+    bad, pictures, wide = map(int, found.groups())
+    assert bad == 0 and pictures == len(Page(page).pictures) and wide <= max(width, 500)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_browser_draws_ink(page, tmp_path):
+    shot = tmp_path / "page.png"
+    window = [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,2000", f"--screenshot={shot}"]
+    subprocess.run([CHROMIUM, *QUIET, *window, page.as_uri()], capture_output=True, timeout=120, check=True)
+    grey = np.asarray(Image.open(shot).convert("L"))
+    assert grey.shape == (2000, 1400) and (grey < 100).mean() > 0.01 and (grey > 250).mean() > 0.3
