@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from . import backend
 from .kernels.norm import reference
+from .shared import BatchStatistics, batch_norm_of_all
 
 
 def tables_of(x: Tensor) -> ModuleType:
@@ -33,7 +34,7 @@ def tracking(module: nn.Module, where: bool | Tensor) -> Iterator[None]:
         yield
 
 
-class TDBatchNorm(nn.Module):
+class TDBatchNorm(BatchStatistics):
     """Batch norm over time, batch and space, one pair of statistics per channel, scaled to the firing threshold.
 
         y = gamma alpha v_th (x - mean) / sqrt(var + eps) + beta
@@ -69,7 +70,8 @@ class TDBatchNorm(nn.Module):
     def forward(self, x: Tensor, repeats: int = 1) -> Tensor:
         """Normalise x [N, C, ...], the time axis folded into N.
 
-        In training mode by the statistics of this batch, which go into the running ones; else by the running ones.
+        In training mode by the statistics of this batch, which go into the running ones; else by the running ones. A
+        batch of which other processes have a part (`sharing`) has one pair of statistics in all of them.
 
         Args:
             x: the input. A static input may be given once, [N, C, ...], with `repeats` = T.
@@ -80,8 +82,12 @@ class TDBatchNorm(nn.Module):
         """
         if not self.training:
             return self.by_running_statistics(x)
-        mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         count = self.count(x, repeats)
+        if self.part < 1:
+            y, mean, var = batch_norm_of_all(x, self.weight * self.scale, self.bias, self.eps, self.part)
+            self.track(mean, var, count)
+            return y
+        mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         if x.device.type == "cpu":
             # Over a channels-last CPU tensor PyTorch's variance of a million values is off by 5e-4.
             x = x.contiguous()
@@ -95,8 +101,14 @@ class TDBatchNorm(nn.Module):
         return F.batch_norm(x, self.running_mean, self.running_var, weight, self.bias, False, 0.0, self.eps)
 
     def count(self, x: Tensor, repeats: int = 1) -> int:
-        """Values per channel of x [N, C, ...], `repeats` times over; a ValueError if less than two may differ."""
+        """Values per channel of x [N, C, ...] and of its other parts, `repeats` times over.
+
+        Raises:
+            ValueError: less than two may differ.
+        """
         count = x.numel() // x.shape[1]
+        if self.part < 1:
+            count = round(count / self.part)
         if count < 2:
             raise ValueError(
                 "training needs more than one value per channel to normalise, found an input of shape "

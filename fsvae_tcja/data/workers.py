@@ -74,7 +74,13 @@ class Loader:
 
     def epoch(self, order: Tensor, stopped: Callable[[], bool] = lambda: False) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch, as `batches` gives them. The one before is over."""
-        self.indices[:] = [part.tolist() for part in order.split(self.batch_size) if len(part)]
+        return self.read([part.tolist() for part in order.split(self.batch_size) if len(part)], stopped)
+
+    def read(
+        self, indices: list[list[int]], stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same for batches by the indices of each."""
+        self.indices[:] = indices
         return self._iterate(stopped)
 
     def _iterate(self, stopped: Callable[[], bool]) -> Iterator[tuple[Tensor, Tensor]]:

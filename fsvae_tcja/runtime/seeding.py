@@ -8,6 +8,8 @@ from enum import IntEnum
 import numpy as np
 import torch
 
+from ..utils.shares import Generator, known_share
+
 
 class Purpose(IntEnum):
     """What a random stream is for; part of its seed."""
@@ -38,4 +40,6 @@ def on_host(generator: torch.Generator) -> torch.Generator:
     """A generator for what the host must know: itself on the CPU, else one there with the same seed."""
     if generator.device.type == "cpu":
         return generator
-    return torch.Generator().manual_seed(generator.initial_seed())
+    host = Generator()
+    host.share = known_share(generator)
+    return host.manual_seed(generator.initial_seed())

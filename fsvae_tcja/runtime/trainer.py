@@ -18,7 +18,9 @@ from ..data.prefetch import on_device
 from ..data.workers import Loader
 from ..utils.configuration import to_dict
 from ..utils.memory import check_fits
-from . import checkpoint, failures, identity, seeding
+from ..utils.processes import anywhere, rank, world
+from ..utils.shares import Generator, Share
+from . import checkpoint, distributed, failures, identity, seeding
 from .average import Average
 from .callbacks import Callback, Display, Metrics
 from .config import Stage, TrainerConfig
@@ -121,6 +123,10 @@ class Trainer:
     the last of an epoch, writes a checkpoint and returns; resumed, it gives bit for bit the weights of an uninterrupted
     run (CPU, one process). The global random state is neither used nor moved, unless by the task.
 
+    Several processes (`utils.processes.joined`) share every batch, and follow one process up to rounding: the losses
+    are means over images, the norms of `core` know the whole batch, random numbers for images come from `shares.drawn`.
+    All evaluate and call the callbacks; the run folder of the first one is kept (`run.open_run`).
+
     Args:
         task: model, data and losses.
         config: the settings, kept in the run folder and in the checkpoints.
@@ -175,7 +181,9 @@ class Trainer:
         if self.device.type == "cpu":
             check_fits(step_memory(task.model, config), STEP, REMEDY)
         self.task.model.to(self.device)
-        self.generator = torch.Generator(seeding.home(self.device))
+        self.generator = Generator(seeding.home(self.device))
+        if config.graph and world() > 1:
+            raise ValueError("--graph records the step of one process, found several; train without it")
         self.graph = StepGraph(self._compute, self.generator) if config.graph and self.device.type == "cuda" else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.autocast = torch.autocast(self.device.type, _DTYPES[config.precision], enabled=config.precision != "fp32")
@@ -188,6 +196,9 @@ class Trainer:
                 f"{self.config.data} has {len(self.data)} training images, fewer than one batch of {stage.batch_size}; "
                 "use a smaller batch_size"
             )
+        distributed.shares(stage.batch_size, self.config.accumulate)
+        if order and (rest := len(order(0)) % stage.batch_size):
+            distributed.shares(rest, self.config.accumulate)
         return steps
 
     def _enter(self, span: Span) -> None:
@@ -206,6 +217,7 @@ class Trainer:
         if self.graph:
             self.graph.restart()
         self.average = Average(model, self.config.ema) if self.config.ema else None
+        self.replica = distributed.Replica(self._losses, [model, *([self._beside] if self._beside else [])])
 
     def _parameters(self) -> list[nn.Parameter]:
         """What the stage trains."""
@@ -264,7 +276,7 @@ class Trainer:
                 if self._to_be_evaluated and self.step > before:
                     self._evaluate()
                 self._save_steps()
-                if self.stop:
+                if self._stops():
                     break
         self._take_average()
         return Outcome(self.step, self.total, self.step - first, time.monotonic() - began, sum(self.stop[:1]))
@@ -293,6 +305,12 @@ class Trainer:
         if self.average:
             self.task.model.load_state_dict(self.average.state)
 
+    def _stops(self) -> bool:
+        """Whether a process was interrupted: all stop after the same step."""
+        if anywhere(bool(self.stop)) and not self.stop:
+            self.interrupt()
+        return bool(self.stop)
+
     def interrupt(self) -> None:
         """Stop after this step, as Ctrl-C does; for callbacks."""
         self.stop.append(0)
@@ -300,16 +318,17 @@ class Trainer:
     def _train_epoch(self) -> None:
         """The steps of an epoch that are still to be done, to an interruption."""
         self.task.model.train()
-        for images, labels in self.stop.until(self._batches()):
-            losses = self._train_step(images, labels)
+        batches = self._batches()
+        for images, labels, shares in batches if world() > 1 else self.stop.until(batches):
+            losses = self._train_step(images, labels, shares)
             self._call("step", losses)
-            if self.stop or self.epoch_is_over:
+            if self._stops() or self.epoch_is_over:
                 break
             if time.monotonic() - self.saved > SAVE_SECONDS:
                 self.save()
 
-    def _train_step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """One step of the optimiser; returns the losses of the batch, means over its parts."""
+    def _train_step(self, images: Tensor, labels: Tensor, shares: list[Share]) -> dict[str, Tensor]:
+        """One step of the optimiser; returns the losses of the batch, means over its parts in all processes."""
         self.generator.manual_seed(seeding.word(self.config.seed, seeding.Purpose.STEP, self.step))
         span = self.span
         self.lr = span.stage.lr * factor(span.stage, self.step - span.first, span.total)
@@ -317,23 +336,26 @@ class Trainer:
         if self.graph:
             means = self.graph(images, labels, (span.number, span.position(self.step)[0]))
         else:
-            means = self._compute(images, labels)
+            means = self._compute(images, labels, shares)
         self.step += 1
         if self.average:
             self.average.update(self.step - span.first)
-        return means
+        return distributed.summed(means)
 
-    def _compute(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def _compute(self, images: Tensor, labels: Tensor, shares: list[Share] | None = None) -> dict[str, Tensor]:
         """The step as the device sees it."""
         epoch, _ = self.span.position(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         means: dict[str, Tensor] = {}
-        parts = self.config.accumulate
-        for x, y in zip(images.chunk(parts), labels.chunk(parts), strict=True):
-            share = len(x) / len(images)
-            losses = self._losses(Batch(x, y, epoch, self.generator))
-            self.scaler.scale(losses["loss"] * share).backward()
-            means = {name: means.get(name, 0) + value.detach() * share for name, value in losses.items()}
+        shares = shares or distributed.shares(len(images), self.config.accumulate)
+        sizes, whole = [share.n for share in shares], sum(share.whole for share in shares)
+        for x, y, share in zip(images.split(sizes), labels.split(sizes), shares, strict=True):
+            part = share.n / whole
+            self.generator.share = share if world() > 1 else None
+            with self.replica.part(share, last=share is shares[-1]):
+                losses = self.replica(Batch(x, y, epoch, self.generator))
+                self.scaler.scale(losses["loss"] * (part * world())).backward()
+            means = {name: means.get(name, 0) + value.detach() * part for name, value in losses.items()}
         self._update()
         return means
 
@@ -387,13 +409,20 @@ class Trainer:
         whole = self.span.steps_per_epoch * self.span.stage.batch_size
         return torch.randperm(len(self.data), generator=shuffle)[:whole]
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of this epoch that are still to be done; where they cannot be read the steps so far are saved."""
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor, list[Share]]]:
+        """What this process has of the batches of this epoch that are still to be done: in each of their parts.
+
+        Where they cannot be read the steps so far are saved.
+        """
         epoch, done = self.span.position(self.step)
         size = self.span.stage.batch_size
-        order = self.order(epoch)[done * size :]
+        orders = self.order(epoch)[done * size :].split(size)
+        shares = [distributed.shares(len(order), self.config.accumulate) for order in orders]
+        indices = [distributed.own(order, shared) for order, shared in zip(orders, shares, strict=True)]
         try:
-            yield from on_device(self.loader.epoch(order, stopped=lambda: bool(self.stop)), self.device)
+            read = self.loader.read(indices, stopped=lambda: bool(self.stop) and world() == 1)
+            for (images, labels), shared in zip(on_device(read, self.device), shares, strict=False):
+                yield images, labels, shared
         except Exception:
             self._save_steps()
             raise
@@ -413,6 +442,9 @@ class Trainer:
         plain = {name: value for name, value in own.items() if name not in tensors}
         beside = _named("beside.", self._beside.state_dict()) if self._beside else {}
         self.check_finite(_named("model.", model) | beside | tensors)
+        if rank() > 0:
+            self.saved, self.saved_step = time.monotonic(), self.step
+            return
         metadata = self.task.metadata() | {
             "step": self.step,
             "images": len(self.data),

@@ -121,6 +121,11 @@ def _is_watched(module: nn.Module) -> bool:
     )
 
 
+def _is_shared(module: nn.Module) -> bool:
+    """Whether other processes have a part of its batch."""
+    return any(part.part < 1 for part in module.modules() if isinstance(part, TDBatchNorm))
+
+
 def _kind(name: str, module: nn.Module, inputs: Inputs) -> tuple:
     """What a recording depends on, the memory of the module apart."""
     device = _device(inputs)
@@ -137,17 +142,22 @@ def _kind(name: str, module: nn.Module, inputs: Inputs) -> tuple:
     )
 
 
-def replayed(function: Function) -> Function:
+def replayed(function: Function, *, by_batch: bool = False) -> Function:
     """A function(module, *tensors or None) -> tensor, without gradient, that is recorded on a GPU.
 
     It draws no random number and has no effect but its result and on what the module's norms track. Elsewhere it runs
     as it is.
+
+    Args:
+        function: is called with the module and the tensors.
+        by_batch: whether it normalises by the statistics of its batch: while several processes share these, it runs as
+            it is.
     """
 
     @wraps(function)
     @torch.no_grad()
     def run(module: nn.Module, *inputs: Tensor | None) -> Tensor:
-        if _device(inputs).type not in RECORDED or _is_watched(module):
+        if _device(inputs).type not in RECORDED or _is_watched(module) or (by_batch and _is_shared(module)):
             return function(module, *inputs)
         found = _recordings.setdefault(module, Recordings())
         bound = partial(function, module)

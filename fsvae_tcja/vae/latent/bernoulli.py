@@ -12,6 +12,7 @@ In eval mode, where both normalise by the running statistics, they are the same 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Literal, cast
 
@@ -22,6 +23,7 @@ from ...core import Linear, Neuron, SpikingLayer, TDBatchNorm
 from ...core.norm import tracking
 from ...core.recording import recording
 from ...runtime.seeding import on_host
+from ...utils.shares import drawn
 from ...utils.spelling import check_choice
 from ..activity import Passing, passing
 from ..losses import KLD_WEIGHT, kld, mmd
@@ -145,7 +147,7 @@ def draw_stream(network: LatentNetwork, x: Tensor | None, choice: Tensor) -> Ten
     return z[1:]
 
 
-@replayed
+@partial(replayed, by_batch=True)
 def draw_prefix(network: LatentNetwork, x: Tensor | None, choice: Tensor) -> Tensor:
     """Draw z [T, N, L] by running the whole prefix for every step; x [T, N, L] or None, choice [T, N, L]."""
     z = torch.zeros(1, *choice.shape[1:], device=choice.device)  # z_0
@@ -319,8 +321,9 @@ class BernoulliLatent(LatentModule):
         if where.device.type == "cpu" and not where.any():
             return z
         device = z.device if generator is None else generator.device
-        noise = torch.randn(z.shape, generator=generator, device=device).to(z.device)
-        return self.prior.replace(z, where, noise, self.params.sampling)
+        T, N, L = z.shape
+        noise = drawn(lambda n: torch.randn(T, n, L, generator=generator, device=device), N, generator, axis=1)
+        return self.prior.replace(z, where, noise.to(z.device), self.params.sampling)
 
     def _where(self, probability: float, generator: torch.Generator | None, device: torch.device) -> Tensor:
         """Which steps are replaced, bool [T]. By prefixes the host is to know them: each costs the others before it."""
