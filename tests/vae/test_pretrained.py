@@ -146,7 +146,7 @@ def test_every_model_of_the_package(name):
     assert drawn.shape == (16, model.config.in_channels, model.config.image_size, model.config.image_size)
     assert drawn.std(0).mean() > 0.1  # they differ
     files = list((pretrained.FOLDER / name).glob("*.safetensors"))
-    assert {file.stem for file in files} == {"model", "autoencoder", "classifier"}
+    assert {file.stem for file in files} <= {"model", "autoencoder", "classifier"}
     assert all(file.stat().st_size < 2.5e6 for file in files)
     card = (pretrained.FOLDER / name / "README.md").read_text()
     assert re.search(r"FAD \d", card) and "fsvae-tcja train" in card
