@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TextIO
 from .spelling import choose
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder in which the packages lie
-EXTRAS = {"mlxtend": "demo", "sklearn": "demo", "tonic": "events"}  # of pyproject.toml, by what is imported
+EXTRAS = {"mlxtend": "demo", "nir": "nir", "onnx": "onnx", "onnxscript": "onnx", "sklearn": "demo", "tonic": "events"}  # of pyproject.toml, by what is imported
 HELP = ("-h", "--help")
 STATUS = "exit status: 0 done, 1 output that nobody reads or an internal error, 2 wrong input, 130 interrupted"
 

@@ -98,4 +98,4 @@ def test_wrong_files(tmp_path, run, fails):
     assert "does not say which autoencoder made it" in fails("import", "s.npz")
     (tmp_path / "there.safetensors").write_bytes(b"")
     assert "is there already; choose another --out" in fails("import", "there.pth")
-    assert "unknown format 'onnx': choose one of ['fsvae2022']" in fails("export", run, "--format", "onnx")
+    assert "unknown format 'keras': choose one of ['fsvae2022', 'onnx'" in fails("export", run, "--format", "keras")
