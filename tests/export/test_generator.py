@@ -20,7 +20,7 @@ def numbers(n, width):
     return torch.rand(n, width, generator=torch.Generator().manual_seed(3))
 
 
-@pytest.mark.parametrize(("latent", "width"), zip(LATENTS, WIDTHS, strict=True))
+@pytest.mark.parametrize(("latent", "width"), list(zip(LATENTS, WIDTHS, strict=True)))
 def test_uniform_numbers_are_the_noise_of_every_latent(latent, width):
     model = of(latent)
     assert noise_width(model) == width
