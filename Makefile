@@ -2,13 +2,19 @@
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: demo lint test wheel-test
+.PHONY: demo fuzz kills lint test wheel-test
 
 demo: $(VENV)/ready
 	$(VENV)/bin/python samples/demo.py
 
 test: $(VENV)/ready
 	$(VENV)/bin/python -m pytest
+
+kills: $(VENV)/ready
+	$(VENV)/bin/python -m tests.reliability.kills
+
+fuzz: $(VENV)/ready
+	FSVAE_TCJA_BACKEND=reference $(VENV)/bin/python -m tests.fuzz
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff format --check .

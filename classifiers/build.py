@@ -1,8 +1,12 @@
 """From a description to layers."""
 
+from math import prod
+
 from torch import nn
 
 from fsvae_tcja.core import TCJA, Linear, NeuronModule, SpikingLayer, TDBatchNorm
+from fsvae_tcja.runtime.memory import Counting, fitting
+from fsvae_tcja.utils.foreign import brief
 
 from .config import ClassifierConfig
 from .description import Token, parse
@@ -12,23 +16,34 @@ from .residual import Current, ResidualBlock
 SPATIAL = ("C", "S", "R", "MP", "AP", "AP->", "GAP")
 
 
-def build(config: ClassifierConfig) -> nn.ModuleList:
-    """The layers of a network.
+class Builder:
+    """From tokens to layers, following the shape [C, H, W] or [features] of what travels between them.
 
-    Raises:
-        ValueError: they do not fit one another, the input or the number of classes.
+    Attributes:
+        sizes: numbers that each layer hands on for one input, in all steps.
     """
-    return _Builder(config).build()
-
-
-class _Builder:
-    """From tokens to layers, following the shape [C, H, W] or [features] of what travels between them."""
 
     def __init__(self, config: ClassifierConfig) -> None:
         self.config = config
+        self.sizes: list[int] = []
         self.shape: tuple[int, ...] = tuple(config.shape)
 
     def build(self) -> nn.ModuleList:
+        """The layers of the network.
+
+        Raises:
+            ValueError: they do not fit one another, the input, the number of classes, or the memory.
+        """
+        with fitting("a network of this description") as counting:
+            layers = self._layers(counting)
+        if self.shape != (self.config.classes,):
+            raise ValueError(
+                f"the network ends in {list(self.shape)} values, expected one for each of {self.config.classes} "
+                f"classes: {brief(self.config.layers)}"
+            )
+        return nn.ModuleList(layers)
+
+    def _layers(self, counting: Counting) -> list[nn.Module]:
         tokens = parse(self.config.layers)
         layers: list[nn.Module] = []
         for i, token in enumerate(tokens):
@@ -39,17 +54,14 @@ class _Builder:
                 layers.append(nn.Flatten(2))
                 self._become(self.shape[0] * self.shape[1] * self.shape[2])
             layers.append(self._layer(token, spiking))
-        if self.shape != (self.config.classes,):
-            raise ValueError(
-                f"the network ends in {list(self.shape)} values, expected one for each of {self.config.classes} "
-                f"classes: {self.config.layers!r}"
-            )
-        return nn.ModuleList(layers)
+            self.sizes.append(self.config.T * prod(self.shape))
+            counting.check(self.sizes[-1])
+        return layers
 
     def _layer(self, token: Token, spiking: bool) -> nn.Module:
         number = token.numbers[0] if token.numbers else 0
         if token.kind in SPATIAL and len(self.shape) != 3:
-            raise ValueError(f"{token.kind} needs [C, H, W], found {list(self.shape)} in {self.config.layers!r}")
+            raise ValueError(f"{token.kind} needs [C, H, W], found {list(self.shape)} in {brief(self.config.layers)}")
         match token.kind:
             case "C":
                 return self._spiking(token)

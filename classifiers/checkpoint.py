@@ -1,20 +1,24 @@
 """Saving and loading a trained classifier: weights and configuration in one safetensors file."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from fsvae_tcja.data.events.frames import SliceBy
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.rebuild import check_rebuilds
 from fsvae_tcja.utils.configuration import from_dict, to_dict
+from fsvae_tcja.utils.foreign import reading
 
 from .config import ClassifierConfig
 from .model import SpikingClassifier
 
 KIND = "classifier"
+DATA, CUT = ("data", "classes"), ("slices", "validation")  # of the metadata, and of the training in them
 BEST = "best.safetensors"  # in a run folder: the epoch of the best validation accuracy
 
 
@@ -38,6 +42,36 @@ def find(path: str | Path) -> Path:
     """The checkpoint itself; of a run folder that of the best validation accuracy, else the last."""
     path = Path(path)
     return path / BEST if (path / BEST).is_file() else checkpoint.find(path)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a checkpoint says of itself: which weights they are, and the data that they were trained on."""
+
+    weights: str
+    data: str | None = None
+    classes: tuple[str, ...] = ()
+    slices: SliceBy = "count"
+    validation: float = 0.1
+
+
+def origin(path: Path) -> Origin:
+    """The origin of the weights in a file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is damaged, or says it in no known form.
+    """
+    metadata = checkpoint.read_metadata(path)
+    with reading(path, "does not say in a known form what it was trained on", "train it again"):
+        training = metadata.get("training", {})
+        said = {name: metadata[name] for name in DATA if name in metadata}
+        said |= {name: training[name] for name in CUT if name in training}
+        found: Origin = from_dict(Origin, {"weights": weights_of(metadata), **said})
+        classes = metadata.get("config", {}).get("classes")
+        if found.classes and classes not in (None, len(found.classes)):
+            raise ValueError(f"{len(found.classes)} names for {classes} classes")
+    return found
 
 
 def weights_of(metadata: Mapping[str, Any]) -> str:

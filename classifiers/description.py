@@ -18,6 +18,8 @@
 import re
 from typing import NamedTuple
 
+from fsvae_tcja.utils.foreign import brief
+
 PATTERNS = {
     "C": r"(\d+)C",
     "S": r"(\d+)S",
@@ -32,6 +34,7 @@ PATTERNS = {
     "LIF": r"LIF",
     "Vote": r"Vote(\d+)",
 }
+MOST_DIGITS = 9
 WITH_ATTENTION = ("C", "R")
 WITH_NEURONS = ("FC", "S", "R")
 
@@ -55,11 +58,11 @@ def parse(layers: str) -> list[Token]:
         token = _token(text)
         last = tokens[-1] if tokens else Token("the start", ())
         if token.kind == "LIF" and last.kind not in WITH_NEURONS:
-            raise ValueError(f"LIF must follow one of {WITH_NEURONS}, found {last.kind} before it in {layers!r}")
+            raise ValueError(f"LIF must follow one of {WITH_NEURONS}, found {last.kind} before it in {brief(layers)}")
         if token.kind != "TCJA":
             tokens.append(token)
         elif last.kind not in WITH_ATTENTION or last.kernels:
-            raise ValueError(f"{text} must follow a convolution or residual block without one, in {layers!r}")
+            raise ValueError(f"{text} must follow a convolution or residual block without one, in {brief(layers)}")
         else:
             tokens[-1] = last._replace(kernels=(int(token.numbers[0]), int(token.numbers[1])))
     if not tokens:
@@ -70,11 +73,13 @@ def parse(layers: str) -> list[Token]:
 def _token(text: str) -> Token:
     for kind, pattern in PATTERNS.items():
         if match := re.fullmatch(pattern, text):
+            if any(len(n) > MOST_DIGITS for n in match.groups("") if "." not in n):
+                raise ValueError(f"a layer's numbers must be below 10^{MOST_DIGITS}, found {brief(text)}")
             numbers = tuple(float(n) if "." in n else int(n) for n in match.groups() if n is not None)
             if any(n <= 0 for n in numbers):
                 raise ValueError(f"a layer's numbers must be above 0, found {text!r}")
             return Token(kind, numbers)
     raise ValueError(
-        f"unknown layer {text!r}: known are 64C, 64S, 64R, 64R/2, TCJA(4,4), MP2, AP2, AP->48, GAP, DP.5, FC10, LIF, "
-        "Vote10; see classifiers/README.md"
+        f"unknown layer {brief(text)}: known are 64C, 64S, 64R, 64R/2, TCJA(4,4), MP2, AP2, AP->48, GAP, DP.5, FC10, "
+        "LIF, Vote10; see classifiers/README.md"
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .build import build
+from .build import Builder
 from .config import ClassifierConfig
 
 
@@ -15,13 +15,18 @@ class SpikingClassifier(nn.Module):
         config: its description; `NETS` holds those of the paper.
 
     Raises:
-        ValueError: the layers do not fit one another, the input or the number of classes.
+        ValueError: the layers do not fit one another, the input, the number of classes, or the memory.
+
+    Attributes:
+        sizes: numbers that each layer hands on for one input, in all steps.
     """
 
     def __init__(self, config: ClassifierConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or ClassifierConfig()
-        self.layers = build(config)
+        builder = Builder(config)
+        self.layers = builder.build()
+        self.sizes = builder.sizes
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs of every step; their mean over T names the class.

@@ -11,6 +11,7 @@ from fsvae_tcja.data import LabelledDataset, time_first, to_input
 from fsvae_tcja.data.events.frames import SliceBy
 from fsvae_tcja.runtime.build import build
 from fsvae_tcja.runtime.callbacks import Callback
+from fsvae_tcja.runtime.checkpoint import read_metadata, write
 from fsvae_tcja.runtime.config import Schedule, TrainerConfig
 from fsvae_tcja.runtime.curves import save_curves
 from fsvae_tcja.runtime.firing import warnings
@@ -127,33 +128,62 @@ class ClassifierTask:
             "config": to_dict(self.config.model),
             "data": self.config.data,
             "classes": list(self.data.class_names),
+            **self.data.told,
         }
 
 
 class KeepBest(Callback):
-    """Keeps the weights of the epoch of the best validation accuracy, the latest of equals, in best.safetensors."""
+    """Keeps the weights of the epoch of the best validation accuracy, the latest of equals, in best.safetensors.
+
+    They are in the checkpoint too, with the best test epoch: a resumed run depends on nothing else.
+    """
 
     def __init__(self, task: ClassifierTask) -> None:
         self.task = task
         self.best: float | None = None
+        self.epoch = 0
+        self.weights: dict[str, Tensor] = {}
+        self.tested: dict[str, Any] | None = {}
 
     def state(self) -> dict[str, Any]:
-        return {"best": self.best}
+        weights = {f"weights.{name}": tensor for name, tensor in self.weights.items()}
+        return {"best": self.best, "epoch": self.epoch, "tested": self.tested} | weights
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.best = state.get("best")
+        self.best, self.epoch = state.get("best"), state.get("epoch", 0)
+        self.tested = state.get("tested")
+        self.weights = {name.removeprefix("weights."): x for name, x in state.items() if name.startswith("weights.")}
 
     def start(self, trainer: Trainer) -> None:
-        if self.best is None:  # a new run, or one of 0.1.0, whose checkpoints do not say
-            self.best = max((row.get("valid_accuracy", 0.0) for row in trainer.run.read_metrics()), default=0.0)
+        file = trainer.run.path / checkpoint.BEST
+        if self.weights:
+            self._write(trainer)
+        elif self.best is None and trainer.step and file.is_file():  # a run of 0.1.0, whose checkpoints do not say
+            self.best = read_metadata(file).get("valid_accuracy")
+        if self.tested is None:
+            self.tested = best_tested(trainer.run)
 
     def epoch_end(self, trainer: Trainer, figures: Mapping[str, float]) -> None:
-        accuracy = figures.get("valid_accuracy")
+        test, accuracy = figures.get("test_accuracy"), figures.get("valid_accuracy")
+        if test is not None and test > (self.tested or {}).get("test_accuracy", -1):
+            self.tested = {"epoch": trainer.epoch, "test_accuracy": test}
         if accuracy is None or (self.best is not None and accuracy < self.best):
             return
-        self.best = accuracy
-        metadata = {"epoch": trainer.epoch, "valid_accuracy": accuracy, "training": to_dict(trainer.config)}
-        checkpoint.save(self.task.model, trainer.run.path / checkpoint.BEST, self.task.metadata() | metadata)
+        self.best, self.epoch = accuracy, trainer.epoch
+        self.weights = {name: tensor.detach().clone() for name, tensor in self.task.model.state_dict().items()}
+        self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
+        metadata = {"epoch": self.epoch, "valid_accuracy": self.best, "training": to_dict(trainer.config)}
+        tensors = {f"model.{name}": tensor for name, tensor in self.weights.items()}
+        write(trainer.run.path / checkpoint.BEST, tensors, self.task.metadata() | metadata)
+
+
+def best_tested(run: RunFolder) -> dict[str, Any]:
+    """The first epoch of the best test accuracy by the log, for runs of older versions; empty if none was tested."""
+    rows = [row for row in run.read_metrics() if "test_accuracy" in row]
+    top = max(rows, key=lambda row: row["test_accuracy"], default={})
+    return {name: top[name] for name in ("epoch", "test_accuracy") if top}
 
 
 class WarnOfSilence(Callback):

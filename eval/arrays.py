@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fsvae_tcja.utils.foreign import check_archive, found
+
 FLOATING = tuple(map(np.dtype, (np.float16, np.float32, np.float64)))
 """Floating point types that PyTorch has."""
 
@@ -21,9 +23,12 @@ def reading(path: Path, complaint: str) -> Iterator[None]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path.absolute()}")
     try:
+        check_archive(path)
+        if path.suffix == ".npy":
+            np.load(path, mmap_mode="r", allow_pickle=False)  # refuses a header that announces more than there is
         yield
     except Exception as error:  # NumPy raises ValueError, BadZipFile, zlib.error, TokenError, TypeError, OSError, ...
-        raise ValueError(f"{complaint}: {error}") from error
+        raise ValueError(f"{complaint}: {found(error)}") from error
 
 
 def check_type(array: np.ndarray, allowed: tuple[np.dtype, ...], what: str) -> None:

@@ -1,14 +1,13 @@
 """Images to scores: the one way in."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fsvae_tcja.data.image_sets import IMAGE_SETS
-
-from .features import BATCH, Extractor, Job, run
+from .features import Extractor, Job, Seen, run
 from .images import ValueRange
 from .networks import Networks
 from .processes import rank
@@ -27,6 +26,7 @@ from .reference import (
 )
 from .result import Score
 from .sources import Source, open_images
+from .subset import drawn, is_drawn, order_note, subset_note
 
 Progress = Callable[[int], None]
 """Called with the number of images of each batch done."""
@@ -41,7 +41,7 @@ def evaluate(
     networks: Networks | None = None,
     n: int | None = None,
     seed: int | None = None,
-    batch: int = BATCH,
+    batch: int | None = None,
     device: torch.device | str = "cpu",
     value_range: ValueRange | None = None,
     reference_range: ValueRange | None = None,
@@ -57,12 +57,13 @@ def evaluate(
             one by the name of each score, the file or folder that `write_references` made, an .npz with mu and sigma
             for fsvae2022). For an Inception Score None.
         networks: where weights lie.
-        n: images to score; None takes what the protocol fixes, else all.
+        n: images to score; None takes what the protocol fixes, else all. Of more they are drawn by a fixed permutation
+            (docs/SCORING.md), and a note says so.
         seed: that the images are drawn on (None: 0), or for the record were drawn on. While images are drawn the global
             random state follows from it.
-        batch: images per batch where no recipe fixes it.
+        batch: images per batch, where no recipe fixes it; None: 256.
         device: where to compute.
-        value_range, reference_range: of floating point pixels on either side, which have to state it.
+        value_range, reference_range: of floating point pixels on either side, which have to state it (`open_images`).
         progress: called with the number of images of each batch done, on either side.
 
     Returns:
@@ -78,26 +79,42 @@ def evaluate(
     recipes = [protocol.recipe(name) for name in scores or networks.usual_scores(protocol)]
     source = open_images(images, value_range=value_range, seed=seed or 0, device=device)
     counts = [recipe.images(n, source.n) for recipe in recipes]
+    size = common_batch(recipes, batch)
     tasks = list(zip(networks.load(recipes, device), recipes, counts, strict=True))
     other = open_reference(reference, protocol, value_range=reference_range, device=device)
     wanted = [(extractor, recipe) for extractor, recipe, _ in tasks if recipe.compares]
-    drawn = None  # of images that are drawn to compare with
+    compared = None  # how many are drawn to compare with
     if isinstance(other, Source) and other.endless:
-        drawn = max((count or 0 for _, recipe, count in tasks if recipe.compares), default=0) or None
-    references = _references(other, wanted, drawn, progress)
+        compared = max((count or 0 for _, recipe, count in tasks if recipe.compares), default=0) or None
+    references = _references(other, wanted, compared, protocol, progress)
     jobs = [job_for(*task) for task in tasks]
-    size = run(source, jobs, batch=common_batch(recipes, batch), seed=seed or 0, progress=progress)
-    made: dict[str, Any] = {
-        "seed": source.seed if seed is None else seed,
-        "images": source.name,
-        "pixels": source.pixels or size,
-        "value_range": source.value_range,
-    }
+    seen = _read(source, jobs, protocol, size, seed or 0, progress)
     results = []
     for recipe, job in zip(recipes, jobs, strict=True):
-        notes = _cut_notes(recipe, n, job.collector.n, source.n)
+        made: dict[str, Any] = {
+            "seed": source.seed if seed is None else seed,
+            "images": source.name,
+            "pixels": source.pixels or seen[job.n].size,
+            "value_range": source.value_range,
+        }
+        notes = source.notes + subset_note(source, job.n, protocol)
+        notes += order_note(source, job.n, recipe, protocol) + seen[job.n].notes
         results += _scores(recipe, job, references.get(recipe.score), made, notes)
     return results
+
+
+def _read(
+    source: Source, jobs: Sequence[Job], protocol: Protocol, batch: int, seed: int, progress: Progress | None
+) -> dict[int | None, Seen]:
+    """Fill the collectors of jobs: one pass for those that draw images from the source, one for the others."""
+    seen: dict[int | None, Seen] = {}
+    for draws in (False, True):
+        some = [job for job in jobs if is_drawn(source, job.n, protocol) is draws]
+        if some:
+            one = drawn(source, max(job.n or 0 for job in some)) if draws else source
+            found = run(one, some, batch=batch, seed=seed, progress=progress)
+            seen |= dict.fromkeys((job.n for job in some), found)
+    return seen
 
 
 def make_references(
@@ -115,7 +132,7 @@ def make_references(
 
     Args:
         images: what `open_images` takes; a data set without a split is that of the protocol.
-        n: images to use; None: all, which a callable or a checkpoint does not have.
+        n: images to use, drawn by a fixed permutation; None: all, which a callable or a checkpoint does not have.
         protocol, scores, networks, device, value_range, progress: see `evaluate`.
 
     Raises:
@@ -127,7 +144,7 @@ def make_references(
     recipes = [recipe for recipe in recipes if recipe.compares]
     wanted = list(zip(networks.load(recipes, device), recipes, strict=True))
     source = open_reference(images, protocol, value_range=value_range, device=device)
-    return _references(source, wanted, n, progress)
+    return _references(source, wanted, n, protocol, progress)
 
 
 def write_references(
@@ -153,22 +170,38 @@ def write_references(
 def open_reference(what: Any, protocol: Protocol, **options: Any) -> Any:
     """Images to compare with as a source, by the options of `open_images`; statistics stay what they are.
 
-    A data set without a split is that which the protocol compares with; a checkpoint draws on REFERENCE_SEED.
+    Of a data set or a folder with splits, whose name says none, that is taken which the protocol compares with. A
+    checkpoint draws on REFERENCE_SEED.
+
+    Raises:
+        ValueError: a range stated for statistics, which hold no pixels, and as `open_images`.
     """
-    if what is None or isinstance(what, Reference | Mapping):
-        return what
-    if isinstance(what, str | Path):
-        if str(what) in IMAGE_SETS:
-            what = f"{what}:{protocol.split_of(str(what)) or 'test'}"
-        elif holds_statistics(what):
-            return Path(what).expanduser()
-    return open_images(what, seed=REFERENCE_SEED, **options)
+    statistics = isinstance(what, Reference) or (isinstance(what, Mapping) and _are_references(what))
+    stored = isinstance(what, str | Path) and holds_statistics(what)
+    if what is None or statistics or stored:
+        if options.get("value_range") is not None:
+            raise ValueError("statistics hold no pixels, whose range could be stated: leave it out (--reference-range)")
+        return Path(what).expanduser() if stored else what
+    split = protocol.split_of(str(what) if isinstance(what, str | Path) else "") or "test"
+    source = open_images(what, seed=REFERENCE_SEED, split=split, **options)
+    if source.data_set is None and source.split not in (None, split):
+        note = f"the reference is the split {source.split}; protocol {protocol.name} compares with {split}"
+        source = replace(source, notes=(*source.notes, note))
+    return source
+
+
+def _are_references(what: Mapping[Any, Any]) -> bool:
+    return all(isinstance(one, Reference) for one in what.values())
 
 
 def _references(
-    given: Any, wanted: Sequence[tuple[Extractor, Recipe]], n: int | None, progress: Progress | None
+    given: Any,
+    wanted: Sequence[tuple[Extractor, Recipe]],
+    n: int | None,
+    protocol: Protocol,
+    progress: Progress | None,
 ) -> dict[str, Reference]:
-    """The references of scores that compare, by name; made of the first n images of a source (None: all)."""
+    """The references of scores that compare, by name; made of n images of a source (None: all)."""
     names = [recipe.score for _, recipe in wanted]
     if not wanted:
         return {}
@@ -183,7 +216,11 @@ def _references(
     elif isinstance(given, Path):
         made = [stored_reference(given, extractor, recipe) for extractor, recipe in wanted]
     else:
-        made = collect_references(given, wanted, n=n, progress=progress)
+        notes = subset_note(given, n, protocol)
+        orders = [notes + order_note(given, n, recipe, protocol) for _, recipe in wanted]
+        source = drawn(given, n) if n is not None and is_drawn(given, n, protocol) else given
+        made = collect_references(source, wanted, n=n, progress=progress)
+        made = [replace(one, notes=one.notes + more) for one, more in zip(made, orders, strict=True)]
     for reference, (extractor, recipe) in zip(made, wanted, strict=True):
         reference.check(extractor, recipe)
     return dict(zip(names, made, strict=True))
@@ -215,9 +252,3 @@ def _scores(
         )
         for name, (value, std) in measure.value(recipe, collected, other).items()
     ]
-
-
-def _cut_notes(recipe: Recipe, asked: int | None, n: int, there: int | None) -> tuple[str, ...]:
-    if recipe.at_most is None or asked is not None or there in (None, n):
-        return ()
-    return (f"{recipe.score}: the first {n:,} of {there:,} images, as protocol {recipe.protocol} has it",)

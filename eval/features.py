@@ -6,14 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .images import PixelExtremes
 from .measures import Collector
 from .precision import full_precision
 from .processes import gather
 from .randomness import isolated_randomness
-from .sources import Source
-
-BATCH = 256
-"""Images per batch where a score does not depend on it."""
+from .sources import BATCH, Source
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,16 @@ class Job:
     n: int | None
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What was found while images were read."""
+
+    size: str
+    """Height and width of the images, "28 x 28"."""
+    notes: tuple[str, ...]
+    """What a reader of their scores must know of their pixels."""
+
+
 def sum_device(device: torch.device) -> torch.device:
     """Where float64 sums are kept: on the device, or on the CPU if it has no float64."""
     return torch.device("cpu") if device.type == "mps" else device
@@ -59,7 +67,7 @@ def run(
     batch: int = BATCH,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
-) -> str:
+) -> Seen:
     """Read a source once and fill the collectors of all jobs.
 
     Args:
@@ -69,9 +77,6 @@ def run(
         seed: of the global random state while images are drawn, which is left as it was.
         progress: called with the number of images of each batch done.
 
-    Returns:
-        height and width of the images, "28 x 28".
-
     Raises:
         ValueError: images that do not fit an extractor or are of several sizes, fewer than a job needs, or none.
     """
@@ -80,9 +85,11 @@ def run(
     known = [job.n for job in jobs if job.n is not None]
     longest = max(known) if len(known) == len(jobs) else None
     sizes: set[str] = set()
+    pixels = PixelExtremes(source.name, source.value_range)
     with isolated_randomness(seed):
         for start, images in source.batches(batch, longest, seed):
             sizes.add(" x ".join(map(str, images.shape[2:])))
+            pixels.update(images)
             _update(jobs, images, start)
             if progress:
                 progress(len(images))
@@ -93,7 +100,9 @@ def run(
         raise ValueError(f"{source.name} holds images of {' and '.join(sorted(sizes))} pixels; bring them to one size")
     for job in jobs:
         job.collector.reduce()
-    return sizes.pop()
+    for other in gather(pixels):
+        pixels.merge(other)
+    return Seen(sizes.pop(), pixels.notes())
 
 
 def _update(jobs: Sequence[Job], images: Tensor, start: int) -> None:

@@ -1,6 +1,10 @@
 """What an image is at the door of a score: uint8 in 0..255, or floating point in [-1, 1]."""
 
+from __future__ import annotations
+
+import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -13,18 +17,19 @@ RANGES: dict[str, tuple[float, float]] = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.
 
 
 def canonical(images: Tensor, value_range: ValueRange | None = None) -> Tensor:
-    """Images [B, C, H, W] of a stated range -> the same, floating point brought to [-1, 1]; uint8 stays.
+    """Images [B, C, H, W] of a stated range -> the same, floating point brought to [-1, 1], uint8 to 0..255.
 
     Raises:
         ValueError: not images (see `check_images`), NaN or infinite pixels, floating point pixels without a stated
-            range or outside of it.
+            range, or pixels outside of the stated one.
     """
     check_images(images)
     if images.dtype == torch.uint8:
-        return images
+        return _eight_bits(images, value_range)
     if value_range is None:
         raise ValueError(
-            f"the range of floating point pixels is not stated: say value_range (--value-range), {' or '.join(RANGES)}"
+            f"the range of floating point pixels is not stated: say value_range (--value-range; of a reference "
+            f"reference_range, --reference-range), {' or '.join(RANGES)}"
         )
     images = images if images.dtype == torch.float64 else images.float()
     if not images.isfinite().all():
@@ -37,6 +42,64 @@ def canonical(images: Tensor, value_range: ValueRange | None = None) -> Tensor:
             f"state their range (value_range, one of {', '.join(RANGES)}) or rescale them"
         )
     return images if (low, high) == (-1, 1) else (images - low) * (2 / (high - low)) - 1
+
+
+def _eight_bits(images: Tensor, value_range: ValueRange | None) -> Tensor:
+    """uint8 of a stated range -> uint8 in 0..255: 0 and 1 become 0 and 255 where 0..1 is stated."""
+    if value_range in (None, "0..255") or images.numel() == 0:
+        return images
+    highest = int(images.max())
+    if value_range == "0..1" and highest <= 1:
+        return images * 255
+    raise ValueError(
+        f"pixels in {value_range} were stated, found 8-bit ones of up to {highest}: these are 0..255 without being "
+        "stated; leave the range out (value_range, --value-range; of a reference reference_range, --reference-range)"
+    )
+
+
+@dataclass
+class PixelExtremes:
+    """The lowest and the highest pixel of canonical images, by their type, and what is odd about them."""
+
+    name: str
+    """What the images are called."""
+    value_range: ValueRange | None
+    """Stated range of floating point pixels."""
+    highest: int | None = None
+    """Of 8-bit pixels; None: there were none."""
+    low: float = math.inf
+    high: float = -math.inf
+
+    def update(self, images: Tensor) -> None:
+        """Take canonical images [B, C, H, W]."""
+        low, high = (value.item() for value in images.aminmax())
+        if images.dtype == torch.uint8:
+            self.highest = max(self.highest or 0, int(high))
+        else:
+            self.low, self.high = min(self.low, low), max(self.high, high)
+
+    def merge(self, other: PixelExtremes) -> None:
+        """Take what another process has seen."""
+        if other.highest is not None:
+            self.highest = max(self.highest or 0, other.highest)
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know: pixels that look like those of another range."""
+        if self.highest is not None and self.highest <= 1:
+            return (
+                f"{self.name}: the highest 8-bit pixel is {self.highest} of 255, all but black; pixels of 0 and 1 have "
+                "to state their range (--value-range 0..1)",
+            )
+        if self.high - self.low > 1 or self.high < self.low:  # of -1..1, half is 1
+            return ()
+        low, high = RANGES[self.value_range or "-1..1"]
+        found = (low + (value + 1) / 2 * (high - low) for value in (self.low, self.high))
+        lowest, highest = (f"{value:.3g}" for value in found)
+        return (
+            f"{self.name}: the pixels reach from {lowest} to {highest}, half of the stated {self.value_range} or less: "
+            "see whether another range is meant",
+        )
 
 
 def check_images(images: Tensor, channels: int | None = None, size: int | None = None) -> None:
@@ -58,7 +121,10 @@ def check_images(images: Tensor, channels: int | None = None, size: int | None =
         )
     if size is not None and images.shape[2:] != (size, size):
         height, width = images.shape[2:]
-        raise ValueError(f"the extractor takes {size} x {size} images, found {height} x {width}; resize them first")
+        raise ValueError(
+            f"the extractor takes {size} x {size} images, found {height} x {width}; resize them first (folders and "
+            f"data sets: size, --size {size})"
+        )
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise ValueError(f"expected images of uint8 or floating point type, found {images.dtype}")
 
@@ -116,4 +182,7 @@ def regroup(batches: Iterable[Tensor], batch: int, n: int | None = None) -> Iter
 
 
 def too_few(asked: int, found: int) -> ValueError:
-    return ValueError(f"{asked} images were asked for, only {found} were found; ask for fewer or supply more")
+    return ValueError(
+        f"{asked} images were asked for, only {found} were found; supply more or, where the protocol leaves the number "
+        "free, ask for fewer (n, --n-images)"
+    )

@@ -101,9 +101,15 @@ class Recipe:
         if asked is None and self.at_most is not None and count is not None:
             count = min(count, self.at_most)
         if count is not None and there is not None and count > there:
-            raise too_few(count, there)
+            raise too_few(count, there) if self.n is None else self._too_few(there)
         self.measured.check(self, count)
         return count
+
+    def _too_few(self, there: int) -> ValueError:
+        return ValueError(
+            f"{self.score} under protocol {self.protocol} takes exactly {self.n} images, only {there} were found; "
+            "supply more, or choose a protocol whose number is free, such as strict"
+        )
 
     def split_of(self, data: str) -> str | None:
         """The split of a data set to compare with."""
@@ -122,6 +128,9 @@ class Protocol:
     """Scores to compute unless others are asked for."""
     recipes: tuple[Recipe, ...]
     """One per score that it defines."""
+    published_order: bool = False
+    """Whether of a larger data set, known by name, the first images are taken in the order in which it is published;
+    of anything else, and without this, they are drawn (`subset.py`)."""
     layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Scores that may be asked for in other layers of their network, as SCORE-LAYER."""
 
@@ -196,7 +205,7 @@ STANDARD = Protocol(
             resize="TensorFlow 1 bilinear to 224",
         ),
     ),
-    _FID_LAYERS,
+    layers=_FID_LAYERS,
 )
 
 _FSVAE2022_FAD = Recipe(
@@ -250,7 +259,8 @@ FSVAE2022 = Protocol(
         ),
         _FSVAE2022_FAD,
     ),
-    _FID_LAYERS,
+    published_order=True,
+    layers=_FID_LAYERS,
 )
 
 _STRICT_FAD = replace(

@@ -1,5 +1,7 @@
 """What images are compared with: features of a reference set, stored with everything that went into them."""
 
+import hashlib
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fsvae_tcja.runtime import checkpoint
+from fsvae_tcja.utils import foreign
 
 from .arrays import FLOATING, check_type, reading
 from .features import BATCH, Extractor, Job, run, sum_device
@@ -17,7 +20,7 @@ from .measures import Collector
 from .measures.frechet import GaussianStatistics
 from .networks.published import STATISTICS
 from .protocols import FSVAE2022, PROTOCOLS, Recipe
-from .provenance import ImageDigest, differences, file_sha256, json_sha256, library_versions, tensors_sha256
+from .provenance import ImageDigest, differences, json_sha256, library_versions, tensors_sha256
 from .sources import Source
 
 REFERENCE_SEED = 1_000_000
@@ -83,6 +86,7 @@ class Reference:
             raise ValueError(f"{path}: only the moments of a Frechet distance can be saved; keep the images instead")
         moments = {"mean": self.statistics.mean, "covariance": self.statistics.covariance}
         metadata = {"kind": KIND, "n": self.statistics.n, "key": self.key, "versions": library_versions()}
+        metadata |= {"notes": list(self.notes)} if self.notes else {}
         checkpoint.write(path, moments, metadata | {"sha256": _content_sha256(moments, metadata)})
 
 
@@ -91,7 +95,7 @@ def _check_split(data_set: str | None, split: str | None, recipe: Recipe) -> Non
     if data_set is not None and split != (needed := recipe.split_of(data_set)):
         raise ValueError(
             f"{recipe.score} under protocol {recipe.protocol} compares with the split {needed}, "
-            f"found {data_set} {split}"
+            f"found {data_set} {split}; leave the split out"
         )
 
 
@@ -131,20 +135,20 @@ def collect_references(
     """
     for _, recipe in wanted:
         _check_split(source.data_set, source.split, recipe)
-    hashed = _Hashed(source.name, source.n, source, ImageDigest())
+    hashed = _Hashed(source.name, source.n, source, ImageDigest(), value_range=source.value_range)
     recipes = [recipe for _, recipe in wanted]
     jobs = [job_for(extractor, recipe, n) for extractor, recipe in wanted]
-    size = run(hashed, jobs, batch=common_batch(recipes, BATCH), seed=REFERENCE_SEED, progress=progress)
+    seen = run(hashed, jobs, batch=common_batch(recipes), seed=REFERENCE_SEED, progress=progress)
     data = {
         "name": source.name,
         "data_set": source.data_set,
         "split": source.split,
-        "pixels": source.pixels or size,
+        "pixels": source.pixels or seen.size,
         "n": jobs[0].collector.n,
         "sha256": hashed.digest.hexdigest(),
     }
     return [
-        Reference(job.collector, {"data": data} | _key(extractor, recipe))
+        Reference(job.collector, {"data": data} | _key(extractor, recipe), source.notes + seen.notes)
         for job, (extractor, recipe) in zip(jobs, wanted, strict=True)
     ]
 
@@ -155,16 +159,21 @@ def job_for(extractor: Extractor, recipe: Recipe, n: int | None) -> Job:
     return Job(extractor, recipe.layer, recipe.measured.collect(recipe, dim, n, device), n)
 
 
-def common_batch(recipes: Sequence[Recipe], free: int) -> int:
-    """The batch size that the recipes fix, else `free`.
+def common_batch(recipes: Sequence[Recipe], asked: int | None = None) -> int:
+    """The batch size that the recipes fix, else that which was asked for (None: BATCH).
 
     Raises:
-        ValueError: they fix several.
+        ValueError: they fix several, or another than was asked for.
     """
     fixed = {recipe.batch for recipe in recipes if recipe.batch is not None}
     if len(fixed) > 1:
         raise ValueError(f"these scores fix batches of {sorted(fixed)} images; compute them one by one")
-    return fixed.pop() if fixed else free
+    if fixed and asked not in (None, *fixed):
+        raise ValueError(
+            f"protocol {recipes[0].protocol} computes in batches of {fixed.pop()}, {asked} was asked for; "
+            "leave it out (batch, --batch)"
+        )
+    return fixed.pop() if fixed else BATCH if asked is None else asked
 
 
 def statistics_file(folder: Path, protocol: str, score: str) -> Path:
@@ -212,7 +221,8 @@ def stored_reference(path: Path, extractor: Extractor, recipe: Recipe) -> Refere
     if not file.is_file():
         raise FileNotFoundError(
             f"there are no statistics for the {recipe.score} of protocol {recipe.protocol} at {file}; make them: "
-            f"fsvae-tcja eval reference IMAGES --protocol {recipe.protocol} --scores {recipe.score} --out {file.parent}"
+            f"fsvae-tcja eval reference IMAGES --protocol {recipe.protocol} --scores {recipe.score} --out FOLDER, with "
+            "the options --networks of this score, and give --reference FOLDER"
         )
     return load_reference(file)
 
@@ -231,13 +241,12 @@ def load_reference(path: str | Path) -> Reference:
         )
     if metadata.get("sha256") != _content_sha256(tensors, metadata):
         raise ValueError(f"the statistics in {path} were altered after they were saved; make them anew")
-    try:
+    with foreign.reading(path, "holds no sound reference statistics", "make them anew"):
         statistics = GaussianStatistics.from_moments(tensors["mean"], tensors["covariance"], metadata["n"])
-        reference = Reference(statistics, metadata["key"], _version_notes(metadata["versions"]))
+        notes = tuple(map(str, metadata.get("notes", ())))
+        reference = Reference(statistics, metadata["key"], notes + _version_notes(metadata["versions"]))
         _ = reference.sha256, reference.description, reference.pixels, statistics.covariance
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} holds no sound reference statistics: {error!r}; make them anew") from error
-    return reference
+        return reference
 
 
 def _version_notes(versions: dict[str, str]) -> tuple[str, ...]:
@@ -269,9 +278,10 @@ def load_fsvae2022_reference(path: str | Path, extractor: Extractor, recipe: Rec
             "make others with `fsvae-tcja eval reference`"
         )
     with reading(path, f"{path} is not an .npz with mu [d] and sigma [d, d]"):
-        with np.load(path, allow_pickle=False) as file:
+        data = path.read_bytes()  # once: what is known is what is read
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
             mean, covariance = (_floating(file[name], name) for name in ("mu", "sigma"))
-        known = STATISTICS.get(file_sha256(path))
+        known = STATISTICS.get(hashlib.sha256(data).hexdigest())
         n = known.n if known else None
         statistics = GaussianStatistics.from_moments(mean, covariance, n)
     dim = extractor.dims[recipe.layer]
@@ -282,7 +292,7 @@ def load_fsvae2022_reference(path: str | Path, extractor: Extractor, recipe: Rec
             f"{path} was made with the published autoencoder of {known.data}, not with this {extractor.name}; "
             "take that autoencoder, or make statistics with this one: fsvae-tcja eval reference"
         )
-    data = {
+    made_of = {
         "name": f"{known.data} {known.split} (published)" if known else path.stem,
         "data_set": known.data if known else None,
         "split": known.split if known else None,
@@ -294,7 +304,7 @@ def load_fsvae2022_reference(path: str | Path, extractor: Extractor, recipe: Rec
         f"{path.name} is none of the published statistics and does not say which extractor made it: "
         "that it was this one is unverified"
     )
-    return Reference(statistics, {"data": data} | _key(extractor, recipe), () if known else (note,))
+    return Reference(statistics, {"data": made_of} | _key(extractor, recipe), () if known else (note,))
 
 
 def _floating(array: np.ndarray, name: str) -> Tensor:

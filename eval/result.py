@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fsvae_tcja.utils.atomic import write_json
+from fsvae_tcja.utils.foreign import brief, reading
 
 from .provenance import differences, library_versions
 
@@ -77,8 +78,14 @@ class Score:
         compared = ("name", "protocol", "n", "pixels", "extractor", "reference", "recipe")
         ours, theirs = ({name: getattr(score, name) for name in compared} for score in (self, other))
         if different := differences(ours, theirs):
-            pairs = "; ".join(f"{name}: {a} and {b}" for name, a, b in different)
+            named = ((name, self._named(name, a), other._named(name, b)) for name, a, b in different)
+            pairs = "; ".join(f"{name}: {a} and {b}" for name, a, b in named)
             raise ValueError(f"these scores cannot be compared; they differ in {pairs}")
+
+    def _named(self, field: str, value: Any) -> Any:
+        """What a field that differs is called: of a hash also what it is of."""
+        described = getattr(self, f"{field}_description", None)
+        return value if described is None or value is None else f"{described} ({value[:8]})"
 
     def __lt__(self, other: "Score") -> bool:
         self.check_comparable(other)
@@ -89,7 +96,7 @@ class Score:
         return self.value - other.value
 
     def __str__(self) -> str:
-        spread = "" if self.std is None else f" ± {self.std:.3g}"
+        spread = "" if self.std is None else f" +/- {self.std:.3g}"
         seed = "" if self.seed is None else f", seed {self.seed}"
         return (
             f"{self.name} {self.value:.4g}{spread} ({self.protocol}, n = {self.n}{seed}, "
@@ -104,7 +111,9 @@ class Score:
         for name, value in content.items():
             kind = _JSON_TYPES.get(name, str)
             if not isinstance(value, kind) or isinstance(value, bool):
-                raise ValueError(f"not a score: {name} is {value!r}")
+                raise ValueError(f"not a score: {name} is {brief(value)}")
+        if not all(isinstance(text, str) for text in (*content["notes"], *content["versions"].values())):
+            raise ValueError("not a score: its notes and versions must be text")
         return cls(**content | {"notes": tuple(content["notes"])})
 
 
@@ -120,14 +129,9 @@ def load_scores(path: str | Path) -> list[Score]:
         FileNotFoundError: no such file.
         ValueError: no JSON, or no scores.
     """
-    try:
+    with reading(path, "holds no scores", "score the images again"):
         content = json.loads(Path(path).read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} holds no scores: {error}") from error
-    try:
         return [Score._from_dict(item) for item in (content if isinstance(content, list) else [content])]
-    except ValueError as error:
-        raise ValueError(f"{path} holds no scores: {error}") from error
 
 
 def side_by_side(a: Sequence[Score], b: Sequence[Score]) -> list[tuple[Score | None, Score | None]]:

@@ -5,24 +5,32 @@ takes the batches r, r + R, ..., so any number of processes sees the same batche
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
-from fsvae_tcja.data import IMAGE_SETS, LabelledDataset, load_images, parse_name
-from fsvae_tcja.data.folder import load_folder
+from fsvae_tcja.data import IMAGE_SETS, LabelledDataset, MemoryImages, load_images, parse_name
+from fsvae_tcja.data.folder import inspect_folder, load_folder
 from fsvae_tcja.data.image_file import read_header
 from fsvae_tcja.runtime.run import MODEL
+from fsvae_tcja.utils.memory import check_fits
 
-from .arrays import FLOATING, check_type, reading
+from .arrays import reading
+from .containers import from_array, images_of, joined, labels_beside
 from .images import RANGES, ValueRange, canonical, regroup, too_few
 from .processes import rank, world
 from .randomness import isolated_randomness
+
+BATCH = 256
+"""Images per batch where a score does not depend on it."""
+LARGE = 512
+"""Height and width up to which nobody asks how much memory there is."""
 
 Draw = Callable[[int, int], Tensor]
 """(start, count) -> the images start .. start + count - 1 [count, C, H, W] of a seeded stream.
@@ -41,13 +49,19 @@ class Source(ABC):
     data_set: str | None = field(default=None, kw_only=True)
     """Name of the data set that they are of, if of one."""
     split: str | None = field(default=None, kw_only=True)
-    """Which part of it."""
+    """Which part of it, or of a folder."""
     pixels: str | None = field(default=None, kw_only=True)
     """How they were brought to their size here, "28 to 32, PIL bilinear"; None: they come as they are."""
+    size: int | None = field(default=None, kw_only=True)
+    """Height and width that were asked for, of images that come as they are."""
     value_range: ValueRange | None = field(default=None, kw_only=True)
-    """Stated range of floating point pixels; None: there are none."""
+    """Stated range of their pixels; None: not stated, 8 bits."""
     seed: int | None = field(default=None, kw_only=True)
     """Seed that they are drawn with, where they are drawn here on a seed."""
+    labels: Tensor | None = field(default=None, kw_only=True)
+    """int64 [n], their classes where they are known: for notes on their order."""
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+    """What a reader of their scores must know."""
 
     @property
     def endless(self) -> bool:
@@ -61,12 +75,32 @@ class Source(ABC):
         Draws that use the global random state depend on (seed, position of the batch), not on the process.
         """
 
+    def taking(self, positions: Tensor) -> "Source":
+        """The images at these positions int64 [n], in this order, of a source whose length is known."""
+        raise NotImplementedError
+
+    def checked(self, images: Tensor) -> Tensor:
+        """Images [B, C, H, W] as they come -> canonical ones, of the size that was asked for."""
+        try:
+            images = canonical(images, self.value_range)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from error
+        if self.size is not None and images.shape[2:] != (self.size, self.size):
+            height, width = images.shape[2:]
+            raise ValueError(
+                f"{self.name} holds images of {height} x {width} pixels and is not brought to {self.size} (size, "
+                "--size): only data sets and folders are; resize it before, or leave the size out"
+            )
+        return images
+
 
 @dataclass(frozen=True)
 class IndexedImages(Source):
     """Images that can be had by position."""
 
     draw: Draw
+    positions: Tensor | None = None
+    """Where its images lie among those that are drawn; None: as they come."""
 
     @property
     def endless(self) -> bool:
@@ -81,11 +115,20 @@ class IndexedImages(Source):
         for start in range(rank() * batch, n, world() * batch):
             count = min(batch, n - start)
             with isolated_randomness(seed, start):
-                drawn = self.draw(start, count)
-            images = canonical(drawn, self.value_range)
+                drawn = self._drawn(start, count)
+            images = self.checked(drawn)
             if len(images) != count:
                 raise ValueError(f"{self.name} was asked for {count} images and gave {len(images)}")
             yield start, images
+
+    def taking(self, positions: Tensor) -> Source:
+        labels = None if self.labels is None else self.labels[positions]
+        return replace(self, n=len(positions), positions=positions, labels=labels)
+
+    def _drawn(self, start: int, count: int) -> Tensor:
+        if self.positions is None:
+            return self.draw(start, count)
+        return torch.cat([self.draw(position, 1) for position in self.positions[start : start + count].tolist()])
 
 
 @dataclass(frozen=True)
@@ -93,17 +136,18 @@ class StreamedImages(Source):
     """Images that can only be read in order; every process reads them all and keeps its own."""
 
     stream: Iterable[Any]
+    select: Callable[[list[int]], Iterable[Any]] | None = None
+    """Reads the images at these positions alone; None: nothing does, and `n` is None."""
 
     def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
-        images = (canonical(_first(item), self.value_range) for item in self.stream)
+        images = (self.checked(images_of(item)) for item in self.stream)
         for index, group in enumerate(regroup(images, batch, n)):
             if index % world() == rank():
                 yield index * batch, group
 
-
-def _first(item: Any) -> Tensor:
-    """The images of a loader's batch: the batch itself, or the first of (images, labels, ...)."""
-    return item[0] if isinstance(item, (tuple, list)) else item
+    def taking(self, positions: Tensor) -> Source:
+        assert self.select, "its length is known"
+        return replace(self, n=len(positions), stream=self.select(positions.tolist()))
 
 
 def open_images(
@@ -116,22 +160,27 @@ def open_images(
     name: str | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    split: str | None = None,
 ) -> Source:
     """Anything that holds or draws images, as a source.
 
     Args:
         what: a tensor or array; a callable (start, count) -> images; a path to a folder ("mine", or "mine:test"
             for a split of it as `load_images` has it), .npy, .npz, a run folder or checkpoint of ours; the name of a
-            data set and a split, "mnist:test"; a `LabelledDataset` of images; a DataLoader or any iterable of batches
-            or of (images, labels). Tensors and batches are [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
-        value_range: range of floating point pixels, which have to state it; 8-bit images are always 0..255.
-        size: height and width of data sets (32 if None) and folders (that of the images if None, which must agree).
-            Data sets are resized as `load_images` says; `pixels` of the source says what happens to a folder.
+            data set and a split, "mnist:test"; a PyTorch Dataset or DataLoader, a list, or any iterable of batches or
+            single images, packed as `images_of` has it; a pair (images, labels). Tensors and batches are
+            [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
+        value_range: range of floating point pixels, which have to state it. 8-bit images are 0..255 without it; where
+            it is 0..1 they have to be 0 and 1.
+        size: height and width of data sets (32 if None) and folders (that of the images if None, which must agree);
+            other images must have it. Data sets are resized as `load_images` says; `pixels` of the source says what
+            happens to a folder.
         root: where data sets lie, see `data_root`.
         download: fetch a data set that is missing.
         name: what to call it in reports.
         seed: that a checkpoint draws on; image i depends on (seed, i) alone.
         device: where a checkpoint draws.
+        split: of a data set or a folder with splits whose name says none; None: "test" of a data set, all of a folder.
 
     Raises:
         FileNotFoundError: a path that does not exist.
@@ -139,52 +188,106 @@ def open_images(
     """
     if value_range is not None and value_range not in RANGES:
         raise ValueError(f"unknown value range {value_range!r}: choose one of {', '.join(RANGES)}")
+    stated: _Stated = {"value_range": value_range, "size": size}
     if isinstance(what, Source):
+        _check_range(what, value_range)
         return what
     if isinstance(what, (str, Path)):
-        return _open_path(what, value_range, size, root, download, name, seed, device)
+        return _open_path(what, stated, root, download, name, seed, device, split)
     if isinstance(what, np.ndarray):
-        what = _tensor(what)
+        what = from_array(what)
     if isinstance(what, Tensor):
-        return IndexedImages(
-            name or "a tensor", len(what), lambda start, count: what[start : start + count], value_range=value_range
-        )
+        return _in_memory(what, name or "a tensor", stated)
     if isinstance(what, LabelledDataset):
-        return _open_dataset(what, name)
+        return _open_dataset(what, name, stated)
+    if (labels := labels_beside(what)) is not None:
+        return _in_memory(images_of(what), name or "a pair", stated, labels)
+    if isinstance(what, (list, tuple)):
+        return _in_memory(joined(what), name or "a list", stated)
+    if isinstance(what, Mapping):
+        return _in_memory(images_of(what), name or "a dictionary", stated)
+    if isinstance(what, Dataset):
+        what = DataLoader(what, BATCH, collate_fn=joined)
+    if isinstance(what, DataLoader):
+        return _open_loader(what, name or "a loader", stated)
     if isinstance(what, Iterable):
-        return StreamedImages(name or "a loader", None, what, value_range=value_range)
+        return StreamedImages(name or "a stream", None, what, **stated)
     if callable(what):
-        return IndexedImages(name or "a generator", None, what, value_range=value_range)
+        return IndexedImages(name or "a generator", None, lambda start, count: images_of(what(start, count)), **stated)
     raise ValueError(
         f"cannot take images from {type(what).__name__}: give a tensor, an array, a path, a data set, a loader or a "
         "callable (start, count) -> images"
     )
 
 
+class _Stated(TypedDict):
+    """What the caller says of the images."""
+
+    value_range: ValueRange | None
+    size: int | None
+
+
+def _in_memory(images: Tensor, name: str, stated: _Stated, labels: Tensor | None = None) -> IndexedImages:
+    images = images.detach()
+    return IndexedImages(name, len(images), lambda start, count: images[start : start + count], labels=labels, **stated)
+
+
+def _open_loader(loader: DataLoader[Any], name: str, stated: _Stated) -> StreamedImages:
+    """A DataLoader. Its length is known, and it can be drawn from, if it reads each item of its data set once."""
+    if not _reads_all(loader):
+        return StreamedImages(name, None, loader, **stated)
+
+    def select(positions: list[int]) -> Iterable[Any]:
+        return DataLoader(
+            loader.dataset,
+            loader.batch_size,
+            sampler=positions,
+            num_workers=loader.num_workers,
+            collate_fn=loader.collate_fn,
+        )
+
+    sampler: Any = loader.sampler
+    return StreamedImages(name, len(sampler), loader, select, **stated)
+
+
+def _reads_all(loader: DataLoader[Any]) -> bool:
+    plain = type(loader.batch_sampler) is BatchSampler and not loader.drop_last
+    sampler: Any = loader.sampler
+    if isinstance(sampler, RandomSampler):
+        return plain and not sampler.replacement and len(sampler) == len(sampler.data_source)
+    return plain and isinstance(sampler, SequentialSampler)
+
+
 def _open_path(
     what: str | Path,
-    value_range: ValueRange | None,
-    size: int | None,
+    stated: _Stated,
     root: str | Path | None,
     download: bool,
     name: str | None,
     seed: int,
     device: torch.device | str,
+    default: str | None,
 ) -> Source:
     text, split = parse_name(str(what))
+    size = stated["size"]
     if text in IMAGE_SETS:
-        return _open_dataset(load_images(text, split or "test", size=size or 32, root=root, download=download), name)
+        split = split or default or "test"
+        _check_memory(text, split, size, root, download)
+        dataset = load_images(text, split, size=size or 32, root=root, download=download)
+        return _open_dataset(dataset, name, stated)
     path = Path(text).expanduser()
     if path.suffix == ".safetensors" or (path / MODEL).is_file():
         from .checkpoints import find_checkpoint, open_checkpoint  # brings the model
 
         if (checkpoint := find_checkpoint(path)) is not None:
-            return open_checkpoint(checkpoint, seed, device)
+            source = open_checkpoint(checkpoint, seed, device)
+            _check_range(source, stated["value_range"])
+            return replace(source, name=name or source.name, size=size)
         if path.exists():
             raise ValueError(f"{path} holds weights or statistics, no images and no checkpoint that draws some")
     if path.suffix in (".npy", ".npz"):
-        images = _read_arrays(path)
-        return open_images(images, value_range=value_range, name=name or path.name)
+        images, labels = _read_arrays(path)
+        return _in_memory(images, name or path.name, stated, labels)
     if path.is_file() or (not path.exists() and path.suffix):
         raise ValueError(
             f"cannot take images from {path}: give a folder, an .npy or .npz, a run folder or checkpoint, or one of "
@@ -195,23 +298,82 @@ def _open_path(
             f"there is no folder of images {path.absolute()}, and no data set of that name: these are "
             f"{list(IMAGE_SETS)}, with their split as in mnist:test"
         )
-    return _open_folder(path, split or "all", size, name)
+    return _open_folder(path, split, default, name, stated)
 
 
-def _open_dataset(dataset: LabelledDataset, name: str | None) -> IndexedImages:
+def _check_range(source: Source, stated: ValueRange | None) -> None:
+    """Refuse another range than a source has."""
+    if stated not in (None, source.value_range):
+        raise ValueError(f"{source.name}: its pixels are in {source.value_range}, {stated} was stated; leave it out")
+
+
+def _check_memory(name: str, split: str, size: int | None, root: str | Path | None, download: bool) -> None:
+    """Refuse to bring a data set to a size for which there is no memory."""
+    if size is None or size <= LARGE:
+        return
+    dataset = load_images(name, split, size=32, root=root, download=download)
+    held = len(dataset) if isinstance(dataset, MemoryImages) else 0
+    _check_size(f"{name} {split}", held, dataset.channels, size)
+
+
+def _check_size(name: str, held: int, channels: int, size: int) -> None:
+    """Refuse images of a size for which there is no memory: those held, and a batch in 32 bits."""
+    bytes_of = channels * size**2
+    needed = held * bytes_of + BATCH * bytes_of * 4
+    check_fits(needed, f"{name} at {size:,} x {size:,} pixels", "take a smaller size (size, --size)")
+
+
+def _open_dataset(dataset: LabelledDataset, name: str | None, stated: _Stated) -> IndexedImages:
     data_set, split = (dataset.name, dataset.split) if dataset.name in IMAGE_SETS else (None, None)
-    name = name or f"{dataset.name} {dataset.split}"
-    return IndexedImages(name, len(dataset), _draw(dataset), data_set=data_set, split=split)
+    return IndexedImages(
+        name or f"{dataset.name} {dataset.split}",
+        len(dataset),
+        _draw(dataset),
+        data_set=data_set,
+        split=split,
+        labels=_known(dataset),
+        **stated,
+    )
 
 
-def _open_folder(folder: Path, split: str, size: int | None, name: str | None) -> IndexedImages:
-    """A folder at the size of its images, all of one size, unless another size is asked for."""
+def _open_folder(
+    folder: Path, split: str | None, default: str | None, name: str | None, stated: _Stated
+) -> IndexedImages:
+    """A folder at the size of its images, all of one size, unless another size is asked for.
+
+    Where its subfolders are splits, that which is said is taken, else the default, else all, and a note says so.
+    """
+    contents, size = inspect_folder(folder), stated["size"]
+    notes: tuple[str, ...] = ()
+    if split is None and contents.is_split:
+        split, found = default or "all", ", ".join(sorted(contents.files.keys() - {"all"}))
+        if split not in contents.files:
+            raise ValueError(f"{folder} has the splits {found} and no {split}: say which, {folder}:SPLIT")
+        if split == "all":
+            notes = (
+                f"{folder.name}: all {len(contents):,} images of its splits {found}; say {folder.name}:test for one",
+            )
+    split = split or "all"
+    if size is not None:
+        _check_size(str(folder), 0, contents.channels, size)
     dataset = load_folder(folder, split, size)
     pixels = None
     if size is not None:
         pixels = _resized({(header.width, header.height) for header in map(read_header, dataset.paths)}, size)
-    name = name or (dataset.name if split == "all" else f"{dataset.name} {split}")
-    return IndexedImages(name, len(dataset), _draw(dataset), pixels=pixels)
+    return IndexedImages(
+        name or (dataset.name if split == "all" else f"{dataset.name} {split}"),
+        len(dataset),
+        _draw(dataset),
+        split=None if split == "all" else split,
+        pixels=pixels,
+        labels=_known(dataset),
+        notes=notes,
+        **stated,
+    )
+
+
+def _known(dataset: LabelledDataset) -> Tensor | None:
+    return dataset.labels if dataset.classes is not None else None
 
 
 def _draw(dataset: LabelledDataset) -> Draw:
@@ -228,8 +390,8 @@ def _resized(found: set[tuple[int, int]], size: int) -> str | None:
     return f"{before} to {size}, PIL bilinear{cut}"
 
 
-def _read_arrays(path: Path) -> Tensor:
-    """The images in an .npy, or in an .npz as its only array or the one called "images".
+def _read_arrays(path: Path) -> tuple[Tensor, Tensor | None]:
+    """The images in an .npy, or in an .npz as its only array or the one called "images", and "labels" beside them.
 
     Raises:
         FileNotFoundError: no such file.
@@ -238,22 +400,10 @@ def _read_arrays(path: Path) -> Tensor:
     with reading(path, f"cannot read images from {path}"):
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
-            return _tensor(content)
+            return from_array(content), None
         with content:
             key = content.files[0] if len(content.files) == 1 else "images"
             if key not in content.files:
                 raise ValueError(f"it holds the arrays {content.files}, none called images")
-            return _tensor(content[key])
-
-
-def _tensor(array: np.ndarray) -> Tensor:
-    """[N, H, W], [N, H, W, C] or [N, C, H, W] -> [N, C, H, W]."""
-    check_type(array, (np.dtype(np.uint8), *FLOATING), "pixels")
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    if tensor.dim() == 3:
-        return tensor.unsqueeze(1)
-    if tensor.dim() == 4 and tensor.shape[1] in (1, 3):
-        return tensor
-    if tensor.dim() == 4 and tensor.shape[3] in (1, 3):
-        return tensor.permute(0, 3, 1, 2)
-    raise ValueError(f"expected images [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3, found {array.shape}")
+            images = from_array(content[key])
+            return images, labels_beside((images, content["labels"])) if "labels" in content.files else None

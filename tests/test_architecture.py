@@ -26,6 +26,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {  # folder or file, the longest holds: wh
     "eval/checkpoints.py": (UTILS, DATA, RUNTIME, VAE),
     "fsvae_tcja/report": (UTILS, CORE, DATA, RUNTIME, VAE, "eval"),
     "fsvae_tcja/commands": (UTILS, CORE, DATA, RUNTIME, VAE, "fsvae_tcja.export", "fsvae_tcja.report", "eval"),
+    "fsvae_tcja/commands/info.py": (UTILS, CORE, DATA, RUNTIME, VAE, "classifiers"),
     "fsvae_tcja/cli.py": (UTILS, "fsvae_tcja.commands", "eval.cli", "eval.commands.score", "classifiers.cli"),
     "fsvae_tcja/__init__.py": (UTILS, CORE, DATA, RUNTIME, VAE, "fsvae_tcja.version"),
     "fsvae_tcja/__main__.py": ("fsvae_tcja.cli",),

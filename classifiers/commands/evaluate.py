@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 import tyro
 
 from fsvae_tcja.data import LabelledDataset
-from fsvae_tcja.runtime.checkpoint import read_metadata
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.utils.options import BatchSize, DataRoot, Device, Download, parse
 
 from .. import checkpoint
 from ..data import load_split
+from ..model import SpikingClassifier
 from ..report import write_report
 
 
@@ -42,25 +42,35 @@ def main(args: list[str]) -> int:
     options = parse(EvaluateOptions, "fsvae-tcja classify evaluate", args)
     model = checkpoint.load(options.checkpoint, resolve(options.device))
     path = checkpoint.find(options.checkpoint)
-    metadata = read_metadata(path)
-    training = metadata.get("training", {})
-    name = options.data or metadata.get("data")
+    _check_finite(path, model)
+    origin = checkpoint.origin(path)
+    name = options.data or origin.data
     if name is None:
         raise ValueError(f"{path} does not say what it was trained on; name a data set with --data")
     data = load_split(
         name,
         options.split,
         model.config,
-        slices=training.get("slices", "count"),
-        validation=training.get("validation", 0.1),
+        slices=origin.slices,
+        validation=origin.validation,
         root=options.data_root,
         download=options.download,
     )
-    _check_names(path, metadata.get("classes", data.class_names), data)
-    out, weights = options.out or path.parent / f"evaluation-{options.split}", checkpoint.weights_of(metadata)
-    print(write_report(model, data, out, weights, n=options.n_looked_at, batch_size=options.batch_size))
+    _check_names(path, origin.classes or data.class_names, data)
+    out = options.out or path.parent / f"evaluation-{options.split}"
+    print(write_report(model, data, out, origin.weights, n=options.n_looked_at, batch_size=options.batch_size))
     print(f"\nreport: {out}")
     return 0
+
+
+def _check_finite(path: Path, model: SpikingClassifier) -> None:
+    """Weights that are no numbers fire nowhere, which would be reported as a result."""
+    bad = [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]
+    if bad:
+        raise ValueError(
+            f"{path} holds weights that are not finite, {bad[0]} and {len(bad) - 1} more: the training went astray; "
+            "train anew with a lower --lr, or evaluate an earlier checkpoint"
+        )
 
 
 def _check_names(path: Path, names: Sequence[str], data: LabelledDataset) -> None:

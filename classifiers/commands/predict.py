@@ -6,7 +6,6 @@ from typing import Annotated
 
 import tyro
 
-from fsvae_tcja.runtime.checkpoint import read_metadata
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.utils.options import Device, parse
 
@@ -41,14 +40,13 @@ def main(args: list[str]) -> int:
     device = resolve(options.device)
     model = checkpoint.load(options.checkpoint, device)
     path = checkpoint.find(options.checkpoint)
-    metadata = read_metadata(path)
-    names = metadata.get("classes") or [str(i) for i in range(model.config.classes)]
-    slices = metadata.get("training", {}).get("slices", "count")
+    origin = checkpoint.origin(path)
+    names = origin.classes or [str(i) for i in range(model.config.classes)]
     spiking = ends_in_spikes(model)
     values = "firing rates in 0..1" if spiking else "mean logits"
-    print(f"{path} ({checkpoint.weights_of(metadata)}): classes with their {values}, the largest first")
+    print(f"{path} ({origin.weights}): classes with their {values}, the largest first")
     for file in options.files:
-        for title, x in read_inputs(file, model.config, slices):
+        for title, x in read_inputs(file, model.config, origin.slices):
             outputs = predict(model, x.to(device)).cpu()
             if spiking and not outputs.any():
                 print(f"{title}: no output neuron fired")

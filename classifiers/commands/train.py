@@ -34,11 +34,14 @@ def main(args: list[str]) -> int:
 
 
 def _train(config: TrainConfig, options: RunOptions) -> int:
-    device = resolve(options.device)
-    config = replace(config, data=located(config.data))
-    resume = options.resume is not None
     assert options.out is not None  # TrainCommand fills it in
-    run = RunFolder(options.out, resume=resume)
+    run = RunFolder(options.out, resume=options.resume is not None)
+    with run.locked():
+        return _fit(replace(config, data=located(config.data)), options, run)
+
+
+def _fit(config: TrainConfig, options: RunOptions, run: RunFolder) -> int:
+    device, resume = resolve(options.device), run.resume
 
     def split(name: str) -> LabelledDataset:
         return load_split(
@@ -56,8 +59,9 @@ def _train(config: TrainConfig, options: RunOptions) -> int:
     accompanied = [*callbacks(task), KeepMemory()]
     trainer = Trainer(task, config, run, device=device, callbacks=accompanied, init_from=options.init_from)
     outcome = trainer.fit(resume)
-    print(TRAIN.ending(outcome, run, options))
-    if not outcome.finished:
-        return 130
-    print(as_text(write_results(run, config, test, device)))
+    results = write_results(run, config, test, device) if outcome.finished else None
+    print(TRAIN.ending(outcome, run, options))  # after the last file: nobody may be reading
+    if results is None:
+        return outcome.status
+    print(as_text(results))
     return 0

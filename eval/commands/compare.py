@@ -47,4 +47,4 @@ def main(args: list[str]) -> int:
 
 
 def _value(score: Score | None) -> str:
-    return "" if score is None else f"{score.value:.5g}" + ("" if score.std is None else f" ± {score.std:.3g}")
+    return "" if score is None else f"{score.value:.5g}" + ("" if score.std is None else f" +/- {score.std:.3g}")

@@ -1,5 +1,6 @@
 """What the commands print, and where they may write."""
 
+import io
 import math
 import os
 import sys
@@ -19,7 +20,12 @@ WIDTH = 160  # where there is no terminal
 
 
 def console() -> Console:
-    """Standard output, wide enough for a table if it is no terminal; names are printed as they are."""
+    """Standard output, wide enough for a table if it is no terminal; names are printed as they are.
+
+    A character that it cannot print is escaped: a name ends no finished score.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     return Console(width=None if sys.stdout.isatty() else WIDTH, soft_wrap=True, markup=False, emoji=False)
 
 

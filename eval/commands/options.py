@@ -31,9 +31,9 @@ class ImageOptions:
     networks: NetworkFiles = field(default_factory=NetworkFiles)  # type: ignore[valid-type]
     """Weights."""
     value_range: ValueRange | None = None
-    """Range of floating point pixels, which have to state it."""
+    """Range of floating point pixels, which have to state it; 8-bit pixels of 0 and 1 are in 0..1."""
     size: int | None = None
-    """Size of data sets (None: 32) and folders (None: their own); part of the score."""
+    """Size of data sets (None: 32) and folders (None: their own); other images must have it. Part of the score."""
     data_root: DataRoot = None
     download: Download = False
     device: Device = "auto"

@@ -27,6 +27,8 @@ class ReferenceOptions(ImageOptions):
     """Folder for the statistics, one file per score."""
     scores: tuple[str, ...] = ("FAD",)
     """For which scores."""
+    n_images: int | None = None
+    """Images to use, drawn by a fixed permutation; None: all. A checkpoint has to be told."""
 
 
 def main(args: list[str]) -> int:
@@ -35,8 +37,8 @@ def main(args: list[str]) -> int:
     protocol, networks = get_protocol(options.protocol), Networks(**vars(options.networks))
     with launched_by_torchrun(resolve(options.device)) as device:
         images = open_reference(options.images, protocol, value_range=options.value_range, **options.where)
-        with image_bar(images_to_read(0, images)) as advance:
-            keywords = {"networks": networks, "device": device, "progress": advance}
+        with image_bar(images_to_read(options.n_images or 0, images)) as advance:
+            keywords = {"networks": networks, "n": options.n_images, "device": device, "progress": advance}
             paths = write_references(images, protocol, options.scores, options.out, **keywords)
         for path in paths if rank() == 0 else ():
             console().print(f"written to {path}")

@@ -15,7 +15,6 @@ from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.utils.options import parse
 
 from ..evaluation import evaluate, open_reference
-from ..features import BATCH
 from ..images import ValueRange
 from ..networks import Networks
 from ..processes import launched_by_torchrun, rank
@@ -38,17 +37,18 @@ class ScoreOptions(ImageOptions):
     """A run folder or .safetensors checkpoint, a folder of images or a split of it (mine:test), an .npz or .npy, or a
     data set (mnist:train)."""
     reference: str | None = None
-    """What to compare with: any of these, statistics, or the folder that `reference` wrote."""
+    """What to compare with: any of these, statistics, or the folder that `reference` wrote. Where no split is said,
+    that of the protocol is taken, of a data set and of a folder with splits."""
     scores: tuple[str, ...] = ()
     """Names of scores; none takes those whose networks are given, else the protocol's default."""
     n_images: int | None = None  # `--n` would be taken by torchrun
-    """Images to score; None takes what the protocol fixes, else all."""
+    """Images to score; None takes what the protocol fixes, else all. Of more they are drawn by a fixed permutation."""
     seed: int | None = None
     """Seed to draw with, None: 0. For images that are there already: the seed they were drawn with, for the record."""
     reference_range: ValueRange | None = None
-    """Range of floating point pixels of the reference, which have to state it."""
-    batch: int = BATCH
-    """Images per batch where the protocol leaves it free."""
+    """Range of floating point pixels of the reference, which have to state it; 8-bit pixels of 0 and 1 are in 0..1."""
+    batch: int | None = None
+    """Images per batch, where the protocol leaves it free; None: 256."""
     out: Path | None = None
     """A .json file for the scores."""
 
@@ -99,7 +99,7 @@ def _report(scores: Sequence[Score], out: Path | None) -> None:
 def show(scores: Sequence[Score]) -> None:
     """One table, the sizes of the images, and notes."""
     table = Table()
-    for name in ("score", "value", "±", "protocol", "n", "images", "extractor", "reference"):
+    for name in ("score", "value", "std", "protocol", "n", "images", "extractor", "reference"):
         table.add_column(name)
     for score in scores:
         spread = "" if score.std is None else f"{score.std:.3g}"

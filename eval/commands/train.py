@@ -3,12 +3,16 @@
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import tyro
 
+from fsvae_tcja.data.dataset import LabelledDataset
 from fsvae_tcja.data.load import load_images
+from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.utils.options import DataRoot, Device, Download, parse
 
@@ -72,7 +76,7 @@ class TrainOptions:
 def _train(
     options: TrainOptions, network: type[FeatureNetwork], train: Callable[..., FeatureNetwork], default: TrainingConfig
 ) -> int:
-    """Train and write; an interrupted training says how it is resumed. Returns the exit status, then 130."""
+    """Train and write; an interrupted training says how it is resumed. Returns the exit status."""
     check_writable(options.out, ".safetensors")
     again = f"{network.command} {options.resumed()}"
     if options.training.exists() and not options.resume:
@@ -87,12 +91,25 @@ def _train(
         trained = train(train_set, options.config(default), test=test_set, run=options.training, resume=options.resume)
     except Interrupted as stopped:
         console().print(f"{stopped}; go on with: {again}")
-        return 130
+        return stopped.status
+    _check_finite(trained, test_set)
     trained.save(options.out)
     console().print(
         f"written to {options.out}: {network.figure.replace('_', ' ')} {trained.provenance[network.figure]:.4f}"
     )
     return 0
+
+
+@torch.inference_mode()
+def _check_finite(network: FeatureNetwork, test: LabelledDataset) -> None:
+    """Refuse a network that no score can look through."""
+    images, _ = test.read(range(min(100, len(test))))
+    figure = float(network.provenance[network.figure])
+    if not isfinite(figure) or not network(to_float(images)).isfinite().all():
+        raise ValueError(
+            f"the training went astray ({network.figure.replace('_', ' ')} {figure:.4g}) and nothing was written: what "
+            "the network gives for test images is not finite; train anew with a lower --lr"
+        )
 
 
 def fad(args: list[str]) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from abc import abstractmethod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -14,7 +14,7 @@ from fsvae_tcja.runtime import checkpoint
 from ..features import Extractor
 from ..randomness import isolated_randomness
 from .network import LayeredNetwork, Network, as_recipe, features_of
-from .weights import WeightsFile, find_weights, not_published
+from .weights import Weights, WeightsFile, not_published, read_weights
 
 if TYPE_CHECKING:
     from ..protocols import Recipe
@@ -38,8 +38,8 @@ class ImageNetwork(Network):
         return self.weights.option
 
     @abstractmethod
-    def build(self, path: Path, layers: set[str]) -> LayeredNetwork:
-        """The network with the weights in a file, to compute these layers.
+    def build(self, weights: Weights, layers: set[str]) -> LayeredNetwork:
+        """The network with these weights, to compute these layers.
 
         Raises:
             ValueError: weights of something else; what is found is enough for a message.
@@ -49,17 +49,17 @@ class ImageNetwork(Network):
     def load(
         self, given: Any, recipe: Recipe, layers: set[str], device: torch.device, download: bool = False
     ) -> Extractor:
-        path, sha256 = find_weights(self.weights, given, download)
-        name = self.weights.network
+        found = read_weights(self.weights, given, download)
+        path, name = found.file, self.weights.network
         try:
-            network = as_recipe(self.build(path, layers), recipe, device)
+            network = as_recipe(self.build(found, layers), recipe, device)
         except (RuntimeError, ValueError) as error:
-            found = " ".join(str(error).split())[:200]
-            raise ValueError(f"{path} does not hold the weights of the {name} network: {found}") from error
-        published = sha256.startswith(self.weights.digest)
+            why = " ".join(str(error).split())[:200]
+            raise ValueError(f"{path} does not hold the weights of the {name} network: {why}") from error
+        published = found.sha256 == self.weights.sha256
         return Extractor(
             name=f"{name} weights" if published else f"{name} with {path.name}",
-            sha256=sha256,
+            sha256=found.sha256,
             dims={layer: self.dims[layer] for layer in layers},
             device=torch.device(device),
             features=features_of(network, recipe, 3, self.size, PART),
@@ -74,17 +74,21 @@ class Inception2015(ImageNetwork):
     weights = WeightsFile(
         "inception 2015-12-05",
         "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
         "FSVAE_TCJA_INCEPTION",
         "inception",
     )
     size = 299
     dims: ClassVar = {"64": 64, "192": 192, "768": 768, "2048": 2048, "logits_unbiased": 1008}
 
-    def build(self, path: Path, layers: set[str]) -> LayeredNetwork:
+    def build(self, weights: Weights, layers: set[str]) -> LayeredNetwork:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+        tensors = io.BytesIO()  # it opens what it is given and unpickles freely: it gets the checked tensors alone
+        torch.save(weights.state, tensors)
+        tensors.seek(0)
         network = FeatureExtractorInceptionV3(
-            "inception-v3-compat", ["2048"], feature_extractor_weights_path=path, verbose=False
+            "inception-v3-compat", ["2048"], feature_extractor_weights_path=tensors, verbose=False
         )
         return _Trunk(network, layers)
 
@@ -128,17 +132,18 @@ class InceptionTorchvision(ImageNetwork):
     weights = WeightsFile(
         "inception torchvision",
         "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
+        "0cc3c7bd75056d25e46cba549dc184522069b81e9787eff6df84f397bd52a5ef",
         "FSVAE_TCJA_INCEPTION_TORCHVISION",
         "inception_torchvision",
     )
     size = 299
     dims: ClassVar = {"logits": 1000}
 
-    def build(self, path: Path, layers: set[str]) -> LayeredNetwork:
+    def build(self, weights: Weights, layers: set[str]) -> LayeredNetwork:
         from torchvision.models import inception_v3
 
         network = inception_v3(weights=None, transform_input=False, init_weights=False)
-        checkpoint.load_into(network, checkpoint.read_state_dict(path), path)
+        checkpoint.load_into(network, weights.state, weights.file)
         return _Logits(network)
 
 

@@ -61,8 +61,20 @@ class LayeredNetwork(nn.Module):
         raise NotImplementedError
 
 
+def check_finite(network: nn.Module) -> None:
+    """Raise ValueError for a network whose weights are not finite."""
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ValueError(f"its weights hold NaN or infinite values ({name}): its training diverged, train it anew")
+
+
 def as_recipe(network: N, recipe: Recipe, device: torch.device | str) -> N:
-    """Change a network to the precision and the batch norms of a recipe, in evaluation mode, without gradients."""
+    """Change a network to the precision and the batch norms of a recipe, in evaluation mode, without gradients.
+
+    Raises:
+        ValueError: weights that are not finite.
+    """
+    check_finite(network)
     dtype = choose(PRECISION, recipe.precision, "precision")
     network.eval().requires_grad_(False).to(device, dtype)
     choose(BATCH_NORM, recipe.batch_norm, "batch norm")(network)

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from fsvae_tcja.runtime import checkpoint
+from fsvae_tcja.runtime.memory import no_larger_than
+from fsvae_tcja.utils.foreign import reading
 
 from ..features import Extractor
 from ..provenance import tensors_sha256
 from ..randomness import isolated_randomness
-from .network import LayeredNetwork, Network, as_recipe, features_of
+from .network import LayeredNetwork, Network, as_recipe, check_finite, features_of
 from .published import AUTOENCODERS
 
 if TYPE_CHECKING:
@@ -72,9 +74,21 @@ class FeatureNetwork(LayeredNetwork):
         return f"{self.kind} {self.provenance.get('file', 'untrained')}"
 
     def save(self, path: str | Path) -> None:
-        """Write the weights; what they are and where they come from goes into the metadata."""
+        """Write the weights; what they are and where they come from goes into the metadata.
+
+        Raises:
+            ValueError: weights that are not finite.
+        """
+        self.check_finite(f"{path} is not written")
         metadata = {"kind": self.kind, "sha256": self.sha256, "provenance": self.provenance}
         checkpoint.write(path, self.state_dict(), metadata)
+
+    def check_finite(self, otherwise: str) -> None:
+        """Raise ValueError for weights that are not finite; the message says `otherwise` what happens."""
+        try:
+            check_finite(self)
+        except ValueError as error:
+            raise ValueError(f"{otherwise}, the {self.description} is of no use: {error}") from None
 
     @classmethod
     @isolated_randomness()  # of the weights that a new network has
@@ -87,12 +101,12 @@ class FeatureNetwork(LayeredNetwork):
         """
         path = Path(path).expanduser()
         state, provenance = cls._read(path)
-        try:
+        names = f"{', '.join(list(state)[:3])}{', ...' * (len(state) > 3)}" if state else "nothing"
+        with reading(path, f"holds no weights of the {cls.kind}, but {names}"), no_larger_than(state):
             network = cls.shaped_as(state)
             checkpoint.load_into(network, state, path)
-        except (KeyError, IndexError, RuntimeError, ValueError) as error:
-            raise ValueError(f"{path} holds no weights of the {cls.kind}: {error}") from error
         network.provenance = provenance
+        network.check_finite(f"{path} is not taken")
         return network.eval()
 
     @classmethod
@@ -100,12 +114,17 @@ class FeatureNetwork(LayeredNetwork):
         """Weights and provenance."""
         if not path.is_file():
             raise FileNotFoundError(f"there is no {cls.kind} {path.absolute()}; make one with `{cls.command}`")
-        if path.suffix in (".pth", ".pt"):
+        if path.suffix != ".safetensors":
             return checkpoint.read_state_dict(path), {"file": path.name}
         state, metadata = checkpoint.read(path)
         if metadata.get("kind") != cls.kind:
             raise ValueError(f"{path} holds {metadata.get('kind', 'a model')}, expected {cls.kind}")
-        if metadata.get("sha256") != tensors_sha256(state):
+        if "sha256" not in metadata:
+            raise ValueError(
+                f"{path} holds a spiking {cls.kind}, expected the {cls.kind} that scores look through: make one with "
+                f"`{cls.command}`"
+            )
+        if metadata["sha256"] != tensors_sha256(state):
             raise ValueError(f"the weights in {path} were altered after they were saved; fetch or train them again")
         if not isinstance(provenance := metadata.get("provenance"), dict):
             raise ValueError(f"{path} does not say in a known form where its weights come from; train them again")

@@ -1,6 +1,5 @@
 """torchvision's VGG16, as torch-fidelity cuts it for precision and recall."""
 
-from pathlib import Path
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -9,7 +8,7 @@ from fsvae_tcja.runtime import checkpoint
 
 from .imagenet import ImageNetwork
 from .network import LayeredNetwork
-from .weights import WeightsFile
+from .weights import Weights, WeightsFile
 
 
 class VGG16(ImageNetwork):
@@ -17,16 +16,20 @@ class VGG16(ImageNetwork):
 
     about = "torchvision's VGG16; None: $FSVAE_TCJA_VGG16, else torch's cache."
     weights = WeightsFile(
-        "vgg16", "https://download.pytorch.org/models/vgg16-397923af.pth", "FSVAE_TCJA_VGG16", "vgg16"
+        "vgg16",
+        "https://download.pytorch.org/models/vgg16-397923af.pth",
+        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        "FSVAE_TCJA_VGG16",
+        "vgg16",
     )
     size = 224
     dims: ClassVar = {"fc2": 4096, "fc2_relu": 4096}
 
-    def build(self, path: Path, layers: set[str]) -> LayeredNetwork:
+    def build(self, weights: Weights, layers: set[str]) -> LayeredNetwork:
         from torchvision.models import vgg16
 
         network = vgg16(weights=None, init_weights=False)
-        checkpoint.load_into(network, checkpoint.read_state_dict(path), path)
+        checkpoint.load_into(network, weights.state, weights.file)
         network.classifier = network.classifier[:4]  # up to fc2, before its rectifier
         return _SecondLayer(network)
 

@@ -1,25 +1,28 @@
 """Published weights: which files, where they are looked for, and what is checked."""
 
+import hashlib
 import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
-from fsvae_tcja.runtime.checkpoint import read_state_dict
-
-from ..provenance import file_sha256
+from fsvae_tcja.runtime.checkpoint import parse_state_dict
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A published file of weights. Its name ends in the first eight digits of its SHA-256."""
+    """A published file of weights."""
 
     network: str
     """The network that it is for."""
     url: str
     """Where it is published."""
+    sha256: str
+    """Of the published file."""
     variable: str
     """Environment variable that may hold its path."""
     option: str
@@ -30,17 +33,21 @@ class WeightsFile:
         return self.url.rsplit("/", 1)[1]
 
     @property
-    def digest(self) -> str:
-        return self.name.rsplit("-", 1)[1].removesuffix(".pth")
-
-    @property
     def cached(self) -> Path:
         """Where torch-fidelity, torchvision and a download put it."""
         return Path(torch.hub.get_dir()) / "checkpoints" / self.name
 
 
-def find_weights(weights: WeightsFile, path: str | Path | None = None, download: bool = False) -> tuple[Path, str]:
-    """The file of weights and its SHA-256: `path`, else its environment variable, else torch's cache.
+class Weights(NamedTuple):
+    """What a file of weights holds. The file is read once: what was checked is what is used."""
+
+    file: Path
+    sha256: str
+    state: dict[str, Tensor]
+
+
+def read_weights(weights: WeightsFile, path: str | Path | None = None, download: bool = False) -> Weights:
+    """The weights in a file: `path`, else its environment variable, else torch's cache.
 
     Args:
         weights: what is published.
@@ -55,7 +62,7 @@ def find_weights(weights: WeightsFile, path: str | Path | None = None, download:
     file = Path(named).expanduser() if named else weights.cached
     if not file.is_file() and download and not named:
         file.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(weights.url, str(file), hash_prefix=weights.digest)
+        torch.hub.download_url_to_file(weights.url, str(file), hash_prefix=weights.sha256)
     if not file.is_file():
         option = f"--networks.{weights.option.replace('_', '-')}"
         raise FileNotFoundError(
@@ -63,16 +70,16 @@ def find_weights(weights: WeightsFile, path: str | Path | None = None, download:
             f"it there, or give its path ({option}, ${weights.variable}), or allow the download "
             "(--networks.download). FAD and the domain scores work without it"
         )
-    sha256 = file_sha256(file)
-    if not sha256.startswith(weights.digest):
+    data = file.read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    if sha256 != weights.sha256:
         if file.name == weights.name:
             raise ValueError(
-                f"{file} is truncated or altered: its SHA-256 starts with {sha256[:8]}, expected {weights.digest}; "
+                f"{file} is truncated or altered: its SHA-256 is {sha256}, expected {weights.sha256}; "
                 f"fetch it again from {weights.url}"
             )
         warnings.warn(not_published(file, weights), stacklevel=2)
-    read_state_dict(file)  # torch-fidelity unpickles freely; this refuses what is more than tensors
-    return file, sha256
+    return Weights(file, sha256, parse_state_dict(data, file))
 
 
 def not_published(file: Path, weights: WeightsFile) -> str:

@@ -8,13 +8,13 @@ from typing import Annotated
 import torch
 import tyro
 
-from ..data.load import batches
 from ..data.pixels import to_float
+from ..data.workers import batches
 from ..runtime.device import resolve
 from ..utils.options import BatchSize, DataRoot, Device, Download, Whole, parse
 from ..vae import load
 from ..vae.energy import energy
-from .inputs import images_for
+from .inputs import data_of, images_for
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def main(args: list[str]) -> int:
     """Print the report."""
     options = parse(EnergyOptions, "fsvae-tcja energy", args)
     model = load(options.checkpoint, resolve(options.device))
-    where = {"root": options.data_root, "download": options.download}
-    _, images = images_for(options.checkpoint, model.config, options.data, options.split, where)
+    data = data_of(options.checkpoint, options.data)
+    images = images_for(model, data, options.split, options.data_root, options.download)
     n = min(256, len(images)) if options.n is None else options.n
     if images.channels != model.config.in_channels or not 1 <= n <= len(images):
         raise ValueError(

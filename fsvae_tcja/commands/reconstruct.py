@@ -12,7 +12,7 @@ from ..runtime.pictures import save_pairs
 from ..utils.options import BatchSize, DataRoot, Device, Download, parse
 from ..vae import load
 from ..vae.reconstruct import reconstruct
-from .inputs import images_for
+from .inputs import data_of, images_for
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,9 @@ class ReconstructOptions:
 def main(args: list[str]) -> int:
     """Draw originals above their reconstructions, and print the error."""
     options = parse(ReconstructOptions, "fsvae-tcja reconstruct", args)
-    device = resolve(options.device)
-    model = load(options.checkpoint, device)
-    where = {"root": options.data_root, "download": options.download}
-    data, images = images_for(options.checkpoint, model.config, options.data, options.split, where)
+    model = load(options.checkpoint, resolve(options.device))
+    data = data_of(options.checkpoint, options.data)
+    images = images_for(model, data, options.split, options.data_root, options.download)
     n = min(32, len(images)) if options.n is None else options.n
     pairs = reconstruct(model, images, n, options.seed, batch_size=options.batch_size)
     originals, reconstructions = zip(*pairs, strict=True)

@@ -32,6 +32,8 @@ class SampleOptions:
     """Random seed: image i depends on (seed, i) alone."""
     label: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Class of all images, 0, 1, ..., of a model that knows classes; None: each as often as in training."""
+    temperature: float = 1.0
+    """Below 1 likelier codes, above 1 more various ones; of the latent Escape."""
     batch_size: BatchSize = 64
     device: Device = "auto"
 
@@ -42,7 +44,14 @@ def main(args: list[str]) -> int:
     keep_freed_memory()
     model = load(options.checkpoint, resolve(options.device))
     labels = None if options.label is None else torch.full((options.n,), options.label)
-    drawn = stream(model, options.n, options.seed, batch_size=options.batch_size, labels=labels)
+    drawn = stream(
+        model,
+        options.n,
+        options.seed,
+        batch_size=options.batch_size,
+        labels=labels,
+        temperature=options.temperature,
+    )
     with progress("draw", options.n, "images") as bar:
         save_images(_counted(drawn, bar), options.out, _title(options))
     print(f"drew {options.n} images (seed {options.seed}): {options.out}")
@@ -51,7 +60,8 @@ def main(args: list[str]) -> int:
 
 def _title(options: SampleOptions) -> str:
     label = "" if options.label is None else f", class {options.label}"
-    return f"{options.checkpoint.resolve().name}: drawn, seed {options.seed}{label}"
+    heat = "" if options.temperature == 1 else f", temperature {options.temperature:g}"
+    return f"{options.checkpoint.resolve().name}: drawn, seed {options.seed}{label}{heat}"
 
 
 def _counted(batches: Iterable[Tensor], bar: Bar) -> Iterator[Tensor]:

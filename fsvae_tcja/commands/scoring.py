@@ -10,9 +10,10 @@ import torch
 import tyro
 
 from ..data.load import load_images
-from ..runtime.run import RunFolder
+from ..runtime.run import SCORES, RunFolder
 from ..utils.atomic import write_json
 from ..utils.configuration import from_dict
+from ..utils.foreign import reading
 from ..utils.options import File, Whole
 from ..utils.progress import progress
 from ..vae.model import FSVAE
@@ -45,6 +46,14 @@ class ScoringOptions:
         values = {f.name: getattr(self, f.name) for f in fields(ScoringOptions)}
         return {name: str(v) if isinstance(v, Path) else v for name, v in values.items() if v is not None}
 
+    def check(self) -> None:
+        """Raise ValueError if scores are asked for without saying how often."""
+        every = self.score_every
+        if self.given and (not isinstance(every, int) or every < 0):
+            raise ValueError(
+                f"--score-every must say how many epochs lie between two scores, or 0 for none; found {every}"
+            )
+
     def complete(self, run: RunFolder, resume: bool) -> "ScoringOptions":
         """The options given now, over those that a resumed run remembers.
 
@@ -52,16 +61,10 @@ class ScoringOptions:
             ValueError: what it remembers is damaged, or scores are asked for without saying how often.
         """
         file = run.path / FILE
-        try:
+        with reading(file, "is damaged", "delete it and say again what to score"):
             before = json.loads(file.read_text()) if resume and file.is_file() else {}
             options = from_dict(ScoringOptions, before | self.given)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{file} is damaged ({error}); delete it and say again what to score") from error
-        every = options.score_every
-        if options.given and (not isinstance(every, int) or every < 0):
-            raise ValueError(
-                f"--score-every must say how many epochs lie between two scores, or 0 for none; found {every}"
-            )
+        options.check()
         return replace(options, autoencoder=_absolute(options.autoencoder), classifier=_absolute(options.classifier))
 
     def remember(self, run: RunFolder) -> None:
@@ -74,6 +77,42 @@ class ScoringOptions:
 
 def _absolute(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path).expanduser().absolute()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is scored, checked: the protocol, the names of the scores, the networks, the number of images."""
+
+    protocol: Any
+    names: tuple[str, ...]
+    recipes: list[Any]
+    networks: Any
+    n: int | None
+
+
+def planned(options: ScoringOptions, config: TrainConfig, device: torch.device) -> Plan:
+    """The plan of these options for the images of a run, tried on two of them.
+
+    Raises:
+        FileNotFoundError: weights that are not there.
+        ValueError: scores that do not go with the protocol, the number of images, their size or their colours, or
+            damaged weights.
+    """
+    options.check()
+    from eval import Networks, get_protocol
+
+    protocol = get_protocol(options.score_protocol or "strict")
+    networks = Networks(autoencoder=options.autoencoder, classifier=options.classifier)
+    names = options.scores or networks.usual_scores(protocol)
+    recipes = [protocol.recipe(name) for name in names]
+    n = options.score_n or (None if any(recipe.n for recipe in recipes) else SCORED)
+    for recipe in recipes:
+        recipe.images(n)
+    shape = (2, config.model.in_channels, config.model.image_size, config.model.image_size)
+    for extractor in {id(one): one for one in networks.load(recipes, device)}.values():
+        with torch.inference_mode():
+            extractor.features(torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator()).to(device))
+    return Plan(protocol, tuple(names), recipes, networks, n)
 
 
 def scorer(
@@ -95,21 +134,15 @@ def scorer(
         FileNotFoundError: weights or data that are not there.
         ValueError: scores that do not go with the protocol, the data or the number of images.
     """
-    from eval import Networks, evaluate, get_protocol, make_references, save_scores
+    from eval import evaluate, make_references, save_scores
     from eval.checkpoints import drawn_from
 
     every = options.score_every
     assert every, "asked for no scores"
-    protocol = get_protocol(options.score_protocol or "strict")
-    networks = Networks(autoencoder=options.autoencoder, classifier=options.classifier)
-    names = options.scores or networks.usual_scores(protocol)
-    recipes = [protocol.recipe(name) for name in names]
-    n = options.score_n or (None if any(recipe.n for recipe in recipes) else SCORED)
-    for recipe in recipes:
-        recipe.images(n)
-    networks.load(recipes, device)
+    plan = planned(options, config, device)
+    protocol, names, networks, n = plan.protocol, plan.names, plan.networks, plan.n
     references = None
-    if any(recipe.compares for recipe in recipes):
+    if any(recipe.compares for recipe in plan.recipes):
         images = load_images(config.data, protocol.split_of(config.data) or "test", **where)
         with progress("reference", len(images), "images") as bar:
             references = make_references(
@@ -123,7 +156,7 @@ def scorer(
         scores = evaluate(
             source, protocol, names, reference=references, networks=networks, n=n, seed=config.seed, device=device
         )
-        save_scores(run.path / "scores" / f"epoch-{epoch:03d}.json", scores)
+        save_scores(run.path / SCORES / f"epoch-{epoch:03d}.json", scores)
         return {f"{one.name}_{one.protocol}".lower().replace("-", "_"): one.value for one in scores}
 
     return score

@@ -1,5 +1,6 @@
 """Checkpoints: tensors and their metadata in one safetensors file. Nothing is ever unpickled."""
 
+import io
 import json
 import zlib
 from collections.abc import Callable, Mapping
@@ -12,11 +13,28 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..utils.atomic import replacing
+from ..utils.foreign import brief, check_archive, reading
+from .memory import no_larger_than
+from .pretrained import located
 from .run import MODEL
+from .state_dict import plain
 
 KEY = "fsvae-tcja"
 Model = TypeVar("Model", bound=nn.Module)
-SUMS = "crc32"  # in the metadata on disk: a checksum of each tensor, and under "" that of the metadata
+KINDS = {  # what some names of the metadata stand for, in every kind of checkpoint
+    "kind": str,
+    "config": dict,
+    "training": dict,
+    "data": str,
+    "classes": list,
+    "step": int,
+    "images": int,
+    "epoch": int,
+    "scaler": dict,
+    "callbacks": dict,
+}
+SUMS = "checksums"  # in the metadata on disk: CRC-32 of each tensor and its form, and under "" of the metadata
+OLD_SUMS = "crc32"  # of earlier versions: of the numbers alone
 
 
 @runtime_checkable
@@ -27,32 +45,53 @@ class Upgrades(Protocol):
         """Those that an earlier version saved, under today's names."""
 
 
-def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON-able metadata in one step: the file is whole or absent."""
+def write(
+    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], previous: Path | None = None
+) -> None:
+    """Write tensors and a JSON-able metadata in one step: the file is whole or absent.
+
+    Args:
+        path: of the file.
+        tensors: by their names.
+        metadata: plain data.
+        previous: where the file that is replaced goes; None: it is lost.
+
+    Raises:
+        OSError: the file cannot be written, such as on a full disk; what was there is left.
+    """
     flat = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    with replacing(path, ".safetensors") as temporary:
-        sums = {"": _sum_of(metadata)} | {name: _checksum(t) for name, t in sorted(flat.items())}
-        save_file(flat, temporary, metadata={KEY: json.dumps({**metadata, SUMS: sums})})
+    with replacing(path, ".safetensors", previous=previous) as temporary:
+        sums = {"": _sum_of(metadata)} | {name: _checksum(t, _form(t)) for name, t in sorted(flat.items())}
+        try:
+            save_file(flat, temporary, metadata={KEY: json.dumps({**metadata, SUMS: sums})})
+        except SafetensorError as error:  # a full disk
+            raise OSError(f"cannot write {path} ({error})") from error
 
 
 def _sum_of(metadata: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(metadata, sort_keys=True).encode())
 
 
-def _checksum(tensor: Tensor) -> int:
-    return zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+def _checksum(tensor: Tensor, form: str = "") -> int:
+    numbers = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+    return zlib.crc32(numbers, zlib.crc32(form.encode()))
 
 
-def _explain(path: Path, error: Exception) -> ValueError:
+def _form(tensor: Tensor) -> str:
+    return f"{tensor.dtype} {list(tensor.shape)}"
+
+
+def _head(path: Path) -> bytes:
     with open(path, "rb") as file:
-        head = file.read(9)
+        return file.read(9)
+
+
+def _format(head: bytes) -> str:
+    """ "safetensors", "pickle" or "other", by the first 9 bytes of a file."""
     # A safetensors file is the size of its header, 8 bytes that may look like anything, and "{".
-    if head.startswith((b"PK\x03\x04", b"\x80")) and head[8:] not in (b"", b"{"):
-        return ValueError(
-            f"{path} is a pickled PyTorch file, which could run code when it is read; expected .safetensors. "
-            "A checkpoint of the FSVAE 2022 program is read by fsvae_tcja.vae.interop.import_fsvae2022"
-        )
-    return ValueError(f"{path} is truncated or not a safetensors file ({error}); fetch or save it anew")
+    if head[8:] == b"{":
+        return "safetensors"
+    return "pickle" if head.startswith((b"PK\x03\x04", b"\x80")) and len(head) == 9 else "other"
 
 
 def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu") -> tuple[dict[str, Tensor], dict]:
@@ -65,34 +104,41 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
-    try:
+    with reading(path, "is truncated or not a safetensors file"):
+        if _format(_head(path)) == "pickle":
+            raise ValueError(
+                f"{path} is a pickled PyTorch file, which could run code when it is read; expected .safetensors, as "
+                "this program writes it. If it is a checkpoint of the FSVAE 2022 program, "
+                "fsvae_tcja.vae.interop.import_fsvae2022 reads it"
+            )
         with safe_open(path, "pt", device=str(device)) as file:
             text = (file.metadata() or {}).get(KEY)
             tensors = {n.removeprefix(prefix): file.get_tensor(n) for n in file.keys() if n.startswith(prefix)}  # noqa: SIM118
-    except SafetensorError as error:
-        raise _explain(path, error) from error
     if text is None:
         raise ValueError(
             f"{path} has no {KEY} metadata: it was not written by this package; expected one of its checkpoints"
         )
-    metadata, sums = _parsed(path, text)
+    metadata, sums, formed = _parsed(path, text)
     for name, tensor in tensors.items():
-        if sums is not None and sums.get(prefix + name) != _checksum(tensor):
+        if sums is not None and sums.get(prefix + name) != _checksum(tensor, _form(tensor) if formed else ""):
             raise ValueError(f"{path} is damaged: {prefix + name} is not what was written; fetch or save it anew")
+    if lost := [n for n in sums or () if n and n.startswith(prefix) and n.removeprefix(prefix) not in tensors]:
+        raise ValueError(f"{path} is damaged: {lost[0]} is missing; fetch or save it anew")
     return tensors, metadata
 
 
-def _parsed(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int] | None]:
-    """The metadata, checked, and the checksums of the tensors; None in a file that has none."""
-    try:
+def _parsed(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int] | None, bool]:
+    """The metadata, checked; the checksums of the tensors, None in a file that has none; whether they know forms."""
+    with reading(path, f"has damaged {KEY} metadata"):
         metadata = json.loads(text)
-        sums = metadata.pop(SUMS, None)
-        whole = sums is None or sums.get("") == _sum_of(metadata)
-    except (ValueError, RecursionError, AttributeError, TypeError) as error:  # no JSON, or of another form
-        raise ValueError(f"the {KEY} metadata of {path} are damaged ({error}); fetch or save it anew") from error
-    if not whole:
-        raise ValueError(f"the {KEY} metadata of {path} are damaged; fetch or save it anew")
-    return metadata, sums
+        formed = SUMS in metadata
+        sums = metadata.pop(SUMS if formed else OLD_SUMS, None)
+        if sums is not None and sums.get("") != _sum_of(metadata):
+            raise ValueError("not what was written")
+        for name, kind in KINDS.items():
+            if name in metadata and (not isinstance(metadata[name], kind) or isinstance(metadata[name], bool)):
+                raise ValueError(f"{name} is {brief(metadata[name])}, expected a {kind.__name__}")
+        return metadata, sums, formed
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -117,6 +163,7 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path)
         for n, t in expected.items()
         if n in tensors and tensors[n].shape != t.shape
     ]
+    wrong += [f"{n} has complex numbers" for n, tensor in tensors.items() if tensor.is_complex()]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ValueError(
@@ -127,8 +174,8 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path)
 
 
 def find(path: str | Path) -> Path:
-    """The checkpoint itself, where `path` may be a run folder."""
-    path = Path(path)
+    """The checkpoint itself, where `path` may be a run folder or the name of a pretrained model."""
+    path = located(path, MODEL)
     return path / MODEL if path.is_dir() else path
 
 
@@ -148,7 +195,8 @@ def load_model(
         ValueError: the file is truncated, pickled, of another kind, or its tensors do not fit its configuration.
     """
     tensors, metadata = _read_kind(path, kind)
-    model = build(metadata)
+    with reading(path, "holds no configuration that a model can be built from"), no_larger_than(tensors):
+        model = build(metadata)
     load_into(model, tensors, path)
     return model.to(device).eval()
 
@@ -163,7 +211,7 @@ def start_from(model: nn.Module, path: str | Path, kind: str) -> dict[str, Any]:
     tensors, metadata = _read_kind(path, kind)
     load_into(model, tensors, path)
     record = {"file": str(path.absolute()), "step": metadata.get("step")}
-    return record | {SUMS: _sum_of({name: _checksum(tensor) for name, tensor in tensors.items()})}
+    return record | {OLD_SUMS: _sum_of({name: _checksum(tensor) for name, tensor in tensors.items()})}
 
 
 def _read_kind(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -174,19 +222,27 @@ def _read_kind(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Read a plain PyTorch state dict (.pth) of another program; nothing but tensors is unpickled.
+    """Read a PyTorch state dict (.pth) of another program, as `parse_state_dict` does.
+
+    One that lies inside a dictionary, under "state_dict", and names that start with "module.", as DataParallel writes
+    them, are taken for what they are; the log says so.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is truncated, or holds anything but names and tensors.
+        ValueError: the file is truncated, would not fit into the memory, or holds anything but names and dense tensors.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises OSError, RuntimeError, UnpicklingError, EOFError, ...
-        raise ValueError(f"{path} is truncated, or no plain PyTorch state dict; fetch it again") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} is no plain PyTorch state dict: expected names and tensors")
-    return state
+    return parse_state_dict(path.read_bytes(), path)
+
+
+def parse_state_dict(data: bytes, path: Path) -> dict[str, Tensor]:
+    """The state dict in the contents of a PyTorch file, which `path` names: see `read_state_dict`."""
+    with reading(path, "is truncated, or no plain PyTorch state dict", "fetch it again"):
+        if _format(data[:9]) == "safetensors":
+            raise ValueError(
+                f"{path} is a safetensors file, expected a PyTorch state dict (.pth); it is read by load()"
+            )
+        check_archive(path, data)
+        return plain(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), path)

@@ -12,15 +12,20 @@ import tyro
 from torch import nn
 
 from ..utils.configuration import from_dict, to_dict
+from ..utils.foreign import reading
+from ..utils.memory import check_fits, gigabytes
 from ..utils.options import DataRoot, Device, Download, Folder, choose_parts, parts_help, read, take
 from ..utils.presets import Preset
 from ..utils.spelling import choose, did_you_mean
-from . import checkpoint
+from .device import resolve
+from .memory import REMEDY, STEP, step_memory
+from .resume import newest_metadata
 from .run import CONFIG, RunFolder
 from .trainer import Outcome
 
 FLAT = tyro.conf.arg(name="")
-NOT_RESUMED = ("out", "resume", "config", "init_from", "size")  # options that a resumed run does not take
+# Options that a resumed run does not take.
+NOT_RESUMED = ("out", "resume", "config", "init_from", "size", "conditional")
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,7 @@ class TrainCommand:
                 "--init-from away"
             )
         if options.dry_run:
-            parameters = self._parameters(config)
-            plan = {"configuration": to_dict(config), "parameters": parameters, "run": asdict(options)}
+            plan = {"configuration": to_dict(config)} | self._figures(config, options) | {"run": asdict(options)}
             print(json.dumps(plan, indent=2, default=str))
             return 0
         return train(config, options)
@@ -104,10 +108,18 @@ class TrainCommand:
             done = f"the run was finished already at step {outcome.step} of {outcome.total}, nothing was trained"
         return f"{done}; model: {run.model}, pictures: {run.pictures}"
 
-    def _parameters(self, config: Any) -> int:
-        """Of the network, built without its numbers."""
+    def _figures(self, config: Any, options: RunOptions) -> dict[str, Any]:
+        """Of the network, built without its numbers: how many parameters, and the least memory of a training step.
+
+        Raises:
+            ValueError: on the CPU, the step does not fit into the memory.
+        """
         with torch.device("meta"):
-            return sum(p.numel() for p in self.network(config.model).parameters())
+            network = self.network(config.model)
+        needed = step_memory(network, config)
+        if resolve(options.device).type == "cpu":
+            check_fits(needed, STEP, REMEDY)
+        return {"parameters": sum(p.numel() for p in network.parameters()), "step_takes_at_least": gigabytes(needed)}
 
     def _usage(self) -> str:
         about = {preset.group or name: preset.about for name, preset in self.presets.items()}
@@ -132,14 +144,14 @@ class TrainCommand:
             return self._new(args[0], choose(self.presets, args[0], "preset"), args[1:])
         file, rest = take("--config", args, "a run folder or a config.json")
         if file is not None:
-            return self._new(*self._own(Path(file)), rest)
+            return self._new(*self.saved(Path(file)), rest)
         run, rest = take("--resume", args, "the folder of a run")
         if run is not None:
             return self._resumed(Path(run), rest)
         example = f"{self.program} {next(iter(self.presets))} {args[0]} ..."
         raise ValueError(f"put a preset before {args[0]}, one of {list(self.presets)}: {example}")
 
-    def _own(self, path: Path) -> tuple[str, Preset[Any]]:
+    def saved(self, path: Path) -> tuple[str, Preset[Any]]:
         """The name and configuration of a run folder or a config.json.
 
         Raises:
@@ -149,12 +161,25 @@ class TrainCommand:
         file = path / CONFIG if path.is_dir() else path
         if not file.is_file():
             raise FileNotFoundError(f"no configuration at {file}; --config takes a run folder or a config.json")
-        try:
+        with reading(file, f"is no configuration for {self.program}", "take that of another run, or a preset"):
             config = from_dict(self.config, json.loads(file.read_text()))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{file} is no configuration for {self.program}: {error}") from error
         name = file.absolute().parent.name if file.name == CONFIG else file.stem
         return name, Preset(config, f"The configuration of {file}.")
+
+    def trained(self, path: Path) -> Any:
+        """The configuration of the run in a folder, as its checkpoint holds it.
+
+        Raises:
+            FileNotFoundError: no checkpoint.
+            ValueError: it is damaged, or that of another kind of training.
+        """
+        file, metadata = newest_metadata(RunFolder(path, resume=True))
+        if "training" not in metadata:
+            raise ValueError(f"{file} holds a model and no training run; start one with a preset")
+        if metadata.get("kind") != self.kind:
+            raise ValueError(f"{file} is of a run of a {metadata.get('kind')!r}, {self.program} resumes {self.kind!r}")
+        with reading(file, "holds no configuration of a training that is known", "start a new run"):
+            return from_dict(self.config, metadata["training"])
 
     def _new(self, name: str, preset: Preset[Any], args: list[str]) -> tuple[Any, RunOptions]:
         """A new run, or (with --resume) an old one by its full configuration."""
@@ -204,13 +229,7 @@ class TrainCommand:
                 f"a resumed run keeps its own settings, found {found}: start a new run to change it. "
                 f"Besides --resume there may be {', '.join(known)}"
             )
-        run = RunFolder(path, resume=True)
-        metadata = checkpoint.read_metadata(run.checkpoint)
-        if "training" not in metadata:
-            raise ValueError(f"{run.checkpoint} holds a model and no training run; start one with a preset")
-        if metadata.get("kind") != self.kind:
-            raise ValueError(f"{run.path} is a run of a {metadata.get('kind')!r}, {self.program} resumes {self.kind!r}")
-        config = from_dict(self.config, metadata["training"])
+        config = self.trained(path)
         if epochs or steps:
             config = replace(config, epochs=epochs or config.epochs, steps=steps)
         return config, replace(options, resume=path, out=options.out or path)

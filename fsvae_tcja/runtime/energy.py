@@ -51,6 +51,8 @@ class LayerEnergy:
     """Multiply-accumulates."""
     acs: float
     """Accumulates."""
+    steps: int = 0
+    """How often it works in an inference; 0: T times."""
 
     @property
     def pj(self) -> float:
@@ -123,7 +125,7 @@ class Energy:
         counts = f"{layer.macs:,.0f}", f"{layer.acs:,.0f}", _nj(layer.pj)
         if not layer.dense:
             return (layer.name, "", "", *counts, "", "")
-        share = f"{layer.events / (self.T * layer.dense):.1%}"
+        share = f"{layer.events / ((layer.steps or self.T) * layer.dense):.1%}"
         return (layer.name, layer.inputs, share, *counts, f"{layer.dense:,}", _nj(layer.ann_pj))
 
 

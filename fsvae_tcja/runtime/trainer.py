@@ -1,5 +1,6 @@
 """The training loop that every model shares: order, steps, checkpoints, interruption and exact resumption."""
 
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,12 +15,15 @@ from torch import Tensor, nn
 
 from ..data import LabelledDataset, batches, limited
 from ..utils.configuration import to_dict
-from . import checkpoint, seeding
+from ..utils.memory import check_fits
+from . import checkpoint, failures, identity, seeding
 from .average import Average
 from .callbacks import Callback, Display, Metrics
 from .config import Stage, TrainerConfig
 from .interrupt import stop_signal
 from .lengthen import check_same, lengthened
+from .memory import REMEDY, STEP, step_memory
+from .resume import newest
 from .run import RunFolder
 from .schedule import scheduler
 from .stages import Span, spans
@@ -93,6 +97,13 @@ class Outcome:
     total: int
     trained: int
     seconds: float
+    signal: int = 0
+    """That ended it; 0: none did."""
+
+    @property
+    def status(self) -> int:
+        """The exit status of the process: 0, or 128 and the number of the signal."""
+        return 0 if self.finished else 128 + (self.signal or signal.SIGINT)
 
     @property
     def finished(self) -> bool:
@@ -103,9 +114,9 @@ class Outcome:
 class Trainer:
     """Trains a task, in one stage or (`config.stages()`, `StagedTask`) several, each with an optimiser of its own.
 
-    `fit` finishes its step when it is interrupted (Ctrl-C, SIGTERM), and the evaluation if that was the last of an
-    epoch, writes a checkpoint and returns; resumed, it gives bit for bit the weights of an uninterrupted run (CPU, one
-    process). The global random state is neither used nor moved, unless by the task.
+    `fit` finishes its step when it is interrupted (Ctrl-C, SIGTERM, SIGHUP, SIGUSR1), and the evaluation if that was
+    the last of an epoch, writes a checkpoint and returns; resumed, it gives bit for bit the weights of an uninterrupted
+    run (CPU, one process). The global random state is neither used nor moved, unless by the task.
 
     Args:
         task: model, data and losses.
@@ -155,8 +166,11 @@ class Trainer:
         self.row: dict[str, float] = {}
         self.message: Callable[[str], None] = print
         self.notes: dict[str, Any] = {}
+        self.saved_step: int | None = None
         if init_from:
             self.notes["init_from"] = checkpoint.start_from(task.model, init_from, task.metadata()["kind"])
+        if self.device.type == "cpu":
+            check_fits(step_memory(task.model, config), STEP, REMEDY)
         self.task.model.to(self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.autocast = torch.autocast(self.device.type, _DTYPES[config.precision], enabled=config.precision != "fp32")
@@ -202,18 +216,36 @@ class Trainer:
         """Train to the end, or to an interruption; with averaged weights the model has these afterwards.
 
         Args:
-            resume: go on from the checkpoint in the run folder. `epochs` and `steps` may differ from those before.
+            resume: go on from the newest sound checkpoint in the run folder. `epochs` and `steps` may differ from those
+                before.
 
         Raises:
-            ValueError: a checkpoint of another configuration, or a loss that is not finite.
+            ValueError: a checkpoint of another configuration or run, other data, a loss that is not finite, or a run
+                folder in use.
+            OSError: the disk is full or cannot be written, memory is lacking, or a loader process has ended.
         """
+        with self.run.locked(), stop_signal() as self.stop:
+            try:
+                return self._fit(resume)
+            except Exception as error:
+                if self.stop and not isinstance(error, ValueError | OSError):  # Ctrl-C reaches compilers too
+                    raise KeyboardInterrupt from error
+                told = failures.explained(error, self.step, self._saved)
+                if told is error:
+                    raise
+                raise told from error
+
+    def _fit(self, resume: bool) -> Outcome:
         began = time.monotonic()
         messages = self._restore() if resume else []
+        if not resume:
+            self.identity = identity.new(self.config, self.task.data, self.notes)
         self.saved = began
         first = self.step
         self._schedule()
         self.run.start(to_dict(self.config), self.step)
-        with closing(self.run), stop_signal() as self.stop, ExitStack() as stack:
+        identity.write(self.run.path, self.identity)
+        with closing(self.run), ExitStack() as stack:
             stack.callback(self._call, "end")
             self._call("start")
             for line in messages:
@@ -221,14 +253,22 @@ class Trainer:
             while self.step < self.total:
                 if self.step == self.span.end:
                     self._next_stage()
+                before = self.step
                 self._train_epoch()
-                if self._to_be_evaluated:
+                if self._to_be_evaluated and self.step > before:
                     self._evaluate()
-                self.save()
+                self._save_steps()
                 if self.stop:
                     break
         self._take_average()
-        return Outcome(self.step, self.total, self.step - first, time.monotonic() - began)
+        return Outcome(self.step, self.total, self.step - first, time.monotonic() - began, sum(self.stop[:1]))
+
+    @property
+    def _saved(self) -> str:
+        """What a run that failed has left to go on from."""
+        if self.saved_step is None:
+            return "there is no checkpoint yet"
+        return f"the checkpoint of step {self.saved_step} is sound: --resume {self.run.path} goes on from it"
 
     def _next_stage(self) -> None:
         self._take_average()
@@ -247,7 +287,7 @@ class Trainer:
     def _train_epoch(self) -> None:
         """The steps of an epoch that are still to be done, to an interruption."""
         self.task.model.train()
-        for images, labels in self._batches():
+        for images, labels in self.stop.until(self._batches()):
             losses = self._train_step(images, labels)
             self._call("step", losses)
             if self.stop or self.epoch_is_over:
@@ -328,12 +368,22 @@ class Trainer:
         return torch.randperm(len(self.data), generator=shuffle)[:whole]
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of this epoch that are still to be done."""
+        """The batches of this epoch that are still to be done; where they cannot be read the steps so far are saved."""
         epoch, done = self.span.position(self.step)
         size = self.span.stage.batch_size
-        return batches(self.stage_data, size, order=self.order(epoch)[done * size :])
+        order = self.order(epoch)[done * size :]
+        try:
+            yield from batches(self.stage_data, size, order=order, stopped=lambda: bool(self.stop))
+        except Exception:
+            self._save_steps()
+            raise
 
     # checkpoints
+
+    def _save_steps(self) -> None:
+        """Save if steps were done since the last time. In a stage without a step the checkpoint before it is right."""
+        if self.step != self.saved_step:
+            self.save()
 
     def save(self) -> None:
         """Write the model, and the checkpoint to go on from."""
@@ -359,28 +409,24 @@ class Trainer:
         # The checkpoint last: a run killed between the two does the missing steps again and rewrites the model.
         checkpoint.write(self.run.model, _named("model.", average or model), metadata)
         everything = _named("model.", model) | moments | tensors | _named("average.", average) | beside
-        checkpoint.write(self.run.checkpoint, everything, metadata)
-        self.saved = time.monotonic()
+        metadata |= {"optimizer": sorted(self.optimizer.state_dict()["state"])} | self.identity
+        checkpoint.write(self.run.checkpoint, everything, metadata, self.run.previous)
+        self.saved, self.saved_step = time.monotonic(), self.step
 
     def _restore(self) -> list[str]:
         """Go on from the checkpoint of the run; returns what there is to say about it."""
-        path = self.run.checkpoint
-        tensors, metadata = checkpoint.read(path)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _under("optimizer.", tensors).items():
-            i, key = name.split(".")
-            moments.setdefault(int(i), {})[key] = tensor
-        if not moments:
-            raise ValueError(f"{path} holds a model and no optimizer: it is not the checkpoint of a run")
+        path, tensors, metadata, moments, messages = newest(self.run)
+        self.identity = identity.resumed(self.run.path, path, metadata, self.task.data)
         before = check_same(metadata["training"], self.config, self.run)
         if metadata.get("images") != len(self.data):
             raise ValueError(
                 f"{self.run.path} was trained on {metadata.get('images')} images, found {len(self.data)}; "
                 "resume it on the same data"
             )
-        messages = lengthened(before, self.config, metadata["step"], self.spans[0].steps_per_epoch, self.run)
+        messages.append(f"going on after step {metadata['step']:,}, saved in {path.name}")
+        messages += lengthened(before, self.config, metadata["step"], self.spans[0].steps_per_epoch, self.run)
         checkpoint.load_into(self.task.model, _under("model.", tensors), path)
-        self.step = metadata["step"]
+        self.step = self.saved_step = metadata["step"]
         current = [span for span in self.spans if self.step > span.first][-1:]
         if current and current[0].number:
             self._enter(current[0])

@@ -97,6 +97,13 @@ class FSVAEConfig:
                     f"tcja.{part} must name different blocks among 0..{len(self.channels) - 1}, found {blocks}"
                 )
 
+    @property
+    def sizes(self) -> list[int]:
+        """Numbers that the layers hand on for one image, in all steps, but for the last block, summed at once."""
+        areas = [(self.image_size >> i + 1) ** 2 for i in range(len(self.channels))]  # 16^2, 8^2, 4^2, 2^2
+        blocks = [channels * area for channels, area in zip(self.channels, areas, strict=True)]
+        return [self.T * size for size in (*blocks, self.L, *reversed(blocks))]
+
     @staticmethod
     def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
         """Plain data of any version in today's form."""

@@ -28,7 +28,8 @@ MANY_SATURATED = 0.9  # neurons that see the same background in all images right
 
 NOTES = f"""\
 an estimate of arithmetic only: {MAC_PJ} pJ a MAC, {AC_PJ} pJ an AC, 32-bit floats at 45 nm (Horowitz, ISSCC 2014);
-a spike costs an AC for each weight it meets, an analog input (the image, gated spikes) a MAC for each"""
+a spike costs an AC for each weight it meets, an analog input (the image, gated spikes) a MAC for each;
+columns ANN: the same weights used once; the ANN VAE has no networks of the latent"""
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,6 @@ def _look(model: FSVAE, batches: Iterable[Iterable[Passing]], n: int) -> tuple[E
                 tally.neurons = one.neurons
                 if one.spikes is not None:
                     spikes.setdefault(one.name, Spikes(one.name)).read(one.spikes)
-    rows = [row for tally, steps in tallies.values() for row in tally.rows(steps)]
+    rows = [replace(row, steps=steps) for tally, steps in tallies.values() for row in tally.rows(steps)]
     layers: list[LayerFiring] = [found.layer(tallies[name][1] * n) for name, found in spikes.items()]
     return Energy(n, model.config.T, tuple(rows)), Firing(n, model.config.T, tuple(layers))

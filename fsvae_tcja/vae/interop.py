@@ -6,6 +6,8 @@ from pathlib import Path
 from torch import Tensor
 
 from ..runtime.checkpoint import load_into, read_state_dict
+from ..runtime.memory import no_larger_than
+from ..utils.foreign import reading
 from .config import FSVAEConfig
 from .latent import Bernoulli
 from .model import FSVAE
@@ -23,31 +25,40 @@ RENAME = [
     (r"\.bn\.", ".norm."),
     (r"^(?!decoder\.readout)(.*(?:\.\d+|_latent))\.(weight|bias)$", r"\1.transform.\2"),
 ]
+ELSEWHERE = {  # names by which other weights are known
+    "encoder.blocks.0.transform.weight": "an FSVAE of this package: FSVAE(config).load_state_dict(torch.load(...))",
+    "latent_layer.weight": "the autoencoder of a FAD: --networks.autoencoder of fsvae-tcja score",
+    "logits.weight": "a classifier of domain scores: --networks.classifier of fsvae-tcja score",
+    "Mixed_5b.branch1x1.conv.weight": "an Inception network: --networks.inception of fsvae-tcja score",
+}
 CONSTANTS = ("prior.initial_input", "posterior.initial_input", "membrane_output_layer.coef")
 
 
 def _configure(state: dict[str, Tensor], path: Path) -> FSVAEConfig:
     """Every size is read off the file."""
-    blocks = sorted(k for k in state if re.fullmatch(r"encoder\.\d+\.weight", k))
-    needed = ["before_latent_layer.weight", "prior.layers.2.weight", "membrane_output_layer.coef"]
-    missing = [k for k in needed if k not in state]
-    if not blocks or missing:
-        raise ValueError(f"{path} is not an FSVAE 2022 checkpoint: it lacks {missing or ['encoder.0.weight']}")
-    L = state["before_latent_layer.weight"].shape[0]
+    blocks = sum(re.fullmatch(r"encoder\.\d+\.weight", name) is not None for name in state)
+    convolutions = [f"encoder.{i}.weight" for i in range(max(blocks, 1))]
+    needed = [*convolutions, "before_latent_layer.weight", "prior.layers.2.weight", "membrane_output_layer.coef"]
+    if missing := [name for name in needed if name not in state]:
+        known = "".join(f". They are the weights of {what}" for name, what in ELSEWHERE.items() if name in state)
+        raise ValueError(f"{path} is not an FSVAE 2022 checkpoint: it lacks {missing[:3]}{known}")
+    if empty := [name for name in needed if state[name].dim() < 2 or not state[name].numel()]:
+        raise ValueError(f"{path}: {empty[0]} has shape {list(state[empty[0]].shape)}, which no FSVAE 2022 has")
+    L = len(state["before_latent_layer.weight"])
     return FSVAEConfig(
-        image_size=2 * 2 ** len(blocks),
-        in_channels=state[blocks[0]].shape[1],
+        image_size=2 * 2**blocks,
+        in_channels=state[convolutions[0]].shape[1],
         T=state["membrane_output_layer.coef"].shape[-1],
         L=L,
-        latent=Bernoulli(k=state["prior.layers.2.weight"].shape[0] // L, sampling="prefix"),
-        channels=tuple(state[k].shape[0] for k in blocks),
+        latent=Bernoulli(k=len(state["prior.layers.2.weight"]) // L, sampling="prefix"),
+        channels=tuple(len(state[name]) for name in convolutions),
     )
 
 
 def _check_constants(state: dict[str, Tensor], model: FSVAE, path: Path) -> None:
     """The constants of their file must be ours: z_0 = 0 and a read-out that decays by 0.8."""
     first = [state[k] for k in CONSTANTS[:2] if k in state]
-    decay = state[CONSTANTS[2]].flatten()
+    decay = state[CONSTANTS[2]].flatten().float()
     readout = model.decoder.readout
     assert isinstance(readout, SumThenConvolve)  # _configure asks for no other
     same = decay.shape == (model.config.T,) and decay.allclose(readout.coefficients)
@@ -65,18 +76,21 @@ def our_name(name: str, last: int) -> str:
 def import_fsvae2022(path: str | Path) -> FSVAE:
     """Read an authors' checkpoint into our model; sizes and T are taken from the file.
 
+    Names inside a "state_dict", or behind "module.", are found too.
+
     The model comes in eval mode; trained on, it draws z by prefixes, the published way. Only tensors are unpickled.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is no such checkpoint, or its tensors do not fit one another.
+        ValueError: the file is no such checkpoint, its tensors do not fit one another, or its model not the memory.
     """
     path = Path(path)
     state = read_state_dict(path)
-    config = _configure(state, path)
-    model = FSVAE(config)
-    last = len(config.channels) - 1
-    ours = {our_name(k, last): v.squeeze(-1) if v.dim() == 5 else v for k, v in state.items() if k not in CONSTANTS}
-    load_into(model, ours, path)
-    _check_constants(state, model, path)
-    return model.eval()
+    with reading(path, "holds no FSVAE 2022 model"), no_larger_than(state):
+        config = _configure(state, path)
+        model = FSVAE(config)
+        last = len(config.channels) - 1
+        ours = {our_name(k, last): v.squeeze(-1) if v.dim() == 5 else v for k, v in state.items() if k not in CONSTANTS}
+        load_into(model, ours, path)
+        _check_constants(state, model, path)
+        return model.eval()

@@ -1,6 +1,8 @@
 """The fully-spiking VAE: encoder, latent, decoder, and the loss."""
 
+import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -8,11 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core import TCJA, Linear, SpikingLayer, TDBatchNorm
+from ..runtime.memory import fitting
+from ..runtime.pretrained import fetched
+from ..runtime.run import MODEL
+from ..utils.atomic import replacing
 from .activity import Passing, gives_binary, passing
 from .config import FSVAEConfig
 from .noise import Generated
+from .pretrained import expanded
 from .sample import sample
 from .upgrade import upgrade_tensors
+
+CARD = "README.md"
 
 
 class FSVAEOutput(NamedTuple):
@@ -120,14 +129,24 @@ class FSVAE(nn.Module):
 
     Args:
         config: sizes and settings; `FSVAEConfig()` is the published 1x32x32 model.
+
+    Raises:
+        ValueError: the memory does not hold it, or one image on its way through.
     """
 
     def __init__(self, config: FSVAEConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or FSVAEConfig()
-        self.encoder = Encoder(config)
-        self.latent = config.latent.build(config.T, config.L, config.neuron)
-        self.decoder = Decoder(config)
+        with fitting("a model of this configuration") as counting:
+            counting.check(max(config.sizes))  # one image on its way
+            self.encoder = Encoder(config)
+            self.latent = config.latent.build(config.T, config.L, config.neuron)
+            self.decoder = Decoder(config)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Numbers that the layers hand on for one image, in all steps."""
+        return self.config.sizes
 
     def forward(
         self, images: Tensor, *, noise: Tensor | None = None, generator: torch.Generator | None = None
@@ -220,6 +239,7 @@ class FSVAE(nn.Module):
         batch_size: int = 64,
         noise: Tensor | None = None,
         labels: Tensor | None = None,
+        temperature: float = 1.0,
     ) -> Tensor:
         """Draw n images [n, C, H, W] in [-1, 1] from the prior, in eval mode; image i depends on (seed, i) alone.
 
@@ -229,12 +249,50 @@ class FSVAE(nn.Module):
             batch_size: images per pass; changes memory and speed only.
             noise: of n images, instead of the seed's: replays a run.
             labels: int64 [n], the class of each image, with a latent that knows classes; None: as often as in training.
+            temperature: > 0; below 1 likelier codes, above 1 more various ones. With the latent `Escape`.
         """
-        return sample(self, n, seed, batch_size=batch_size, noise=noise, labels=labels)
+        return sample(self, n, seed, batch_size=batch_size, noise=noise, labels=labels, temperature=temperature)
 
     def upgraded(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights that an earlier version saved, under today's names."""
-        return upgrade_tensors(tensors)
+        return expanded(self, upgrade_tensors(tensors))
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, device: str | torch.device = "cpu") -> "FSVAE":
+        """A trained model, in eval mode.
+
+        Args:
+            name: of a model that comes with the package ("mnist", "fashion-mnist"), a run folder or a folder of
+                `save_pretrained`, a checkpoint, or "owner/model" on the Hugging Face hub, which is then fetched.
+            device: where it goes.
+
+        Raises:
+            FileNotFoundError: no such model.
+            ValueError: one that is damaged or of another kind.
+        """
+        from .checkpoint import load
+
+        if not Path(name).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)):
+            name = fetched(str(name))
+        return load(name, device)
+
+    def save_pretrained(self, folder: str | Path, *, half: bool = False, card: str | None = None) -> None:
+        """Write what `from_pretrained` reads: model.safetensors and a card, README.md.
+
+        Args:
+            folder: made if absent.
+            half: in half precision, without what only training needs.
+            card: text of the card; None: what the configuration says.
+
+        Raises:
+            ValueError: the model holds a part that its configuration does not build, and that would be lost.
+        """
+        from .card import card_of
+        from .checkpoint import save
+
+        save(self, Path(folder) / MODEL, half=half)
+        with replacing(Path(folder) / CARD) as temporary:
+            temporary.write_text(card or card_of(self), encoding="utf-8")
 
     def _infer(self, images: Tensor, noise: Tensor | None, generator: torch.Generator | None) -> tuple[Tensor, Any]:
         check_images(images, self.config)

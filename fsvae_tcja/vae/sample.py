@@ -39,6 +39,7 @@ def stream(
     noise: Tensor | None = None,
     labels: Tensor | None = None,
     first: int = 0,
+    temperature: float = 1.0,
 ) -> Iterator[Tensor]:
     """Draw images from the prior batch by batch: [B, C, H, W] in [-1, 1] on the CPU, B <= batch_size.
 
@@ -52,7 +53,7 @@ def stream(
         noise = model.latent.check_noise(noise, n)
     if labels is not None:
         _check_labels(labels, n, model.latent.classes)
-    return _stream(model, n, seed, batch_size, noise, labels, first)
+    return _stream(model, n, seed, batch_size, noise, labels, first, temperature)
 
 
 def _check_labels(labels: Tensor, n: int, classes: int) -> None:
@@ -66,13 +67,20 @@ def _check_labels(labels: Tensor, n: int, classes: int) -> None:
 
 
 def _stream(
-    model: FSVAE, n: int, seed: int, batch_size: int, noise: Tensor | None, labels: Tensor | None, first: int
+    model: FSVAE,
+    n: int,
+    seed: int,
+    batch_size: int,
+    noise: Tensor | None,
+    labels: Tensor | None,
+    first: int,
+    temperature: float,
 ) -> Iterator[Tensor]:
     device = next(model.parameters()).device
     for start in range(0, n, batch_size):
         b = min(batch_size, n - start)
         drawn = noise_of(model, seed, first + start, b) if noise is None else noise[:, start : start + b]
-        given = [padded(drawn, 1).to(device)]
+        given = [padded(model.latent.tempered(drawn, temperature), 1).to(device)]
         if labels is not None:
             given.append(padded(labels[start : start + b], 0).to(device))
         with evaluated(model):
@@ -89,6 +97,7 @@ def sample(
     noise: Tensor | None = None,
     labels: Tensor | None = None,
     first: int = 0,
+    temperature: float = 1.0,
 ) -> Tensor:
     """Draw images from the prior.
 
@@ -102,13 +111,22 @@ def sample(
         labels: int64 [n], of which class each image is to be, with a latent that knows classes; None: each class as
             often as the training had it.
         first: number of the first image.
+        temperature: > 0; below 1 likelier codes, above 1 more various ones. With the latent `Escape`.
 
     Returns:
         images [n, C, H, W] in [-1, 1], on the CPU.
 
     Raises:
         ValueError: n, batch_size or seed out of range, noise or labels of another shape or range, or labels for a
-            latent that knows none.
+            latent that knows none, or a temperature that the latent does not take.
     """
-    images = stream(model, n, seed, batch_size=batch_size, noise=noise, labels=labels, first=first)
+    images = stream(
+        model, n, seed, batch_size=batch_size, noise=noise, labels=labels, first=first, temperature=temperature
+    )
     return torch.cat(list(images))
+
+
+def draw_codes(model: FSVAE, n: int, seed: int = 0) -> Tensor:
+    """The codes z [T, n, L] that `sample` decodes for this seed, on the model's device."""
+    with evaluated(model):
+        return model.latent.sample(padded(noise_of(model, seed, 0, n), 1))[:, :n]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..data.load import batches
 from ..data.pixels import to_float
+from ..data.workers import batches
 from ..runtime.callbacks import Callback
 from ..runtime.modes import evaluated
 from .energy import energy

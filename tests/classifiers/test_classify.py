@@ -199,6 +199,17 @@ def test_a_class_without_inputs(tmp_path, capsys):
     assert found["per_class"][1] is None and found["per_class"][0] == found["accuracy"]
 
 
+def test_weights_that_are_not_finite_are_not_evaluated(tmp_path, capsys):
+    """They fire nowhere, and would be reported as an accuracy."""
+    model = SpikingClassifier(ClassifierConfig("4C MP2 FC10", T=2, shape=(1, 10, 10)))
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] = torch.nan
+    save(model, tmp_path / "bad.safetensors", {"data": "digits"})
+    assert main(["classify", "evaluate", str(tmp_path / "bad.safetensors"), "--out", str(tmp_path / "out")]) == 2
+    assert re.search(r"bad\.safetensors holds weights that are not finite, \S+ and 0 more", capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
 def test_other_classes_are_not_evaluated(tmp_path, capsys):
     folder_of_images(tmp_path / "photos", "abcdefghij", 40)
     _, path = network(tmp_path, "4C MP2 FC10", classes=["a", "b", "x", *"defghij"])
@@ -358,7 +369,7 @@ def test_a_checkpoint_of_the_vae_is_not_resumed(tmp_path, capsys):
 
     checkpoint.write(tmp_path / "checkpoint.safetensors", {}, {"kind": "fsvae", "training": {}})
     assert main(["classify", "train", "--resume", str(tmp_path)]) == 2
-    assert "is a run of a 'fsvae', fsvae-tcja classify train resumes 'classifier'" in capsys.readouterr().err
+    assert "is of a run of a 'fsvae', fsvae-tcja classify train resumes 'classifier'" in capsys.readouterr().err
 
 
 # Single files

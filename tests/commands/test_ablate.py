@@ -34,6 +34,8 @@ def test_two_processes_share_the_runs_and_the_last_has_the_whole_table(done, mon
     assert sorted(p.parent.name for p in runs.glob("membrane/*/result.json")) == ["seed-0", "seed-1"]
     assert not (runs / "tcja").exists()
     assert "0 of 2" in (runs / "table.md").read_text()
+    (runs / "tcja" / "seed-0").mkdir(parents=True)
+    (runs / "tcja" / "seed-0" / "config.json").write_text("{}")  # of a run that ended before its first checkpoint
     before = (runs / "membrane" / "seed-0" / "model.safetensors").stat().st_mtime_ns
     assert main(["ablate", "study.toml", "--device", "cpu"]) == 0  # the rest, as any other process would
     shown = capsys.readouterr().out

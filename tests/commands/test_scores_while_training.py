@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from eval import Classifier
 from eval.result import load_scores
 from fsvae_tcja.cli import main
 from fsvae_tcja.vae.train import FSVAETask
@@ -92,7 +93,7 @@ def test_a_damaged_memory_of_scores(stopped, fails):
         (stopped / "scoring.json").write_text(text)
         assert "scoring.json is damaged" in fails("train", "--resume", stopped)
     (stopped / "scoring.json").write_text('{"score_every": "often"}')
-    assert "or 0 for none; found often" in fails("train", "--resume", stopped)
+    assert "score_every must be a whole number below 2^63, found 'often'" in fails("train", "--resume", stopped)
 
 
 def test_a_new_run_does_not_remember(tmp_path):
@@ -127,10 +128,13 @@ def test_a_new_run_does_not_remember(tmp_path):
             ["--score-every", "1", "--score-protocol", "fsvae2022", "--score-n", "9", "--autoencoder", "AUTOENCODER"],
             "FAD under protocol fsvae2022 takes exactly 5120 images, 9 were asked for",
         ),
+        (["--score-every", "1", "--scores", "sure", "--classifier", "LARGER"], "takes 64 x 64 images, found 32 x 32"),
     ],
 )
 def test_scores_while_training_are_checked_before_it(autoencoder, classifier, fails, tmp_path, options, message):
-    files = {"AUTOENCODER": autoencoder, "CLASSIFIER": classifier}
+    Classifier(size=64).save(larger := classifier.with_name("larger.safetensors"))
+    files = {"AUTOENCODER": autoencoder, "CLASSIFIER": classifier, "LARGER": larger}
     options = [files.get(option, option) for option in options]
-    assert message in fails("train", "digits", *TINY, "--out", tmp_path / "new", *options)
+    for more in ((), ("--dry-run",)):
+        assert message in fails("train", "digits", *TINY, "--out", tmp_path / "new", *options, *more)
     assert not list(tmp_path.iterdir())

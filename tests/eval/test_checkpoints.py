@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from eval import Autoencoder, Networks, evaluate, load_scores, make_references, open_images
+import classifiers.checkpoint
+from eval import Autoencoder, Networks, evaluate, load_reference, load_scores, make_references, open_images
 from eval.checkpoints import find_checkpoint
 from eval.cli import main
 from fsvae_tcja import FSVAE, FSVAEConfig, cli, save
 from fsvae_tcja.data.pixels import to_uint8
+from fsvae_tcja.runtime import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,44 @@ def test_a_checkpoint_as_reference_draws_on_a_seed_of_its_own(run, autoencoder):
     assert 0 < near.value < far.value
     with pytest.raises(ValueError, match="draws as many images as one likes: say how many to score"):
         evaluate(run, "strict", reference="digits", networks=networks)
+
+
+def test_options_that_a_checkpoint_does_not_take_are_refused(run, autoencoder, tmp_path, capsys):
+    options = [
+        "--reference",
+        str(run),
+        "--n-images",
+        "80",
+        "--networks.autoencoder",
+        str(autoencoder),
+        "--device",
+        "cpu",
+    ]
+    for more, message in (
+        (["--size", "64"], "holds images of 32 x 32 pixels and is not brought to 64 (size, --size)"),
+        (["--value-range", "0..1"], "its pixels are in -1..1, 0..1 was stated; leave it out"),
+    ):
+        assert main(["score", str(run), *options, *more]) == 2
+        assert message in capsys.readouterr().err
+    assert open_images(run, name="mine").name == "mine"
+
+
+def test_statistics_of_a_checkpoint_need_to_know_how_many(run, autoencoder, tmp_path, capsys):
+    options = ["reference", str(run), "--networks.autoencoder", str(autoencoder), "--device", "cpu", "--out"]
+    assert main([*options, str(tmp_path / "statistics")]) == 2
+    assert "say how many to score (n, --n-images)" in capsys.readouterr().err
+    assert main([*options, str(tmp_path / "statistics"), "--n-images", "80"]) == 0
+    assert load_reference(tmp_path / "statistics" / "strict-FAD.safetensors").n == 80
+
+
+def test_a_spiking_classifier_is_called_by_its_name(tmp_path):
+    metadata = {"kind": classifiers.checkpoint.KIND, "config": {}}
+    checkpoint.write(tmp_path / "spiking.safetensors", {"model.0.weight": torch.zeros(4)}, metadata)
+    networks = Networks(classifier=tmp_path / "spiking.safetensors")
+    with pytest.raises(
+        ValueError, match="holds a spiking classifier, expected the classifier that scores look through"
+    ):
+        evaluate("digits:train", "strict", reference="digits", networks=networks)
 
 
 def test_other_safetensors_are_no_checkpoints(run, autoencoder, tmp_path):

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import os
 import shlex
 import signal
 import sys
@@ -119,6 +120,13 @@ def test_two_files_of_scores_are_compared(folder, capsys):
     shown = capsys.readouterr()
     assert f"{c.value:.5g}" in shown.out and "200, 100" in shown.out
     assert shown.err == "error: FAD: these scores cannot be compared; they differ in n: 100 and 200\n"
+    (score_of_e,) = score(folder, "digits:train", "--reference", folder / "noise.npy", "--n-images", 200)
+    (folder / "e.json").write_bytes((folder / "scores.json").read_bytes())
+    capsys.readouterr()
+    assert main(["compare", str(folder / "a.json"), str(folder / "e.json")]) == 2
+    refused = capsys.readouterr().err
+    for one in (a, score_of_e):
+        assert f"{one.reference_description} ({one.reference[:8]})" in refused and one.reference not in refused
     assert main(["compare", str(folder / "a.json"), str(folder / "absent.json")]) == 2
     assert "absent.json" in capsys.readouterr().err
 
@@ -130,6 +138,19 @@ def test_notes_are_shown(folder, capsys):
     assert (
         capsys.readouterr().out.count("note: FAD: 30 scored images for 64 features: their covariance has rank 29") == 1
     )
+
+
+def test_nothing_that_is_printed_ends_a_finished_score(folder, monkeypatch):
+    """On an ASCII terminal, with a deviation to show and a file whose name is neither ASCII nor UTF-8."""
+    name = os.fsdecode(b"caf\xc3\xa9 \xff.npy")
+    np.save(folder / name, load_images("digits", "train").images[:100].numpy())
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    classifier = "--networks.classifier", folder / "classifier.safetensors", "--scores", "FAD", "Domain-IS"
+    scores = score(folder, folder / name, "--reference", "digits", *classifier)
+    assert main(["compare", str(folder / "scores.json"), str(folder / "scores.json")]) == 0
+    sys.stdout.flush()
+    shown = sys.stdout.buffer.getvalue().decode("ascii")
+    assert f"{scores[1].std:.3g}" in shown and "caf\\xe9 \\udcff.npy" in shown
 
 
 def test_names_are_shown_as_they_are_and_scores_written_first(folder, capsys, monkeypatch):
@@ -204,6 +225,36 @@ def test_ctrl_c_and_resume_give_the_uninterrupted_network(command, at, capsys, m
     assert (tmp_path / "a b.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("command", ["train-fad", "train-classifier"])
+def test_a_network_that_is_not_finite_is_not_written(command, capsys, tmp_path):
+    """After one step of 1e30 the weights are finite, and what they give is not."""
+    out = tmp_path / "network.safetensors"
+    options = ["digits", "--batch-size", "1500", "--epochs", "1", "--lr", "1e30", "--device", "cpu", "--out", str(out)]
+    assert main([command, *options]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: the training went astray (test ") and error.endswith("with a lower --lr")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["train-fad", "train-classifier"])
+def test_a_network_that_diverged_is_not_written(command, capsys, monkeypatch, tmp_path):
+    """By its last step, after which no loss tells."""
+    fit = training.Trainer.fit
+
+    def diverging(trainer, resume):
+        outcome = fit(trainer, resume)
+        next(trainer.task.model.parameters()).data.fill_(float("inf"))
+        return outcome
+
+    monkeypatch.setattr(training.Trainer, "fit", diverging)
+    out = tmp_path / "network.safetensors"
+    options = ["--epochs", "1", "--batch-size", "500", "--device", "cpu", "--out", str(out)]
+    assert main([command, "digits", *options]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: the training diverged, the weights are not finite: train anew with another --lr")
+    assert error.endswith(f"delete {tmp_path / 'network-training'}") and not out.exists()
+
+
 def test_what_was_not_begun_cannot_be_resumed(capsys, tmp_path):
     assert main(["train-fad", "digits", "--device", "cpu", "--out", str(tmp_path / "fad.safetensors"), "--resume"]) == 2
     assert "cannot resume: no checkpoint at" in capsys.readouterr().err
@@ -239,7 +290,17 @@ def test_where_nothing_can_be_written_is_said_first(folder, capsys):
         (("digits:train", "--reference", "nothere.safetensors"), "make them: fsvae-tcja eval reference IMAGES"),
         (("fad.safetensors", "--reference", "digits"), "holds weights or statistics, no images and no"),
         (("digits:train",), "FAD compares images with others: give a reference"),
-        (("digits:train", "--reference", "digits:train"), "strict compares with the split test"),
+        (("digits:train", "--reference", "digits:train"), "found digits train; leave the split out"),
+        (("digits:train", "--reference", "digits", "--protocol", "fsvae2022"), "takes exactly 5120 images, only 1500"),
+        (
+            ("digits:train", "--reference", "digits", "--value-range", "0..1"),
+            "digits train: pixels in 0..1 were stated",
+        ),
+        (("digits:train", "--reference", "digits", "--reference-range", "0..1"), "digits test: pixels in 0..1 were"),
+        (
+            ("digits:train", "--reference", "digits", "--size", "1000000"),
+            "at 1,000,000 x 1,000,000 pixels needs at least",
+        ),
         (("digits:train", "--reference", "digits", "--n-images", "5000"), "5000 images were asked for, only 1500"),
         (("digits:train", "--reference", "digits", "--scores", "FID"), "protocol strict defines no FID"),
         (("digits:train", "--reference", "digits", "--size", "64"), "takes 32 x 32 images, found 64 x 64"),
@@ -254,5 +315,6 @@ def test_errors_are_one_line(folder, options, message, capsys, monkeypatch, tmp_
     before = (folder / "scores.json").read_bytes() if (folder / "scores.json").exists() else None
     assert status(folder, *options) == 2
     error = capsys.readouterr().err.strip()
+    assert "ask for fewer" not in error or "free" in error
     assert error.splitlines()[-1].startswith("error: ") and message in error
     assert before is None or (folder / "scores.json").read_bytes() == before

@@ -50,7 +50,7 @@ def test_lists_of_scores(tmp_path):
 )
 def test_what_is_no_score_is_refused(tmp_path, text, message):
     (tmp_path / "bad.json").write_text(text)
-    with pytest.raises(ValueError, match=f"bad.json holds no scores: .*{message}"):
+    with pytest.raises(ValueError, match=f"bad.json holds no scores.*{message}"):
         load_scores(tmp_path / "bad.json")
 
 
@@ -86,7 +86,7 @@ def test_like_is_compared_with_like():
 def test_unlike_scores_refuse_to_be_compared(field):
     recipe = STRICT.recipe("FAD").as_dict() | {"batch_norm": "batch"}
     other = score(**{field: recipe if field == "recipe" else "other"})
-    named = "recipe.batch_norm: running and batch$" if field == "recipe" else f"{field}: .* and other$"
+    named = "recipe.batch_norm: running and batch$" if field == "recipe" else f"{field}: .* and .*other.?$"
     with pytest.raises(ValueError, match=f"cannot be compared; they differ in {named}"):
         assert score() < other
     with pytest.raises(ValueError, match="cannot be compared"):
@@ -98,7 +98,7 @@ def test_a_score_says_everything():
         "FAD 3.25 (strict, n = 5000, seed 1, autoencoder of mnist aaaaaaaa, against mnist test, 10000 images)"
     )
     assert "n = 5000, autoencoder" in str(score(seed=None))
-    assert str(score(std=0.125)).startswith("FAD 3.25 ± 0.125 (")
+    assert str(score(std=0.125)).startswith("FAD 3.25 +/- 0.125 (")
 
 
 def test_protocols_are_data():

@@ -5,12 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from one_score import make_reference
+from one_score import make_reference, score
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
+from eval.evaluation import open_reference
 from eval.features import Extractor
-from eval.protocols import STRICT
+from eval.protocols import STANDARD, STRICT
 from eval.sources import IndexedImages, open_images
 from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.runtime import checkpoint
@@ -87,6 +88,62 @@ def test_floats_of_a_stated_range(value_range):
     torch.testing.assert_close(collected(open_images(scaled, value_range=value_range)), levels / 127.5 - 1)
 
 
+@pytest.mark.parametrize("kind", ["tensor", "first.npy", "one.npz", "folder", "loader of pairs", "callable"])
+def test_a_range_is_applied_to_8_bits_or_refused(kind, tmp_path):
+    """0 and 1 become 0 and 255 where 0..1 is stated, whatever holds them."""
+    binary = torch.randint(0, 2, (N, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    (tmp_path / "binary").mkdir()
+    (tmp_path / "grey").mkdir()
+    what, grey = (kinds(x, tmp_path / name)[kind] for name, x in (("binary", binary), ("grey", binary * 7)))
+    assert torch.equal(collected(open_images(what, value_range="0..1"), n=N), binary * 255)
+    assert torch.equal(collected(open_images(what, value_range="0..255"), n=N), binary)
+    for images, stated, highest in ((grey, "0..1", 7), (grey, "-1..1", 7), (what, "-1..1", 1)):
+        found = f"pixels in {stated} were stated, found 8-bit ones of up to {highest}: .*; leave the range out"
+        with pytest.raises(ValueError, match=found):
+            collected(open_images(images, value_range=stated), n=N)
+
+
+def test_pixels_that_look_like_those_of_another_range_are_noted():
+    extractor = Extractor("pixels", "0", {"latent": 3}, torch.device("cpu"), features_of_pixels)
+    recipe, levels = STRICT.recipe("FAD"), torch.linspace(0, 1, N * 64).view(N, 1, 8, 8)
+
+    def notes(side, stated=None):
+        pairs = (side, {"value_range": stated}), (levels * 255, {"value_range": "0..255"})
+        reference = make_reference(pairs[1][0], extractor, recipe, **pairs[1][1])
+        scored = score(pairs[0][0], extractor, recipe, reference, **pairs[0][1]).notes
+        return scored, make_reference(side, extractor, recipe, value_range=stated).notes
+
+    for found in notes((levels > 0.5).to(torch.uint8)):
+        assert (
+            "a tensor: the highest 8-bit pixel is 1 of 255, all but black; pixels of 0 and 1 have to state" in found[0]
+        )
+    for stated, low, high in (("-1..1", "0", "1"), ("0..255", "0", "1"), ("0..1", "0", "0.5")):
+        for found in notes(levels * float(high), stated):
+            told = f"a tensor: the pixels reach from {low} to {high}, half of the stated {stated} or less: see whether"
+            assert told in found[0]
+    for images, stated in ((levels, "0..1"), (levels * 2 - 1, "-1..1"), ((levels * 255).to(torch.uint8), None)):
+        assert not [note for found in notes(images, stated) for note in found if "pixel" in note]
+
+
+@pytest.mark.parametrize(
+    "kind", ["tensor", "array", "first.npy", "one.npz", "loader of pairs", "list of batches", "callable"]
+)
+def test_a_size_that_is_not_made_is_refused(kind, tmp_path, images):
+    what = kinds(images, tmp_path)[kind]
+    assert torch.equal(collected(open_images(what, size=8), n=N), images)
+    with pytest.raises(ValueError, match=r"holds images of 8 x 8 pixels and is not brought to 16 \(size, --size\)"):
+        collected(open_images(what, size=16), n=N)
+
+
+@pytest.mark.parametrize("kind", ["data set", "folder"])
+def test_a_size_without_memory_is_refused_with_the_figure(kind, tmp_path, images):
+    what = "digits:test" if kind == "data set" else write_folder(tmp_path / "folder", images)
+    with pytest.raises(
+        ValueError, match=r"at 1,000,000 x 1,000,000 pixels needs at least [\d,]+ GB .* take a smaller size"
+    ):
+        open_images(what, size=1_000_000)
+
+
 def test_data_sets_by_name():
     source = open_images("digits:test", size=16)
     assert (source.name, source.split, source.n) == ("digits test", "test", 297)
@@ -107,11 +164,35 @@ def test_splits_of_a_folder(tmp_path, images):
     assert [source.name for source in parts.values()] == ["mine train", "mine test", "mine"]
     joined = {image.numpy().tobytes() for split in ("train", "test") for image in collected(parts[split])}
     assert joined == {image.numpy().tobytes() for image in images}
-    with pytest.raises(ValueError, match="unknown split 'tset': a folder has the splits train, test and all"):
+    with pytest.raises(ValueError, match="unknown split 'tset'"):
         open_images(f"{folder}:tset")
     (tmp_path / "with:colon").mkdir()
     write_folder(tmp_path / "with:colon" / "a", images)
     assert open_images(tmp_path / "with:colon").n == N
+
+
+def test_splits_of_a_folder_that_has_some(tmp_path, images):
+    """As a reference, that of the protocol; scored, all of them, and that is said."""
+    for split, some in (("train", images[:7]), ("test", images[7:])):
+        (tmp_path / "mine" / split).mkdir(parents=True)
+        write_folder(tmp_path / "mine" / split / "class", some)
+    assert [open_images(f"{tmp_path / 'mine'}:{split}").n for split in ("train", "test", "all")] == [7, N - 7, N]
+    whole = open_images(tmp_path / "mine")
+    assert whole.n == N
+    assert whole.notes == (f"mine: all {N} images of its splits test, train; say mine:test for one",)
+    for protocol, n, split in ((STRICT, N - 7, "test"), (STANDARD, 7, "train")):
+        reference = open_reference(str(tmp_path / "mine"), protocol)
+        assert (reference.n, reference.name, reference.notes) == (n, f"mine {split}", ())
+    other = open_reference(f"{tmp_path / 'mine'}:train", STRICT)
+    assert other.notes == ("the reference is the split train; protocol strict compares with test",)
+    assert open_reference(tmp_path / "mine" / "train", STRICT).n == 7
+
+
+def test_a_range_of_statistics_is_refused(images):
+    extractor = Extractor("pixels", "0", {"latent": 3}, torch.device("cpu"), features_of_pixels)
+    references = {"FAD": make_reference(images, extractor, STRICT.recipe("FAD"))}
+    with pytest.raises(ValueError, match="statistics hold no pixels, whose range could be stated"):
+        score(images, extractor, STRICT.recipe("FAD"), references, reference_range="0..1")
 
 
 def test_a_callable_draws_only_what_is_asked():

@@ -154,3 +154,10 @@ def test_what_is_wrong_is_found(images):
     assert any("layer decoder 1: 100%" in line and "at every step" in line for line in find(model, images, None))
     layer.norm.bias.data.zero_()
     assert find(small(), images, None, mse=0.1, test_mse=0.3)[0].startswith("test_mse 0.3 is 3 times mse 0.1")
+
+
+def test_shares_of_micro_steps_lie_between_none_and_all(images):
+    model = small(Escape(groups=2, hidden=7, joint_groups=2, joint_hidden=5))
+    lines = [line.split() for line in energy(model, images).drawn.table().splitlines()]
+    shares = [float(word.rstrip("%")) for line in lines for word in line if word.endswith("%")]
+    assert len(shares) == 3 + 1 + 4 + 1 and all(0 <= share <= 100 for share in shares)

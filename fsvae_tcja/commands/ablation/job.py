@@ -19,6 +19,7 @@ from ...runtime.run import CHECKPOINT, RunFolder
 from ...runtime.trainer import Trainer
 from ...utils.atomic import write_json
 from ...utils.configuration import to_dict
+from ...utils.lock import LOCK, locked
 from ...vae import load
 from ...vae.train import FSVAETask, TrainConfig
 from .measure import Data, measure
@@ -72,9 +73,9 @@ def train_and_measure(study: Study, setting: str, seed: int, where: Where) -> di
     steps = study.steps or _steps_in(study.seconds, start, where.out / setting / LENGTH, data, where.device)
     images = min(start.limit or len(data.train), len(data.train))
     config = replace(start, seed=seed).lasting_in_all(steps, images)
-    if folder.exists() and not (folder / CHECKPOINT).is_file():
-        shutil.rmtree(folder)  # it ended before its first checkpoint
-    resume = folder.exists()
+    resume = (folder / CHECKPOINT).is_file()
+    if folder.exists() and not resume:
+        _clear(folder)
     run = RunFolder(folder, resume=resume)
     trainer = Trainer(FSVAETask(config, *data), config, run, device=where.device, callbacks=[KeepMemory()])
     outcome = trainer.fit(resume)
@@ -87,6 +88,16 @@ def train_and_measure(study: Study, setting: str, seed: int, where: Where) -> di
     result = {"setting": setting, "seed": seed, "asked": _asked(study, setting), "figures": figures}
     write_json(folder / RESULT, result)
     return result
+
+
+def _clear(folder: Path) -> None:
+    """Remove what is left of a run that ended before its first checkpoint; a ValueError if one is at work there."""
+    with locked(folder):
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()
 
 
 class _Clock(Callback):

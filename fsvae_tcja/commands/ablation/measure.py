@@ -36,11 +36,10 @@ def measure(
     figures = {
         "loss": losses[-1],
         "mse": F.mse_loss(recon, x).item(),
-        "rate": report.rate,
         "energy": report.drawn.pj / 1e6,
         "parameters": float(sum(p.numel() for p in model.parameters())),
     }
-    figures |= {"nats": nats[-1]} if nats else {}
+    figures |= ({"nats": nats[-1]} if nats else {}) | ({"rate": report.rate} if model.config.neuron.spiking else {})
     return figures | _scores(model, recon, run, study, seed, data, device)
 
 

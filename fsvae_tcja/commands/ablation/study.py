@@ -117,7 +117,7 @@ def _config(name: str, start: str | None, options: Mapping[str, Any], own: Any) 
         config, besides = TRAIN.parsed([preset, *args])
     except ValueError as error:
         raise ValueError(f"settings.{name}: {error}") from error
-    untouched = vars(TrainOptions()) | {"out": besides.out, "size": vars(besides)["size"]}
+    untouched = vars(TrainOptions()) | {name: vars(besides)[name] for name in ("out", "size", "conditional")}
     if given := [key.replace("_", "-") for key, value in vars(besides).items() if value != untouched[key]]:
         raise ValueError(
             f"settings.{name}: {given[0]} says where and how a run goes, not what it trains; leave it away"

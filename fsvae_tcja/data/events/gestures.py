@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ...utils.foreign import reading
 from .recording import Recording
 
 CLASSES = (
@@ -28,7 +29,8 @@ def read_trials(path: Path) -> list[Path]:
         ValueError: an empty list, or a line that is no .aedat file name.
         FileNotFoundError: a recording or its table of labels is missing.
     """
-    names = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    with reading(path, "is no list of recordings", "fetch it again"):
+        names = [line.strip() for line in path.read_text("utf-8", errors="replace").splitlines() if line.strip()]
     wrong = [name for name in names if Path(name).name != name or not name.endswith(".aedat")]
     if not names or wrong:
         raise ValueError(
@@ -57,7 +59,8 @@ def read_labels(trial: Path) -> list[Recording]:
         ValueError: a damaged table, a class outside 1..11, or a gesture that ends before it starts.
     """
     path = labels_of(trial)
-    lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
+    with reading(path, "is no table of labels", "fetch it again"):
+        lines = [line.strip() for line in path.read_text("utf-8", errors="replace").splitlines()]
     if not lines or lines[0].replace(" ", "") != LABELS_HEADER:
         raise ValueError(f"{path} is no table of labels: expected the first line {LABELS_HEADER!r}, found {lines[:1]}")
     gestures: list[Recording] = []

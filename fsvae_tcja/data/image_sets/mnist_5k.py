@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...utils.foreign import reading
 from ..idx import unzipped
 from ..image_dataset import MemoryImages
 from ..resize import resized
@@ -31,11 +32,11 @@ def load(split: str, size: int | None, files: list[Path]) -> MemoryImages:
     """
     (path,) = files
     contents = unzipped(path)
-    try:
+    with reading(path, "is damaged: expected rows of 784 pixels and a label from 0 to 9", "fetch it again"):
         table = np.loadtxt(io.BytesIO(contents), np.uint8, delimiter=",", ndmin=2)  # a row: 784 pixels, the label
-        images = table[:, :-1].reshape(-1, SIDE, SIDE)
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: expected rows of 784 pixels and a label ({error})") from error
+        images = table[:, :-1].reshape(len(table), SIDE, SIDE)
+        if len(table) == 0 or table[:, -1].max() > 9:
+            raise ValueError(f"{len(table)} rows, labels to {table[:, -1].max(initial=0)}")
     labels = torch.from_numpy(table[:, -1].astype(np.int64))
     chosen = validation_split(labels, TEST, SPLIT_SEED)[split == "test"]
     data = MemoryImages("mnist-5k", split, resized(images[chosen.numpy()], size), labels[chosen], 10)

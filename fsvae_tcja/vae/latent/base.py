@@ -63,10 +63,12 @@ class LatentModule(ABC, nn.Module):
     Attributes:
         classes: of the images, whose labels it learns from; 0: it needs none.
         kinds: of codes, by label or cluster: `sample(noise, labels)` takes them in 0..kinds - 1; 0: it takes none.
+        micro_steps: parts of a code that are drawn one after the other, for `complete`; 0: it cannot.
     """
 
     classes = 0
     kinds = 0
+    micro_steps = 0
 
     def __init__(self, params: Latent, T: int, L: int, terms: Mapping[str, Term]) -> None:
         super().__init__()
@@ -120,6 +122,23 @@ class LatentModule(ABC, nn.Module):
             noise: that it was inferred or drawn with.
         """
         yield from ()
+
+    def complete(self, z: Tensor, given: int, noise: Tensor) -> Tensor:
+        """Codes [T, N, L] from the prior whose first `given` micro-steps are those of codes z [T, N, L]."""
+        raise NotImplementedError
+
+    def tempered(self, noise: Tensor, temperature: float) -> Tensor:
+        """The noise with which `sample` draws at a temperature: below 1 likelier codes, above 1 more various ones.
+
+        Raises:
+            ValueError: it draws at temperature 1 alone.
+        """
+        if temperature != 1:
+            raise ValueError(
+                f"the latent {type(self.params).__name__} draws at temperature 1 alone, found {temperature}; "
+                "Escape takes others"
+            )
+        return noise
 
     def calibrate(self, x: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
         """Show a batch to every norm of the latent, in training mode, without gradient: it then knows its statistics.

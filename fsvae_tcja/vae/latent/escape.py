@@ -114,6 +114,7 @@ class EscapeLatent(LatentModule):
         super().__init__(params, T, L, {"rate": Term("nats", params.rate)} if params.rate else {})
         self.classes = params.classes
         self.kinds = params.classes or params.clusters
+        self.micro_steps = T * params.groups
         if params.rate:
             self.joint = EscapePrior(T, L, params.joint_groups, params.joint_hidden, neuron)
         self.prior = EscapePrior(T, L, params.groups, params.hidden, neuron, self.kinds)
@@ -178,6 +179,26 @@ class EscapeLatent(LatentModule):
         yield from self.prior.passing(z, kinds, "prior")
         if self.params.guidance and kinds is not None:
             yield from self.prior.passing(z, torch.full_like(kinds, self.kinds), "guiding prior")
+
+    def complete(self, z: Tensor, given: int, noise: Tensor) -> Tensor:
+        """Of no kind in particular: a part of a code does not say which it will be."""
+        bits = noise[0, :, : self.T * self.L].clone()
+        known = given * self.L // self.params.groups
+        # Below every probability where a bit is 1, above where it is 0.
+        bits[:, :known] = 1 - 2 * z.transpose(0, 1).flatten(1)[:, :known].to(bits)
+        none = torch.full((len(bits),), self.kinds, device=bits.device) if self.kinds else None
+        return self.prior.sample(bits, none)
+
+    def tempered(self, noise: Tensor, temperature: float) -> Tensor:
+        """b < sigmoid(u / temperature) is sigmoid(temperature logit(b)) < sigmoid(u)."""
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"temperature must be > 0, found {temperature}")
+        if temperature == 1:
+            return noise
+        changed = noise.clone()
+        bits = changed[..., : self.T * self.L]
+        bits.copy_(torch.sigmoid(temperature * torch.logit(bits)))
+        return changed
 
     def draw_kinds(self, noise: Tensor) -> Tensor | None:
         """The labels or clusters [N] that noise draws; None if there are none."""

@@ -1,6 +1,7 @@
 """The ImageNet networks with seeded random weights: torch-fidelity's own numbers, and straight computations."""
 
 import dataclasses
+import hashlib
 import warnings
 
 import numpy as np
@@ -17,9 +18,10 @@ from eval import MEASURES, NETWORKS, Networks, evaluate, make_references
 from eval.images import as_levels, as_uint8
 from eval.measures.frechet import GaussianStatistics, frechet_distance
 from eval.measures.kid import KID
-from eval.networks.weights import find_weights
+from eval.networks.weights import read_weights
 from eval.preprocessing import RESIZE
 from eval.protocols import FSVAE2022, STANDARD
+from fsvae_tcja.runtime import checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is not the published", "ignore:.*covariance has rank")
 N = 12
@@ -113,7 +115,8 @@ def test_every_kind_of_input_gives_torch_fidelitys_scores(photographs, networks,
         "callable": lambda start, count: images[start : start + count],
     }
     for kind, what in kinds.items():
-        scores = evaluate(what, protocol, reference=stored, networks=ours, n=N, value_range="-1..1")
+        value_range = "-1..1" if kind == "float tensor" else None
+        scores = evaluate(what, protocol, reference=stored, networks=ours, n=N, value_range=value_range)
         values = [s.value for s in scores]
         assert values[:2] == pytest.approx(expected[:2], rel=1e-5), kind
         assert values[2] == pytest.approx(expected[2], rel=1e-4), kind
@@ -237,29 +240,29 @@ def test_absent_weights_are_explained(tmp_path, monkeypatch):
     for weights in PUBLISHED:
         monkeypatch.delenv(weights.variable, raising=False)
         with pytest.raises(FileNotFoundError) as error:
-            find_weights(weights)
+            read_weights(weights)
         for part in (weights.name, weights.url, str(tmp_path), weights.variable, "FAD and the domain scores work"):
             assert part in str(error.value)
     with pytest.raises(FileNotFoundError, match=r"not at .*mine.pth"):
-        find_weights(NETWORKS["vgg16"].weights, tmp_path / "mine.pth")
+        read_weights(NETWORKS["vgg16"].weights, tmp_path / "mine.pth")
 
 
 def test_weights_by_path_variable_and_cache(tmp_path, monkeypatch, inception_weights):
     weights = NETWORKS["inception 2015-12-05"].weights
     with pytest.warns(UserWarning, match="is not the published weights-inception-2015-12-05-6726825d.pth"):
-        path, sha256 = find_weights(weights, inception_weights)
+        given = read_weights(weights, inception_weights)
+    assert given.sha256 == hashlib.sha256(inception_weights.read_bytes()).hexdigest()
     monkeypatch.setenv(weights.variable, str(inception_weights))
-    assert find_weights(weights) == (path, sha256)
+    assert read_weights(weights)[:2] == given[:2]
     monkeypatch.delenv(weights.variable)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     weights.cached.parent.mkdir(parents=True)
     weights.cached.symlink_to(inception_weights)
-    with pytest.raises(ValueError, match=r"is truncated or altered: its SHA-256 starts with .*, expected 6726825d"):
-        find_weights(weights)
-    monkeypatch.setattr("eval.networks.weights.file_sha256", lambda path: "6726825d" + 56 * "0")
+    with pytest.raises(ValueError, match=rf"altered: its SHA-256 is {given.sha256}, expected {weights.sha256}; fetch"):
+        read_weights(weights)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert find_weights(weights)[0] == weights.cached
+        assert read_weights(dataclasses.replace(weights, sha256=given.sha256)).file == weights.cached
 
 
 def test_published_files_are_those_of_the_libraries():
@@ -268,6 +271,28 @@ def test_published_files_are_those_of_the_libraries():
 
     urls = URL_INCEPTION_V3, Inception_V3_Weights.IMAGENET1K_V1.url, VGG16_Weights.IMAGENET1K_V1.url
     assert [weights.url for weights in PUBLISHED] == list(urls)
+    assert all(len(weights.sha256) == 64 and f"-{weights.sha256[:8]}." in weights.url for weights in PUBLISHED)
+
+
+def test_weights_are_those_that_were_checked(tmp_path, inception_weights, monkeypatch):
+    """A file that is swapped after the check is not read again, and no code of it runs."""
+
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "trapped"), "w"))
+
+    path = tmp_path / "weights.pth"
+    path.write_bytes(inception_weights.read_bytes())
+    check = checkpoint.parse_state_dict
+
+    def swapped(data, file):
+        torch.save({"weight": Trap()}, path)
+        return check(data, file)
+
+    monkeypatch.setattr("eval.networks.weights.parse_state_dict", swapped)
+    (extractor,) = _load(STANDARD.recipe("FID-64"), path)
+    assert extractor.sha256 == hashlib.sha256(inception_weights.read_bytes()).hexdigest()
+    assert not (tmp_path / "trapped").exists()
 
 
 def _load(recipe, weights):
@@ -293,5 +318,5 @@ def test_pickled_weights_are_never_run(tmp_path):
     torch.save({"weight": Trap()}, tmp_path / "trap.pth")
     for weights in PUBLISHED:
         with pytest.raises(ValueError, match="no plain PyTorch state dict"):
-            find_weights(weights, tmp_path / "trap.pth")
+            read_weights(weights, tmp_path / "trap.pth")
     assert not (tmp_path / "trapped").exists()

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from fsvae_tcja.runtime.summary import as_table, layers_of, shapes_of
 
-from .model import SpikingClassifier
-from .report.energy import energy
+from ..model import SpikingClassifier
+from .energy import energy
 
 
 def summary(model: SpikingClassifier, inputs: Iterable[Tensor] | None = None) -> str:
