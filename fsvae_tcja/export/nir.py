@@ -8,6 +8,8 @@ code is a convolution over the 2x2 pixels that reach it: the code is [L, 1, 1] a
     here  u_t = decay v_{t-1} + gain x_t: an Euler step of DT, decay = 1 - DT / tau, gain = r DT / tau
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +76,7 @@ def encoder_graph(model: FSVAE) -> "NIRGraph":
         nodes |= {f"{name}.transform".replace(".", "_"): convolution, f"{name}.neuron".replace(".", "_"): lif}
     nodes["output"] = nir.Output({"output": shape})
     names = list(nodes)
-    return nir.NIRGraph(nodes, list(zip(names[:-1], names[1:], strict=True)), metadata={})
+    return nir.NIRGraph(nodes, list(pairwise(names)), metadata={})
 
 
 def _known(name: str, layer: SpikingLayer) -> LIFParams:
@@ -144,9 +146,11 @@ def _layer(node: "NIRNode", where: str) -> nn.Module:
     import nir
 
     if isinstance(node, nir.Conv2d):
-        outputs, inputs, *kernel = node.weight.shape
-        settings = (tuple(map(int, x)) for x in (kernel, node.stride, node.padding, node.dilation))
-        layer = nn.Conv2d(inputs * int(node.groups), outputs, *settings, groups=int(node.groups))
+        (outputs, inputs, *_), groups = node.weight.shape, int(node.groups)
+        kernel, stride, padding, dilation = map(
+            _pair, (node.weight.shape[2:], node.stride, node.padding, node.dilation)
+        )
+        layer = nn.Conv2d(inputs * groups, outputs, kernel, stride, padding, dilation, groups)
         layer.load_state_dict({"weight": torch.from_numpy(node.weight), "bias": torch.from_numpy(node.bias)})
         return layer
     if isinstance(node, nir.LIF):
@@ -156,3 +160,8 @@ def _layer(node: "NIRNode", where: str) -> nn.Module:
         tau, r, threshold = (float(values[0]) for values in found[:3])
         return LIF(LIFParams(1 - DT / tau, r * DT / tau, threshold, True, True, False, FSVAE_LIF.surrogate))
     raise ValueError(f"{where} is a {type(node).__name__}; expected a Conv2d or a LIF")
+
+
+def _pair(values: Sequence[int]) -> tuple[int, int]:
+    rows, columns = values
+    return int(rows), int(columns)

@@ -1,9 +1,8 @@
 """The generator in ONNX: onnxruntime and others run it without PyTorch.
 
-    onnxruntime.InferenceSession("fsvae.onnx").run(None, {"noise": np.random.rand(16, 256).astype("float32")})
+onnxruntime.InferenceSession("fsvae.onnx").run(None, {"noise": np.random.rand(16, 256).astype("float32")})
 """
 
-import logging
 from pathlib import Path
 
 import torch

@@ -1,6 +1,6 @@
 """The generator as a program of torch.export, a .pt2: any PyTorch runs it, without this package.
 
-    torch.export.load("fsvae.pt2").module()(torch.rand(16, 256))
+torch.export.load("fsvae.pt2").module()(torch.rand(16, 256))
 """
 
 from pathlib import Path

@@ -1,6 +1,7 @@
 """torch-fidelity's own command line scores an exported generator."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ N, SEED = 6, 2020  # torch-fidelity's --rng-seed
 
 
 def score(monkeypatch, capsys, *args):
-    options = "--cpu --fid --feature-layer-fid 64 --json --no-cache --silent --save-cpu-ram --batch-size 4".split()
-    monkeypatch.setattr("sys.argv", ["fidelity", *map(str, args), *options])
+    options = "--cpu --fid --feature-layer-fid 64 --json --no-cache --silent --save-cpu-ram --batch-size 4"
+    monkeypatch.setattr("sys.argv", ["fidelity", *map(str, args), *shlex.split(options)])
     fidelity.main()
     return json.loads(capsys.readouterr().out)["frechet_inception_distance"]
 
