@@ -16,14 +16,17 @@ from fsvae_tcja.runtime.config import Schedule, TrainerConfig
 from fsvae_tcja.runtime.curves import save_curves
 from fsvae_tcja.runtime.firing import warnings
 from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.runtime.seeding import on_host
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import to_dict
+from fsvae_tcja.utils.shares import known_share
 from fsvae_tcja.utils.spelling import check_choice
 
 from . import checkpoint
 from .accuracy import Evaluation, evaluate, inputs, ranking
 from .augment import Augment, augment, check_fit
 from .config import ClassifierConfig
+from .layers import TimeDropout
 from .losses import LOSSES, Loss
 from .model import SpikingClassifier
 from .report.firing import firing
@@ -95,7 +98,7 @@ class ClassifierTask:
 
     def losses(self, x: Tensor, labels: Tensor, epoch: int, generator: torch.Generator) -> dict[str, Tensor]:
         """x images [B, C, H, W] or frames [B, T, 2, H, W], labels [B] -> {"loss", "accuracy"}."""
-        config = self.config
+        config, generator = self.config, on_host(generator)
         x, targets = augment(config.augment, to_input(x), labels, config.model.classes, generator)
         outputs = self._run(time_first(x), generator)
         with torch.autocast(x.device.type, enabled=False):
@@ -105,6 +108,9 @@ class ClassifierTask:
 
     def _run(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """The model, its dropout drawn from the step's own seed."""
+        for module in self.model.modules():
+            if isinstance(module, TimeDropout):
+                module.share = known_share(generator)
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
             return self.model(x)

@@ -9,6 +9,7 @@ from fsvae_tcja.vae import FSVAE, load
 from fsvae_tcja.vae.checkpoint import KIND
 from fsvae_tcja.vae.sample import stream
 
+from .precision import full_precision
 from .provenance import tensors_sha256
 from .sources import IndexedImages
 
@@ -33,9 +34,15 @@ def open_checkpoint(path: Path, seed: int, device: torch.device | str = "cpu") -
 
 
 def drawn_from(model: FSVAE, seed: int, name: str) -> IndexedImages:
-    """A model as a source of images: image i depends on (seed, i) alone."""
+    """A model as a source of images: image i depends on (seed, i) alone.
+
+    A GPU draws them in one pass; the tensors of 64 images fit the caches of a CPU.
+    """
+    device = next(model.parameters()).device
 
     def draw(start: int, count: int) -> torch.Tensor:
-        return torch.cat(list(stream(model, count, seed, first=start)))
+        size = count if device.type == "cuda" else 64
+        with full_precision(device):
+            return torch.cat(list(stream(model, count, seed, first=start, batch_size=size)))
 
     return IndexedImages(name, None, draw, value_range="-1..1", seed=seed)

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
+from fsvae_tcja.utils.processes import rank
+
 from .features import Extractor, Job, Seen, run
 from .images import ValueRange
 from .networks import Networks
-from .processes import rank
 from .protocols import Protocol, Recipe, get_protocol
 from .randomness import check_seed
 from .reference import (

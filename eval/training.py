@@ -14,7 +14,7 @@ from fsvae_tcja.data.dataset import LabelledDataset
 from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.data.workers import batches
 from fsvae_tcja.runtime.config import TrainerConfig
-from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.runtime.run import RunFolder, open_run
 from fsvae_tcja.runtime.trainer import Trainer
 
 from .provenance import ImageDigest, library_versions
@@ -102,7 +102,7 @@ def train(
         log_every=EACH_EPOCH,
     )
     with ExitStack() as stack:
-        folder = RunFolder(run or Path(stack.enter_context(TemporaryDirectory()), "run"), resume)
+        folder = open_run(run, resume) if run else RunFolder(Path(stack.enter_context(TemporaryDirectory()), "run"))
         task, order = _Task(network, loss, dataset), _order(len(dataset), config.seed)
         outcome = Trainer(task, settings, folder, device=config.device, order=order).fit(resume)
     if not outcome.finished:

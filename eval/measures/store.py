@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..processes import gather
+from fsvae_tcja.utils.processes import gather
 
 
 class FeatureStore:

@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 import tyro
 
+from ..core.precision import float32_products
 from ..runtime.device import resolve
 from ..runtime.pictures import save_pairs
 from ..utils.options import BatchSize, DataRoot, Device, Download, parse
@@ -45,7 +46,8 @@ def main(args: list[str]) -> int:
     images = images_for(model, data, options.split, options.data_root, options.download)
     n = min(32, len(images)) if options.n is None else options.n
     pairs = reconstruct(model, images, n, options.seed, batch_size=options.batch_size)
-    originals, reconstructions = zip(*pairs, strict=True)
+    with float32_products("ieee"):
+        originals, reconstructions = zip(*pairs, strict=True)
     x, recon = torch.cat(originals), torch.cat(reconstructions)
     title = f"first {n} of {data} {options.split}: each original above its reconstruction"
     save_pairs(x, recon, options.out, title=title)

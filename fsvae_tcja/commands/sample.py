@@ -10,9 +10,11 @@ import tyro
 from torch import Tensor
 
 from ..core.memory import keep_freed_memory
+from ..core.precision import float32_products
 from ..runtime.device import resolve
 from ..runtime.export import save_images
 from ..utils.options import BatchSize, Device, parse
+from ..utils.processes import joined, own, rank
 from ..utils.progress import Bar, progress
 from ..vae import load
 from ..vae.sample import stream
@@ -39,22 +41,28 @@ class SampleOptions:
 
 
 def main(args: list[str]) -> int:
-    """Draw images: one grid, an .npz, or a folder of PNG files."""
-    options = parse(SampleOptions, "fsvae-tcja sample", args)
-    keep_freed_memory()
-    model = load(options.checkpoint, resolve(options.device))
-    labels = None if options.label is None else torch.full((options.n,), options.label)
-    drawn = stream(
-        model,
-        options.n,
-        options.seed,
-        batch_size=options.batch_size,
-        labels=labels,
-        temperature=options.temperature,
-    )
-    with progress("draw", options.n, "images") as bar:
-        save_images(_counted(drawn, bar), options.out, _title(options))
-    print(f"drew {options.n} images (seed {options.seed}): {options.out}")
+    """Draw images: one grid, an .npz, or a folder of PNG files. Processes of torchrun share them, the first writes."""
+    with joined():
+        options = parse(SampleOptions, "fsvae-tcja sample", args)
+        keep_freed_memory()
+        model = load(options.checkpoint, own(resolve(options.device)))
+        labels = None if options.label is None else torch.full((options.n,), options.label)
+        drawn = stream(
+            model,
+            options.n,
+            options.seed,
+            batch_size=options.batch_size,
+            labels=labels,
+            temperature=options.temperature,
+            together=True,
+        )
+        with progress("draw", options.n, "images") as bar, float32_products("ieee"):
+            if rank() == 0:
+                save_images(_counted(drawn, bar), options.out, _title(options))
+            else:
+                for _ in drawn:
+                    pass
+        print(f"drew {options.n} images (seed {options.seed}): {options.out}")
     return 0
 
 

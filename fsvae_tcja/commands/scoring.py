@@ -10,6 +10,7 @@ import torch
 import tyro
 
 from ..data.load import load_images
+from ..runtime.pretrained import located
 from ..runtime.run import SCORES, RunFolder
 from ..utils.atomic import write_json
 from ..utils.configuration import from_dict
@@ -65,7 +66,9 @@ class ScoringOptions:
             before = json.loads(file.read_text()) if resume and file.is_file() else {}
             options = from_dict(ScoringOptions, before | self.given)
         options.check()
-        return replace(options, autoencoder=_absolute(options.autoencoder), classifier=_absolute(options.classifier))
+        return replace(
+            options, **{name: _absolute(name, getattr(options, name)) for name in ("autoencoder", "classifier")}
+        )
 
     def remember(self, run: RunFolder) -> None:
         """Write down what is given, for `complete`."""
@@ -75,8 +78,9 @@ class ScoringOptions:
         write_json(run.path / FILE, self.given)
 
 
-def _absolute(path: str | Path | None) -> Path | None:
-    return None if path is None else Path(path).expanduser().absolute()
+def _absolute(network: str, path: str | Path | None) -> Path | None:
+    """The file of a network, which may be given by the name of a pretrained model."""
+    return None if path is None else located(path, f"{network}.safetensors").expanduser().absolute()
 
 
 @dataclass(frozen=True)

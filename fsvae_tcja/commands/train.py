@@ -11,9 +11,10 @@ from ..data.dataset import LabelledDataset
 from ..runtime.callbacks import KeepMemory
 from ..runtime.command import RunOptions, TrainCommand
 from ..runtime.device import resolve
-from ..runtime.run import RunFolder
+from ..runtime.run import RunFolder, open_run
 from ..runtime.trainer import Trainer
 from ..utils.printable import shown
+from ..utils.processes import one_before_the_others, own
 from ..utils.program import check_not_hidden
 from ..utils.streams import Lasting
 from ..vae.checkpoint import KIND
@@ -80,19 +81,20 @@ def main(args: list[str]) -> int:
 
 def _train(config: TrainConfig, options: TrainOptions) -> int:
     assert options.out is not None  # TrainCommand fills it in
-    run = RunFolder(options.out, resume=options.resume is not None)
+    run = open_run(options.out, options.resume is not None)
     with run.locked():
         return _fit(replace(config, data=located(config.data)), options, run)
 
 
 def _fit(config: TrainConfig, options: TrainOptions, run: RunFolder) -> int:
-    device, resume = resolve(options.device), run.resume
+    device, resume = own(resolve(options.device)), run.resume
     where: dict[str, Any] = {"size": config.model.image_size, "root": options.data_root, "download": options.download}
     scoring, score = options.complete(run, resume), None
     if scoring.score_every:
         check_not_hidden("eval")
         score = scorer(scoring, config, device, run, where)
-    train, test = (load_images(config.data, split, **where) for split in ("train", "test"))
+    with one_before_the_others():
+        train, test = (load_images(config.data, split, **where) for split in ("train", "test"))
     task = FSVAETask(config, train, test, score)
     scoring.remember(run)
     trainer = Trainer(task, config, run, device=device, callbacks=[KeepMemory(), Watch()], init_from=options.init_from)

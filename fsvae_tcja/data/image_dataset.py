@@ -36,7 +36,7 @@ class MemoryImages(LabelledDataset):
 class FileImages(LabelledDataset):
     """Images in files, each brought to (channels, size, size) by `read_image` when it is asked for."""
 
-    workers = min(4, cpus() - 1)
+    workers = min(16, cpus() - 1)
 
     def __init__(
         self,

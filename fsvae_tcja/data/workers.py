@@ -47,22 +47,72 @@ def batches(
         ValueError: batch_size < 1, or what `dataset.read` raises.
         OSError: a process that reads ahead has died, none gave a batch for 10 minutes, or what `dataset.read` raises.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, found {batch_size}")
-    if order is None:
-        order = torch.arange(len(dataset))
-    indices = [part.tolist() for part in order.split(batch_size) if len(part)]
-    return _iterate(dataset, indices, num_workers, stopped)
+    loader = Loader(dataset, batch_size, num_workers=num_workers, persistent=False)
+    return loader.epoch(torch.arange(len(dataset)) if order is None else order, stopped)
 
 
-def _iterate(
-    dataset: LabelledDataset, indices: list[list[int]], workers: int | None, stopped: Callable[[], bool]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    if workers is None:
-        workers = _that_fit(dataset, indices) if len(indices) > 1 else 0
-    found = _ahead(dataset, indices, workers, stopped) if workers else map(dataset.read, indices)
-    while not stopped() and (batch := next(found, None)) is not None:
-        yield batch
+class Loader:
+    """Batches of a data set, one epoch after the other, by processes that stay from one to the next.
+
+    Args:
+        dataset, batch_size, num_workers: as for `batches`.
+        persistent: whether they stay.
+
+    Raises:
+        ValueError: batch_size < 1.
+    """
+
+    def __init__(
+        self, dataset: LabelledDataset, batch_size: int, *, num_workers: int | None = None, persistent: bool = True
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, found {batch_size}")
+        self.dataset, self.batch_size = dataset, batch_size
+        self.num_workers, self.persistent = num_workers, persistent
+        self.indices: list[list[int]] = []  # of the epoch: the sampler
+        self.loader: DataLoader | None = None
+
+    def epoch(self, order: Tensor, stopped: Callable[[], bool] = lambda: False) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch, as `batches` gives them. The one before is over."""
+        return self.read([part.tolist() for part in order.split(self.batch_size) if len(part)], stopped)
+
+    def read(
+        self, indices: list[list[int]], stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same for batches by the indices of each."""
+        self.indices[:] = indices
+        return self._iterate(stopped)
+
+    def _iterate(self, stopped: Callable[[], bool]) -> Iterator[tuple[Tensor, Tensor]]:
+        workers = self.num_workers
+        if workers is None:
+            workers = _that_fit(self.dataset, self.indices) if len(self.indices) > 1 else 0
+        ahead = _ahead(self._start(workers), self.dataset, stopped) if workers else None
+        found = ahead or map(self.dataset.read, self.indices)
+        while not stopped() and (batch := next(found, None)) is not None:
+            yield batch
+
+    def _start(self, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The processes at the first batch of the epoch: those of the epoch before, if they answer."""
+        if self.loader is not None and self.loader.num_workers == workers:
+            try:
+                return _started(self.loader)
+            except RuntimeError:  # busy for longer than POLL, or dead
+                pass
+        loader = DataLoader(
+            _Batches(self.dataset),
+            batch_size=None,
+            sampler=self.indices,
+            collate_fn=_as_is,
+            num_workers=workers,
+            prefetch_factor=READ_AHEAD,
+            timeout=POLL,
+            generator=torch.Generator(),  # it draws a seed at every start; this leaves the global generator alone
+            worker_init_fn=_leave_the_group,
+            persistent_workers=self.persistent,
+        )
+        self.loader = loader if self.persistent else None
+        return _started(loader)
 
 
 def _that_fit(dataset: LabelledDataset, indices: list[list[int]]) -> int:
@@ -85,21 +135,9 @@ def _that_fit(dataset: LabelledDataset, indices: list[list[int]]) -> int:
 
 
 def _ahead(
-    dataset: LabelledDataset, indices: list[list[int]], workers: int, stopped: Callable[[], bool]
+    iterator: Iterator[tuple[Tensor, Tensor]], dataset: LabelledDataset, stopped: Callable[[], bool]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches, read by other processes; an error in one of them without the traceback that DataLoader adds."""
-    loader = DataLoader(
-        _Batches(dataset),
-        batch_size=None,
-        sampler=indices,
-        collate_fn=_as_is,
-        num_workers=workers,
-        prefetch_factor=READ_AHEAD,
-        timeout=POLL,
-        generator=torch.Generator(),  # DataLoader draws a seed at every start; this leaves the global generator alone
-        worker_init_fn=_leave_the_group,
-    )
-    iterator = _start(loader)
     began = time.monotonic()
     while not stopped():
         try:
@@ -126,7 +164,7 @@ def _ahead(
         began = time.monotonic()
 
 
-def _start(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+def _started(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
     """An iterator of the loader. Where a worker dies it says so when it is asked for a batch.
 
     DataLoader's handler of SIGCHLD would raise at once, in the middle of a step, after which a model cannot be saved.

@@ -16,11 +16,12 @@ from ..utils.foreign import reading
 from ..utils.memory import check_fits, gigabytes
 from ..utils.options import DataRoot, Device, Download, Folder, choose_parts, parts_help, read, take
 from ..utils.presets import Preset
+from ..utils.processes import joined, started_anew
 from ..utils.spelling import choose, did_you_mean
 from .device import resolve
 from .memory import REMEDY, STEP, step_memory
 from .resume import newest_metadata
-from .run import CONFIG, RunFolder
+from .run import CHECKPOINT, CONFIG, RunFolder
 from .trainer import Outcome
 
 FLAT = tyro.conf.arg(name="")
@@ -78,9 +79,15 @@ class TrainCommand:
     def run(self, args: list[str], train: Callable[[Any, Any], int]) -> int:
         """Parse the arguments and train, or print help or (--dry-run) the configuration; returns the exit status.
 
+        Processes that torchrun started train together. Started anew, they go on from the last checkpoint.
+
         Raises:
             ValueError: an unknown preset, what a resumed run does not take, or (--dry-run) no network can be built.
         """
+        with joined():
+            return self._run(args, train)
+
+    def _run(self, args: list[str], train: Callable[[Any, Any], int]) -> int:
         if not args or args[0] in ("-h", "--help"):
             print(self._usage())
             return 0
@@ -90,6 +97,9 @@ class TrainCommand:
                 f"--resume goes on in its own folder {options.resume}, with its own weights; leave --out and "
                 "--init-from away"
             )
+        assert options.out is not None  # `_new` and `_resumed` fill it in
+        if not options.resume and started_anew() and (options.out / CHECKPOINT).is_file():
+            options = replace(options, resume=options.out, init_from=None)
         if options.dry_run:
             plan = {"configuration": to_dict(config)} | self._figures(config, options) | {"run": asdict(options)}
             print(json.dumps(plan, indent=2, default=str))

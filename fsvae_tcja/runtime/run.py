@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from PIL import Image
 from ..utils.atomic import leftovers, replacing, write_json
 from ..utils.lock import LOCK, locked
 from ..utils.once import warn_once
+from ..utils.processes import rank, started_anew, world
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -99,7 +101,7 @@ class RunFolder:
         if self._locked:
             yield
             return
-        _check_alone()
+        _check_joined()
         new = self._make()
         with ExitStack() as stack:
             try:
@@ -139,15 +141,19 @@ class RunFolder:
         """Write the configuration and drop what was logged after `step`, which will be done again."""
         from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
 
-        kept = [row for row in self.read_metrics() if row["step"] <= step]
         self.pictures.mkdir(parents=True, exist_ok=True)
         write_json(self.config, config)
-        with replacing(self.metrics) as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        self._keep_rows(step)
         # TensorBoard calls a run by its folder.
         folder = self.path / TENSORBOARD / self.path.resolve().name
         self._tensorboard = SummaryWriter(str(folder), purge_step=step + 1)
         _write_settings(self._tensorboard, config)
+
+    def _keep_rows(self, step: int) -> None:
+        """Of the metrics, up to this step."""
+        kept = [row for row in self.read_metrics() if row["step"] <= step]
+        with replacing(self.metrics) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
 
     def log(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Append one row of metrics, to the JSON lines and to TensorBoard."""
@@ -192,12 +198,61 @@ def _row(line: str) -> dict[str, Any] | None:
         return None
 
 
-def _check_alone() -> None:
-    """Refuse one of several processes, as torchrun starts them."""
-    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+class PassingFolder(RunFolder):
+    """The run folder of a process that keeps nothing: it knows the run, and what it writes goes with the process.
+
+    Args:
+        path: the run folder of the first process, on a disk that every machine reads.
+        resume: go on with the run.
+
+    Raises:
+        FileNotFoundError: `resume` is on and there is no checkpoint to go on from.
+    """
+
+    def __init__(self, path: str | Path, resume: bool = False) -> None:
+        self._folder, self._kept = TemporaryDirectory(), Path(path)
+        super().__init__(self._folder.name, resume)
+        self.checkpoint, self.previous = self._kept / CHECKPOINT, self._kept / PREVIOUS
+        for file in self._kept.glob("*.json*") if resume else ():  # settings and metrics
+            shutil.copy(file, self.path)
+
+    def _check(self) -> None:
+        if self.resume and not any((self._kept / name).is_file() for name in (CHECKPOINT, PREVIOUS)):
+            raise FileNotFoundError(
+                f"cannot resume: process {rank()} finds no checkpoint at {self._kept / CHECKPOINT}; the run folder "
+                "must lie on a disk that all machines share"
+            )
+
+    def start(self, config: dict[str, Any], step: int) -> None:
+        self.pictures.mkdir(exist_ok=True)
+        self._keep_rows(step)
+
+
+def open_run(path: str | Path, resume: bool = False) -> RunFolder:
+    """The run folder; of several processes the first one has it.
+
+    Args:
+        path: the folder.
+        resume: go on in a folder that holds a run. After torchrun has started the processes anew, a run that they
+            began and that has no checkpoint yet is begun again.
+
+    Raises:
+        FileNotFoundError, ValueError: as `RunFolder`.
+    """
+    anew = started_anew()
+    if rank() > 0:
+        return PassingFolder(path, resume)
+    if anew and not resume and not (Path(path) / CHECKPOINT).is_file():
+        (Path(path) / CONFIG).unlink(missing_ok=True)
+    return RunFolder(path, resume)
+
+
+def _check_joined() -> None:
+    """Refuse processes that were started together and do not know one another."""
+    if int(os.environ.get("WORLD_SIZE") or 1) > 1 and world() == 1:
         raise ValueError(
-            f"{os.environ['WORLD_SIZE']} processes were started together (WORLD_SIZE), a training takes one: start it "
-            "without torchrun"
+            f"{os.environ['WORLD_SIZE']} processes were started together (WORLD_SIZE) and have not joined: train "
+            "inside `with fsvae_tcja.utils.processes.joined():`, or start the program without torchrun"
         )
 
 

@@ -2,7 +2,6 @@
 
 import signal
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
@@ -13,19 +12,25 @@ from typing import Any, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from ..data import LabelledDataset, batches, limited
+from ..core.precision import float32_products
+from ..data import LabelledDataset, limited
+from ..data.prefetch import on_device
+from ..data.workers import Loader
 from ..utils.configuration import to_dict
 from ..utils.memory import check_fits
-from . import checkpoint, failures, identity, seeding
+from ..utils.processes import anywhere, rank, world
+from ..utils.shares import Generator, Share
+from . import checkpoint, distributed, failures, identity, seeding
 from .average import Average
 from .callbacks import Callback, Display, Metrics
 from .config import Stage, TrainerConfig
+from .graph import StepGraph
 from .interrupt import stop_signal
 from .lengthen import check_same, lengthened
 from .memory import REMEDY, STEP, step_memory
 from .resume import newest
 from .run import RunFolder
-from .schedule import scheduler
+from .schedule import factor, set_rate
 from .stages import Span, spans
 
 SAVE_SECONDS = 600  # between two checkpoints in the middle of an epoch
@@ -42,7 +47,7 @@ class Batch(NamedTuple):
     epoch: int
     """Counted from 0."""
     generator: torch.Generator
-    """The random numbers of the step, on the CPU: the same in a resumed run."""
+    """The random numbers of the step, the same in a resumed run: on the CPU, but for a run on a GPU there."""
 
 
 class Task(Protocol):
@@ -118,6 +123,10 @@ class Trainer:
     the last of an epoch, writes a checkpoint and returns; resumed, it gives bit for bit the weights of an uninterrupted
     run (CPU, one process). The global random state is neither used nor moved, unless by the task.
 
+    Several processes (`utils.processes.joined`) share every batch, and follow one process up to rounding: the losses
+    are means over images, the norms of `core` know the whole batch, random numbers for images come from `shares.drawn`.
+    All evaluate and call the callbacks; the run folder of the first one is kept (`run.open_run`).
+
     Args:
         task: model, data and losses.
         config: the settings, kept in the run folder and in the checkpoints.
@@ -172,6 +181,10 @@ class Trainer:
         if self.device.type == "cpu":
             check_fits(step_memory(task.model, config), STEP, REMEDY)
         self.task.model.to(self.device)
+        self.generator = Generator(seeding.home(self.device))
+        if config.graph and world() > 1:
+            raise ValueError("--graph records the step of one process, found several; train without it")
+        self.graph = StepGraph(self._compute, self.generator) if config.graph and self.device.type == "cuda" else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.autocast = torch.autocast(self.device.type, _DTYPES[config.precision], enabled=config.precision != "fp32")
         self._enter(self.spans[0])
@@ -183,6 +196,9 @@ class Trainer:
                 f"{self.config.data} has {len(self.data)} training images, fewer than one batch of {stage.batch_size}; "
                 "use a smaller batch_size"
             )
+        distributed.shares(stage.batch_size, self.config.accumulate)
+        if order and (rest := len(order(0)) % stage.batch_size):
+            distributed.shares(rest, self.config.accumulate)
         return steps
 
     def _enter(self, span: Span) -> None:
@@ -191,10 +207,17 @@ class Trainer:
         self.stage_data = self.data
         if span.number:
             self.stage_data = cast(StagedTask, self.task).start_stage(span.number, self.data)
+        self.loader = Loader(self.stage_data, stage.batch_size)
+        on_gpu, graph = self.device.type == "cuda", self.graph is not None
+        rate = torch.tensor(stage.lr, device=self.device) if graph else stage.lr
         self.optimizer = torch.optim.AdamW(
-            self._parameters(), lr=stage.lr, betas=stage.betas, weight_decay=stage.weight_decay
-        )
+            self._parameters(), rate, stage.betas, weight_decay=stage.weight_decay,
+            fused=on_gpu or None, capturable=graph,
+        )  # fmt: skip
+        if self.graph:
+            self.graph.restart()
         self.average = Average(model, self.config.ema) if self.config.ema else None
+        self.replica = distributed.Replica(self._losses, [model, *([self._beside] if self._beside else [])])
 
     def _parameters(self) -> list[nn.Parameter]:
         """What the stage trains."""
@@ -204,11 +227,6 @@ class Trainer:
     def _beside(self) -> nn.Module | None:
         """What the stage trains besides the model."""
         return cast(StagedTask, self.task).beside if self.span.number else None
-
-    def _schedule(self) -> None:
-        """Set the learning rate of the next step."""
-        span = self.span
-        self.scheduler = scheduler(self.optimizer, span.stage, self.step - span.first, span.total)
 
     # the loop
 
@@ -242,11 +260,11 @@ class Trainer:
             self.identity = identity.new(self.config, self.task.data, self.notes)
         self.saved = began
         first = self.step
-        self._schedule()
         self.run.start(to_dict(self.config), self.step)
         identity.write(self.run.path, self.identity)
         with closing(self.run), ExitStack() as stack:
             stack.callback(self._call, "end")
+            self._prepare_gpu(stack)
             self._call("start")
             for line in messages:
                 self.message(line)
@@ -258,7 +276,7 @@ class Trainer:
                 if self._to_be_evaluated and self.step > before:
                     self._evaluate()
                 self._save_steps()
-                if self.stop:
+                if self._stops():
                     break
         self._take_average()
         return Outcome(self.step, self.total, self.step - first, time.monotonic() - began, sum(self.stop[:1]))
@@ -273,12 +291,25 @@ class Trainer:
     def _next_stage(self) -> None:
         self._take_average()
         self._enter(self.spans[self.span.number + 1])
-        self._schedule()
+
+    def _prepare_gpu(self, stack: ExitStack) -> None:
+        """The precision of products, and the stream on which a step is recorded, for the time of the training."""
+        if self.device.type == "cuda":
+            stack.enter_context(float32_products("tf32" if self.config.tf32 else "ieee"))
+        if self.graph:
+            self.graph.stream.wait_stream(torch.cuda.current_stream(self.device))
+            stack.enter_context(torch.cuda.stream(self.graph.stream))
 
     def _take_average(self) -> None:
         """Give the model its averaged weights, if there are any, at the end of a stage."""
         if self.average:
             self.task.model.load_state_dict(self.average.state)
+
+    def _stops(self) -> bool:
+        """Whether a process was interrupted: all stop after the same step."""
+        if anywhere(bool(self.stop)) and not self.stop:
+            self.interrupt()
+        return bool(self.stop)
 
     def interrupt(self) -> None:
         """Stop after this step, as Ctrl-C does; for callbacks."""
@@ -287,26 +318,44 @@ class Trainer:
     def _train_epoch(self) -> None:
         """The steps of an epoch that are still to be done, to an interruption."""
         self.task.model.train()
-        for images, labels in self.stop.until(self._batches()):
-            losses = self._train_step(images, labels)
+        batches = self._batches()
+        for images, labels, shares in batches if world() > 1 else self.stop.until(batches):
+            losses = self._train_step(images, labels, shares)
             self._call("step", losses)
-            if self.stop or self.epoch_is_over:
+            if self._stops() or self.epoch_is_over:
                 break
             if time.monotonic() - self.saved > SAVE_SECONDS:
                 self.save()
 
-    def _train_step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """One step of the optimiser; returns the losses of the batch, means over its parts."""
-        generator = seeding.generator(self.config.seed, seeding.Purpose.STEP, self.step)
+    def _train_step(self, images: Tensor, labels: Tensor, shares: list[Share]) -> dict[str, Tensor]:
+        """One step of the optimiser; returns the losses of the batch, means over its parts in all processes."""
+        self.generator.manual_seed(seeding.word(self.config.seed, seeding.Purpose.STEP, self.step))
+        span = self.span
+        self.lr = span.stage.lr * factor(span.stage, self.step - span.first, span.total)
+        set_rate(self.optimizer, self.lr)
+        if self.graph:
+            means = self.graph(images, labels, (span.number, span.position(self.step)[0]))
+        else:
+            means = self._compute(images, labels, shares)
+        self.step += 1
+        if self.average:
+            self.average.update(self.step - span.first)
+        return distributed.summed(means)
+
+    def _compute(self, images: Tensor, labels: Tensor, shares: list[Share] | None = None) -> dict[str, Tensor]:
+        """The step as the device sees it."""
         epoch, _ = self.span.position(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         means: dict[str, Tensor] = {}
-        parts = self.config.accumulate
-        for x, y in zip(images.chunk(parts), labels.chunk(parts), strict=True):
-            share = len(x) / len(images)
-            losses = self._losses(Batch(x.to(self.device), y.to(self.device), epoch, generator))
-            self.scaler.scale(losses["loss"] * share).backward()
-            means = {name: means.get(name, 0) + value.detach() * share for name, value in losses.items()}
+        shares = shares or distributed.shares(len(images), self.config.accumulate)
+        sizes, whole = [share.n for share in shares], sum(share.whole for share in shares)
+        for x, y, share in zip(images.split(sizes), labels.split(sizes), shares, strict=True):
+            part = share.n / whole
+            self.generator.share = share if world() > 1 else None
+            with self.replica.part(share, last=share is shares[-1]):
+                losses = self.replica(Batch(x, y, epoch, self.generator))
+                self.scaler.scale(losses["loss"] * (part * world())).backward()
+            means = {name: means.get(name, 0) + value.detach() * part for name, value in losses.items()}
         self._update()
         return means
 
@@ -326,13 +375,6 @@ class Trainer:
             nn.utils.clip_grad_norm_(self._parameters(), self.config.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.lr = float(self.scheduler.get_last_lr()[0])
-        with warnings.catch_warnings():  # fp16 passes over steps whose gradient overflows, the very first perhaps
-            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
-            self.scheduler.step()
-        self.step += 1
-        if self.average:
-            self.average.update(self.step - self.span.first)
 
     def _evaluate(self) -> None:
         self.check_finite(self.task.model.state_dict())
@@ -367,13 +409,20 @@ class Trainer:
         whole = self.span.steps_per_epoch * self.span.stage.batch_size
         return torch.randperm(len(self.data), generator=shuffle)[:whole]
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of this epoch that are still to be done; where they cannot be read the steps so far are saved."""
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor, list[Share]]]:
+        """What this process has of the batches of this epoch that are still to be done: in each of their parts.
+
+        Where they cannot be read the steps so far are saved.
+        """
         epoch, done = self.span.position(self.step)
         size = self.span.stage.batch_size
-        order = self.order(epoch)[done * size :]
+        orders = self.order(epoch)[done * size :].split(size)
+        shares = [distributed.shares(len(order), self.config.accumulate) for order in orders]
+        indices = [distributed.own(order, shared) for order, shared in zip(orders, shares, strict=True)]
         try:
-            yield from batches(self.stage_data, size, order=order, stopped=lambda: bool(self.stop))
+            read = self.loader.read(indices, stopped=lambda: bool(self.stop) and world() == 1)
+            for (images, labels), shared in zip(on_device(read, self.device), shares, strict=False):
+                yield images, labels, shared
         except Exception:
             self._save_steps()
             raise
@@ -393,6 +442,9 @@ class Trainer:
         plain = {name: value for name, value in own.items() if name not in tensors}
         beside = _named("beside.", self._beside.state_dict()) if self._beside else {}
         self.check_finite(_named("model.", model) | beside | tensors)
+        if rank() > 0:
+            self.saved, self.saved_step = time.monotonic(), self.step
+            return
         metadata = self.task.metadata() | {
             "step": self.step,
             "images": len(self.data),

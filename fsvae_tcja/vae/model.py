@@ -149,7 +149,12 @@ class FSVAE(nn.Module):
         return self.config.sizes
 
     def forward(
-        self, images: Tensor, *, noise: Tensor | None = None, generator: torch.Generator | None = None
+        self,
+        images: Tensor,
+        *,
+        noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        check_range: bool = True,
     ) -> FSVAEOutput:
         """Reconstruct.
 
@@ -158,11 +163,12 @@ class FSVAE(nn.Module):
             noise: replays a run, [..., N, ...]; for the Bernoulli latent whole numbers [T, N, L] in 0..k-1, which of
                 the k spikes to take. None draws it.
             generator: to draw with; None takes torch's global one.
+            check_range: whether to look at the values of the images too, for which a GPU has to be waited for.
 
         Raises:
             ValueError: images or noise of another shape or range than the model was made for.
         """
-        z, q = self._infer(images, noise, generator)
+        z, q = self._infer(images, noise, generator, check_range)
         return FSVAEOutput(self.decoder(z), z, q)
 
     def losses(
@@ -294,8 +300,10 @@ class FSVAE(nn.Module):
         with replacing(Path(folder) / CARD) as temporary:
             temporary.write_text(card or card_of(self), encoding="utf-8")
 
-    def _infer(self, images: Tensor, noise: Tensor | None, generator: torch.Generator | None) -> tuple[Tensor, Any]:
-        check_images(images, self.config)
+    def _infer(
+        self, images: Tensor, noise: Tensor | None, generator: torch.Generator | None, check_range: bool = True
+    ) -> tuple[Tensor, Any]:
+        check_images(images, self.config, check_range)
         n = images.shape[-4]
         if noise is None:
             noise = self.latent.noise(Generated(n, generator, images.device))
@@ -304,10 +312,10 @@ class FSVAE(nn.Module):
         return self.latent.infer(self.encoder(images), noise.to(images.device))
 
 
-def check_images(images: Tensor, config: FSVAEConfig) -> None:
+def check_images(images: Tensor, config: FSVAEConfig, check_range: bool = True) -> None:
     """Raise a ValueError unless images are float [N, C, H, W] in [-1, 1] (frames [T, N, C, H, W] in [0, 1]).
 
-    While the model is compiled or exported nothing is asked that depends on values.
+    Without `check_range`, and while the model is compiled or exported, nothing is asked that depends on values.
     """
     size, frames = config.image_size, config.input == "frames"
     name, low, remedy = "images", -1, "from [0, 1] take 2x - 1, from 0..255 take x / 127.5 - 1"
@@ -323,7 +331,7 @@ def check_images(images: Tensor, config: FSVAEConfig) -> None:
         )
     if not images.is_floating_point():
         raise ValueError(f"{name} must be floating point in [{low}, 1], found {images.dtype}; {remedy}")
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not check_range:
         return
     least, most = images.aminmax()
     if not (least >= low and most <= 1):

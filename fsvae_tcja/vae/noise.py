@@ -1,10 +1,12 @@
 """Where a latent's random numbers come from: a stream for each image, or one generator for a whole batch."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from ..utils.shares import drawn
 from . import philox
 
 
@@ -65,7 +67,10 @@ class Generated(Source):
         self.generator = generator
 
     def integers(self, k: int, steps: int, width: int) -> Tensor:
-        return torch.randint(k, (steps, self.n, width), generator=self.generator, device=self.device)
+        return self._drawn(lambda n: torch.randint(k, (steps, n, width), generator=self.generator, device=self.device))
 
     def uniform(self, steps: int, width: int) -> Tensor:
-        return torch.rand(steps, self.n, width, generator=self.generator, device=self.device)
+        return self._drawn(lambda n: torch.rand(steps, n, width, generator=self.generator, device=self.device))
+
+    def _drawn(self, draw: Callable[[int], Tensor]) -> Tensor:
+        return drawn(draw, self.n, self.generator, axis=1)

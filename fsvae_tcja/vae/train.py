@@ -154,7 +154,7 @@ class FSVAETask:
         if self.config.flip:
             images = random_flip(images, generator)
         x = to_float(images)
-        out = self.model(x, generator=generator)
+        out = self.model(x, generator=generator, check_range=False)  # it is what `to_float` gives
         return self.model.losses(x, out, progress=epoch / self.config.total_epochs(len(self.data)), generator=generator)
 
     @property

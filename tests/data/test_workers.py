@@ -205,3 +205,28 @@ def test_cpus_are_at_most_the_quota_of_a_container(tmp_path, monkeypatch, files,
     monkeypatch.setattr(cpus_module, "CGROUP", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
     assert cpus() == quota
+
+
+def test_the_processes_stay_from_one_epoch_to_the_next():
+    class Readers(Images):
+        def load(self, indices):
+            return torch.full((len(indices), 1), os.getpid())
+
+    loader = workers.Loader(Readers(), 2, num_workers=2)
+    epochs = [{int(x) for batch, _ in loader.epoch(torch.arange(8)) for x in batch} for _ in range(3)]
+    assert epochs[0] == epochs[1] == epochs[2] and os.getpid() not in epochs[0]
+
+
+def test_each_epoch_of_a_loader_has_its_own_order():
+    loader = workers.Loader(Images(), 3, num_workers=1)
+    orders = [torch.randperm(8)[:n] for n in (8, 7, 8)]
+    for order in orders:
+        assert torch.equal(torch.cat([labels for _, labels in loader.epoch(order)]), Images().labels[order])
+
+
+def test_arrays_in_memory_are_read_at_20_000_images_a_second():
+    images = torch.zeros(20_000, 1, 32, 32, dtype=torch.uint8)
+    data = MemoryImages("many", "train", images, torch.zeros(len(images), dtype=torch.int64), 1)
+    loader, began = workers.Loader(data, 32), time.process_time()
+    assert sum(len(x) for x, _ in loader.epoch(torch.randperm(len(data)))) == len(data)
+    assert time.process_time() - began < 1

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ...core import Neuron
 from ...runtime.config import Stage
+from ...utils.shares import drawn
 from ..activity import Passing
 from ..noise import Source
 from .base import Latent, LatentModule, Term
@@ -236,7 +237,9 @@ class EscapeLatent(LatentModule):
     def stage_losses(self, z: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         kinds = self.kinds_of(z, labels)
         if kinds is not None and self.training:
-            hidden = torch.rand(len(kinds), generator=generator) < self.params.label_dropout
+            device = generator.device
+            chance = drawn(lambda n: torch.rand(n, generator=generator, device=device), len(kinds), generator)
+            hidden = chance < self.params.label_dropout
             kinds = kinds.masked_fill(hidden.to(kinds.device), self.kinds)
         nats = self.prior.nll(z, kinds).mean()
         return {"loss": nats, "prior_nats": nats}
