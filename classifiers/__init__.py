@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .report.firing import firing as firing
     from .report.gates import gates as gates
     from .report.gates import mean_gates as mean_gates
+    from .report.summary import summary as summary
     from .train import ClassifierTask as ClassifierTask
     from .train import TrainConfig as TrainConfig
 
@@ -42,6 +43,7 @@ __all__, __getattr__, __dir__ = lazy(
         ".report.energy": ("energy",),
         ".report.firing": ("firing",),
         ".report.gates": ("gates", "mean_gates"),
+        ".report.summary": ("summary",),
         ".train": ("ClassifierTask", "TrainConfig"),
     },
 )

@@ -6,7 +6,9 @@ PROGRAM = Program(
     "fsvae-tcja classify",
     {
         "train": Command(
-            "classifiers.commands.train:main", "Train a classifier: `train PRESET [options]`, or `train --resume RUN`."
+            "classifiers.commands.train:main",
+            "Train a classifier: `train PRESET [options]`, or `train --resume RUN`.",
+            "classifiers.presets:PRESETS",
         ),
         "evaluate": Command(
             "classifiers.commands.evaluate:main", "Accuracy, confusion, firing, energy and gates of a checkpoint."

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .vae import load as load
     from .vae import save as save
     from .vae.presets import PRESETS as PRESETS
+    from .vae.summary import summary as summary
     from .vae.train import FSVAETask as FSVAETask
     from .vae.train import TrainConfig as TrainConfig
     from .version import __version__ as __version__
@@ -43,6 +44,7 @@ __all__, __getattr__, __dir__ = lazy(
             *("LATENTS", "READOUTS", "Bernoulli", "Escape"),
         ),
         ".vae.presets": ("PRESETS",),
+        ".vae.summary": ("summary",),
         ".vae.train": ("FSVAETask", "TrainConfig"),
         ".version": ("__version__",),
     },

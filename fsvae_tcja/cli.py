@@ -11,7 +11,9 @@ PROGRAM = Program(
     "fsvae-tcja",
     {
         "train": Command(
-            "fsvae_tcja.commands.train:main", "Train an FSVAE: `train PRESET [options]`, or `train --resume RUN`."
+            "fsvae_tcja.commands.train:main",
+            "Train an FSVAE: `train PRESET [options]`, or `train --resume RUN`.",
+            "fsvae_tcja.vae.presets:PRESETS",
         ),
         "sample": Command(
             "fsvae_tcja.commands.sample:main",
@@ -38,8 +40,10 @@ PROGRAM = Program(
         ),
         "report": Command("fsvae_tcja.commands.report:main", "A run as one HTML page, or several side by side."),
         "score": Command("eval.commands.score:main", "Score a checkpoint, a folder, an array or a data set."),
-        "eval": Command("eval.cli:main", "Scores, their references, comparisons and networks."),
-        "classify": Command("classifiers.cli:main", "Spiking classifiers: classify train, evaluate, predict."),
+        "eval": Command("eval.cli:main", "Scores, their references, comparisons and networks.", "eval.cli:PROGRAM"),
+        "classify": Command(
+            "classifiers.cli:main", "Spiking classifiers: classify train, evaluate, predict.", "classifiers.cli:PROGRAM"
+        ),
         "import": Command(
             "fsvae_tcja.commands.importing:main",
             "Files of the FSVAE authors as ours: models, autoencoders, statistics.",
@@ -49,8 +53,22 @@ PROGRAM = Program(
             "fsvae_tcja.commands.info:main", "What is in a checkpoint: configuration, parameters, training."
         ),
         "doctor": Command("fsvae_tcja.commands.doctor:main", "Versions, devices, backends and why, data found."),
+        "completion": Command(
+            "fsvae_tcja.cli:completion",
+            "Print a script that completes commands in bash or zsh.",
+            "fsvae_tcja.utils.completion:SHELLS",
+        ),
     },
 )
+
+
+def completion(args: list[str]) -> int:
+    """`fsvae-tcja completion SHELL`."""
+    from .utils.completion import CompletionOptions, script
+    from .utils.options import parse
+
+    print(script(PROGRAM, parse(CompletionOptions, "fsvae-tcja completion", args).shell), end="")
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,17 +3,37 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import tyro
 
-from ..utils.options import parse
+from ..export import fidelity, nir, onnx
+from ..export import torch as program
+from ..utils.options import File, parse
 from ..utils.spelling import choose
-from ..vae import FSVAE, load
+from ..vae import load
 from ..vae.export import export_fsvae2022
 
-FORMATS: dict[str, Callable[[FSVAE, Path], None]] = {"fsvae2022": export_fsvae2022}
-"""By name what writes a model into a file."""
+
+class Format(NamedTuple):
+    """A format."""
+
+    write: Callable[..., str | None]
+    """(model, path), and one of `parts` if there are any; returns a line for the user."""
+    suffix: str
+    parts: tuple[str, ...] = ()
+    """What --what may name; the first by default."""
+
+
+FORMATS = {
+    "fsvae2022": Format(export_fsvae2022, ".pth"),
+    "onnx": Format(onnx.export_onnx, onnx.SUFFIX, ("noise", "z")),
+    "torch": Format(program.export_torch, program.SUFFIX, ("noise", "z")),
+    "torch-fidelity": Format(fidelity.export_fidelity, onnx.SUFFIX),
+    "nir": Format(nir.export_nir, nir.SUFFIX, ("encoder",)),
+}
+FILES = ", ".join(f"{name} ({format.suffix})" for name, format in FORMATS.items())
+PARTS = "; ".join(f"{name}: {' or '.join(format.parts)}" for name, format in FORMATS.items() if format.parts)
 
 
 @dataclass(frozen=True)
@@ -22,15 +42,22 @@ class ExportOptions:
 
     checkpoint: tyro.conf.Positional[Path]
     """A .safetensors checkpoint or a run folder."""
-    out: Path = Path("fsvae.pth")
-    """The file; for fsvae2022 a .pth."""
-    format: Annotated[str, tyro.conf.arg(metavar="NAME", help=f"One of {', '.join(FORMATS)}.")] = "fsvae2022"
+    out: File = None
+    """The file; by default fsvae with the suffix of the format."""
+    format: Annotated[str, tyro.conf.arg(metavar="NAME", help=f"One of {FILES}.")] = "fsvae2022"
+    what: Annotated[str | None, tyro.conf.arg(metavar="PART", help=f"Which part is written. {PARTS}.")] = None
 
 
 def main(args: list[str]) -> int:
     """Write the file."""
     options = parse(ExportOptions, "fsvae-tcja export", args)
-    write = choose(FORMATS, options.format, "format")
-    write(load(options.checkpoint), options.out)
-    print(f"{options.checkpoint} as {options.format}: {options.out}")
+    format = choose(FORMATS, options.format, "format")
+    out = options.out or Path("fsvae").with_suffix(format.suffix)
+    if options.what and not format.parts:
+        raise ValueError(f"{options.format} holds the whole model: leave --what {options.what} away")
+    parts = [options.what or format.parts[0]] if format.parts else []
+    about = format.write(load(options.checkpoint), out, *parts)
+    print(f"{options.checkpoint} as {options.format}: {out}")
+    if about:
+        print(about)
     return 0

@@ -1,6 +1,7 @@
 """fsvae-tcja info: what is in a checkpoint."""
 
 import json
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,13 @@ from ..runtime.run import flat
 from ..utils.foreign import reading
 from ..utils.options import parse
 from ..utils.printable import shown
+from ..utils.program import check_not_hidden
 from ..utils.tables import facts
 
 
 @dataclass(frozen=True)
 class InfoOptions:
-    """What is in a checkpoint: configuration, parameters, training."""
+    """What is in a checkpoint: configuration, parameters, training, and a table of the layers."""
 
     checkpoint: tyro.conf.Positional[Path]
     """A .safetensors checkpoint or a run folder."""
@@ -38,7 +40,34 @@ def main(args: list[str]) -> int:
         text = json.dumps(metadata, indent=2) if options.json else _table(metadata)
         text.encode()
     print(text)
+    if not options.json and metadata.get("kind") in SUMMARIES:
+        print(f"layers\n{textwrap.indent(_summary(path, metadata['kind']), '  ')}")
     return 0
+
+
+def _summary(path: Path, kind: str) -> str:
+    try:
+        return SUMMARIES[kind](path)
+    except ValueError as error:  # what is in a file is told also where no model can be made of it
+        return f"not shown: {shown(error)}"
+
+
+def _of_fsvae(path: Path) -> str:
+    from ..vae import load
+    from ..vae.summary import summary
+
+    return summary(load(path))
+
+
+def _of_classifier(path: Path) -> str:
+    check_not_hidden("classifiers")
+    from classifiers import load, summary
+
+    return summary(load(path))
+
+
+SUMMARIES = {"fsvae": _of_fsvae, "classifier": _of_classifier}
+"""By the kind of checkpoint."""
 
 
 def _table(metadata: Mapping[str, Any]) -> str:

@@ -25,7 +25,9 @@ def escape_draw(inputs: Inputs, neuron: NeuronModule, guidance: float = 0.0) -> 
     if constants is not None:
         z, u = register.draw(*inputs, guidance, constants.constants)
         return z, u
-    parts = [_drawn(inputs, first, neuron, guidance) for first in range(0, len(inputs.noise), BLOCK)]
+    if torch.compiler.is_compiling():  # a graph is for any number of images
+        return reference.draw(inputs, guidance, neuron.step)
+    parts = [_drawn(inputs, first, neuron, guidance) for first in range(0, max(1, len(inputs.noise)), BLOCK)]
     z, u = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     return z, u
 

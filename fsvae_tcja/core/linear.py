@@ -15,9 +15,9 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, features] -> [N, C]."""
-        rows = len(x)
-        if not self.training or x.device.type != "cpu" or x.dim() != 2 or rows == 0 or rows % IMAGES:
+        if not self.training or x.device.type != "cpu" or x.dim() != 2 or len(x) == 0 or len(x) % IMAGES:
             return super().forward(x)
+        rows = len(x)
         images = x.view(IMAGES, rows // IMAGES, 1, -1).permute(0, 3, 1, 2)  # [16, features, N/16, 1], channels-last
         y = F.conv2d(images, self.weight[:, :, None, None], self.bias)
         return y.permute(0, 2, 3, 1).reshape(rows, -1)

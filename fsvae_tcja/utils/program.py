@@ -8,7 +8,7 @@ that saved and ended by signal n, such as 143 by SIGTERM.
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]  # the folder in which the packages l
 EXTRAS = {
     "mlxtend": "demo",
     "huggingface_hub": "hub",
+    "nir": "nir",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
     "sklearn": "demo",
     "tonic": "events",
 }  # of pyproject.toml, by what is imported
@@ -37,6 +40,8 @@ class Command(NamedTuple):
     """"module:function"; the function takes the arguments behind the command and returns an exit status, None for 0."""
     about: str
     """One line for the list of commands."""
+    follows: str = ""
+    """Where to find what comes next, for completion: a Program, or a table of names such as presets."""
 
 
 class Program(NamedTuple):
@@ -66,7 +71,7 @@ class Program(NamedTuple):
 
             print(f"{self.name} {__version__}")
             return 0
-        return _find(choose(self.commands, name, "command").place)(rest) or 0
+        return find(choose(self.commands, name, "command").place)(rest) or 0
 
     def main(self, argv: Sequence[str] | None = None) -> int:
         """The whole process: `run` with the arguments of the command line; errors become a line and an exit status."""
@@ -101,12 +106,12 @@ def check_not_hidden(package: str) -> None:
         )
 
 
-def _find(place: str) -> Callable[[list[str]], int | None]:
-    module, _, function = place.partition(":")
+def find(place: str) -> Any:
+    """What stands at a place, "module:name"; a ValueError if a file of the user's hides its package."""
+    module, _, name = place.partition(":")
     with _importing():
         check_not_hidden(module.partition(".")[0])
-        found: Callable[[list[str]], int | None] = getattr(import_module(module), function)
-        return found
+        return getattr(import_module(module), name)
 
 
 @contextmanager

@@ -138,7 +138,7 @@ def _uj(pj: float) -> str:
 def ann_of(config: FSVAEConfig) -> FSVAEConfig:
     """The ANN VAE with the layers of a configuration."""
     readout, neuron = READOUTS["membrane"], LeakyReLU()
-    return replace(config, T=1, latent=Gaussian(), neuron=neuron, readout=readout, tcja=TCJAConfig(), input="image")
+    return replace(config, T=1, latent=Gaussian(), neuron=neuron, readout=readout, tcja=TCJAConfig())
 
 
 def draw(model: FSVAE, noise: Tensor) -> Iterator[Passing]:

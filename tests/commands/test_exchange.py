@@ -1,5 +1,7 @@
 """fsvae-tcja import and export: the FSVAE authors' files both ways."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -86,6 +88,30 @@ def test_published_statistics_are_known(real_data, tmp_path, capsys):
     assert "statistics of mnist test (published), 10000 images" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("options", "file", "about"),
+    [
+        ("torch --what z", "fsvae.pt2", "z [T, N, L] = [4, N, 8], of 0 and 1 -> images [N, 1, 32, 32] in [-1, 1]"),
+        ("nir", "fsvae.nir", "images [1, 32, 32] in [-1, 1] at each of T = 4 steps of 0.0001 s -> spikes [L, 1, 1]"),
+    ],
+)
+def test_other_formats_say_what_they_take(run, capsys, tmp_path, options, file, about):
+    if "nir" in options:
+        pytest.importorskip("nir")
+    assert main(["export", str(run), "--format", *options.split()]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f"{run} as {options.split()[0]}: {file}" and second.startswith(about)
+    assert (tmp_path / file).stat().st_size > 1000
+
+
+def test_parts_that_a_format_has_not(run, fails, monkeypatch):
+    assert "unknown input 'head'" in fails("export", run, "--format", "torch", "--what", "head")
+    assert "fsvae2022 holds the whole model: leave --what z away" in fails("export", run, "--what", "z")
+    assert "'noise' is no part for NIR: the latent draws" in fails("export", run, "--format", "nir", "--what", "noise")
+    monkeypatch.setitem(sys.modules, "nir", None)
+    assert "this needs nir: pip install 'fsvae-tcja[nir]'" in fails("export", run, "--format", "nir")
+
+
 def test_wrong_files(tmp_path, run, fails):
     assert "no checkpoint at" in fails("import", "nothing.pth")
     assert "no statistics at" in fails("import", "nothing.npz", "--autoencoder", "x.pth")
@@ -98,4 +124,4 @@ def test_wrong_files(tmp_path, run, fails):
     assert "does not say which autoencoder made it" in fails("import", "s.npz")
     (tmp_path / "there.safetensors").write_bytes(b"")
     assert "is there already; choose another --out" in fails("import", "there.pth")
-    assert "unknown format 'onnx': choose one of ['fsvae2022']" in fails("export", run, "--format", "onnx")
+    assert "unknown format 'keras': choose one of ['fsvae2022', 'onnx'" in fails("export", run, "--format", "keras")

@@ -2,8 +2,11 @@
 
 import json
 
+import classifiers
+from classifiers import ClassifierConfig, SpikingClassifier
 from fsvae_tcja import FSVAE, Bernoulli, FSVAEConfig, load, save
 from fsvae_tcja.cli import main
+from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.utils.configuration import from_dict
 from fsvae_tcja.vae.train import TrainConfig
 
@@ -40,6 +43,32 @@ def test_info_of_a_checkpoint_counts_the_model_alone(run, capsys):
     parameters = json.loads(capsys.readouterr().out)["parameters"]
     main(["info", str(run / "checkpoint.safetensors"), "--json"])
     assert json.loads(capsys.readouterr().out)["parameters"] == parameters
+
+
+def test_info_shows_the_layers(run, capsys):
+    assert main(["info", str(run)]) == 0
+    out = capsys.readouterr().out
+    (row,) = (line.split() for line in out.splitlines() if line.startswith("  encoder.blocks.0 "))
+    assert row[1:6] == ["2x16x16", str(2 * 9 + 2 + 4), "fsvae2022", "0.2", "0.25"]
+    main(["info", str(run), "--json"])
+    json.loads(capsys.readouterr().out)
+
+
+def test_info_shows_the_layers_of_a_classifier(capsys, tmp_path):
+    model = SpikingClassifier(ClassifierConfig("4C MP2 FC3", 2, (1, 4, 4), 3))
+    classifiers.save(model, tmp_path / "c.safetensors")
+    assert main(["info", "c.safetensors"]) == 0
+    assert ["layers.0", "4x4x4"] in [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+
+
+def test_info_of_what_cannot_be_built(capsys, tmp_path):
+    save(FSVAE(FSVAEConfig(T=4, L=8, latent=Bernoulli(k=3), channels=(2, 3, 4, 5))), tmp_path / "m.safetensors")
+    tensors, metadata = checkpoint.read(tmp_path / "m.safetensors")
+    metadata["config"]["neuron"] = {"type": "Mine", "v_th": 1.0}
+    checkpoint.write(tmp_path / "m.safetensors", tensors, metadata)
+    assert main(["info", "m.safetensors"]) == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("  not shown: ") and "Mine" in last
 
 
 def test_info_of_nothing(fails):

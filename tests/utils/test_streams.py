@@ -25,7 +25,7 @@ def show(args):
 
 sys.modules["shown"] = type("module", (), {"show": staticmethod(show)})
 import fsvae_tcja.utils.program as program
-program._find = lambda place: show
+program.find = lambda place: show
 sys.exit(Program("program", {"show": Command("shown:show", "")}).main(["show", *sys.argv[1:]]))
 """
 

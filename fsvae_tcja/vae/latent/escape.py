@@ -206,7 +206,8 @@ class EscapeLatent(LatentModule):
         if not self.kinds:
             return None
         share = torch.where(self.seen.any(), self.seen, 1.0).cumsum(0)
-        return torch.searchsorted(share / share[-1], noise[0, :, -1].contiguous(), right=True).clamp(max=self.kinds)
+        # how many shares lie below: torch.searchsorted has no counterpart in ONNX
+        return (share / share[-1] <= noise[0, :, -1:]).sum(1).clamp(max=self.kinds)
 
     def kinds_of(self, z: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """What the prior is told of codes z [T, N, L]: their clusters, or their labels, `kinds` where there is none."""

@@ -92,7 +92,7 @@ class EscapePrior(nn.Module):
             ValueError: guidance below 0, or above it without classes or labels.
         """
         self._check_guidance(guidance, labels)
-        z, _ = self._one_by_one(noise.view(len(noise), *self.a.shape), labels, guidance)
+        z, _ = self._one_by_one(noise.unflatten(1, self.a.shape), labels, guidance)
         return z.view(-1, self.T, self.L).transpose(0, 1)
 
     def _check_guidance(self, guidance: float, labels: Tensor | None) -> None:
@@ -148,7 +148,7 @@ class EscapePrior(nn.Module):
         """Bits z and membranes u [N, M, B] of noise [N, M, B], micro-step by micro-step, by the running statistics."""
         norm = self.layer.norm
         scale, shift = norm.affine(norm.running_mean, norm.running_var)
-        none = self.b.new_zeros(1, len(noise), 1)
+        none = self.b.new_zeros(1, noise.shape[0], 1)
         start, direct = none.expand(-1, -1, self.b.shape[1]), none + self.a.flatten()
         if labels is not None:
             rows = torch.stack([labels, torch.full_like(labels, self.classes)][: 2 if guidance else 1])
