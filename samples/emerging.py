@@ -6,8 +6,8 @@ Steps that are still to come are without spikes.
 """
 
 import torch
+from _pretrained import arguments
 from PIL import Image
-from pretrained import arguments
 
 from fsvae_tcja.data.pixels import to_uint8
 from fsvae_tcja.utils.atomic import replacing

@@ -1,9 +1,9 @@
 """Draw images from a pretrained model: the first 64 of seed 0.
 
-    python samples/grid.py [OUT]
+python samples/grid.py [OUT]
 """
 
-from pretrained import arguments
+from _pretrained import arguments
 
 from fsvae_tcja.runtime.pictures import save_grid
 

@@ -1,11 +1,11 @@
 """The latent as spikes: three drawn codes as rasters, and how often each bit is one over a thousand codes.
 
-    python samples/raster.py [OUT]
+python samples/raster.py [OUT]
 """
 
 import torch
+from _pretrained import arguments
 from matplotlib.figure import Figure
-from pretrained import arguments
 
 from fsvae_tcja.utils.atomic import replacing
 from fsvae_tcja.vae.sample import draw_codes

@@ -1,9 +1,9 @@
 """Walk from one drawn code to another: a row for each pair.
 
-    python samples/walk.py [OUT]
+python samples/walk.py [OUT]
 """
 
-from pretrained import arguments
+from _pretrained import arguments
 
 from fsvae_tcja.runtime.pictures import save_grid
 from fsvae_tcja.vae.interpolate import interpolate

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-SAMPLES = sorted((Path(__file__).parents[1] / "samples").glob("*.py"))
+SAMPLES = sorted((Path(__file__).parents[1] / "samples").glob("[!_]*.py"))
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 def test_help(sample, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(sample.parent))  # as `python samples/NAME.py` has it
     monkeypatch.setattr("sys.argv", [str(sample), "--help"])
     with pytest.raises(SystemExit) as stop:
         runpy.run_path(str(sample), run_name="__main__")

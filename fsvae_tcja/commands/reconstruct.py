@@ -10,7 +10,7 @@ import tyro
 from ..core.precision import float32_products
 from ..runtime.device import resolve
 from ..runtime.pictures import save_pairs
-from ..utils.options import BatchSize, DataRoot, Device, Download, parse
+from ..utils.options import BatchSize, DataRoot, Device, Download, Whole, parse
 from ..vae import load
 from ..vae.reconstruct import reconstruct
 from .inputs import data_of, images_for
@@ -28,7 +28,7 @@ class ReconstructOptions:
     """Split of the data set."""
     out: Path = Path("reconstructions.png")
     """The picture: rows of originals above their reconstructions."""
-    n: int | None = None
+    n: Whole = None
     """How many images, the first of the split; None: 32, or all if there are fewer."""
     seed: int = 0
     """Random seed of the latent."""

@@ -10,7 +10,7 @@ from ..report.page import write_page
 from ..report.run import Run
 from ..report.sections import sections
 from ..runtime.device import resolve
-from ..utils.options import DataRoot, Device, parse
+from ..utils.options import DataRoot, Device, File, parse
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class ReportOptions:
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Run folders."""
-    out: Path | None = None
+    out: File = None
     """The page, an .html; None: report.html in the run folder, or here for several."""
     data_root: DataRoot = None
     device: Device = "auto"
