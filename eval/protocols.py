@@ -163,20 +163,19 @@ class Protocol:
         return next((split for recipe in self.recipes if (split := recipe.split_of(data))), None)
 
 
-
-
 def in_space(recipe: Recipe, space: str, *others: str) -> tuple[Recipe, ...]:
-    """The recipes of MEASURES of a feature space, that of a recipe which compares; named after it, as in MIND-AE.
+    """Recipes of the scores of a feature space, named after it as in MIND-AE.
 
     Args:
-        recipe: says what happens to the pixels.
+        recipe: whose network and pixels they take.
         space: what the space is called.
-        others: scores besides the usual ones, of SPACE_SCORES.
+        others: names of SPACE_SCORES, besides the usual ones.
     """
     names = ("MIND", "DC", "AuthPct", "FD-inf", *others)
     made = [replace(recipe, score=f"{name}-{space}", measure=SPACE_SCORES[name]) for name in names]
-    against_training = {"reference_split": "train", "celeba_split": "train"}
-    return tuple(replace(one, **against_training) if one.measure == "authpct" else one for one in made)
+    return tuple(
+        replace(one, reference_split="train", celeba_split="train") if one.measure == "authpct" else one for one in made
+    )
 
 
 SPACE_SCORES = {

@@ -4,8 +4,8 @@ With y(x) the training feature nearest to x, and r(y) the distance of y to the n
 
     AuthPct = 1 / n sum_i [ |x_i - y(x_i)| > r(y(x_i)) ]
 
-It is a hint and no proof. Real images that were not trained on get some .5, and blurred ones of a poor generator may get
-less without any copy. What it says of copies is the difference to real held-out images.
+It is a hint and no proof. Real images that were not trained on get some .5, and blurred ones of a poor generator may
+get less without any copy. What it says of copies is the difference to real held-out images.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ class AuthPct(Measure[FeatureStore]):
         return {recipe.score: (authentic(scored.features, reference.features), None)}
 
     def notes(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> tuple[str, ...]:
-        return (f"{recipe.score}: a hint of copied training images, no proof; the reference has to be what was trained on",)
+        hint = "a hint of copied training images, no proof; the reference has to be what was trained on"
+        return (f"{recipe.score}: {hint}",)
 
 
 def authentic(x: Tensor, training: Tensor) -> float:
     """The share of features x [n, d] that are authentic among those of training images [N, d], N >= 2."""
-    radius = radii(training, 1)  # [N]
-    nearest = [part.min(1) for part in distances(x, training)]
-    far = torch.cat([distance > radius[index] for distance, index in nearest])  # [n]
-    return far.double().mean().item()
+    parts = [part.min(1) for part in distances(x, training)]
+    distance, nearest = (torch.cat([part[i] for part in parts]) for i in (0, 1))  # [n]
+    few, which = nearest.unique(return_inverse=True)  # only their own neighbours are looked for
+    return (distance > radii(training, 1, few)[which]).double().mean().item()

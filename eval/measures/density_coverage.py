@@ -1,6 +1,6 @@
 """Density and coverage (Naeem et al., ICML 2020), k = 5 neighbours.
 
-With B_j the open ball around the reference feature y_j that reaches to the k-th nearest of the other reference features,
+With B_j the open ball around the reference feature y_j, as far as the k-th nearest of the other reference features,
 
     density  = 1 / (k n) sum_i sum_j [x_i in B_j]        coverage = 1 / N sum_j [some x_i in B_j]
 
@@ -40,7 +40,7 @@ class DensityCoverage(Measure[FeatureStore]):
 
     def value(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> Values:
         assert reference is not None, "it compares"
-        density, coverage = density_and_coverage(scored.features, reference.features, self.k)
+        density, coverage = density_and_coverage(scored.features, reference.features, self.k, reference.radii(self.k))
         return {recipe.in_space("Density"): (density, None), recipe.in_space("Coverage"): (coverage, None)}
 
     def notes(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> tuple[str, ...]:
@@ -48,9 +48,9 @@ class DensityCoverage(Measure[FeatureStore]):
         return collapse_notes(recipe.score, scored.variance, reference.variance)
 
 
-def density_and_coverage(x: Tensor, y: Tensor, k: int) -> tuple[float, float]:
-    """Density and coverage of features x [n, d] among y [N, d], N > k."""
-    radius = radii(y, k)  # [N]
+def density_and_coverage(x: Tensor, y: Tensor, k: int, radius: Tensor | None = None) -> tuple[float, float]:
+    """Density and coverage of features x [n, d] among y [N, d], N > k, whose `radii` [N] may be known."""
+    radius = radii(y, k) if radius is None else radius
     pairs, covered = 0, torch.zeros(len(y), dtype=torch.bool)
     for part in distances(x, y):
         inside = part < radius  # [n, N]

@@ -1,7 +1,8 @@
 """The Frechet distance of infinitely many scored images (Chong and Forsyth, CVPR 2020).
 
-The distance of n images is biased upwards by a term in 1 / n. Distances at 15 values of n, from a tenth of the images to
-all of them, lie about a line in 1 / n, whose value at 0 is the score. The reference stays as it is, with its own bias.
+The distance of n images is biased upwards by a term in 1 / n. Distances at 15 values of n, from a tenth of the images
+to all of them, lie about a line in 1 / n, whose value at 0 is the score.
+The reference stays as it is, with its own bias.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Monge Inception Distance (Berthet et al., arXiv 2605.06797): a sliced 2-Wasserstein distance, as torch-fidelity has it.
+"""Monge Inception Distance (Berthet et al., arXiv 2605.06797), a sliced 2-Wasserstein distance, as in torch-fidelity.
 
 With u_1..u_M random unit vectors of R^d, and n features on either side,
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 PART = 1000  # rows of distances at once
+ALL = slice(None)
 
 
 def distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
@@ -22,7 +23,7 @@ def distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
         yield torch.cdist(part.double() - centre, b)
 
 
-def radii(features: Tensor, k: int) -> Tensor:
-    """float64 [N]: the distance of each of the features [N, d] to the k-th nearest of the others, N > k."""
+def radii(features: Tensor, k: int, which: Tensor | slice = ALL) -> Tensor:
+    """float64 [n]: the distance of n of the features [N, d] to the k-th nearest of the others, N > k."""
     # the nearest of all is the feature itself, at 0
-    return torch.cat([part.topk(k + 1, largest=False).values[:, k] for part in distances(features, features)])
+    return torch.cat([part.topk(k + 1, largest=False).values[:, k] for part in distances(features[which], features)])
