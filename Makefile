@@ -2,13 +2,22 @@
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: demo lint test wheel-test
+.PHONY: demo fuzz kills lint test test-gpu wheel-test
 
 demo: $(VENV)/ready
 	$(VENV)/bin/python samples/demo.py
 
 test: $(VENV)/ready
 	$(VENV)/bin/python -m pytest
+
+test-gpu: $(VENV)/ready
+	FSVAE_TCJA_GPU_TESTS=long $(VENV)/bin/python -m pytest -n 0 -rs tests/gpu tests/core/test_triton.py tests/vae/test_replay.py tests/vae/test_philox.py
+
+kills: $(VENV)/ready
+	$(VENV)/bin/python -m tests.reliability.kills
+
+fuzz: $(VENV)/ready
+	FSVAE_TCJA_BACKEND=reference $(VENV)/bin/python -m tests.fuzz
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff format --check .

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fsvae_tcja.data.pixels import random_flip
+from fsvae_tcja.utils.shares import drawn, known_share
 
 from .losses import one_hot
 
@@ -100,19 +101,26 @@ def augment(
     if config.rotate:
         x = rotate(x, _uniform(len(x), config.rotate, generator), empty)
     if config.roll:
-        x = roll(x, torch.randint(-config.roll, config.roll + 1, (len(x), 2), generator=generator))
+        ends = -config.roll, config.roll + 1
+        x = roll(x, drawn(lambda n: torch.randint(*ends, (n, 2), generator=generator), len(x), generator))
     if config.cutout:
-        x = cutout(x, config.cutout, torch.rand(len(x), 2, generator=generator), empty)
+        place = drawn(lambda n: torch.rand(n, 2, generator=generator), len(x), generator)
+        x = cutout(x, config.cutout, place, empty)
+    share = known_share(generator) if config.event_drop or config.mixup else None
+    if share:  # these two depend on all samples of the batch
+        x, targets = share.put(x), share.put(targets)
     if config.event_drop:
         x = drop_events(x, config.event_drop, generator)
     if config.mixup:
         x, targets = mixup(x, targets, config.mixup, generator)
+    if share:
+        x, targets = share.take(x), share.take(targets)
     return x.reshape(shape), targets
 
 
 def _uniform(n: int, end: float, generator: torch.Generator) -> Tensor:
     """[n] from -end..end."""
-    return (2 * torch.rand(n, generator=generator) - 1) * end
+    return (2 * drawn(lambda n: torch.rand(n, generator=generator), n, generator) - 1) * end
 
 
 def rotate(x: Tensor, degrees: Tensor, empty: float) -> Tensor:

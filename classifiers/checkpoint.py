@@ -18,6 +18,7 @@ from .config import ClassifierConfig
 from .model import SpikingClassifier
 
 KIND = "classifier"
+DATA, CUT = ("data", "classes"), ("slices", "validation")  # of the metadata, and of the training in them
 BEST = "best.safetensors"  # in a run folder: the epoch of the best validation accuracy
 
 
@@ -63,10 +64,10 @@ def origin(path: Path) -> Origin:
     """
     metadata = checkpoint.read_metadata(path)
     with reading(path, "does not say in a known form what it was trained on", "train it again"):
-        said = {name: metadata[name] for name in ("data", "classes") if name in metadata}
         training = metadata.get("training", {})
-        said |= {name: training[name] for name in ("slices", "validation") if name in training}
-        found: Origin = from_dict(Origin, said | {"weights": weights_of(metadata)})
+        said = {name: metadata[name] for name in DATA if name in metadata}
+        said |= {name: training[name] for name in CUT if name in training}
+        found: Origin = from_dict(Origin, {"weights": weights_of(metadata), **said})
         classes = metadata.get("config", {}).get("classes")
         if found.classes and classes not in (None, len(found.classes)):
             raise ValueError(f"{len(found.classes)} names for {classes} classes")

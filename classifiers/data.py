@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fsvae_tcja.data import EVENT_SETS, LabelledDataset, load_events, load_images, located, split_off
 from fsvae_tcja.data.events.frames import SliceBy
+from fsvae_tcja.data.load import has_valid
 
 from .config import ClassifierConfig
 
@@ -22,7 +23,8 @@ def load_split(
 
     Args:
         name: of an image set or an event set, or a folder with a folder of images for each class.
-        split: "train", "valid" or "test". "valid" is cut from the training split, per class, by a fixed seed.
+        split: "train", "valid" or "test". "valid" is that of the set where it has one beside a test split, else cut
+            from the training split, per class, by a fixed seed.
         config: of the model: shape and T of the data.
         slices: how recordings are cut into T frames, by equal event "count" or equal "time".
         validation: part of each class of the training split that becomes "valid", in [0, 1).
@@ -44,13 +46,14 @@ def load_split(
         raise ValueError(f"images are square, the model takes {height}x{width}; set model.shape")
     if split not in ("train", "valid", "test"):
         raise ValueError(f"unknown split {split!r}: choose train, valid or test")
-    images = load_images(name, "test" if split == "test" else "train", size=height, root=root, download=download)
+    cut = split != "test" and not has_valid(name)
+    images = load_images(name, "train" if cut else split, size=height, root=root, download=download)
     if images.classes is None or (images.labels < 0).any():
         raise ValueError(
             f"{images.name} has images without a label; a classifier needs a folder for each class (FOLDER/CLASS/*.png)"
         )
     _check_fit(images.name, images.shape, images.classes, config)
-    return images if split == "test" else split_off(images, validation)[split == "valid"]
+    return split_off(images, validation)[split == "valid"] if cut else images
 
 
 def _check_fit(name: str, shape: tuple[int, ...], classes: int, config: ClassifierConfig) -> None:

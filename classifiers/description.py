@@ -80,6 +80,6 @@ def _token(text: str) -> Token:
                 raise ValueError(f"a layer's numbers must be above 0, found {text!r}")
             return Token(kind, numbers)
     raise ValueError(
-        f"unknown layer {brief(text)}: known are 64C, 64S, 64R, 64R/2, TCJA(4,4), MP2, AP2, AP->48, GAP, DP.5, FC10, LIF, "
-        "Vote10; see classifiers/README.md"
+        f"unknown layer {brief(text)}: known are 64C, 64S, 64R, 64R/2, TCJA(4,4), MP2, AP2, AP->48, GAP, DP.5, FC10, "
+        "LIF, Vote10; see classifiers/README.md"
     )

@@ -1,5 +1,6 @@
 """Single files as a network takes them: images, and event recordings in every format that is read."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,14 +9,17 @@ import torch
 from torch import Tensor
 
 from fsvae_tcja.data.events import to_frames
+from fsvae_tcja.data.events.clock import placed
 from fsvae_tcja.data.events.formats import read_aedat2, read_aedat3, read_atis
 from fsvae_tcja.data.events.frames import SliceBy
 from fsvae_tcja.data.events.gestures import labels_of, read_labels
-from fsvae_tcja.data.image_file import EXTENSIONS, read_image
+from fsvae_tcja.data.image_file import is_image, read_image
 from fsvae_tcja.data.inputs import time_first, to_input
 from fsvae_tcja.utils.foreign import reading
 
 from .config import ClassifierConfig
+
+log = logging.getLogger(__name__)
 
 READERS = {b"#!AER-DAT2.0": read_aedat2, b"#!AER-DAT3.1": read_aedat3}  # .aedat by its first line
 
@@ -38,18 +42,22 @@ def read_inputs(path: Path, config: ClassifierConfig, slices: SliceBy = "count")
     channels, height, width = config.shape
     if not path.is_file():
         raise FileNotFoundError(f"no file at {path}")
-    if path.suffix.lower() in EXTENSIONS:
+    if is_image(path.name):
         if channels not in (1, 3):
             raise ValueError(f"{path} is an image, the model takes events {list(config.shape)}")
         yield str(path), to_input(read_image(path, channels, height)[None])
         return
     if channels != 2:
-        raise ValueError(f"{path} is no image ({', '.join(sorted(EXTENSIONS))}), and the model takes images")
+        raise ValueError(f"{path} is no image (.png, .jpg or what else Pillow reads), and the model takes images")
     for name, events in _recordings(path):
         try:
-            frames = to_frames(events, config.T, (height, width), slices)
+            kept = placed(events, slices)
+            frames = to_frames(kept, config.T, (height, width), slices)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
+        if len(kept) < len(events):
+            n = len(events) - len(kept)
+            log.warning(f"{name}: left out {n:,} of {len(events):,} events, which the camera's clock does not place")
         yield name, time_first(to_input(torch.from_numpy(frames)[None]))
 
 

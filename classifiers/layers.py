@@ -1,10 +1,13 @@
 """Layers around the spiking ones. Sequences are [T, N, ...]."""
 
+from math import ceil
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsvae_tcja.core import Linear, NeuronModule
+from fsvae_tcja.utils.shares import Share
 
 
 class Folded(nn.Module):
@@ -20,7 +23,13 @@ class Folded(nn.Module):
 
 
 class TimeDropout(nn.Module):
-    """Dropout whose mask [N, ...] is the same at every time step."""
+    """Dropout whose mask [N, ...] is the same at every time step.
+
+    Attributes:
+        share: what the N samples are of a batch, whose mask is drawn; None: all of it.
+    """
+
+    share: Share | None = None
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -28,7 +37,13 @@ class TimeDropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [T, N, ...] -> x mask / (1 - p) in training mode, else x."""
-        return x * F.dropout(torch.ones_like(x[0]), self.p) if self.training else x
+        return x * self._mask(torch.ones_like(x[0])) if self.training else x
+
+    def _mask(self, ones: Tensor) -> Tensor:
+        if self.share is None:
+            return F.dropout(ones, self.p)
+        whole = torch.cat([ones] * ceil(self.share.whole / len(ones)))[: self.share.whole]
+        return self.share.take(F.dropout(whole, self.p))
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

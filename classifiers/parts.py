@@ -65,9 +65,9 @@ def _gives_binary(layer: nn.Module, given: bool) -> bool:
     """Whether a layer gives 0 and 1 only, if it is `given` that or not."""
     match layer:
         case SpikingLayer():
-            return layer.attention is None or layer.placement == "current"
+            return layer.neuron.params.spiking and (layer.attention is None or layer.placement == "current")
         case Dense() | Fire():
-            return True
+            return layer.neuron.params.spiking
         case TimeDropout() | Folded(layer=nn.MaxPool2d()):
             return given
     return False  # averages, logits, currents
@@ -98,10 +98,11 @@ def _parts(layer: nn.Module, name: str, output: Place, binary: bool) -> list[Par
 
 def _residual(block: ResidualBlock, name: str, binary: bool) -> list[Part]:
     inner, end, shortcut = block.inner, block.end, block.shortcut
+    spiking = inner.neuron.params.spiking
     found = [
         Part(f"{name} LIF", None, Place(inner, "input")),
-        Part(f"{name} conv 1", _weights(inner.transform), Place(end, "input"), inner.attention, binary=True),
-        Part(f"{name} conv 2", _weights(end.transform), binary=_gives_binary(inner, True)),
+        Part(f"{name} conv 1", _weights(inner.transform), Place(end, "input"), inner.attention, spiking),
+        Part(f"{name} conv 2", _weights(end.transform), binary=_gives_binary(inner, spiking)),
     ]
     if shortcut is not None:
         found.append(Part(f"{name} shortcut", _weights(shortcut.transform), binary=binary))

@@ -12,7 +12,7 @@ from fsvae_tcja.utils.atomic import write_json
 from . import checkpoint
 from .accuracy import evaluate
 from .report.figures import save_confusion
-from .train import TrainConfig
+from .train import TrainConfig, best_tested
 
 ROWS = {
     "last": "last epoch",
@@ -45,9 +45,9 @@ def write_results(run: RunFolder, config: TrainConfig, test: LabelledDataset, de
             "test_accuracy": evaluation.accuracy,
             "silent_outputs": evaluation.silent,
         }
-    if tested := [row for row in run.read_metrics() if "test_accuracy" in row]:
-        top = max(tested, key=lambda row: row["test_accuracy"])
-        results["best_test_as_in_the_literature"] = {"epoch": top["epoch"], "test_accuracy": top["test_accuracy"]}
+    known = read_metadata(run.model).get("callbacks", {})
+    if tested := known["KeepBest.tested"] if "KeepBest.tested" in known else best_tested(run):
+        results["best_test_as_in_the_literature"] = tested
     which = checkpoint.weights_of(read_metadata(weights))
     title = f"{test.name} test: accuracy {evaluation.accuracy:.2%}, n = {evaluation.n:,}, {which}, seed {config.seed}"
     save_confusion(evaluation.confusion, run.pictures / "confusion.png", title, test.class_names)

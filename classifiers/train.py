@@ -11,20 +11,25 @@ from fsvae_tcja.data import LabelledDataset, time_first, to_input
 from fsvae_tcja.data.events.frames import SliceBy
 from fsvae_tcja.runtime.build import build
 from fsvae_tcja.runtime.callbacks import Callback
+from fsvae_tcja.runtime.checkpoint import read_metadata, write
 from fsvae_tcja.runtime.config import Schedule, TrainerConfig
 from fsvae_tcja.runtime.curves import save_curves
+from fsvae_tcja.runtime.firing import warnings
 from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.runtime.seeding import on_host
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import to_dict
+from fsvae_tcja.utils.shares import known_share
 from fsvae_tcja.utils.spelling import check_choice
 
 from . import checkpoint
 from .accuracy import Evaluation, evaluate, inputs, ranking
 from .augment import Augment, augment, check_fit
 from .config import ClassifierConfig
+from .layers import TimeDropout
 from .losses import LOSSES, Loss
 from .model import SpikingClassifier
-from .report.firing import firing, warnings
+from .report.firing import firing
 
 UNITS = {"accuracy": "fraction correct", "loss": "loss"}
 
@@ -93,7 +98,7 @@ class ClassifierTask:
 
     def losses(self, x: Tensor, labels: Tensor, epoch: int, generator: torch.Generator) -> dict[str, Tensor]:
         """x images [B, C, H, W] or frames [B, T, 2, H, W], labels [B] -> {"loss", "accuracy"}."""
-        config = self.config
+        config, generator = self.config, on_host(generator)
         x, targets = augment(config.augment, to_input(x), labels, config.model.classes, generator)
         outputs = self._run(time_first(x), generator)
         with torch.autocast(x.device.type, enabled=False):
@@ -103,6 +108,9 @@ class ClassifierTask:
 
     def _run(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """The model, its dropout drawn from the step's own seed."""
+        for module in self.model.modules():
+            if isinstance(module, TimeDropout):
+                module.share = known_share(generator)
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
             return self.model(x)
@@ -126,33 +134,62 @@ class ClassifierTask:
             "config": to_dict(self.config.model),
             "data": self.config.data,
             "classes": list(self.data.class_names),
+            **self.data.told,
         }
 
 
 class KeepBest(Callback):
-    """Keeps the weights of the epoch of the best validation accuracy, the latest of equals, in best.safetensors."""
+    """Keeps the weights of the epoch of the best validation accuracy, the latest of equals, in best.safetensors.
+
+    They are in the checkpoint too, with the best test epoch: a resumed run depends on nothing else.
+    """
 
     def __init__(self, task: ClassifierTask) -> None:
         self.task = task
         self.best: float | None = None
+        self.epoch = 0
+        self.weights: dict[str, Tensor] = {}
+        self.tested: dict[str, Any] | None = {}
 
     def state(self) -> dict[str, Any]:
-        return {"best": self.best}
+        weights = {f"weights.{name}": tensor for name, tensor in self.weights.items()}
+        return {"best": self.best, "epoch": self.epoch, "tested": self.tested} | weights
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.best = state.get("best")
+        self.best, self.epoch = state.get("best"), state.get("epoch", 0)
+        self.tested = state.get("tested")
+        self.weights = {name.removeprefix("weights."): x for name, x in state.items() if name.startswith("weights.")}
 
     def start(self, trainer: Trainer) -> None:
-        if self.best is None:  # a new run, or one of 0.1.0, whose checkpoints do not say
-            self.best = max((row.get("valid_accuracy", 0.0) for row in trainer.run.read_metrics()), default=0.0)
+        file = trainer.run.path / checkpoint.BEST
+        if self.weights:
+            self._write(trainer)
+        elif self.best is None and trainer.step and file.is_file():  # a run of 0.1.0, whose checkpoints do not say
+            self.best = read_metadata(file).get("valid_accuracy")
+        if self.tested is None:
+            self.tested = best_tested(trainer.run)
 
     def epoch_end(self, trainer: Trainer, figures: Mapping[str, float]) -> None:
-        accuracy = figures.get("valid_accuracy")
+        test, accuracy = figures.get("test_accuracy"), figures.get("valid_accuracy")
+        if test is not None and test > (self.tested or {}).get("test_accuracy", -1):
+            self.tested = {"epoch": trainer.epoch, "test_accuracy": test}
         if accuracy is None or (self.best is not None and accuracy < self.best):
             return
-        self.best = accuracy
-        metadata = {"epoch": trainer.epoch, "valid_accuracy": accuracy, "training": to_dict(trainer.config)}
-        checkpoint.save(self.task.model, trainer.run.path / checkpoint.BEST, self.task.metadata() | metadata)
+        self.best, self.epoch = accuracy, trainer.epoch
+        self.weights = {name: tensor.detach().clone() for name, tensor in self.task.model.state_dict().items()}
+        self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
+        metadata = {"epoch": self.epoch, "valid_accuracy": self.best, "training": to_dict(trainer.config)}
+        tensors = {f"model.{name}": tensor for name, tensor in self.weights.items()}
+        write(trainer.run.path / checkpoint.BEST, tensors, self.task.metadata() | metadata)
+
+
+def best_tested(run: RunFolder) -> dict[str, Any]:
+    """The first epoch of the best test accuracy by the log, for runs of older versions; empty if none was tested."""
+    rows = [row for row in run.read_metrics() if "test_accuracy" in row]
+    top = max(rows, key=lambda row: row["test_accuracy"], default={})
+    return {name: top[name] for name in ("epoch", "test_accuracy") if top}
 
 
 class WarnOfSilence(Callback):

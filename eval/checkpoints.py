@@ -15,6 +15,7 @@ from fsvae_tcja.vae.checkpoint import KIND
 from fsvae_tcja.vae.sample import noise_of, padded, stream
 
 from .images import as_float, as_grey
+from .precision import full_precision
 from .provenance import tensors_sha256
 from .sources import BATCH, IndexedImages, Source
 
@@ -44,10 +45,16 @@ def open_checkpoint(path: Path, seed: int, device: torch.device | str = "cpu") -
 
 
 def drawn_from(model: FSVAE, seed: int, name: str) -> IndexedImages:
-    """A model as a source of images: image i depends on (seed, i) alone."""
+    """A model as a source of images: image i depends on (seed, i) alone.
+
+    A GPU draws them in one pass; the tensors of 64 images fit the caches of a CPU.
+    """
+    device = next(model.parameters()).device
 
     def draw(start: int, count: int) -> torch.Tensor:
-        return torch.cat(list(stream(model, count, seed, first=start)))
+        size = count if device.type == "cuda" else 64
+        with full_precision(device):
+            return torch.cat(list(stream(model, count, seed, first=start, batch_size=size)))
 
     return IndexedImages(name, None, draw, value_range="-1..1", seed=seed, parts=ModelParts(model, seed))
 
@@ -59,20 +66,26 @@ class ModelParts:
     model: FSVAE
     seed: int
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.model.parameters()).device
+
     def reconstructed(self, real: Source) -> Source:
         name = f"reconstructions of {real.name}"
         return _Reconstructed(name, real.n, real, self, data_set=real.data_set, labels=real.labels)
 
     def reconstruct(self, images: Tensor, first: int) -> Tensor:
         """Canonical images [B, C, S, S], the first of which is image `first` -> [B, C, S, S] in [-1, 1], on the CPU."""
-        return self.model.decode(self._codes(images, first))[: len(images)].cpu()
+        with evaluated(self.model), full_precision(self.device):
+            return self.model.decode(self._codes(images, first))[: len(images)].cpu()
 
     def code_nats(self, held_out: Source) -> float | None:
         if not hasattr(self.model.latent, "nll"):
             return None
         total, count = 0.0, 0
         for first, images in held_out.batches(BATCH, None):
-            with evaluated(self.model):
+            with evaluated(self.model), full_precision(self.device):
                 total += self._nats(self._codes(images, first))[: len(images)].double().sum().item()
             count += len(images)
         return total / count
@@ -83,7 +96,7 @@ class ModelParts:
         return latent.nll(z) + (latent.nats_of_kind(z) if latent.params.clusters else 0)
 
     def _codes(self, images: Tensor, first: int) -> Tensor:
-        config, device = self.model.config, next(self.model.parameters()).device
+        config = self.model.config
         x = as_float(as_grey(images) if config.in_channels == 1 else images)
         if x.shape[1:] != (config.in_channels, config.image_size, config.image_size):
             raise ValueError(
@@ -91,7 +104,7 @@ class ModelParts:
                 f"{' x '.join(map(str, x.shape[1:]))}: give real images of its kind (floor, --floor, --size)"
             )
         noise = padded(noise_of(self.model, self.seed, first, len(x)), 1)
-        return self.model.encode(padded(x, 0).to(device), noise=noise)
+        return self.model.encode(padded(x, 0).to(self.device), noise=noise)
 
 
 @dataclass(frozen=True)
@@ -103,8 +116,7 @@ class _Reconstructed(Source):
 
     def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
         for start, images in self.real.batches(batch, n, seed):
-            with evaluated(self.parts_of.model):
-                yield start, self.parts_of.reconstruct(images, start)
+            yield start, self.parts_of.reconstruct(images, start)
 
     def taking(self, positions: Tensor) -> Source:
         real = self.real.taking(positions)

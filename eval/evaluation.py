@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from fsvae_tcja.utils.processes import rank
+
 from .beside import CODE_LENGTH, REAL, kept_floor, real_images, stand_beside
 from .doubt import Doubt, of_seeds
 from .doubt import bootstrap as bootstrapped
@@ -14,7 +16,6 @@ from .features import Extractor, Job
 from .images import ValueRange
 from .measures import FeatureStore
 from .networks import Networks
-from .processes import rank
 from .protocols import Protocol, Recipe, get_protocol
 from .randomness import check_seed
 from .reference import (

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fsvae_tcja.utils.processes import gather
+
 from .images import PixelExtremes
 from .measures import Collector
 from .precision import full_precision
-from .processes import gather
 from .randomness import isolated_randomness
 from .sources import BATCH, Source
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .processes import gather
+from fsvae_tcja.utils.processes import gather
 
 LIBRARIES = ("fsvae-tcja", "torch", "torchvision", "torch-fidelity", "numpy", "scipy", "pillow")
 

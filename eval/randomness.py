@@ -25,7 +25,7 @@ def isolated_randomness(seed: int = 0, start: int = 0) -> Iterator[None]:
     python, numpy = random.getstate(), np.random.get_state()
     word = seed if start == 0 else int(np.random.SeedSequence([seed, start]).generate_state(1)[0])
     try:
-        with torch.random.fork_rng(), _mps_as_before():
+        with torch.random.fork_rng(_gpus()), _cuda_unseen_as_before(), _mps_as_before():
             random.seed(word)
             np.random.seed(word % 2**32)
             torch.manual_seed(word)
@@ -33,6 +33,22 @@ def isolated_randomness(seed: int = 0, start: int = 0) -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
+
+
+def _gpus() -> list[int]:
+    """Those that have a random state; a process that computes on the CPU takes no memory of a GPU."""
+    return list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+
+
+@contextmanager
+def _cuda_unseen_as_before() -> Iterator[None]:
+    """`torch.manual_seed` is remembered for GPUs that are not yet in use: they start from the seed of before."""
+    before = torch.initial_seed()
+    try:
+        yield
+    finally:
+        if not torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(before)
 
 
 @contextmanager

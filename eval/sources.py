@@ -20,11 +20,11 @@ from fsvae_tcja.data.folder import inspect_folder, load_folder
 from fsvae_tcja.data.image_file import read_header
 from fsvae_tcja.runtime.run import MODEL
 from fsvae_tcja.utils.memory import check_fits
+from fsvae_tcja.utils.processes import rank, world
 
 from .arrays import reading
 from .containers import from_array, images_of, joined, labels_beside
 from .images import RANGES, ValueRange, canonical, regroup, too_few
-from .processes import rank, world
 from .randomness import isolated_randomness
 
 BATCH = 256

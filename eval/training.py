@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from fsvae_tcja.data.dataset import LabelledDataset
-from fsvae_tcja.data.load import batches
 from fsvae_tcja.data.pixels import to_float
+from fsvae_tcja.data.workers import batches
 from fsvae_tcja.runtime.config import TrainerConfig
-from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.runtime.run import RunFolder, open_run
 from fsvae_tcja.runtime.trainer import Trainer
 
 from .provenance import ImageDigest, library_versions
@@ -55,7 +55,13 @@ class TrainingConfig:
 
 
 class Interrupted(KeyboardInterrupt):
-    """A training was interrupted; its run folder, if it has one, can be resumed."""
+    """A training was interrupted; its run folder, if it has one, can be resumed.
+
+    Attributes:
+        status: for the process to end with.
+    """
+
+    status = 130
 
 
 def train(
@@ -81,7 +87,7 @@ def train(
         the network in evaluation mode, on the CPU.
 
     Raises:
-        Interrupted: by Ctrl-C or SIGTERM.
+        Interrupted: by Ctrl-C, SIGTERM, SIGHUP or SIGUSR1.
         ValueError: a training of other settings or images is in `run`, or it diverged.
     """
     with isolated_randomness(config.seed):
@@ -96,11 +102,13 @@ def train(
         log_every=EACH_EPOCH,
     )
     with ExitStack() as stack:
-        folder = RunFolder(run or Path(stack.enter_context(TemporaryDirectory()), "run"), resume)
+        folder = open_run(run, resume) if run else RunFolder(Path(stack.enter_context(TemporaryDirectory()), "run"))
         task, order = _Task(network, loss, dataset), _order(len(dataset), config.seed)
         outcome = Trainer(task, settings, folder, device=config.device, order=order).fit(resume)
     if not outcome.finished:
-        raise Interrupted(f"stopped after step {outcome.step} of {outcome.total}")
+        stopped = Interrupted(f"stopped after step {outcome.step} of {outcome.total}")
+        stopped.status = outcome.status
+        raise stopped
     if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
         where = f"; delete {run}" if run else ""
         raise ValueError(f"the training diverged, the weights are not finite: train anew with another --lr{where}")

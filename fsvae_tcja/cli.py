@@ -20,10 +20,31 @@ PROGRAM = Program(
         "reconstruct": Command(
             "fsvae_tcja.commands.reconstruct:main", "Reconstruct images of a data set or folder, and print the error."
         ),
+        "energy": Command(
+            "fsvae_tcja.commands.energy:main",
+            "Energy and firing, per image drawn and reconstructed, against the ANN VAE.",
+        ),
+        "ablate": Command(
+            "fsvae_tcja.commands.ablate:main", "A study: settings x seeds on one budget, and one table of them all."
+        ),
+        "interpolate": Command(
+            "fsvae_tcja.commands.interpolate:main", "Draw images on the way from one code to another."
+        ),
+        "complete": Command(
+            "fsvae_tcja.commands.complete:main", "Keep the first part of the codes of images and draw the rest."
+        ),
+        "publish": Command(
+            "fsvae_tcja.commands.publish:main", "The model of a run and a card, in a folder to hand on."
+        ),
         "report": Command("fsvae_tcja.commands.report:main", "A run as one HTML page, or several side by side."),
         "score": Command("eval.commands.score:main", "Score a checkpoint, a folder, an array or a data set."),
         "eval": Command("eval.cli:main", "Scores, their references, comparisons and networks."),
         "classify": Command("classifiers.cli:main", "Spiking classifiers: classify train, evaluate, predict."),
+        "import": Command(
+            "fsvae_tcja.commands.importing:main",
+            "Files of the FSVAE authors as ours: models, autoencoders, statistics.",
+        ),
+        "export": Command("fsvae_tcja.commands.exporting:main", "A checkpoint of ours for another program."),
         "info": Command(
             "fsvae_tcja.commands.info:main", "What is in a checkpoint: configuration, parameters, training."
         ),
@@ -33,5 +54,5 @@ PROGRAM = Program(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit status, 0, 1, 2 or 130, see utils/program.py."""
+    """Run the program; returns its exit status, see utils/program.py."""
     return PROGRAM.main(argv)

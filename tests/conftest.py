@@ -8,6 +8,10 @@ import torch
 torch.set_num_threads(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--processes-steps", type=int, default=10, help="steps that several processes follow one")
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with MNIST/, FashionMNIST/ and fad-2022/."""

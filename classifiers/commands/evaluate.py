@@ -13,6 +13,7 @@ from fsvae_tcja.utils.options import BatchSize, DataRoot, Device, Download, pars
 
 from .. import checkpoint
 from ..data import load_split
+from ..model import SpikingClassifier
 from ..report import write_report
 
 
@@ -41,6 +42,7 @@ def main(args: list[str]) -> int:
     options = parse(EvaluateOptions, "fsvae-tcja classify evaluate", args)
     model = checkpoint.load(options.checkpoint, resolve(options.device))
     path = checkpoint.find(options.checkpoint)
+    _check_finite(path, model)
     origin = checkpoint.origin(path)
     name = options.data or origin.data
     if name is None:
@@ -59,6 +61,16 @@ def main(args: list[str]) -> int:
     print(write_report(model, data, out, origin.weights, n=options.n_looked_at, batch_size=options.batch_size))
     print(f"\nreport: {out}")
     return 0
+
+
+def _check_finite(path: Path, model: SpikingClassifier) -> None:
+    """Weights that are no numbers fire nowhere, which would be reported as a result."""
+    bad = [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]
+    if bad:
+        raise ValueError(
+            f"{path} holds weights that are not finite, {bad[0]} and {len(bad) - 1} more: the training went astray; "
+            "train anew with a lower --lr, or evaluate an earlier checkpoint"
+        )
 
 
 def _check_names(path: Path, names: Sequence[str], data: LabelledDataset) -> None:

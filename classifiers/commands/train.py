@@ -7,8 +7,9 @@ from fsvae_tcja.data import LabelledDataset, located
 from fsvae_tcja.runtime.callbacks import KeepMemory
 from fsvae_tcja.runtime.command import RunOptions, TrainCommand
 from fsvae_tcja.runtime.device import resolve
-from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.runtime.run import RunFolder, open_run
 from fsvae_tcja.runtime.trainer import Trainer
+from fsvae_tcja.utils.processes import one_before_the_others, own, rank
 
 from .. import checkpoint
 from ..data import load_split
@@ -34,11 +35,14 @@ def main(args: list[str]) -> int:
 
 
 def _train(config: TrainConfig, options: RunOptions) -> int:
-    device = resolve(options.device)
-    config = replace(config, data=located(config.data))
-    resume = options.resume is not None
     assert options.out is not None  # TrainCommand fills it in
-    run = RunFolder(options.out, resume=resume)
+    run = open_run(options.out, options.resume is not None)
+    with run.locked():
+        return _fit(replace(config, data=located(config.data)), options, run)
+
+
+def _fit(config: TrainConfig, options: RunOptions, run: RunFolder) -> int:
+    device, resume = own(resolve(options.device)), run.resume
 
     def split(name: str) -> LabelledDataset:
         return load_split(
@@ -51,13 +55,15 @@ def _train(config: TrainConfig, options: RunOptions) -> int:
             download=options.download,
         )
 
-    test = split("test")  # loaded before the training, so that missing files are found now
-    task = ClassifierTask(config, split("train"), split("valid"), test if config.test_every_epoch else None)
+    with one_before_the_others():
+        test = split("test")  # loaded before the training, so that missing files are found now
+        train, valid = split("train"), split("valid")
+    task = ClassifierTask(config, train, valid, test if config.test_every_epoch else None)
     accompanied = [*callbacks(task), KeepMemory()]
     trainer = Trainer(task, config, run, device=device, callbacks=accompanied, init_from=options.init_from)
     outcome = trainer.fit(resume)
-    print(TRAIN.ending(outcome, run, options))
-    if not outcome.finished:
-        return 130
-    print(as_text(write_results(run, config, test, device)))
-    return 0
+    results = write_results(run, config, test, device) if outcome.finished and rank() == 0 else None
+    print(TRAIN.ending(outcome, run, options))  # after the last file: nobody may be reading
+    if results is not None:
+        print(as_text(results))
+    return outcome.status

@@ -1,6 +1,6 @@
 """What a trained classifier does on a split: accuracy, firing, energy and gates, as text, pictures and JSON.
 
-`write` makes the whole report; `firing`, `energy` (with `operations`) and `gates` compute one thing each, from what
+`write` makes the whole report; `firing`, `energy` and `gates` compute one thing each, from what
 flows through the parts of the model (`classifiers.parts`); `figures` draws.
 """
 

@@ -1,140 +1,13 @@
-"""What an inference costs in arithmetic, against the same network as an ANN. An estimate: FORMULA says of what."""
+"""What an inference of a classifier costs in arithmetic; what is counted, and how: fsvae_tcja/runtime/energy.py."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from math import inf, prod
+from collections.abc import Iterable
 
 from torch import Tensor
 
-from fsvae_tcja.utils.tables import table
+from fsvae_tcja.runtime.energy import Energy, Tally
 
 from ..model import SpikingClassifier
-from ..parts import Part, Place, observe, parts
-from .operations import attention_operations, fan_out
-
-MAC_PJ, AC_PJ = 4.6, 0.9  # 32-bit float at 45 nm: multiplication 3.7 pJ + addition 0.9 pJ (Horowitz, ISSCC 2014)
-
-FORMULA = f"""\
-E = {MAC_PJ} pJ x MAC + {AC_PJ} pJ x AC, the cost of 32-bit floats at 45 nm (Horowitz, ISSCC 2014)
-binary inputs   spikes, max-pooled or not, that no gate has weighted: AC = spikes x fan-out. Fan-out: weights that a
-                value meets, fewer at the borders
-analog inputs   the network's input, images or event counts, and gated spikes (TCJA on the spikes), averages, currents:
-                MAC = values x fan-out, zeros included, at each of T steps, since hardware that multiplies runs such a
-                layer densely. That is an upper bound where many values are 0, as event counts and gated spikes are: "if
-                zeros cost nothing" is the lower bound
-which of them   is decided by the network's structure, not by the values that happened to arrive
-static images   arrive at every step, so the first layer counts T times, though this program computes it once
-neurons         1 MAC per neuron and step, decay x membrane + current; the gain is folded into the threshold
-TCJA            per value 1 AC to squeeze and 1 MAC to gate; the MACs of its convolutions along time and channels; per
-                channel and step 1 MAC (a sum: 1 AC) to join the two and 1 MAC for the sigmoid
-ANN             every layer with weights once: MAC = values x fan-out; no steps, neurons or attention
-not counted     memory traffic, biases, pooling, residual sums, comparisons, resets and votes, on either side; the batch
-                norm is folded into the convolution"""
-
-NOTES = f"""\
-an estimate, of arithmetic only: {MAC_PJ} pJ a MAC, {AC_PJ} pJ an AC, 32-bit floats at 45 nm (Horowitz, ISSCC 2014)
-a spike costs an AC for each weight it meets; an analog input a MAC for each, at every step, zeros included
-all of it: "Energy estimate" in classifiers/README.md, and evaluation.json"""
-
-
-@dataclass(frozen=True)
-class LayerEnergy:
-    """Operations of a layer's weights, neurons or attention, per inference."""
-
-    name: str
-    """Layer, such as "3 128C", "3 128C neurons" or "3 128C TCJA"."""
-    inputs: str
-    """What its weights were fed with, "binary" or "analog", see FORMULA; empty for neurons and attention."""
-    dense: int
-    """MACs of the same weights in an ANN: input values x fan-out; 0 for neurons and attention."""
-    events: float
-    """Input values other than 0 x fan-out, over T steps, mean of the inputs; 0 for neurons and attention."""
-    macs: float
-    """Multiply-accumulates."""
-    acs: float
-    """Accumulates."""
-
-    @property
-    def pj(self) -> float:
-        """Energy in pJ."""
-        return MAC_PJ * self.macs + AC_PJ * self.acs
-
-    @property
-    def sparse_pj(self) -> float:
-        """Energy in pJ if zeros among analog inputs cost nothing."""
-        return MAC_PJ * self.events if self.inputs == "analog" else self.pj
-
-    @property
-    def ann_pj(self) -> float:
-        """Energy in pJ of the same layer in an ANN."""
-        return MAC_PJ * self.dense
-
-
-@dataclass(frozen=True)
-class Energy:
-    """Energy of an inference, mean of n inputs of T steps."""
-
-    n: int
-    T: int
-    layers: tuple[LayerEnergy, ...]
-
-    @property
-    def pj(self) -> float:
-        """Energy of an inference in pJ."""
-        return sum(layer.pj for layer in self.layers)
-
-    @property
-    def sparse_pj(self) -> float:
-        """Energy in pJ if zeros among analog inputs cost nothing."""
-        return sum(layer.sparse_pj for layer in self.layers)
-
-    @property
-    def ann_pj(self) -> float:
-        """Energy in pJ of the same network as an ANN."""
-        return sum(layer.ann_pj for layer in self.layers)
-
-    @property
-    def ratio(self) -> float:
-        """How many times the energy of this network the ANN takes."""
-        return _divide(self.ann_pj, self.pj)
-
-    def text(self) -> str:
-        """The totals first, then what they stand for in short, then the layers."""
-        lines = (
-            f"energy per inference: SNN {_uj(self.pj)} uJ, same network as an ANN {_uj(self.ann_pj)} uJ: ANN / SNN = "
-            f"{self.ratio:.3g} (T = {self.T}, mean over {self.n:,})",
-            f"if zeros cost nothing among analog inputs: SNN {_uj(self.sparse_pj)} uJ, "
-            f"ANN / SNN = {_divide(self.ann_pj, self.sparse_pj):.3g}",
-            NOTES,
-        )
-        return "\n".join(lines) + f"\n\n{self.table()}"
-
-    def table(self) -> str:
-        """A line per layer, and totals."""
-        macs, acs, dense = (sum(getattr(layer, name) for layer in self.layers) for name in ("macs", "acs", "dense"))
-        total = ("total", "", "", f"{macs:,.0f}", f"{acs:,.0f}", _nj(self.pj), f"{dense:,}", _nj(self.ann_pj))
-        header = ("layer", "inputs", "active", "MAC", "AC", "nJ", "ANN MAC", "ANN nJ")
-        return table(header, [*map(self._row, self.layers), total])
-
-    def _row(self, layer: LayerEnergy) -> tuple[str, ...]:
-        counts = f"{layer.macs:,.0f}", f"{layer.acs:,.0f}", _nj(layer.pj)
-        if not layer.dense:
-            return (layer.name, "", "", *counts, "", "")
-        share = f"{layer.events / (self.T * layer.dense):.1%}"
-        return (layer.name, layer.inputs, share, *counts, f"{layer.dense:,}", _nj(layer.ann_pj))
-
-
-def _nj(pj: float) -> str:
-    return f"{pj / 1000:,.1f}"
-
-
-def _uj(pj: float) -> str:
-    uj = pj / 1e6
-    return f"{uj:,.0f}" if uj >= 100 else f"{uj:.3g}"
-
-
-def _divide(a: float, b: float) -> float:
-    return a / b if b else inf
+from ..parts import Place, observe, parts
 
 
 def energy(model: SpikingClassifier, inputs: Iterable[Tensor]) -> Energy:
@@ -147,53 +20,13 @@ def energy(model: SpikingClassifier, inputs: Iterable[Tensor]) -> Energy:
     Raises:
         ValueError: no input, images among sequences, or what the model refuses.
     """
-    tallies = [_Tally(part) for part in parts(model)]
-    n = observe(model, inputs, [reader for tally in tallies for reader in tally.readers()])
+    tallies, readers = [], []
+    for part in parts(model):
+        tally = Tally(part.name, part.weights, part.attention, binary=part.binary, neurons=model.config.neuron.spiking)
+        tallies.append(tally)
+        if part.weights is not None:
+            readers.append((Place(part.weights, "input"), tally.read_inputs))
+        if part.spikes:
+            readers.append((part.spikes, tally.read_spikes))
+    n = observe(model, inputs, readers)
     return Energy(n, model.config.T, tuple(row for tally in tallies for row in tally.rows(model.config.T)))
-
-
-class _Tally:
-    """What enters the weights of a part, summed over inputs and steps, and how many neurons are behind them."""
-
-    def __init__(self, part: Part) -> None:
-        self.part = part
-        self.samples = 0
-        self.fan_out: Tensor | None = None  # [C, H, W] or [features]
-        self.events = 0
-        self.neurons = 0
-
-    def readers(self) -> Iterator[tuple[Place, Callable[[Tensor], None]]]:
-        if self.part.weights is not None:
-            yield Place(self.part.weights, "input"), self.read_inputs
-        if self.part.spikes:
-            yield self.part.spikes, self.read_spikes
-
-    def read_inputs(self, x: Tensor) -> None:
-        """x [T*N, C, H, W] or [T*N, features]; a static input comes once, [N, C, H, W]."""
-        assert self.part.weights is not None
-        if self.fan_out is None:
-            self.fan_out = fan_out(self.part.weights, x.shape[1:]).to(x.device)
-        self.samples += len(x)
-        self.events += int(((x != 0).sum(0) * self.fan_out).sum())
-        assert not self.part.binary or ((x == 0) | (x == 1)).all(), f"{self.part.name} was fed with more than 0 and 1"
-
-    def read_spikes(self, x: Tensor) -> None:
-        """x [T, N, ...]."""
-        self.neurons = prod(x.shape[2:])
-
-    def rows(self, T: int) -> Iterator[LayerEnergy]:
-        if self.part.weights is not None:
-            yield self._weights(T)
-        if self.neurons:
-            yield LayerEnergy(f"{self.part.name} neurons", "", 0, 0, T * self.neurons, 0)
-        if self.part.attention is not None:
-            macs, acs = attention_operations(self.part.attention, self.neurons)
-            yield LayerEnergy(f"{self.part.name} TCJA", "", 0, 0, macs, acs)
-
-    def _weights(self, T: int) -> LayerEnergy:
-        assert self.fan_out is not None, "rows are asked for before anything was read"
-        dense = int(self.fan_out.sum())
-        events = T * self.events / self.samples  # so a static input counts at each step
-        if self.part.binary:
-            return LayerEnergy(self.part.name, "binary", dense, events, 0, events)
-        return LayerEnergy(self.part.name, "analog", dense, events, T * dense, 0)

@@ -12,9 +12,8 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from torch import Tensor
 
+from fsvae_tcja.runtime.firing import Firing
 from fsvae_tcja.utils.atomic import replacing
-
-from .firing import Firing
 
 DPI = 120
 WIDTH = 9.0  # inches, of gates and firing

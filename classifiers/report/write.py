@@ -8,14 +8,16 @@ from pathlib import Path
 from torch import Tensor
 
 from fsvae_tcja.data import LabelledDataset
+from fsvae_tcja.runtime.energy import FORMULA, Energy
+from fsvae_tcja.runtime.firing import Firing, warnings
 from fsvae_tcja.utils.atomic import write_json
 from fsvae_tcja.utils.tables import table
 
 from ..accuracy import Evaluation, evaluate, inputs
 from ..model import SpikingClassifier
-from .energy import FORMULA, Energy, energy
+from .energy import energy
 from .figures import save_confusion, save_firing, save_gates
-from .firing import Firing, firing, warnings
+from .firing import firing
 from .gates import gates, mean_gates
 
 

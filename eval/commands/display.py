@@ -11,10 +11,10 @@ from typing import Any
 
 from rich.console import Console
 
+from fsvae_tcja.utils.processes import rank, world
 from fsvae_tcja.utils.progress import progress
 
 from ..doubt import Doubt
-from ..processes import rank, world
 from ..sources import Source
 
 WIDTH = 160  # where there is no terminal

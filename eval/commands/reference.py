@@ -8,10 +8,10 @@ import tyro
 
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.utils.options import parse
+from fsvae_tcja.utils.processes import joined, one_before_the_others, own, rank
 
 from ..evaluation import open_reference, write_references
 from ..networks import Networks
-from ..processes import launched_by_torchrun, rank
 from ..protocols import get_protocol
 from .display import console, image_bar, images_to_read
 from .options import ImageOptions
@@ -35,11 +35,13 @@ class ReferenceOptions(ImageOptions):
 
 
 def main(args: list[str]) -> int:
-    """Make statistics and write them."""
-    options = parse(ReferenceOptions, "fsvae-tcja eval reference", args)
-    protocol, networks = get_protocol(options.protocol), Networks(**vars(options.networks))
-    with launched_by_torchrun(resolve(options.device)) as device:
-        images = open_reference(options.images, protocol, value_range=options.value_range, **options.where)
+    """Make statistics and write them; started by torchrun the processes share the work, and the first one writes."""
+    with joined():
+        options = parse(ReferenceOptions, "fsvae-tcja eval reference", args)
+        protocol, networks = get_protocol(options.protocol), Networks(**vars(options.networks))
+        device = own(resolve(options.device))
+        with one_before_the_others():
+            images = open_reference(options.images, protocol, value_range=options.value_range, **options.where)
         with image_bar(images_to_read(options.n_images or 0, images)) as advance:
             keywords = {
                 "networks": networks,

@@ -13,12 +13,12 @@ from rich.table import Table
 from fsvae_tcja.core.memory import keep_freed_memory
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.utils.options import parse
+from fsvae_tcja.utils.processes import joined, one_before_the_others, own, rank
 
 from ..beside import CODE_LENGTH, REAL, RECONSTRUCTED
 from ..evaluation import evaluate, open_reference
 from ..images import ValueRange
 from ..networks import Networks
-from ..processes import launched_by_torchrun, rank
 from ..protocols import get_protocol
 from ..randomness import check_seed
 from ..result import Score, save_scores
@@ -64,27 +64,37 @@ class ScoreOptions(ImageOptions):
 
 
 def main(args: list[str]) -> int:
-    """Compute, write and show."""
+    """Compute, write and show; started by torchrun the processes share the work, and the first one writes."""
     if "--while-training" in args:
         raise ValueError("scores while training are asked of `fsvae-tcja train PRESET --score-every EPOCHS ...`")
     keep_freed_memory()
-    options = parse(ScoreOptions, "fsvae-tcja score", args)
+    with joined():
+        options = parse(ScoreOptions, "fsvae-tcja score", args)
+        scores = _scores(options)
+        if rank() == 0:
+            _report(scores, options.out)
+    return 0
+
+
+def _scores(options: ScoreOptions) -> Sequence[Score]:
     protocol, networks = get_protocol(options.protocol), Networks(**vars(options.networks))
     names = options.scores or networks.usual_scores(protocol)
     check_seed(options.seed)
     if options.out:
         check_writable(options.out, ".json")
-    with launched_by_torchrun(resolve(options.device)) as device, warnings.catch_warnings():
+    device = own(resolve(options.device))
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"eval\.")  # what they say is shown as notes
         where = options.where | {"device": device}
-        images = open_images(options.images, value_range=options.value_range, seed=options.seed or 0, **where)
-        reference = open_reference(options.reference, protocol, value_range=options.reference_range, **where)
-        floor = {"auto": True, "none": False}.get(options.floor, options.floor)
-        if isinstance(floor, str):
-            floor = open_reference(floor, protocol, value_range=options.reference_range, **where)
+        with one_before_the_others():
+            images = open_images(options.images, value_range=options.value_range, seed=options.seed or 0, **where)
+            reference = open_reference(options.reference, protocol, value_range=options.reference_range, **where)
+            floor = {"auto": True, "none": False}.get(options.floor, options.floor)
+            if isinstance(floor, str):
+                floor = open_reference(floor, protocol, value_range=options.reference_range, **where)
         counts = [protocol.recipe(name).images(options.n_images, images.n) for name in names]
         with image_bar(images_to_read(max(counts, key=lambda n: n or math.inf), reference)) as advance:
-            scores = evaluate(
+            return evaluate(
                 images,
                 protocol,
                 names,
@@ -100,9 +110,6 @@ def main(args: list[str]) -> int:
                 device=device,
                 progress=advance,
             )
-        if rank() == 0:
-            _report(scores, options.out)
-    return 0
 
 
 def _report(scores: Sequence[Score], out: Path | None) -> None:

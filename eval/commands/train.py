@@ -3,14 +3,20 @@
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import tyro
 
+from fsvae_tcja.data.dataset import LabelledDataset
 from fsvae_tcja.data.load import load_images
+from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.runtime.device import resolve
+from fsvae_tcja.runtime.run import CHECKPOINT
 from fsvae_tcja.utils.options import DataRoot, Device, Download, parse
+from fsvae_tcja.utils.processes import joined, one_before_the_others, own, rank, started_anew
 
 from ..networks.autoencoder import Autoencoder, train_autoencoder
 from ..networks.autoencoder import training_for as autoencoder_training_for
@@ -41,6 +47,8 @@ class TrainOptions:
     """Random seed of the initial weights and of the order of the images."""
     size: int = 32
     """32 or 64 pixels."""
+    half: bool = False
+    """Write the weights in half precision, for half the bytes."""
     data_root: DataRoot = None
     download: Download = False
     device: Device = "auto"
@@ -51,7 +59,7 @@ class TrainOptions:
         """The default with what is given."""
         names = ("epochs", "batch_size", "lr", "latent")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return replace(default, seed=self.seed, device=str(resolve(self.device)), **given)
+        return replace(default, seed=self.seed, device=str(own(resolve(self.device))), **given)
 
     @property
     def training(self) -> Path:
@@ -72,36 +80,56 @@ class TrainOptions:
 def _train(
     options: TrainOptions, network: type[FeatureNetwork], train: Callable[..., FeatureNetwork], default: TrainingConfig
 ) -> int:
-    """Train and write; an interrupted training says how it is resumed. Returns the exit status, then 130."""
+    """Train and write; an interrupted training says how it is resumed. Returns the exit status."""
     check_writable(options.out, ".safetensors")
+    anew = started_anew()
+    if anew and (options.training / CHECKPOINT).is_file():
+        options = replace(options, resume=True)
     again = f"{network.command} {options.resumed()}"
-    if options.training.exists() and not options.resume:
+    if options.training.exists() and not options.resume and not anew:
         raise ValueError(
             f"{options.training} already holds a training: go on with `{again}`, delete it, or choose another --out"
         )
-    train_set, test_set = (
-        load_images(options.data, split, size=options.size, root=options.data_root, download=options.download)
-        for split in ("train", "test")
-    )
+    with one_before_the_others():
+        train_set, test_set = (
+            load_images(options.data, split, size=options.size, root=options.data_root, download=options.download)
+            for split in ("train", "test")
+        )
     try:
         trained = train(train_set, options.config(default), test=test_set, run=options.training, resume=options.resume)
     except Interrupted as stopped:
         console().print(f"{stopped}; go on with: {again}")
-        return 130
-    trained.save(options.out)
+        return stopped.status
+    _check_finite(trained, test_set)
+    if rank() == 0:
+        trained.save(options.out, half=options.half)
     console().print(
         f"written to {options.out}: {network.figure.replace('_', ' ')} {trained.provenance[network.figure]:.4f}"
     )
     return 0
 
 
+@torch.inference_mode()
+def _check_finite(network: FeatureNetwork, test: LabelledDataset) -> None:
+    """Refuse a network that no score can look through."""
+    images, _ = test.read(range(min(100, len(test))))
+    figure = float(network.provenance[network.figure])
+    if not isfinite(figure) or not network(to_float(images)).isfinite().all():
+        raise ValueError(
+            f"the training went astray ({network.figure.replace('_', ' ')} {figure:.4g}) and nothing was written: what "
+            "the network gives for test images is not finite; train anew with a lower --lr"
+        )
+
+
 def fad(args: list[str]) -> int:
     """Train an autoencoder and write it."""
-    options = parse(TrainOptions, Autoencoder.command, args, "Train the autoencoder of the FAD.")
-    return _train(options, Autoencoder, train_autoencoder, autoencoder_training_for(options.data))
+    with joined():
+        options = parse(TrainOptions, Autoencoder.command, args, "Train the autoencoder of the FAD.")
+        return _train(options, Autoencoder, train_autoencoder, autoencoder_training_for(options.data))
 
 
 def classifier(args: list[str]) -> int:
     """Train a classifier and write it."""
-    options = parse(TrainOptions, Classifier.command, args, "Train the classifier of the domain scores.")
-    return _train(options, Classifier, train_classifier, classifier_training_for(options.data))
+    with joined():
+        options = parse(TrainOptions, Classifier.command, args, "Train the classifier of the domain scores.")
+        return _train(options, Classifier, train_classifier, classifier_training_for(options.data))

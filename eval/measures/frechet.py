@@ -11,7 +11,8 @@ from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dpstrf
 from torch import Tensor
 
-from ..processes import total
+from fsvae_tcja.utils.processes import total
+
 from .measure import Measure, Values, collapse_notes
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fsvae_tcja.utils.processes import total
 from fsvae_tcja.utils.spelling import choose
 
-from ..processes import total
 from .measure import Measure, Values, check_logits
 
 if TYPE_CHECKING:

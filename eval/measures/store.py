@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from ..processes import gather
+from fsvae_tcja.utils.processes import gather
+
 from .neighbours import radii
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..processes import total
+from fsvae_tcja.utils.processes import total
+
 from .measure import Measure, Values, check_logits
 
 if TYPE_CHECKING:

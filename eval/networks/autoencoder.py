@@ -13,6 +13,7 @@ from typing import Self
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fsvae_tcja.core.shared import BatchNorm2d
 from fsvae_tcja.data.dataset import LabelledDataset
 
 from ..training import TrainingConfig, mean_over, provenance, train
@@ -78,7 +79,7 @@ class Autoencoder(FeatureNetwork):
 
 
 def _block(transform: nn.Module, channels: int) -> nn.Sequential:
-    return nn.Sequential(transform, nn.BatchNorm2d(channels), nn.LeakyReLU())
+    return nn.Sequential(transform, BatchNorm2d(channels), nn.LeakyReLU())
 
 
 def _up(channels_in: int, channels_out: int) -> nn.ConvTranspose2d:

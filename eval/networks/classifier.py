@@ -14,6 +14,7 @@ from typing import Self
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fsvae_tcja.core.shared import BatchNorm2d
 from fsvae_tcja.data.dataset import LabelledDataset
 
 from ..training import TrainingConfig, mean_over, provenance, train
@@ -52,7 +53,7 @@ class Classifier(FeatureNetwork):
         self.latent = latent
         widths = (channels, *WIDTHS[size])
         self.convolutions = nn.Sequential(
-            *(nn.Sequential(nn.Conv2d(a, b, 3, 2, 1), nn.BatchNorm2d(b), nn.ReLU()) for a, b in pairwise(widths))
+            *(nn.Sequential(nn.Conv2d(a, b, 3, 2, 1), BatchNorm2d(b), nn.ReLU()) for a, b in pairwise(widths))
         )
         self.features = nn.Linear(widths[-1] * 16, latent)
         self.logits = nn.Linear(latent, classes)

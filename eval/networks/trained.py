@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.memory import no_larger_than
+from fsvae_tcja.runtime.pretrained import located
 from fsvae_tcja.utils.foreign import reading
 
 from ..features import Extractor
@@ -74,15 +75,22 @@ class FeatureNetwork(LayeredNetwork):
             return f"{self.kind} of {self.provenance['data']}"
         return f"{self.kind} {self.provenance.get('file', 'untrained')}"
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, half: bool = False) -> None:
         """Write the weights; what they are and where they come from goes into the metadata.
+
+        Args:
+            path: of the file.
+            half: in half precision, to which the network itself is rounded too.
 
         Raises:
             ValueError: weights that are not finite.
         """
+        if half:
+            self.half().float()
         self.check_finite(f"{path} is not written")
         metadata = {"kind": self.kind, "sha256": self.sha256, "provenance": self.provenance}
-        checkpoint.write(path, self.state_dict(), metadata)
+        state = {name: t.half() if half and t.is_floating_point() else t for name, t in self.state_dict().items()}
+        checkpoint.write(path, state, metadata)
 
     def check_finite(self, otherwise: str) -> None:
         """Raise ValueError for weights that are not finite; the message says `otherwise` what happens."""
@@ -96,11 +104,14 @@ class FeatureNetwork(LayeredNetwork):
     def load(cls, path: str | Path) -> Self:
         """Read what `save` wrote, or a plain .pth state dict; the sizes come from the file. In evaluation mode.
 
+        Args:
+            path: of the file, or the name of a pretrained model, with which one comes.
+
         Raises:
             FileNotFoundError: no such file.
             ValueError: truncated, altered, or the weights of something else.
         """
-        path = Path(path).expanduser()
+        path = located(path, f"{cls.kind}.safetensors").expanduser()
         state, provenance = cls._read(path)
         names = f"{', '.join(list(state)[:3])}{', ...' * (len(state) > 3)}" if state else "nothing"
         with reading(path, f"holds no weights of the {cls.kind}, but {names}"), no_larger_than(state):
@@ -118,6 +129,7 @@ class FeatureNetwork(LayeredNetwork):
         if path.suffix != ".safetensors":
             return checkpoint.read_state_dict(path), {"file": path.name}
         state, metadata = checkpoint.read(path)
+        state = {name: t.float() if t.dtype == torch.float16 else t for name, t in state.items()}
         if metadata.get("kind") != cls.kind:
             raise ValueError(f"{path} holds {metadata.get('kind', 'a model')}, expected {cls.kind}")
         if "sha256" not in metadata:

@@ -12,6 +12,7 @@ from ..data import EVENT_SETS, IMAGE_SETS
 from ..data.image_sets import status
 from ..data.root import ROOT_VARIABLE, data_root
 from ..utils.options import DataRoot, parse
+from ..utils.printable import shown
 from ..utils.tables import facts
 
 PACKAGES = ("fsvae-tcja", "torch", "torchvision", "torch-fidelity", "numba", "triton", "tonic", "numpy", "scipy")
@@ -59,6 +60,6 @@ def _devices() -> dict[str, str]:
 
 
 def _data(root: Path) -> dict[str, str]:
-    found = {f"data root (${ROOT_VARIABLE} or ./data)": str(root)}
-    found |= {name: status(name, root) for name in IMAGE_SETS}
+    found = {f"data root (${ROOT_VARIABLE} or ./data)": shown(root)}
+    found |= {name: shown(status(name, root)) for name in IMAGE_SETS}
     return found | {name: events.status(name, root) for name, events in EVENT_SETS.items()}

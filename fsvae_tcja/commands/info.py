@@ -13,6 +13,7 @@ from ..runtime.checkpoint import find
 from ..runtime.run import flat
 from ..utils.foreign import reading
 from ..utils.options import parse
+from ..utils.printable import shown
 from ..utils.tables import facts
 
 
@@ -51,4 +52,4 @@ def _table(metadata: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+    return shown(" ".join(map(str, value)) or "none" if isinstance(value, list) else value)

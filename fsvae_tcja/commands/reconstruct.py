@@ -7,14 +7,13 @@ from typing import Annotated
 import torch
 import tyro
 
-from ..data.load import load_images
-from ..runtime import checkpoint
-from ..runtime.checkpoint import find
+from ..core.precision import float32_products
 from ..runtime.device import resolve
 from ..runtime.pictures import save_pairs
 from ..utils.options import BatchSize, DataRoot, Device, Download, parse
 from ..vae import load
 from ..vae.reconstruct import reconstruct
+from .inputs import data_of, images_for
 
 
 @dataclass(frozen=True)
@@ -42,16 +41,13 @@ class ReconstructOptions:
 def main(args: list[str]) -> int:
     """Draw originals above their reconstructions, and print the error."""
     options = parse(ReconstructOptions, "fsvae-tcja reconstruct", args)
-    device = resolve(options.device)
-    model = load(options.checkpoint, device)
-    data = options.data or checkpoint.read_metadata(find(options.checkpoint)).get("data")
-    if data is None:
-        raise ValueError(f"{options.checkpoint} does not say what it was trained on; name a data set with --data")
-    where = {"root": options.data_root, "download": options.download}
-    images = load_images(data, options.split, size=model.config.image_size, **where)
+    model = load(options.checkpoint, resolve(options.device))
+    data = data_of(options.checkpoint, options.data)
+    images = images_for(model, data, options.split, options.data_root, options.download)
     n = min(32, len(images)) if options.n is None else options.n
     pairs = reconstruct(model, images, n, options.seed, batch_size=options.batch_size)
-    originals, reconstructions = zip(*pairs, strict=True)
+    with float32_products("ieee"):
+        originals, reconstructions = zip(*pairs, strict=True)
     x, recon = torch.cat(originals), torch.cat(reconstructions)
     title = f"first {n} of {data} {options.split}: each original above its reconstruction"
     save_pairs(x, recon, options.out, title=title)

@@ -10,9 +10,11 @@ import tyro
 from torch import Tensor
 
 from ..core.memory import keep_freed_memory
+from ..core.precision import float32_products
 from ..runtime.device import resolve
 from ..runtime.export import save_images
 from ..utils.options import BatchSize, Device, parse
+from ..utils.processes import joined, own, rank
 from ..utils.progress import Bar, progress
 from ..vae import load
 from ..vae.sample import stream
@@ -32,26 +34,42 @@ class SampleOptions:
     """Random seed: image i depends on (seed, i) alone."""
     label: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Class of all images, 0, 1, ..., of a model that knows classes; None: each as often as in training."""
+    temperature: float = 1.0
+    """Below 1 likelier codes, above 1 more various ones; of the latent Escape."""
     batch_size: BatchSize = 64
     device: Device = "auto"
 
 
 def main(args: list[str]) -> int:
-    """Draw images: one grid, an .npz, or a folder of PNG files."""
-    options = parse(SampleOptions, "fsvae-tcja sample", args)
-    keep_freed_memory()
-    model = load(options.checkpoint, resolve(options.device))
-    labels = None if options.label is None else torch.full((options.n,), options.label)
-    drawn = stream(model, options.n, options.seed, batch_size=options.batch_size, labels=labels)
-    with progress("draw", options.n, "images") as bar:
-        save_images(_counted(drawn, bar), options.out, _title(options))
-    print(f"drew {options.n} images (seed {options.seed}): {options.out}")
+    """Draw images: one grid, an .npz, or a folder of PNG files. Processes of torchrun share them, the first writes."""
+    with joined():
+        options = parse(SampleOptions, "fsvae-tcja sample", args)
+        keep_freed_memory()
+        model = load(options.checkpoint, own(resolve(options.device)))
+        labels = None if options.label is None else torch.full((options.n,), options.label)
+        drawn = stream(
+            model,
+            options.n,
+            options.seed,
+            batch_size=options.batch_size,
+            labels=labels,
+            temperature=options.temperature,
+            together=True,
+        )
+        with progress("draw", options.n, "images") as bar, float32_products("ieee"):
+            if rank() == 0:
+                save_images(_counted(drawn, bar), options.out, _title(options))
+            else:
+                for _ in drawn:
+                    pass
+        print(f"drew {options.n} images (seed {options.seed}): {options.out}")
     return 0
 
 
 def _title(options: SampleOptions) -> str:
     label = "" if options.label is None else f", class {options.label}"
-    return f"{options.checkpoint.resolve().name}: drawn, seed {options.seed}{label}"
+    heat = "" if options.temperature == 1 else f", temperature {options.temperature:g}"
+    return f"{options.checkpoint.resolve().name}: drawn, seed {options.seed}{label}{heat}"
 
 
 def _counted(batches: Iterable[Tensor], bar: Bar) -> Iterator[Tensor]:

@@ -10,7 +10,8 @@ import torch
 import tyro
 
 from ..data.load import load_images
-from ..runtime.run import RunFolder
+from ..runtime.pretrained import located
+from ..runtime.run import SCORES, RunFolder
 from ..utils.atomic import write_json
 from ..utils.configuration import from_dict
 from ..utils.foreign import reading
@@ -65,7 +66,9 @@ class ScoringOptions:
             before = json.loads(file.read_text()) if resume and file.is_file() else {}
             options = from_dict(ScoringOptions, before | self.given)
         options.check()
-        return replace(options, autoencoder=_absolute(options.autoencoder), classifier=_absolute(options.classifier))
+        return replace(
+            options, **{name: _absolute(name, getattr(options, name)) for name in ("autoencoder", "classifier")}
+        )
 
     def remember(self, run: RunFolder) -> None:
         """Write down what is given, for `complete`."""
@@ -75,8 +78,9 @@ class ScoringOptions:
         write_json(run.path / FILE, self.given)
 
 
-def _absolute(path: str | Path | None) -> Path | None:
-    return None if path is None else Path(path).expanduser().absolute()
+def _absolute(network: str, path: str | Path | None) -> Path | None:
+    """The file of a network, which may be given by the name of a pretrained model."""
+    return None if path is None else located(path, f"{network}.safetensors").expanduser().absolute()
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ def scorer(
         scores = evaluate(
             source, protocol, names, reference=references, networks=networks, n=n, seed=config.seed, device=device
         )
-        save_scores(run.path / "scores" / f"epoch-{epoch:03d}.json", scores)
+        save_scores(run.path / SCORES / f"epoch-{epoch:03d}.json", scores)
         return {f"{one.name}_{one.protocol}".lower().replace("-", "_"): one.value for one in scores}
 
     return score

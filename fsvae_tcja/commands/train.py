@@ -6,18 +6,25 @@ from typing import Any
 
 import torch
 
-from ..data import IMAGE_SETS, load_images
+from ..data import IMAGE_SETS, load_images, located
+from ..data.dataset import LabelledDataset
 from ..runtime.callbacks import KeepMemory
 from ..runtime.command import RunOptions, TrainCommand
 from ..runtime.device import resolve
-from ..runtime.run import RunFolder
+from ..runtime.run import RunFolder, open_run
 from ..runtime.trainer import Trainer
+from ..utils.printable import shown
+from ..utils.processes import one_before_the_others, own
 from ..utils.program import check_not_hidden
+from ..utils.streams import Lasting
 from ..vae.checkpoint import KIND
+from ..vae.config import FSVAEConfig
+from ..vae.latent import Escape
 from ..vae.model import FSVAE
 from ..vae.own_images import sized
 from ..vae.presets import PRESETS
 from ..vae.train import FSVAETask, TrainConfig
+from ..vae.watch import Watch
 from .scoring import ScoringOptions, planned, scorer
 
 
@@ -27,6 +34,8 @@ class TrainOptions(RunOptions, ScoringOptions):
 
     size: int = 0
     """Height and width of the images in pixels, 32 or 64, with blocks and channels to suit; 0: as configured."""
+    conditional: bool = False
+    """The prior learns the labels of the images, for `sample --label`; with the latent Escape."""
 
 
 def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[str]) -> TrainConfig:
@@ -35,9 +44,22 @@ def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[
     if config.data not in IMAGE_SETS and "--model.in-channels" not in given:
         images = load_images(config.data, size=model.image_size)
         model = replace(model, in_channels=images.channels)
-        colour = "grey" if images.channels == 1 else "colour"
-        print(f"{len(images):,} {colour} images of {config.data}, at {images.size} pixels (--size)", file=sys.stderr)
+        found = f"{len(images):,} {'grey' if images.channels == 1 else 'colour'} images of {shown(config.data)}"
+        print(f"{found}, at {images.size} pixels (--size)", file=Lasting(sys.stderr))
+    if options.conditional:
+        model = _conditional(model, load_images(config.data, size=model.image_size, root=options.data_root))
     return replace(config, model=model)
+
+
+def _conditional(model: FSVAEConfig, images: LabelledDataset) -> FSVAEConfig:
+    """The model whose prior knows the labels of the images."""
+    if not isinstance(model.latent, Escape):
+        raise ValueError(
+            f"--conditional needs the latent Escape, found {type(model.latent).__name__}; add --model.latent escape"
+        )
+    if not images.classes:
+        raise ValueError(f"--conditional needs labels, {images.name} has none: put each class into a folder of its own")
+    return replace(model, latent=replace(model.latent, classes=images.classes, clusters=0))
 
 
 def _adapted(config: TrainConfig, options: TrainOptions, given: frozenset[str]) -> TrainConfig:
@@ -58,19 +80,24 @@ def main(args: list[str]) -> int:
 
 
 def _train(config: TrainConfig, options: TrainOptions) -> int:
-    device = resolve(options.device)
-    resume = options.resume is not None
     assert options.out is not None  # TrainCommand fills it in
-    run = RunFolder(options.out, resume=resume)
+    run = open_run(options.out, options.resume is not None)
+    with run.locked():
+        return _fit(replace(config, data=located(config.data)), options, run)
+
+
+def _fit(config: TrainConfig, options: TrainOptions, run: RunFolder) -> int:
+    device, resume = own(resolve(options.device)), run.resume
     where: dict[str, Any] = {"size": config.model.image_size, "root": options.data_root, "download": options.download}
     scoring, score = options.complete(run, resume), None
     if scoring.score_every:
         check_not_hidden("eval")
         score = scorer(scoring, config, device, run, where)
-    train, test = (load_images(config.data, split, **where) for split in ("train", "test"))
+    with one_before_the_others():
+        train, test = (load_images(config.data, split, **where) for split in ("train", "test"))
     task = FSVAETask(config, train, test, score)
     scoring.remember(run)
-    trainer = Trainer(task, config, run, device=device, callbacks=[KeepMemory()], init_from=options.init_from)
+    trainer = Trainer(task, config, run, device=device, callbacks=[KeepMemory(), Watch()], init_from=options.init_from)
     outcome = trainer.fit(resume)
     print(TRAIN.ending(outcome, run, options))
-    return 0 if outcome.finished else 130
+    return outcome.status

@@ -15,6 +15,7 @@ from .params import (
     TCJA_TET_LIF,
     TCJA_TRIANGLE_LIF,
     FusedConstants,
+    LeakyReLU,
     LIFParams,
     Neuron,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "FusedConstants",
     "Fusion",
     "LIFParams",
+    "LeakyReLU",
     "Linear",
     "Neuron",
     "NeuronModule",

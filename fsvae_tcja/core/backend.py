@@ -21,21 +21,25 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 _DEVICES = {"cpu": "cpu", "triton": "cuda"}
 _PACKAGES = {"cpu": "numba", "triton": "triton"}
+_REMEDIES = {"C compiler": "install one, such as gcc, or name it in the environment variable CC"}
 
 log = logging.getLogger(__name__)
 
 
 @cache
 def _problem(backend: str) -> str | None:
-    """Why the kernels cannot be imported, and the remedy; None if they can."""
+    """Why the kernels cannot run, and the remedy; None if they can: on a GPU a tiny launch went through."""
     package = _PACKAGES[backend]
     if find_spec(package) is None:
         return f"it needs the package {package}; pip install {package}"
     try:
         import_module(f"{__package__}.kernels.lif.{backend}")
+        if backend == "triton":
+            import_module(f"{__package__}.kernels.common.probe").launch()
     except Exception as problem:
         message = (str(problem).splitlines() or [""])[0]
-        return f"the package {package} does not work ({type(problem).__name__}: {message}); reinstall or upgrade it"
+        remedy = next((r for what, r in _REMEDIES.items() if what in message), "reinstall or upgrade it")
+        return f"the package {package} does not work ({type(problem).__name__}: {message}); {remedy}"
     return None
 
 

@@ -9,6 +9,7 @@ is scale * space + shift, with `space` the mean of y: the normalised current its
 looks at their rate; computing them twice costs less than writing them to be gated.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
@@ -19,6 +20,9 @@ from .norm import TDBatchNorm
 from .params import FusedConstants
 from .statistics import Normed, by_own_statistics
 from .tcja import TCJA
+
+Step = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
+"""Input and membrane, None for rest -> spikes and membrane."""
 
 
 class Plan(NamedTuple):
@@ -57,11 +61,15 @@ def fire_summed(y: Tensor, plan: Plan, coefficients: Tensor) -> Tensor:
     return spike_sum(*current, factor, plan.steps, *plan.neuron)
 
 
-def fire_step(y: Tensor, v: Tensor | None, norm: TDBatchNorm, neuron: FusedConstants) -> tuple[Tensor, Tensor]:
-    """One step by the running statistics: y [N, C, ...], membrane or None -> spikes [N, C, ...], float32 membrane."""
+def stepper(norm: TDBatchNorm, neuron: FusedConstants) -> Step:
+    """Steps by the running statistics as they are now: y [N, C, ...], membrane or None -> spikes, float32 membrane."""
     tables = norm.affine(norm.running_mean, norm.running_var)
-    spikes, v = fire(y.unsqueeze(0), *tables, None, None, v, 1, *neuron)
-    return spikes[0], v
+
+    def step(y: Tensor, v: Tensor | None) -> tuple[Tensor, Tensor]:
+        spikes, v = fire(y.unsqueeze(0), *tables, None, None, v, 1, *neuron)
+        return spikes[0], v
+
+    return step
 
 
 def _current(y: Tensor, plan: Plan) -> Driven:

@@ -81,13 +81,28 @@ class SpikingLayer(nn.Module):
         Raises:
             ValueError: the layer has TCJA, whose gate needs the whole sequence.
         """
+        return self.stepper()(x, v)
+
+    def stepper(self) -> fused.Step:
+        """`step` for many steps: what the running statistics make of the norm is computed once, at the first.
+
+        Raises:
+            ValueError: as `step`.
+        """
         if self.attention is not None:
             raise ValueError("a layer with TCJA cannot run one step at a time: its gate needs all T steps")
-        y = self.transform(x)
-        constants = for_kernels(self.neuron, y)
-        if constants is not None:
-            return fused.fire_step(y, v, self.norm, constants)
-        return self.neuron.step(self.norm.by_running_statistics(y), v)
+        fire: fused.Step | None = None
+
+        def step(x: Tensor, v: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            nonlocal fire
+            y = self.transform(x)
+            constants = for_kernels(self.neuron, y)
+            if constants is None:
+                return self.neuron.step(self.norm.by_running_statistics(y), v)
+            fire = fire or fused.stepper(self.norm, constants)
+            return fire(y, v)
+
+        return step
 
     def _sequence(self, x: Tensor, steps: int) -> Tensor:
         """x [T, N, ...], or [1, N, ...] for all T steps -> spikes [T, N, C, ...]."""

@@ -26,6 +26,8 @@ class Neuron(Part):
 
     v_th: float
     """Firing threshold in the units of the membrane: the norm in front scales the current to it."""
+    spiking: ClassVar[bool] = True
+    """Whether what it gives is 0 or 1."""
 
     def build(self, channels: int, backend: str = "auto") -> "NeuronModule":
         """The neurons behind a layer of C channels; sequences are [T, N, C, ...]."""
@@ -110,6 +112,23 @@ class LIFParams(Neuron):
         return LIF(self, backend)
 
 
+@dataclass(frozen=True)
+class LeakyReLU(Neuron):
+    """No spiking neuron: the rectifier max(x, slope x) of an ordinary network, for baselines. It keeps no membrane."""
+
+    slope: float = 0.01
+    """Of negative inputs."""
+
+    v_th = 1.0  # the norm in front is an ordinary batch norm
+    spiking: ClassVar[bool] = False
+
+    def build(self, channels: int, backend: str = "auto") -> "NeuronModule":
+        """Rectifiers, alike in all channels."""
+        from .leaky_relu import Rectifier
+
+        return Rectifier(self, backend)
+
+
 def _fused_constants(params: LIFParams) -> FusedConstants | None:
     surrogate = params.surrogate
     if not SURROGATES[surrogate.kind].fusable:
@@ -155,4 +174,5 @@ NEURONS |= {
     "tet": TCJA_TET_LIF,
     "frame": FRAME_LIF,
     "centred": CENTRED_LIF,
+    "leaky-relu": LeakyReLU(),
 }

@@ -5,9 +5,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..utils.processes import total
 from .kernels.common.layout import channels_last
 from .kernels.moments.register import moments_backward, moments_forward
-from .norm import TDBatchNorm, affine
+from .kernels.norm.reference import Tables
+from .norm import TDBatchNorm, tables_of
+from .shared import of_all
 
 
 class Normed(NamedTuple):
@@ -30,33 +33,45 @@ class Normed(NamedTuple):
 
 def by_own_statistics(y: Tensor, norm: TDBatchNorm) -> Normed:
     """y [S, C, ...] and how the norm scales and shifts it in training."""
-    return Normed(*_ByOwnStatistics.apply(y, norm.weight, norm.bias, norm.scale, norm.eps))
+    return Normed(*_ByOwnStatistics.apply(y, norm.weight, norm.bias, norm.scale, norm.eps, norm.part))
 
 
 class _ByOwnStatistics(torch.autograd.Function):
-    """One node of the graph in place of ten. With r = 1 / sqrt(var + eps), g = factor * weight:
+    """One node of the graph in place of ten; the equations of the tables stand in kernels/norm/reference.py.
 
-    scale = g r             dg = r dscale',  dscale' = dscale - mean dshift
-    shift = bias - scale mean                dmean = -scale dshift,  dvar = -r^3 / 2 g dscale'
+    Of a part of a batch, mean and var are those of the batch: core/shared.py.
     """
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, weight: Tensor, bias: Tensor, factor: float, eps: float) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, y: Tensor, weight: Tensor, bias: Tensor, factor: float, eps: float, part: float
+    ) -> tuple[Tensor, ...]:
         space, mean, var = moments_forward(y)
-        g, r = weight * factor, torch.rsqrt(var + eps)
-        scale, shift = affine(g, bias, mean, r)
-        ctx.save_for_backward(y, mean, g, r, scale)
-        ctx.factor = factor
+        if part < 1:
+            mean, var = of_all(mean, var, part)
+        tables = tables_of(y).affine(weight, bias, mean, var, factor, eps)
+        ctx.save_for_backward(y, mean, *tables)
+        ctx.factor, ctx.part = factor, part
         ctx.mark_non_differentiable(mean, var)
-        return y.view_as(y), space, mean, var, scale, shift
+        ctx.set_materialize_grads(False)
+        return y.view_as(y), space, mean, var, tables.scale, tables.shift
 
     @staticmethod
     def backward(
-        ctx: Any, dy: Tensor, dspace: Tensor, _: Any, __: Any, dscale: Tensor, dshift: Tensor
+        ctx: Any,
+        dy: Tensor | None,
+        dspace: Tensor | None,
+        _: Any,
+        __: Any,
+        dscale: Tensor | None,
+        dshift: Tensor | None,
     ) -> tuple[Any, ...]:
-        y, mean, g, r, scale = ctx.saved_tensors
-        dscale = dscale - dshift * mean
-        dvar = -0.5 * (dscale * g) * r.pow(3)
-        dy = channels_last(dy)
-        moments_backward(dy, dspace, -dshift * scale, dvar, y, mean)
-        return dy, dscale * r * ctx.factor, dshift, None, None
+        y, mean, *rest = ctx.saved_tensors
+        tables = Tables(*rest)
+        dscale, dshift = (torch.zeros_like(mean) if d is None else d for d in (dscale, dshift))
+        dweight, dmean, dvar = tables_of(y).gradients(dscale, dshift, mean, tables, ctx.factor)
+        if ctx.part < 1:
+            dmean, dvar = ctx.part * total(torch.stack([dmean, dvar]))
+        dy = channels_last(torch.zeros_like(y) if dy is None else dy)
+        moments_backward(dy, dspace, dmean, dvar, y, mean)
+        return dy, dweight, dshift, None, None, None

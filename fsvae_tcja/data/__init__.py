@@ -6,10 +6,11 @@ from .folder import inspect_folder
 from .image_dataset import FileImages, MemoryImages
 from .image_sets import IMAGE_SETS, ImageSet
 from .inputs import time_first, to_input
-from .load import batches, load_images
+from .load import load_images
 from .names import located, parse_name
 from .pixels import to_float, to_uint8
 from .root import data_root
+from .workers import batches
 
 __all__ = [
     "EVENT_SETS",

@@ -1,13 +1,19 @@
 """What every data set is: samples with integer labels, read one by one or a batch at a time; and parts of one."""
 
-from collections.abc import Sequence
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..utils.once import warn_once
 from .splits import SPLIT_SEED, validation_split
+
+log = logging.getLogger(__name__)
 
 
 class LabelledDataset(Dataset[tuple[Tensor, int]]):
@@ -29,6 +35,7 @@ class LabelledDataset(Dataset[tuple[Tensor, int]]):
         directed: whether a mirrored or turned sample belongs to another class.
         workers: loader processes that pay for this data set.
         sha256: of the unzipped contents of each of its files, where its loader tells: the identity of the data.
+        notes: what was guessed, converted or passed over on reading, a line each.
 
     Raises:
         ValueError: a label outside -1..classes - 1.
@@ -38,6 +45,7 @@ class LabelledDataset(Dataset[tuple[Tensor, int]]):
     directed = False
     workers = 0
     sha256: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -75,6 +83,30 @@ class LabelledDataset(Dataset[tuple[Tensor, int]]):
         """Samples [B, ...]."""
         raise NotImplementedError
 
+    @property
+    def told(self) -> dict[str, list[str]]:
+        """The notes as part of a record, {"data_notes": [...]}; empty where there are none."""
+        return {"data_notes": list(self.notes)} if self.notes else {}
+
+    def digests(self, indices: Sequence[int]) -> Iterator[bytes]:
+        """SHA-256 of each of these samples as it is stored, its label aside: equal for copies of one."""
+        for start in range(0, len(indices), 1000):
+            for sample in self.load(indices[start : start + 1000]):
+                yield hashlib.sha256(sample.contiguous().numpy().data).digest()
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256, in hexadecimal digits, of all samples and labels in their order; everything is read when asked."""
+        total = hashlib.sha256(self.labels.to(torch.int64).numpy().astype("<i8").tobytes())
+        for digest in self.digests(range(len(self))):
+            total.update(digest)
+        return total.hexdigest()
+
+    def contents(self) -> Tensor:
+        """A number for each sample, int64 [len]: equal for copies of one, whatever their labels."""
+        numbers: dict[bytes, int] = {}
+        return torch.tensor([numbers.setdefault(one, len(numbers)) for one in self.digests(range(len(self)))])
+
     def __repr__(self) -> str:
         what = "images" if self.T is None else f"samples of {self.T} frames"
         shape = " x ".join(map(str, self.shape))
@@ -97,14 +129,25 @@ class Subset(LabelledDataset):
         )
         self.dataset = dataset
         self.indices = indices
-        self.T, self.directed, self.workers = dataset.T, dataset.directed, dataset.workers
+        self.T, self.directed, self.workers, self.notes = dataset.T, dataset.directed, dataset.workers, dataset.notes
 
     def load(self, indices: Sequence[int]) -> Tensor:
-        return self.dataset.load(self.indices[torch.as_tensor(indices)].tolist())
+        return self.dataset.load(self._of_whole(indices))
+
+    def digests(self, indices: Sequence[int]) -> Iterator[bytes]:
+        return self.dataset.digests(self._of_whole(indices))
+
+    def contents(self) -> Tensor:
+        return self.dataset.contents()[self.indices]
+
+    def _of_whole(self, indices: Sequence[int]) -> list[int]:
+        return self.indices[torch.as_tensor(indices)].tolist()
 
 
 def split_off(dataset: LabelledDataset, fraction: float, seed: int = SPLIT_SEED) -> tuple[Subset, Subset]:
     """Hold a part of every class of a training split out, by which settings may be chosen.
+
+    Copies of a sample stay on its side, which a warning tells.
 
     Args:
         dataset: the training split.
@@ -117,7 +160,14 @@ def split_off(dataset: LabelledDataset, fraction: float, seed: int = SPLIT_SEED)
     Raises:
         ValueError: a fraction or seed outside its range.
     """
-    train, valid = validation_split(dataset.labels, fraction, seed)
+    contents = dataset.contents()
+    train, valid = validation_split(dataset.labels, fraction, seed, contents)
+    if copies := len(contents) - len(contents.unique()):
+        warn_once(
+            log,
+            f"{dataset.name}, {dataset.split}: {copies:,} samples are copies of others; they stay on one side of the "
+            "validation split",
+        )
     return Subset(dataset, train, "train"), Subset(dataset, valid, "valid")
 
 

@@ -1,15 +1,27 @@
 """A folder of images as a data set."""
 
 import hashlib
+import logging
 import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import torch
 
+from ..utils.once import warn_once
+from ..utils.printable import shown
+from .copies import equal_files
 from .image_dataset import FileImages
-from .image_file import EXTENSIONS, read_header
+from .image_file import DEEP, FLOATS, is_image, read_header
+from .layout import Layout, layout_of, split_named
+from .listing import list_files
+from .plausible import darkness
+from .splits import whole_groups
+
+log = logging.getLogger(__name__)
+BESIDE = "images beside the folders of the splits"
 
 
 @dataclass(frozen=True)
@@ -18,22 +30,33 @@ class FolderContents:
 
     Attributes:
         folder: its absolute path.
-        is_split: whether its subfolders are the splits.
+        layout: of its subfolders.
         files: the images of each split, by their paths below the folder, sorted.
-        class_names: the first subfolders (below train/ and test/ if there are such), sorted; empty: no labels.
+        class_names: the folders that name classes, sorted; empty: no labels.
         channels: 1 if every file is grey, else 3.
-        sizes: (width, height) in pixels, and how many images have it.
+        sizes: (width, height) in pixels, turned as EXIF says, and how many images have it.
+        wide: whether some file has levels of 16 bits or of floating point.
+        understood: splits, classes and their sizes, a line.
+        notes: what was passed over and converted, and which files are copies; a line each.
     """
 
     folder: Path
-    is_split: bool
+    layout: Layout
     files: dict[str, list[PurePosixPath]]
     class_names: list[str]
     channels: int
     sizes: Counter[tuple[int, int]]
+    wide: bool
+    understood: str
+    notes: tuple[str, ...]
 
     def __len__(self) -> int:
         return self.sizes.total()
+
+    @property
+    def is_split(self) -> bool:
+        """Whether its subfolders are splits."""
+        return bool(self.layout.folders)
 
     @property
     def size(self) -> int:
@@ -46,7 +69,7 @@ class FolderContents:
         if width != height or len(self.sizes) > 1:
             found = ", ".join(f"{w} x {h}" for w, h in list(self.sizes)[:3])
             raise ValueError(
-                f"the images in {self.folder} are not all square and of one size: found {found}"
+                f"the images in {shown(self.folder)} are not all square and of one size: found {found}"
                 f"{', ...' * (len(self.sizes) > 3)} pixels; say to which size to bring them with --size (size=)"
             )
         return width
@@ -55,30 +78,52 @@ class FolderContents:
 def inspect_folder(folder: str | Path) -> FolderContents:
     """Look at the images below a folder, nested or not; the headers of all are read.
 
-    Splits: if there are subfolders train/ and test/, every subfolder is the split of its name. Otherwise "test" is the
-    tenth of the files (at least one) whose path relative to the folder has the smallest SHA-256, and "train" the rest.
-    "all" is every image.
-    Files and folders whose name starts with a dot, and files with another extension than EXTENSIONS, are passed over.
+    Which files count is the rule of `list_files`, what the names of folders mean that of `layout_of`. Splits:
+
+    - folders of splits: theirs. Without test/ the images of val/ are the test split, and of train/ alone a part.
+    - none: "test" is the tenth of the files (at least one) whose path relative to the folder has the smallest SHA-256,
+      files of equal contents together, and "train" the rest.
+    - "all" is every image.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: it holds no image, or one that cannot be read; the message names it.
+        ValueError: it holds no image, one that cannot be read, or names that mix splits and classes.
     """
     folder = Path(folder).expanduser().absolute()
     if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder of images {folder}")
-    names = _find_images(folder)
+        raise FileNotFoundError(f"there is no folder of images {shown(folder)}")
+    listing = list_files(folder, is_image)
+    layout = layout_of(folder, listing.files)
+    names = [name for name in listing.files if layout.counts(name)]
+    if beside := len(listing.files) - len(names):
+        listing.passed_over[BESIDE] = beside
+    passed_over = listing.note()
     if not names:
-        raise ValueError(f"no image in {folder}: expected files that end in {sorted(EXTENSIONS)}")
-    is_split = (folder / "train").is_dir() and (folder / "test").is_dir()
+        raise ValueError(
+            f"no image in {shown(folder)}: expected files that end in .png, .jpg or what else Pillow reads; "
+            f"found {passed_over or 'nothing'}"
+        )
     headers = [read_header(folder / name) for name in names]
+    conversions = Counter(conversion for header in headers for conversion in header.conversions)
+    classes = sorted({part for name in names if (part := layout.class_of(name)) is not None})
+    first = equal_files([folder / name for name in names])
+    original = {name: names[i] for name, i in zip(names, first, strict=True)}
+    splits = _splits(layout, names, original)
+    notes = (
+        passed_over and f"passed over: {passed_over}",
+        ", ".join(f"{n:,} of {len(names):,} images {conversion}" for conversion, n in conversions.items()),
+        _copied(layout, splits, original),
+    )
     return FolderContents(
         folder,
-        is_split,
-        (_split_by_folder if is_split else _split_by_hash)(names) | {"all": names},
-        sorted({part for name in names if (part := _class_of(name, is_split)) is not None}),
+        layout,
+        splits,
+        classes,
         1 if all(header.grey for header in headers) else 3,
         Counter((header.width, header.height) for header in headers),
+        not conversions.keys().isdisjoint({DEEP, FLOATS}),
+        f"{shown(folder)}: {_understood(layout, splits, classes)}",
+        tuple(f"{shown(folder)}: {note}" for note in notes if note),
     )
 
 
@@ -86,11 +131,12 @@ def load_folder(folder: Path, split: str, size: int | None) -> FileImages:
     """The images of a split of a folder, in the order of their paths, decoded when they are asked for.
 
     Splits, classes and channels are those of `inspect_folder`. Labels are indices into the class names; -1 for files
-    that lie in no class. `classes` is None if no file has a label.
+    that lie in no class. `classes` is None if no file has a label. What was understood, passed over and converted is
+    told in a warning a line, and kept in `notes`.
 
     Args:
         folder: of images.
-        split: "train", "test", "all", or the name of a subfolder beside train/ and test/.
+        split: "train", "valid", "test" or "all"; "val" and the other names of `SPLIT_NAMES` in any case.
         size: height and width to bring them to, in pixels; None: that of the images, which must be square and agree.
 
     Raises:
@@ -98,54 +144,105 @@ def load_folder(folder: Path, split: str, size: int | None) -> FileImages:
         ValueError: it holds no image, or none of this split, or one that cannot be read, or sizes that do not agree.
     """
     contents = inspect_folder(folder)
-    if split not in contents.files:
-        if not contents.is_split:
-            hint = '; "valid" is a part of train: say which with validation=0.1' if split == "valid" else ""
-            raise ValueError(f"unknown split {split!r}: a folder has the splits train, test and all{hint}")
-        raise ValueError(f"no image for the split {split!r} in {contents.folder}, which holds {len(contents)} in all")
-    names = contents.files[split]
+    split = split_named(split) or split
+    names = contents.files.get(split)
+    if not names:
+        raise ValueError(_no_split(contents, split))
     index = {name: i for i, name in enumerate(contents.class_names)}
-    return FileImages(
-        contents.folder.name,
+    data = FileImages(
+        shown(contents.folder.name),
         split,
-        [folder / name for name in names],
-        torch.tensor([index.get(_class_of(name, contents.is_split) or "", -1) for name in names]),
+        [contents.folder / name for name in names],
+        torch.tensor([index.get(contents.layout.class_of(name) or "", -1) for name in names]),
         len(contents.class_names) or None,
         channels=contents.channels,
         size=contents.size if size is None else size,
-        class_names=contents.class_names,
+        class_names=[shown(name) for name in contents.class_names],
     )
+    guessed = split != "all" or contents.layout.folders
+    notes = (contents.understood if guessed else "", *contents.notes, _resized(contents, data.size))
+    data.notes = tuple(note for note in (*notes, darkness(data, contents.wide)) if note)
+    for note in data.notes:
+        warn_once(log, note)
+    return data
 
 
-def _class_of(name: PurePosixPath, is_split: bool) -> str | None:
-    """The subfolder that names the class of a file."""
-    folders = name.parts[is_split:-1]
-    return folders[0] if folders else None
+def has_valid_folder(folder: Path) -> bool:
+    """Whether a folder has a validation split of its own beside its test split, by the names of its subfolders."""
+    folder = folder.expanduser()
+    found = {split_named(path.name) for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
+    return {"valid", "test"} <= found
 
 
-def _find_images(folder: Path) -> list[PurePosixPath]:
-    """Paths of the images relative to `folder`, sorted."""
-    found = []
-    for path, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        base = Path(path).relative_to(folder)
-        found += [
-            PurePosixPath((base / name).as_posix())
-            for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
-        ]
-    return sorted(found)
+Splits = dict[str, list[PurePosixPath]]
 
 
-def _split_by_folder(names: list[PurePosixPath]) -> dict[str, list[PurePosixPath]]:
-    splits: dict[str, list[PurePosixPath]] = {}
-    for name in names:
-        if len(name.parts) > 1:
-            splits.setdefault(name.parts[0], []).append(name)
-    return splits
+def _splits(layout: Layout, names: list[PurePosixPath], original: Mapping[PurePosixPath, PurePosixPath]) -> Splits:
+    """The images of each split; "all" is every one."""
+    found = {split: [name for name in names if name.parts[0] == top] for split, top in layout.folders.items()}
+    if "valid" in found and "test" not in found:
+        found["test"] = found["valid"]
+    elif not found.keys() - {"train"}:
+        found = _split_by_hash(names, original)
+    return found | {"all": names}
 
 
-def _split_by_hash(names: list[PurePosixPath]) -> dict[str, list[PurePosixPath]]:
-    ranked = sorted(names, key=lambda name: hashlib.sha256(str(name).encode()).digest())
-    n_test = max(1, round(len(names) / 10))
-    return {"train": sorted(ranked[n_test:]), "test": sorted(ranked[:n_test])}
+def _split_by_hash(names: list[PurePosixPath], original: Mapping[PurePosixPath, PurePosixPath]) -> Splits:
+    ranked = sorted(names, key=lambda name: hashlib.sha256(os.fsencode(str(name))).digest())
+    chosen = whole_groups([original[name] for name in ranked], max(1, round(len(names) / 10)))
+    test = {name for name, is_chosen in zip(ranked, chosen, strict=True) if is_chosen}
+    return {"train": [name for name in names if name not in test], "test": [name for name in names if name in test]}
+
+
+def _understood(layout: Layout, splits: Splits, classes: Sequence[str]) -> str:
+    """Splits, classes and counts, in words."""
+    own = layout.folders
+    parts = ", ".join(f"{split} {len(splits[split]):,} ({shown(top)}/)" for split, top in own.items())
+    parts = f"splits {parts}" if own else f"{len(splits['all']):,} images, no folders of splits (train/, test/)"
+    names = ", ".join(shown(name) for name in classes[:5]) + ", ..." * (len(classes) > 5)
+    labels = f"{len(classes)} class{'es' * (len(classes) > 1)} ({names})" if classes else "no classes"
+    return f"{parts}; {labels}{_test_split(own, splits)}"
+
+
+def _test_split(own: Mapping[str, str], splits: Splits) -> str:
+    """What stands in for a test split that has no folder of its own."""
+    if "test" in own:
+        return ""
+    if "valid" in own:
+        return f"; no test/: {shown(own['valid'])}/ is the test split"
+    return f"; the test split is {len(splits['test']):,} of the images, by the SHA-256 of their paths"
+
+
+def _copied(layout: Layout, splits: Splits, original: Mapping[PurePosixPath, PurePosixPath]) -> str:
+    """How many files are copies, and on which side of a split; "" if none is."""
+    copies = sum(name != first for name, first in original.items())
+    if not copies:
+        return ""
+    found = f"copies of other images, byte for byte: {copies:,}"
+    if not layout.folders.keys() - {"train"}:
+        return f"{found}; they stay on one side of a split"
+    seen = {original[name] for name in splits.get("train", ())}
+    both = sum(
+        original[name] in seen for split in ("valid", "test") if split in layout.folders for name in splits[split]
+    )
+    return f"{found}; outside of train, but also in it: {both:,}"
+
+
+def _resized(contents: FolderContents, size: int) -> str:
+    """How the images are brought to a size, in words; "" if they have it."""
+    (most, _), *others = contents.sizes.most_common()
+    if most == (size, size) and not others:
+        return ""
+    sizes = f"{most[0]} x {most[1]} pixels" + f" and {len(others):,} other sizes" * bool(others)
+    cut = ", the central square" if any(width != height for width, height in contents.sizes) else ""
+    return f"{shown(contents.folder)}: from {sizes} to {size} x {size}, PIL bilinear{cut}"
+
+
+def _no_split(contents: FolderContents, split: str) -> str:
+    """Why there is no image for a split, and what to do."""
+    hint = '; "valid" is a part of train: say which with validation=0.1' if split == "valid" else ""
+    known = ", ".join(name for name, files in contents.files.items() if files)
+    own = contents.layout.folders
+    if not own and split not in contents.files:
+        return f"unknown split {split!r}: a folder has the splits train, test and all{hint}"
+    return f"no image for the split {split!r} in {contents.understood}; it has {known}{hint}"

@@ -1,12 +1,14 @@
 """A data set of square images of one size, in memory or in files."""
 
-import os
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ..utils.cpus import cpus
+from .copies import equal_files
 from .dataset import LabelledDataset
 from .image_file import read_image
 
@@ -34,7 +36,7 @@ class MemoryImages(LabelledDataset):
 class FileImages(LabelledDataset):
     """Images in files, each brought to (channels, size, size) by `read_image` when it is asked for."""
 
-    workers = min(4, (os.cpu_count() or 1) - 1)
+    workers = min(16, cpus() - 1)
 
     def __init__(
         self,
@@ -55,3 +57,12 @@ class FileImages(LabelledDataset):
 
     def load(self, indices: Sequence[int]) -> Tensor:
         return torch.stack([read_image(self.paths[i], self.channels, self.size, self.crop) for i in indices])
+
+    def digests(self, indices: Sequence[int]) -> Iterator[bytes]:
+        """SHA-256 of the bytes of these files."""
+        for i in indices:
+            with open(self.paths[i], "rb") as file:
+                yield hashlib.file_digest(file, "sha256").digest()
+
+    def contents(self) -> Tensor:
+        return torch.tensor(equal_files(self.paths))

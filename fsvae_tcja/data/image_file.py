@@ -2,54 +2,134 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps
 from torch import Tensor
 
 from ..utils.memory import check_fits
+from ..utils.printable import shown
 
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
-GREY_MODES = frozenset({"1", "L", "LA"})
+NOT_READ = ("EPS", "MPEG")  # Pillow hands EPS to Ghostscript, and knows of MPEG no more than its size
+BACKGROUND = "white"
+GREY_MODES = ("1", "L", "LA", "I", "F")  # and I;16, I;16B, ...
+LYING = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+ALPHA = f"with an alpha channel or transparent colour, drawn on {BACKGROUND}"
+FRAMES = "of several frames, of which the first is taken"
+TURNED = "turned as their EXIF orientation says"
+DEEP = "of 16 bits, 0..65535 divided by 257"
+DEEP_COLOURS = "of 16 bits a channel, of which Pillow keeps the upper 8"
+FLOATS = "of floating point, 0..1 times 255"
+CONVERSIONS = {
+    "1": "of 1 bit, as 0 and 255",
+    "I": DEEP,
+    "F": FLOATS,
+    "CMYK": "in CMYK, brought to RGB without a colour profile",
+    "YCbCr": "in YCbCr, brought to RGB",
+    "LAB": "in LAB, brought to RGB",
+    "HSV": "in HSV, brought to RGB",
+}
 
 
 class Header(NamedTuple):
-    """What an image file says of itself: whether it stores one channel (and perhaps transparency), and its pixels."""
+    """What an image file says of itself.
+
+    Attributes:
+        grey: whether it stores one channel (and perhaps transparency).
+        width, height: in pixels, after it is turned as EXIF says.
+        conversions: what reading it does to its pixels, in words; nothing for grey levels and RGB of 8 bits.
+    """
 
     grey: bool
     width: int
     height: int
+    conversions: tuple[str, ...] = ()
+
+
+@cache
+def formats() -> dict[str, list[str]]:
+    """The formats that Pillow decodes by itself, in the order in which it tries them, with their extensions."""
+    Image.preinit()  # the usual ones first
+    Image.init()
+    extensions = Image.registered_extensions().items()
+    return {
+        name: [extension for extension, of in extensions if of == name or (name, of) == ("JPEG", "MPO")]
+        for name in Image.ID
+        if name not in NOT_READ and not _is_stub(Image.OPEN[name][0])
+    }
+
+
+def _is_stub(reader: object) -> bool:
+    """Whether Pillow knows the format but leaves the decoding to others."""
+    return isinstance(reader, type) and issubclass(reader, ImageFile.StubImageFile)
+
+
+@cache
+def extensions() -> frozenset[str]:
+    """Extensions of the image files that are read, in small letters: every one that Pillow has for what it decodes."""
+    return frozenset(extension for all_of_one in formats().values() for extension in all_of_one)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is an image by the extension of its name."""
+    return Path(name).suffix.lower() in extensions()
 
 
 def read_header(path: Path) -> Header:
     """The header of an image file; its pixels are not decoded.
 
     Raises:
-        ValueError: the file cannot be read, or has other than 8 bits per channel; the message names it.
+        ValueError: the file cannot be read; the message names it.
     """
     with _opened(path) as image:
-        return Header(image.mode in GREY_MODES, *image.size)
+        width, height = image.size
+        orientation = _orientation(image)
+        if orientation in LYING and image.format != "TIFF":  # whose size Pillow gives turned
+            width, height = height, width
+        found = (
+            CONVERSIONS.get(image.mode.partition(";")[0]),
+            DEEP_COLOURS if ";16" in str(getattr(image, "tile", "")) and image.mode[0] not in "IF" else None,
+            ALPHA if image.has_transparency_data else None,
+            FRAMES if getattr(image, "is_animated", False) else None,
+            TURNED if orientation > 1 else None,
+        )
+        conversions = tuple(one for one in found if one)
+        return Header(image.mode.partition(";")[0] in GREY_MODES, width, height, conversions)
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8, as EXIF or XMP have it; what stands behind the pixels of a PNG is found only when it is decoded."""
+    if image.format == "PNG" and not image.info.keys() & {"exif", "xmp", "Raw profile type exif"}:
+        return 1
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return orientation if orientation in range(1, 9) else 1
 
 
 def read_image(path: Path, channels: int, size: int, crop: int | None = None) -> Tensor:
     """Decode an image to uint8 [channels, size, size].
 
     The centre of `crop` x `crop` pixels is cut out first (None: everything), then the shorter side brought to `size`
-    (PIL bilinear) and the longer one cut at both ends. EXIF orientation is obeyed, transparency dropped.
+    (PIL bilinear) and the longer one cut at both ends. EXIF orientation is obeyed; of several frames the first is
+    taken; what is transparent is drawn on white; levels of 16 bits are divided by 257, those of floating point
+    multiplied by 255.
 
     Raises:
-        ValueError: the file cannot be read or decoded; the message names it.
+        ValueError: the file cannot be read or decoded, is smaller than `crop`, or has levels of 16 bits outside
+            0..65535 or of floating point outside 0..1; the message names it.
     """
     with _opened(path) as image:
-        pixels = ImageOps.exif_transpose(image)
-        if "transparency" in pixels.info:  # a transparent palette cannot be converted to RGB at once
-            pixels = pixels.convert("RGBA")
-        pixels = pixels.convert("L" if channels == 1 else "RGB")
+        pixels = _in_8_bits(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
     if crop is not None:
+        if min(pixels.size) < crop:
+            raise ValueError(
+                f"{shown(path)} has {pixels.width} x {pixels.height} pixels, fewer than the {crop} x {crop} that are "
+                "cut out of its centre; put the images there as they were published"
+            )
         left, top = (round((side - crop) / 2) for side in pixels.size)
         pixels = pixels.crop((left, top, left + crop, top + crop))
     check_fits(2 * size * size * channels, f"an image of {size:,} x {size:,} pixels", "take a smaller size")
@@ -65,13 +145,37 @@ def _check_pixels(image: Image.Image) -> None:
         raise ValueError(f"it has {image.width:,} x {image.height:,} pixels, Pillow's limit is {most:,}")
 
 
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """The image with 8 bits a channel and nothing transparent."""
+    if image.mode[0] in "IF":
+        levels = np.asarray(image)
+        pixels = Image.fromarray(_levels(levels, 1.0 if image.mode == "F" else 65535))
+        key = image.info.get("transparency")  # the level that is transparent
+        return pixels if key is None else _on_background(pixels, Image.fromarray(levels != key))
+    if not image.has_transparency_data:
+        return image
+    pixels = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", pixels.size, BACKGROUND), pixels)
+
+
+def _on_background(pixels: Image.Image, opaque: Image.Image) -> Image.Image:
+    return Image.composite(pixels, Image.new(pixels.mode, pixels.size, BACKGROUND), opaque)
+
+
+def _levels(values: np.ndarray, highest: float) -> np.ndarray:
+    """Levels in 0..highest as uint8, rounded."""
+    if not (values.min() >= 0 and values.max() <= highest):  # or not a number
+        raise ValueError(f"its pixels go from {values.min()} to {values.max()}, expected 0 to {highest:g}")
+    return np.rint(values * (255 / highest)).astype(np.uint8)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=list(formats())) as image:
             _check_pixels(image)
-            if image.mode[0] in "IF":
-                raise ValueError(f"its pixels have mode {image.mode}, expected 8 bits per channel")
             yield image
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, struct.error, ...
-        raise ValueError(f"cannot read the image {path}: {error}; repair or remove it") from error
+        raise ValueError(
+            f"cannot read the image {shown(path)}: {shown(error)}; repair, convert or remove it"
+        ) from error

@@ -1,10 +1,20 @@
 """Names of data sets, folders of images, and their splits."""
 
+import logging
 from pathlib import Path
 
+from ..utils.once import warn_once
 from ..utils.spelling import did_you_mean
 from .events.sources import EVENT_SETS
 from .image_sets import IMAGE_SETS
+
+log = logging.getLogger(__name__)
+
+
+def warn_of_namesake(name: object) -> None:
+    """Tell that a name means a data set where a folder of this name lies in the working folder."""
+    if isinstance(name, str) and (name in IMAGE_SETS or name in EVENT_SETS) and Path(name).is_dir():
+        warn_once(log, f"{name} means the data set; the folder {Path(name).absolute()} is reached as ./{name}")
 
 
 def parse_name(text: str) -> tuple[str, str | None]:
@@ -14,6 +24,7 @@ def parse_name(text: str) -> tuple[str, str | None]:
     the last colon.
     """
     name, _, split = text.rpartition(":")
+    warn_of_namesake(name or text)
     known = name in IMAGE_SETS or name in EVENT_SETS or (name and Path(name).expanduser().is_dir())
     if known and not Path(text).expanduser().exists():
         return name, split or None
@@ -47,4 +58,5 @@ def located(name: str) -> str:
     Raises:
         ValueError: neither.
     """
+    warn_of_namesake(name)
     return name if name in IMAGE_SETS or name in EVENT_SETS else str(find_folder(name, classes=True).absolute())

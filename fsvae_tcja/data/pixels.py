@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from ..utils.shares import drawn
+
 
 def to_float(images: Tensor) -> Tensor:
     """uint8 in 0..255 -> float32 in [-1, 1]: x / 127.5 - 1."""
@@ -29,5 +31,6 @@ def to_uint8(images: Tensor) -> Tensor:
 
 def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image of [B, C, H, W] left to right with probability 1/2. For training data only."""
-    flipped = torch.rand(len(images), 1, 1, 1, generator=generator, device=generator.device) < 0.5
-    return torch.where(flipped.to(images.device), images.flip(-1), images)
+    device = generator.device
+    chance = drawn(lambda n: torch.rand(n, 1, 1, 1, generator=generator, device=device), len(images), generator)
+    return torch.where((chance < 0.5).to(images.device), images.flip(-1), images)

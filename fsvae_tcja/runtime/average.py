@@ -27,11 +27,11 @@ class Average:
     def update(self, step: int) -> None:
         """Take in the weights after this step, counted from 1."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        for name, tensor in self.model.state_dict().items():
-            if tensor.is_floating_point():
-                self.state[name].lerp_(tensor, 1 - decay)
-            else:
-                self.state[name].copy_(tensor)
+        now = self.model.state_dict()
+        real = [name for name, tensor in now.items() if tensor.is_floating_point()]
+        whole = [name for name in now if name not in real]
+        torch._foreach_lerp_([self.state[name] for name in real], [now[name] for name in real], 1 - decay)
+        torch._foreach_copy_([self.state[name] for name in whole], [now[name] for name in whole])
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Go on with these averages."""

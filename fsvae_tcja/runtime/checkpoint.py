@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..utils.atomic import replacing
 from ..utils.foreign import brief, check_archive, reading
 from .memory import no_larger_than
+from .pretrained import located
 from .run import MODEL
 from .state_dict import plain
 
@@ -32,7 +33,8 @@ KINDS = {  # what some names of the metadata stand for, in every kind of checkpo
     "scaler": dict,
     "callbacks": dict,
 }
-SUMS = "crc32"  # in the metadata on disk: a checksum of each tensor, and under "" that of the metadata
+SUMS = "checksums"  # in the metadata on disk: CRC-32 of each tensor and its form, and under "" of the metadata
+OLD_SUMS = "crc32"  # of earlier versions: of the numbers alone
 
 
 @runtime_checkable
@@ -43,20 +45,40 @@ class Upgrades(Protocol):
         """Those that an earlier version saved, under today's names."""
 
 
-def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON-able metadata in one step: the file is whole or absent."""
+def write(
+    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], previous: Path | None = None
+) -> None:
+    """Write tensors and a JSON-able metadata in one step: the file is whole or absent.
+
+    Args:
+        path: of the file.
+        tensors: by their names.
+        metadata: plain data.
+        previous: where the file that is replaced goes; None: it is lost.
+
+    Raises:
+        OSError: the file cannot be written, such as on a full disk; what was there is left.
+    """
     flat = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    with replacing(path, ".safetensors") as temporary:
-        sums = {"": _sum_of(metadata)} | {name: _checksum(t) for name, t in sorted(flat.items())}
-        save_file(flat, temporary, metadata={KEY: json.dumps({**metadata, SUMS: sums})})
+    with replacing(path, ".safetensors", previous=previous) as temporary:
+        sums = {"": _sum_of(metadata)} | {name: _checksum(t, _form(t)) for name, t in sorted(flat.items())}
+        try:
+            save_file(flat, temporary, metadata={KEY: json.dumps({**metadata, SUMS: sums})})
+        except SafetensorError as error:  # a full disk
+            raise OSError(f"cannot write {path} ({error})") from error
 
 
 def _sum_of(metadata: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(metadata, sort_keys=True).encode())
 
 
-def _checksum(tensor: Tensor) -> int:
-    return zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+def _checksum(tensor: Tensor, form: str = "") -> int:
+    numbers = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+    return zlib.crc32(numbers, zlib.crc32(form.encode()))
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{tensor.dtype} {list(tensor.shape)}"
 
 
 def _head(path: Path) -> bytes:
@@ -64,7 +86,7 @@ def _head(path: Path) -> bytes:
         return file.read(9)
 
 
-def _form(head: bytes) -> str:
+def _format(head: bytes) -> str:
     """ "safetensors", "pickle" or "other", by the first 9 bytes of a file."""
     # A safetensors file is the size of its header, 8 bytes that may look like anything, and "{".
     if head[8:] == b"{":
@@ -83,7 +105,7 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     with reading(path, "is truncated or not a safetensors file"):
-        if _form(_head(path)) == "pickle":
+        if _format(_head(path)) == "pickle":
             raise ValueError(
                 f"{path} is a pickled PyTorch file, which could run code when it is read; expected .safetensors, as "
                 "this program writes it. If it is a checkpoint of the FSVAE 2022 program, "
@@ -96,24 +118,27 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
         raise ValueError(
             f"{path} has no {KEY} metadata: it was not written by this package; expected one of its checkpoints"
         )
-    metadata, sums = _parsed(path, text)
+    metadata, sums, formed = _parsed(path, text)
     for name, tensor in tensors.items():
-        if sums is not None and sums.get(prefix + name) != _checksum(tensor):
+        if sums is not None and sums.get(prefix + name) != _checksum(tensor, _form(tensor) if formed else ""):
             raise ValueError(f"{path} is damaged: {prefix + name} is not what was written; fetch or save it anew")
+    if lost := [n for n in sums or () if n and n.startswith(prefix) and n.removeprefix(prefix) not in tensors]:
+        raise ValueError(f"{path} is damaged: {lost[0]} is missing; fetch or save it anew")
     return tensors, metadata
 
 
-def _parsed(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int] | None]:
-    """The metadata, checked, and the checksums of the tensors; None in a file that has none."""
-    with reading(path, f"is damaged: its {KEY} metadata are no JSON of a known form"):
+def _parsed(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int] | None, bool]:
+    """The metadata, checked; the checksums of the tensors, None in a file that has none; whether they know forms."""
+    with reading(path, f"has damaged {KEY} metadata"):
         metadata = json.loads(text)
-        sums = metadata.pop(SUMS, None)
+        formed = SUMS in metadata
+        sums = metadata.pop(SUMS if formed else OLD_SUMS, None)
         if sums is not None and sums.get("") != _sum_of(metadata):
             raise ValueError("not what was written")
         for name, kind in KINDS.items():
             if name in metadata and (not isinstance(metadata[name], kind) or isinstance(metadata[name], bool)):
                 raise ValueError(f"{name} is {brief(metadata[name])}, expected a {kind.__name__}")
-        return metadata, sums
+        return metadata, sums, formed
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -149,8 +174,8 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path)
 
 
 def find(path: str | Path) -> Path:
-    """The checkpoint itself, where `path` may be a run folder."""
-    path = Path(path)
+    """The checkpoint itself, where `path` may be a run folder or the name of a pretrained model."""
+    path = located(path, MODEL)
     return path / MODEL if path.is_dir() else path
 
 
@@ -186,7 +211,7 @@ def start_from(model: nn.Module, path: str | Path, kind: str) -> dict[str, Any]:
     tensors, metadata = _read_kind(path, kind)
     load_into(model, tensors, path)
     record = {"file": str(path.absolute()), "step": metadata.get("step")}
-    return record | {SUMS: _sum_of({name: _checksum(tensor) for name, tensor in tensors.items()})}
+    return record | {OLD_SUMS: _sum_of({name: _checksum(tensor) for name, tensor in tensors.items()})}
 
 
 def _read_kind(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -215,7 +240,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 def parse_state_dict(data: bytes, path: Path) -> dict[str, Tensor]:
     """The state dict in the contents of a PyTorch file, which `path` names: see `read_state_dict`."""
     with reading(path, "is truncated, or no plain PyTorch state dict", "fetch it again"):
-        if _form(data[:9]) == "safetensors":
+        if _format(data[:9]) == "safetensors":
             raise ValueError(
                 f"{path} is a safetensors file, expected a PyTorch state dict (.pth); it is read by load()"
             )

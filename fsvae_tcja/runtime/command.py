@@ -16,15 +16,17 @@ from ..utils.foreign import reading
 from ..utils.memory import check_fits, gigabytes
 from ..utils.options import DataRoot, Device, Download, Folder, choose_parts, parts_help, read, take
 from ..utils.presets import Preset
+from ..utils.processes import joined, started_anew
 from ..utils.spelling import choose, did_you_mean
-from . import checkpoint
 from .device import resolve
 from .memory import REMEDY, STEP, step_memory
-from .run import CONFIG, RunFolder
+from .resume import newest_metadata
+from .run import CHECKPOINT, CONFIG, RunFolder
 from .trainer import Outcome
 
 FLAT = tyro.conf.arg(name="")
-NOT_RESUMED = ("out", "resume", "config", "init_from", "size")  # options that a resumed run does not take
+# Options that a resumed run does not take.
+NOT_RESUMED = ("out", "resume", "config", "init_from", "size", "conditional")
 
 
 @dataclass(frozen=True)
@@ -77,18 +79,27 @@ class TrainCommand:
     def run(self, args: list[str], train: Callable[[Any, Any], int]) -> int:
         """Parse the arguments and train, or print help or (--dry-run) the configuration; returns the exit status.
 
+        Processes that torchrun started train together. Started anew, they go on from the last checkpoint.
+
         Raises:
             ValueError: an unknown preset, what a resumed run does not take, or (--dry-run) no network can be built.
         """
+        with joined():
+            return self._run(args, train)
+
+    def _run(self, args: list[str], train: Callable[[Any, Any], int]) -> int:
         if not args or args[0] in ("-h", "--help"):
             print(self._usage())
             return 0
-        config, options = self._parsed(args)
+        config, options = self.parsed(args)
         if options.resume and (options.out != options.resume or options.init_from):
             raise ValueError(
                 f"--resume goes on in its own folder {options.resume}, with its own weights; leave --out and "
                 "--init-from away"
             )
+        assert options.out is not None  # `_new` and `_resumed` fill it in
+        if not options.resume and started_anew() and (options.out / CHECKPOINT).is_file():
+            options = replace(options, resume=options.out, init_from=None)
         if options.dry_run:
             plan = {"configuration": to_dict(config)} | self._figures(config, options) | {"run": asdict(options)}
             print(json.dumps(plan, indent=2, default=str))
@@ -121,8 +132,11 @@ class TrainCommand:
         return {"parameters": sum(p.numel() for p in network.parameters()), "step_takes_at_least": gigabytes(needed)}
 
     def _usage(self) -> str:
-        width = max(map(len, self.presets)) + 2
-        presets = [f"  {name:{width}}{preset.about}" for name, preset in self.presets.items()]
+        about = {preset.group or name: preset.about for name, preset in self.presets.items()}
+        width = max(map(len, about)) + 2
+        presets = [f"  {name:{width}}{text}" for name, text in about.items()]
+        if data := list(dict.fromkeys(preset.config.data for preset in self.presets.values() if preset.group)):
+            presets.append(f"DATA is one of {', '.join(data)}.")
         return "\n".join(
             [
                 f"usage: {self.program} PRESET [options]",
@@ -134,19 +148,20 @@ class TrainCommand:
             ]
         )
 
-    def _parsed(self, args: list[str]) -> tuple[Any, RunOptions]:
+    def parsed(self, args: list[str]) -> tuple[Any, RunOptions]:
+        """The configuration and the other options of a command line; a ValueError if it cannot be read."""
         if not args[0].startswith("-"):
             return self._new(args[0], choose(self.presets, args[0], "preset"), args[1:])
         file, rest = take("--config", args, "a run folder or a config.json")
         if file is not None:
-            return self._new(*self._own(Path(file)), rest)
+            return self._new(*self.saved(Path(file)), rest)
         run, rest = take("--resume", args, "the folder of a run")
         if run is not None:
             return self._resumed(Path(run), rest)
         example = f"{self.program} {next(iter(self.presets))} {args[0]} ..."
         raise ValueError(f"put a preset before {args[0]}, one of {list(self.presets)}: {example}")
 
-    def _own(self, path: Path) -> tuple[str, Preset[Any]]:
+    def saved(self, path: Path) -> tuple[str, Preset[Any]]:
         """The name and configuration of a run folder or a config.json.
 
         Raises:
@@ -160,6 +175,21 @@ class TrainCommand:
             config = from_dict(self.config, json.loads(file.read_text()))
         name = file.absolute().parent.name if file.name == CONFIG else file.stem
         return name, Preset(config, f"The configuration of {file}.")
+
+    def trained(self, path: Path) -> Any:
+        """The configuration of the run in a folder, as its checkpoint holds it.
+
+        Raises:
+            FileNotFoundError: no checkpoint.
+            ValueError: it is damaged, or that of another kind of training.
+        """
+        file, metadata = newest_metadata(RunFolder(path, resume=True))
+        if "training" not in metadata:
+            raise ValueError(f"{file} holds a model and no training run; start one with a preset")
+        if metadata.get("kind") != self.kind:
+            raise ValueError(f"{file} is of a run of a {metadata.get('kind')!r}, {self.program} resumes {self.kind!r}")
+        with reading(file, "holds no configuration of a training that is known", "start a new run"):
+            return from_dict(self.config, metadata["training"])
 
     def _new(self, name: str, preset: Preset[Any], args: list[str]) -> tuple[Any, RunOptions]:
         """A new run, or (with --resume) an old one by its full configuration."""
@@ -209,14 +239,7 @@ class TrainCommand:
                 f"a resumed run keeps its own settings, found {found}: start a new run to change it. "
                 f"Besides --resume there may be {', '.join(known)}"
             )
-        run = RunFolder(path, resume=True)
-        metadata = checkpoint.read_metadata(run.checkpoint)
-        if "training" not in metadata:
-            raise ValueError(f"{run.checkpoint} holds a model and no training run; start one with a preset")
-        if metadata.get("kind") != self.kind:
-            raise ValueError(f"{run.path} is a run of a {metadata.get('kind')!r}, {self.program} resumes {self.kind!r}")
-        with reading(run.checkpoint, "holds no configuration of a training that is known", "start a new run"):
-            config = from_dict(self.config, metadata["training"])
+        config = self.trained(path)
         if epochs or steps:
             config = replace(config, epochs=epochs or config.epochs, steps=steps)
         return config, replace(options, resume=path, out=options.out or path)

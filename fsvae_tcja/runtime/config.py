@@ -1,8 +1,8 @@
 """What every training run has: data, length, optimiser."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
-from typing import Literal
+from typing import Literal, Self
 
 from ..utils.spelling import check_choice
 
@@ -44,6 +44,10 @@ class Stage:
         if not self.lr > 0:
             raise ValueError(f"lr must be > 0, found {self.lr}")
 
+    def lasting(self, steps: int) -> Self:
+        """The same for so many steps; a warm-up takes a fifth of them at most."""
+        return replace(self, steps=steps, warmup=min(self.warmup, steps // 5))
+
     def total_steps(self, steps_per_epoch: int) -> int:
         """Steps of the whole stage."""
         return self.steps or self.epochs * steps_per_epoch
@@ -75,6 +79,11 @@ class TrainerConfig(Stage):
     """Epochs per evaluation on the test split; the last epoch of a stage is always evaluated."""
     precision: Precision = "fp32"
     """Type of activations in training; weights, statistics and membranes stay in fp32."""
+    tf32: bool = False
+    """On a GPU round the factors of float32 products, of convolutions and linear layers, to TF32: faster, 10 bits of
+    mantissa. Without, they are float32."""
+    graph: bool = False
+    """On a GPU record a whole training step in a CUDA graph and launch it at once; not with fp16."""
     compile: bool = False
     """Compile what can be compiled of the model with torch.compile: of the FSVAE encoder and decoder."""
     save_memory: bool = False
@@ -84,6 +93,8 @@ class TrainerConfig(Stage):
         super().__post_init__()
         check_least(self, log_every=1, evaluate_every=1, accumulate=1, limit=0, clip=0)
         check_choice("precision", self.precision, Precision)
+        if self.graph and self.precision == "fp16":
+            raise ValueError("fp16 looks at every gradient before its step, which no graph can; take precision bf16")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be in [0, 1), found {self.ema}; 0 keeps no average")
         if self.accumulate > self.batch_size:

@@ -1,5 +1,7 @@
 """What a resumed run may change: its length, and nothing else."""
 
+import os
+from dataclasses import replace
 from typing import Any
 
 from ..utils.configuration import from_dict, to_dict
@@ -17,6 +19,8 @@ def check_same(trained: dict[str, Any], config: TrainerConfig, run: RunFolder) -
         ValueError: it differs in more; what differs is named.
     """
     before = from_dict(type(config), trained)  # a run of an older version has defaults where it knew no such setting
+    if before.data != config.data == os.path.abspath(before.data):  # older versions kept the path as it was given
+        before = replace(before, data=config.data)
     there, here = flat(to_dict(before)), flat(to_dict(config))
     different = sorted(k for k in there.keys() | here.keys() if k not in LENGTH and there.get(k) != here.get(k))
     if different:

@@ -1,18 +1,26 @@
 """The run folder: configuration, metrics, pictures, TensorBoard logs and checkpoints of one training run.
 
-config.json  metrics.jsonl  checkpoint.safetensors  model.safetensors  tensorboard/NAME/  pictures/
+config.json  run.json  metrics.jsonl  checkpoint.safetensors  checkpoint-previous.safetensors  model.safetensors
+tensorboard/NAME/  pictures/
 """
 
 import json
-from collections.abc import Mapping
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from ..utils.atomic import replacing, write_json
-from ..utils.foreign import reading
+from ..utils.atomic import leftovers, replacing, write_json
+from ..utils.lock import LOCK, locked
+from ..utils.once import warn_once
+from ..utils.processes import rank, started_anew, world
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -20,16 +28,20 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 CHECKPOINT = "checkpoint.safetensors"
+PREVIOUS = "checkpoint-previous.safetensors"
 MODEL = "model.safetensors"
 TENSORBOARD = "tensorboard"
 PICTURES = "pictures"
+SCORES = "scores"
+log = logging.getLogger(__name__)
+OWN = (".json", ".jsonl", ".safetensors")  # in the folder itself others may write pictures and arrays meanwhile
 
 
 class RunFolder:
-    """One training run on disk.
+    """One training run on disk. Only one process at a time may work in it: what writes does so inside `locked`.
 
     Args:
-        path: the folder; made by `start` if absent.
+        path: the folder; made by `locked` if absent.
         resume: go on in a folder that holds a run. Without it such a folder is refused, so that nothing is overwritten.
 
     Raises:
@@ -40,34 +52,108 @@ class RunFolder:
     def __init__(self, path: str | Path, resume: bool = False) -> None:
         self.path = Path(path)
         self.checkpoint = self.path / CHECKPOINT
+        self.previous = self.path / PREVIOUS
         self.model = self.path / MODEL
         self.config = self.path / CONFIG
         self.metrics = self.path / METRICS
         self.pictures = self.path / PICTURES
-        if resume and not self.checkpoint.is_file():
+        self.resume = resume
+        self._check()
+        self._tensorboard: SummaryWriter | None = None
+        self._locked = False
+
+    def _check(self) -> None:
+        """That there is a run to go on with, or none, in a folder that all libraries can write to."""
+        try:
+            str(self.path.absolute()).encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"a run cannot be kept in {self.path}: the name is not UTF-8, as TensorBoard needs it; choose another"
+            ) from None
+        if self.resume and not self.checkpoints:
             raise FileNotFoundError(
                 f"cannot resume: no checkpoint at {self.checkpoint}; a run that ended before its first starts anew, "
                 "in another folder"
             )
-        if not resume and self.config.exists():
-            saved = self.checkpoint.is_file()
-            remedy = f"go on with --resume {self.path}" if saved else "it ended before its first checkpoint; delete it"
+        if not self.resume and self.config.exists():
+            remedy = (
+                f"go on with --resume {self.path}"
+                if self.checkpoints
+                else "it ended before its first checkpoint; delete it"
+            )
             raise ValueError(f"{self.path} already holds a run: {remedy}, or choose another --out")
-        self._tensorboard: SummaryWriter | None = None
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """Those that are there, the newest first."""
+        return [path for path in (self.checkpoint, self.previous) if path.is_file()]
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process out of the folder; inside such a block of the same object, nothing more to do.
+
+        What killed processes left half-written is removed. A folder in which nothing was started is removed again.
+
+        Raises:
+            ValueError: the folder is in use, holds another run meanwhile, or cannot be written; or this is one of
+                several processes that were started to train together.
+        """
+        if self._locked:
+            yield
+            return
+        _check_joined()
+        new = self._make()
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.path))
+            except OSError as error:
+                raise ValueError(f"cannot write to the run folder {self.path}: {error.strerror}") from error
+            stack.callback(self._leave, new)
+            self._locked = True
+            self._check()
+            self._tidy()
+            yield
+
+    def _make(self) -> list[Path]:
+        """Make the folder; gives what was made for it, the innermost first."""
+        new = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"cannot make the run folder {self.path}: {error.strerror}; choose another") from error
+        return new
+
+    def _leave(self, new: Sequence[Path]) -> None:
+        self._locked = False
+        if new and [path.name for path in self.path.iterdir()] == [LOCK]:
+            (self.path / LOCK).unlink()
+            with suppress(OSError):  # a parent that somebody else uses by now
+                for path in new:
+                    path.rmdir()
+
+    def _tidy(self) -> None:
+        """Remove what killed processes left of files that only a training writes."""
+        found = {path for path, name in leftovers(self.path).items() if name.endswith(OWN)}
+        for path in found | leftovers(self.pictures).keys() | leftovers(self.path / SCORES).keys():
+            shutil.rmtree(path, ignore_errors=True)
 
     def start(self, config: dict[str, Any], step: int) -> None:
         """Write the configuration and drop what was logged after `step`, which will be done again."""
         from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
 
-        kept = [row for row in self.read_metrics() if row["step"] <= step]
         self.pictures.mkdir(parents=True, exist_ok=True)
         write_json(self.config, config)
-        with replacing(self.metrics) as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        self._keep_rows(step)
         # TensorBoard calls a run by its folder.
         folder = self.path / TENSORBOARD / self.path.resolve().name
         self._tensorboard = SummaryWriter(str(folder), purge_step=step + 1)
         _write_settings(self._tensorboard, config)
+
+    def _keep_rows(self, step: int) -> None:
+        """Of the metrics, up to this step."""
+        kept = [row for row in self.read_metrics() if row["step"] <= step]
+        with replacing(self.metrics) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
 
     def log(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Append one row of metrics, to the JSON lines and to TensorBoard."""
@@ -87,11 +173,14 @@ class RunFolder:
                 pixels = np.asarray(picture.convert("RGB"))
             self._tensorboard.add_image(path.stem.removeprefix(prefix), pixels, step, dataformats="HWC")
 
-    def read_metrics(self) -> list[dict[str, float]]:
-        """The rows logged so far; lines that are no rows, such as a last one that was cut off, are left out."""
-        with reading(self.metrics, "cannot be read", "move it away"):
-            lines = self.metrics.read_text(errors="replace").splitlines() if self.metrics.exists() else []
-            return [row for line in lines if (row := _row(line)) is not None]
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The rows logged so far. What is no row is passed over: a line that was cut off at the end silently."""
+        text = self.metrics.read_text(errors="replace") if self.metrics.is_file() else ""
+        *lines, cut_off = text.split("\n")
+        rows = [row for line in lines if (row := _row(line))]
+        if odd := len([line for line in lines if line.strip()]) - len(rows):
+            warn_once(log, f"{self.metrics}: {odd} of {len(lines)} lines are no rows of metrics, passed over")
+        return rows + [row for row in [_row(cut_off)] if row]
 
     def close(self) -> None:
         """Flush and close the TensorBoard log."""
@@ -101,19 +190,82 @@ class RunFolder:
 
 
 def _row(line: str) -> dict[str, Any] | None:
-    """A row of metrics: names and values, the step among them."""
+    """A row of metrics, which has a step and an epoch; None if the line is none."""
     try:
         row = json.loads(line)
-    except (ValueError, RecursionError):
+        return row if all(type(row[name]) is int for name in ("step", "epoch")) else None
+    except (ValueError, RecursionError, TypeError, KeyError, IndexError):
         return None
-    return row if isinstance(row, dict) and type(row.get("step")) is int else None
+
+
+class PassingFolder(RunFolder):
+    """The run folder of a process that keeps nothing: it knows the run, and what it writes goes with the process.
+
+    Args:
+        path: the run folder of the first process, on a disk that every machine reads.
+        resume: go on with the run.
+
+    Raises:
+        FileNotFoundError: `resume` is on and there is no checkpoint to go on from.
+    """
+
+    def __init__(self, path: str | Path, resume: bool = False) -> None:
+        self._folder, self._kept = TemporaryDirectory(), Path(path)
+        super().__init__(self._folder.name, resume)
+        self.checkpoint, self.previous = self._kept / CHECKPOINT, self._kept / PREVIOUS
+        for file in self._kept.glob("*.json*") if resume else ():  # settings and metrics
+            shutil.copy(file, self.path)
+
+    def _check(self) -> None:
+        if self.resume and not any((self._kept / name).is_file() for name in (CHECKPOINT, PREVIOUS)):
+            raise FileNotFoundError(
+                f"cannot resume: process {rank()} finds no checkpoint at {self._kept / CHECKPOINT}; the run folder "
+                "must lie on a disk that all machines share"
+            )
+
+    def start(self, config: dict[str, Any], step: int) -> None:
+        self.pictures.mkdir(exist_ok=True)
+        self._keep_rows(step)
+
+
+def open_run(path: str | Path, resume: bool = False) -> RunFolder:
+    """The run folder; of several processes the first one has it.
+
+    Args:
+        path: the folder.
+        resume: go on in a folder that holds a run. After torchrun has started the processes anew, a run that they
+            began and that has no checkpoint yet is begun again.
+
+    Raises:
+        FileNotFoundError, ValueError: as `RunFolder`.
+    """
+    anew = started_anew()
+    if rank() > 0:
+        return PassingFolder(path, resume)
+    if anew and not resume and not (Path(path) / CHECKPOINT).is_file():
+        (Path(path) / CONFIG).unlink(missing_ok=True)
+    return RunFolder(path, resume)
+
+
+def _check_joined() -> None:
+    """Refuse processes that were started together and do not know one another."""
+    if int(os.environ.get("WORLD_SIZE") or 1) > 1 and world() == 1:
+        raise ValueError(
+            f"{os.environ['WORLD_SIZE']} processes were started together (WORLD_SIZE) and have not joined: train "
+            "inside `with fsvae_tcja.utils.processes.joined():`, or start the program without torchrun"
+        )
 
 
 def _write_settings(tensorboard: "SummaryWriter", config: dict[str, Any]) -> None:
     """The configuration for TensorBoard's table of hyperparameters, in the same file as everything else."""
     from torch.utils.tensorboard.summary import hparams
 
-    settings = {name: v if isinstance(v, bool | int | float | str) else str(v) for name, v in flat(config).items()}
+    def plain(value: Any) -> bool | int | float | str:
+        if isinstance(value, bool | int | float):
+            return value
+        return str(value).encode(errors="backslashreplace").decode()  # a path may hold bytes that are no UTF-8
+
+    settings = {name: plain(value) for name, value in flat(config).items()}
     for summary in hparams(settings, {}):
         tensorboard.file_writer.add_summary(summary)  # type: ignore[attr-defined]  # torch declares it as None
 

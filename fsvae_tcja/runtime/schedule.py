@@ -2,8 +2,8 @@
 
 from math import cos, pi
 
+from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from .config import Stage
 
@@ -22,8 +22,10 @@ def factor(config: Stage, step: int, total: int) -> float:
     return (1 + cos(pi * min(1.0, (step - config.warmup) / last))) / 2 if last > 0 else 1.0
 
 
-def scheduler(optimizer: Optimizer, config: Stage, done: int, total: int) -> LambdaLR:
-    """A scheduler that has set the rate of the next step, after `done` steps of `total`."""
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """Take steps of this learning rate; one that is a tensor stays where it is, as a recorded step reads it."""
     for group in optimizer.param_groups:
-        group["initial_lr"] = config.lr
-    return LambdaLR(optimizer, lambda step: factor(config, step, total), last_epoch=done - 1)
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate

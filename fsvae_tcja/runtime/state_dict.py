@@ -36,9 +36,8 @@ def plain(state: Any, path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is no plain PyTorch state dict: expected names and tensors, found {_kind(state)}")
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise ValueError(
-                f"{path} is no plain PyTorch state dict: expected names and tensors, found {brief(name)}: {_kind(value)}"
-            )
+            found = f"{brief(name)}: {_kind(value)}"
+            raise ValueError(f"{path} is no plain PyTorch state dict: expected names and tensors, found {found}")
         if strange := _strange(value):
             raise ValueError(
                 f"{path}: {brief(name)} is {strange}; expected dense tensors of real numbers, save them so"

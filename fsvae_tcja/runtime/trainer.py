@@ -1,7 +1,7 @@
 """The training loop that every model shares: order, steps, checkpoints, interruption and exact resumption."""
 
+import signal
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
@@ -12,18 +12,25 @@ from typing import Any, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from ..data import LabelledDataset, batches, limited
+from ..core.precision import float32_products
+from ..data import LabelledDataset, limited
+from ..data.prefetch import on_device
+from ..data.workers import Loader
 from ..utils.configuration import to_dict
 from ..utils.memory import check_fits
-from . import checkpoint, seeding
+from ..utils.processes import anywhere, rank, world
+from ..utils.shares import Generator, Share
+from . import checkpoint, distributed, failures, identity, seeding
 from .average import Average
 from .callbacks import Callback, Display, Metrics
 from .config import Stage, TrainerConfig
+from .graph import StepGraph
 from .interrupt import stop_signal
 from .lengthen import check_same, lengthened
 from .memory import REMEDY, STEP, step_memory
+from .resume import newest
 from .run import RunFolder
-from .schedule import scheduler
+from .schedule import factor, set_rate
 from .stages import Span, spans
 
 SAVE_SECONDS = 600  # between two checkpoints in the middle of an epoch
@@ -40,7 +47,7 @@ class Batch(NamedTuple):
     epoch: int
     """Counted from 0."""
     generator: torch.Generator
-    """The random numbers of the step, on the CPU: the same in a resumed run."""
+    """The random numbers of the step, the same in a resumed run: on the CPU, but for a run on a GPU there."""
 
 
 class Task(Protocol):
@@ -95,6 +102,13 @@ class Outcome:
     total: int
     trained: int
     seconds: float
+    signal: int = 0
+    """That ended it; 0: none did."""
+
+    @property
+    def status(self) -> int:
+        """The exit status of the process: 0, or 128 and the number of the signal."""
+        return 0 if self.finished else 128 + (self.signal or signal.SIGINT)
 
     @property
     def finished(self) -> bool:
@@ -105,9 +119,13 @@ class Outcome:
 class Trainer:
     """Trains a task, in one stage or (`config.stages()`, `StagedTask`) several, each with an optimiser of its own.
 
-    `fit` finishes its step when it is interrupted (Ctrl-C, SIGTERM), and the evaluation if that was the last of an
-    epoch, writes a checkpoint and returns; resumed, it gives bit for bit the weights of an uninterrupted run (CPU, one
-    process). The global random state is neither used nor moved, unless by the task.
+    `fit` finishes its step when it is interrupted (Ctrl-C, SIGTERM, SIGHUP, SIGUSR1), and the evaluation if that was
+    the last of an epoch, writes a checkpoint and returns; resumed, it gives bit for bit the weights of an uninterrupted
+    run (CPU, one process). The global random state is neither used nor moved, unless by the task.
+
+    Several processes (`utils.processes.joined`) share every batch, and follow one process up to rounding: the losses
+    are means over images, the norms of `core` know the whole batch, random numbers for images come from `shares.drawn`.
+    All evaluate and call the callbacks; the run folder of the first one is kept (`run.open_run`).
 
     Args:
         task: model, data and losses.
@@ -157,11 +175,16 @@ class Trainer:
         self.row: dict[str, float] = {}
         self.message: Callable[[str], None] = print
         self.notes: dict[str, Any] = {}
+        self.saved_step: int | None = None
         if init_from:
             self.notes["init_from"] = checkpoint.start_from(task.model, init_from, task.metadata()["kind"])
         if self.device.type == "cpu":
             check_fits(step_memory(task.model, config), STEP, REMEDY)
         self.task.model.to(self.device)
+        self.generator = Generator(seeding.home(self.device))
+        if config.graph and world() > 1:
+            raise ValueError("--graph records the step of one process, found several; train without it")
+        self.graph = StepGraph(self._compute, self.generator) if config.graph and self.device.type == "cuda" else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.autocast = torch.autocast(self.device.type, _DTYPES[config.precision], enabled=config.precision != "fp32")
         self._enter(self.spans[0])
@@ -173,6 +196,9 @@ class Trainer:
                 f"{self.config.data} has {len(self.data)} training images, fewer than one batch of {stage.batch_size}; "
                 "use a smaller batch_size"
             )
+        distributed.shares(stage.batch_size, self.config.accumulate)
+        if order and (rest := len(order(0)) % stage.batch_size):
+            distributed.shares(rest, self.config.accumulate)
         return steps
 
     def _enter(self, span: Span) -> None:
@@ -181,10 +207,17 @@ class Trainer:
         self.stage_data = self.data
         if span.number:
             self.stage_data = cast(StagedTask, self.task).start_stage(span.number, self.data)
+        self.loader = Loader(self.stage_data, stage.batch_size)
+        on_gpu, graph = self.device.type == "cuda", self.graph is not None
+        rate = torch.tensor(stage.lr, device=self.device) if graph else stage.lr
         self.optimizer = torch.optim.AdamW(
-            self._parameters(), lr=stage.lr, betas=stage.betas, weight_decay=stage.weight_decay
-        )
+            self._parameters(), rate, stage.betas, weight_decay=stage.weight_decay,
+            fused=on_gpu or None, capturable=graph,
+        )  # fmt: skip
+        if self.graph:
+            self.graph.restart()
         self.average = Average(model, self.config.ema) if self.config.ema else None
+        self.replica = distributed.Replica(self._losses, [model, *([self._beside] if self._beside else [])])
 
     def _parameters(self) -> list[nn.Parameter]:
         """What the stage trains."""
@@ -195,54 +228,88 @@ class Trainer:
         """What the stage trains besides the model."""
         return cast(StagedTask, self.task).beside if self.span.number else None
 
-    def _schedule(self) -> None:
-        """Set the learning rate of the next step."""
-        span = self.span
-        self.scheduler = scheduler(self.optimizer, span.stage, self.step - span.first, span.total)
-
     # the loop
 
     def fit(self, resume: bool = False) -> Outcome:
         """Train to the end, or to an interruption; with averaged weights the model has these afterwards.
 
         Args:
-            resume: go on from the checkpoint in the run folder. `epochs` and `steps` may differ from those before.
+            resume: go on from the newest sound checkpoint in the run folder. `epochs` and `steps` may differ from those
+                before.
 
         Raises:
-            ValueError: a checkpoint of another configuration, or a loss that is not finite.
+            ValueError: a checkpoint of another configuration or run, other data, a loss that is not finite, or a run
+                folder in use.
+            OSError: the disk is full or cannot be written, memory is lacking, or a loader process has ended.
         """
+        with self.run.locked(), stop_signal() as self.stop:
+            try:
+                return self._fit(resume)
+            except Exception as error:
+                if self.stop and not isinstance(error, ValueError | OSError):  # Ctrl-C reaches compilers too
+                    raise KeyboardInterrupt from error
+                told = failures.explained(error, self.step, self._saved)
+                if told is error:
+                    raise
+                raise told from error
+
+    def _fit(self, resume: bool) -> Outcome:
         began = time.monotonic()
         messages = self._restore() if resume else []
+        if not resume:
+            self.identity = identity.new(self.config, self.task.data, self.notes)
         self.saved = began
         first = self.step
-        self._schedule()
         self.run.start(to_dict(self.config), self.step)
-        with closing(self.run), stop_signal() as self.stop, ExitStack() as stack:
+        identity.write(self.run.path, self.identity)
+        with closing(self.run), ExitStack() as stack:
             stack.callback(self._call, "end")
+            self._prepare_gpu(stack)
             self._call("start")
             for line in messages:
                 self.message(line)
             while self.step < self.total:
                 if self.step == self.span.end:
                     self._next_stage()
+                before = self.step
                 self._train_epoch()
-                if self._to_be_evaluated:
+                if self._to_be_evaluated and self.step > before:
                     self._evaluate()
-                self.save()
-                if self.stop:
+                self._save_steps()
+                if self._stops():
                     break
         self._take_average()
-        return Outcome(self.step, self.total, self.step - first, time.monotonic() - began)
+        return Outcome(self.step, self.total, self.step - first, time.monotonic() - began, sum(self.stop[:1]))
+
+    @property
+    def _saved(self) -> str:
+        """What a run that failed has left to go on from."""
+        if self.saved_step is None:
+            return "there is no checkpoint yet"
+        return f"the checkpoint of step {self.saved_step} is sound: --resume {self.run.path} goes on from it"
 
     def _next_stage(self) -> None:
         self._take_average()
         self._enter(self.spans[self.span.number + 1])
-        self._schedule()
+
+    def _prepare_gpu(self, stack: ExitStack) -> None:
+        """The precision of products, and the stream on which a step is recorded, for the time of the training."""
+        if self.device.type == "cuda":
+            stack.enter_context(float32_products("tf32" if self.config.tf32 else "ieee"))
+        if self.graph:
+            self.graph.stream.wait_stream(torch.cuda.current_stream(self.device))
+            stack.enter_context(torch.cuda.stream(self.graph.stream))
 
     def _take_average(self) -> None:
         """Give the model its averaged weights, if there are any, at the end of a stage."""
         if self.average:
             self.task.model.load_state_dict(self.average.state)
+
+    def _stops(self) -> bool:
+        """Whether a process was interrupted: all stop after the same step."""
+        if anywhere(bool(self.stop)) and not self.stop:
+            self.interrupt()
+        return bool(self.stop)
 
     def interrupt(self) -> None:
         """Stop after this step, as Ctrl-C does; for callbacks."""
@@ -251,26 +318,44 @@ class Trainer:
     def _train_epoch(self) -> None:
         """The steps of an epoch that are still to be done, to an interruption."""
         self.task.model.train()
-        for images, labels in self._batches():
-            losses = self._train_step(images, labels)
+        batches = self._batches()
+        for images, labels, shares in batches if world() > 1 else self.stop.until(batches):
+            losses = self._train_step(images, labels, shares)
             self._call("step", losses)
-            if self.stop or self.epoch_is_over:
+            if self._stops() or self.epoch_is_over:
                 break
             if time.monotonic() - self.saved > SAVE_SECONDS:
                 self.save()
 
-    def _train_step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """One step of the optimiser; returns the losses of the batch, means over its parts."""
-        generator = seeding.generator(self.config.seed, seeding.Purpose.STEP, self.step)
+    def _train_step(self, images: Tensor, labels: Tensor, shares: list[Share]) -> dict[str, Tensor]:
+        """One step of the optimiser; returns the losses of the batch, means over its parts in all processes."""
+        self.generator.manual_seed(seeding.word(self.config.seed, seeding.Purpose.STEP, self.step))
+        span = self.span
+        self.lr = span.stage.lr * factor(span.stage, self.step - span.first, span.total)
+        set_rate(self.optimizer, self.lr)
+        if self.graph:
+            means = self.graph(images, labels, (span.number, span.position(self.step)[0]))
+        else:
+            means = self._compute(images, labels, shares)
+        self.step += 1
+        if self.average:
+            self.average.update(self.step - span.first)
+        return distributed.summed(means)
+
+    def _compute(self, images: Tensor, labels: Tensor, shares: list[Share] | None = None) -> dict[str, Tensor]:
+        """The step as the device sees it."""
         epoch, _ = self.span.position(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         means: dict[str, Tensor] = {}
-        parts = self.config.accumulate
-        for x, y in zip(images.chunk(parts), labels.chunk(parts), strict=True):
-            share = len(x) / len(images)
-            losses = self._losses(Batch(x.to(self.device), y.to(self.device), epoch, generator))
-            self.scaler.scale(losses["loss"] * share).backward()
-            means = {name: means.get(name, 0) + value.detach() * share for name, value in losses.items()}
+        shares = shares or distributed.shares(len(images), self.config.accumulate)
+        sizes, whole = [share.n for share in shares], sum(share.whole for share in shares)
+        for x, y, share in zip(images.split(sizes), labels.split(sizes), shares, strict=True):
+            part = share.n / whole
+            self.generator.share = share if world() > 1 else None
+            with self.replica.part(share, last=share is shares[-1]):
+                losses = self.replica(Batch(x, y, epoch, self.generator))
+                self.scaler.scale(losses["loss"] * (part * world())).backward()
+            means = {name: means.get(name, 0) + value.detach() * part for name, value in losses.items()}
         self._update()
         return means
 
@@ -290,13 +375,6 @@ class Trainer:
             nn.utils.clip_grad_norm_(self._parameters(), self.config.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.lr = float(self.scheduler.get_last_lr()[0])
-        with warnings.catch_warnings():  # fp16 passes over steps whose gradient overflows, the very first perhaps
-            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
-            self.scheduler.step()
-        self.step += 1
-        if self.average:
-            self.average.update(self.step - self.span.first)
 
     def _evaluate(self) -> None:
         self.check_finite(self.task.model.state_dict())
@@ -331,13 +409,30 @@ class Trainer:
         whole = self.span.steps_per_epoch * self.span.stage.batch_size
         return torch.randperm(len(self.data), generator=shuffle)[:whole]
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of this epoch that are still to be done."""
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor, list[Share]]]:
+        """What this process has of the batches of this epoch that are still to be done: in each of their parts.
+
+        Where they cannot be read the steps so far are saved.
+        """
         epoch, done = self.span.position(self.step)
         size = self.span.stage.batch_size
-        return batches(self.stage_data, size, order=self.order(epoch)[done * size :])
+        orders = self.order(epoch)[done * size :].split(size)
+        shares = [distributed.shares(len(order), self.config.accumulate) for order in orders]
+        indices = [distributed.own(order, shared) for order, shared in zip(orders, shares, strict=True)]
+        try:
+            read = self.loader.read(indices, stopped=lambda: bool(self.stop) and world() == 1)
+            for (images, labels), shared in zip(on_device(read, self.device), shares, strict=False):
+                yield images, labels, shared
+        except Exception:
+            self._save_steps()
+            raise
 
     # checkpoints
+
+    def _save_steps(self) -> None:
+        """Save if steps were done since the last time. In a stage without a step the checkpoint before it is right."""
+        if self.step != self.saved_step:
+            self.save()
 
     def save(self) -> None:
         """Write the model, and the checkpoint to go on from."""
@@ -347,6 +442,9 @@ class Trainer:
         plain = {name: value for name, value in own.items() if name not in tensors}
         beside = _named("beside.", self._beside.state_dict()) if self._beside else {}
         self.check_finite(_named("model.", model) | beside | tensors)
+        if rank() > 0:
+            self.saved, self.saved_step = time.monotonic(), self.step
+            return
         metadata = self.task.metadata() | {
             "step": self.step,
             "images": len(self.data),
@@ -363,28 +461,24 @@ class Trainer:
         # The checkpoint last: a run killed between the two does the missing steps again and rewrites the model.
         checkpoint.write(self.run.model, _named("model.", average or model), metadata)
         everything = _named("model.", model) | moments | tensors | _named("average.", average) | beside
-        checkpoint.write(self.run.checkpoint, everything, metadata)
-        self.saved = time.monotonic()
+        metadata |= {"optimizer": sorted(self.optimizer.state_dict()["state"])} | self.identity
+        checkpoint.write(self.run.checkpoint, everything, metadata, self.run.previous)
+        self.saved, self.saved_step = time.monotonic(), self.step
 
     def _restore(self) -> list[str]:
         """Go on from the checkpoint of the run; returns what there is to say about it."""
-        path = self.run.checkpoint
-        tensors, metadata = checkpoint.read(path)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _under("optimizer.", tensors).items():
-            i, key = name.split(".")
-            moments.setdefault(int(i), {})[key] = tensor
-        if not moments:
-            raise ValueError(f"{path} holds a model and no optimizer: it is not the checkpoint of a run")
+        path, tensors, metadata, moments, messages = newest(self.run)
+        self.identity = identity.resumed(self.run.path, path, metadata, self.task.data)
         before = check_same(metadata["training"], self.config, self.run)
         if metadata.get("images") != len(self.data):
             raise ValueError(
                 f"{self.run.path} was trained on {metadata.get('images')} images, found {len(self.data)}; "
                 "resume it on the same data"
             )
-        messages = lengthened(before, self.config, metadata["step"], self.spans[0].steps_per_epoch, self.run)
+        messages.append(f"going on after step {metadata['step']:,}, saved in {path.name}")
+        messages += lengthened(before, self.config, metadata["step"], self.spans[0].steps_per_epoch, self.run)
         checkpoint.load_into(self.task.model, _under("model.", tensors), path)
-        self.step = metadata["step"]
+        self.step = self.saved_step = metadata["step"]
         current = [span for span in self.spans if self.step > span.first][-1:]
         if current and current[0].number:
             self._enter(current[0])

@@ -1,33 +1,54 @@
-"""Files and folders that are either whole or not there."""
+"""Files and folders that are either whole or not there, also after a power failure.
+
+What is written lies in a folder of its own beside the target, `.NAME.RANDOM.tmp`, until it is whole: that cannot be
+foreseen, follows no link, and a folder that is left behind by a killed process is known by its name (`leftovers`).
+"""
 
 import json
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+LEFTOVER = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp")
+NAME = 40  # characters of the target's name that go into that of the temporary folder
+
 
 @contextmanager
-def replacing(path: str | Path, suffix: str = "") -> Iterator[Path]:
-    """Yield a temporary path beside `path`, which takes its place if the block ends well and is deleted if it raises.
+def replacing(
+    path: str | Path, suffix: str = "", *, durable: bool = True, previous: Path | None = None
+) -> Iterator[Path]:
+    """Yield a temporary path, whose file takes the place of `path` if the block ends well and is deleted if it raises.
 
-    Missing parent folders are made.
+    Missing parent folders are made. The file can be read by whom the umask allows it.
+
+    Args:
+        path: of the file.
+        suffix: that its name must have, the kind of file that is about to be written.
+        durable: wait for the disk, so that the file survives a power failure. Off for what can be made anew.
+        previous: where the file that is replaced goes, in the same folder; None: it is lost.
 
     Raises:
-        ValueError: `path` does not end in `suffix`, the kind of file that is about to be written.
+        ValueError: `path` names no file, or does not end in `suffix`.
     """
     path = Path(path)
-    if not path.name.lower().endswith(suffix):
-        raise ValueError(f"cannot write {path}: its name must end in {suffix}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    if not path.name.lower().endswith(suffix) or not path.name:
+        raise ValueError(f"cannot write {path}: its name must end in {suffix or 'that of a file'}")
+    with _beside(path) as unfinished:
+        temporary = unfinished / path.name
         yield temporary
+        os.chmod(temporary, unfinished.stat().st_mode & 0o666)  # libraries write their own files as 0600
+        if durable:
+            _sync(temporary)
+        if previous and path.is_file():
+            os.replace(path, previous)
         os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        if durable:
+            _sync(path.parent)
 
 
 @contextmanager
@@ -39,14 +60,40 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: `folder` is there and not empty.
     """
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
+    with _beside(folder) as unfinished:
+        temporary = unfinished / folder.name
+        temporary.mkdir()
         yield temporary
+        os.sync()  # once, instead of for each of thousands of files
         temporary.replace(folder)
+        _sync(folder.parent)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A new folder beside `path`, gone at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = path.parent / f".{path.name[:NAME]}.{secrets.token_hex(8)}.tmp"
+    folder.mkdir()
+    try:
+        yield folder
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def leftovers(folder: Path) -> dict[Path, str]:
+    """What killed processes left in a folder, each with the (first letters of the) name that it was to have."""
+    found = {path: LEFTOVER.fullmatch(path.name) for path in folder.iterdir()} if folder.is_dir() else {}
+    return {path: match[1] for path, match in found.items() if match}
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -96,7 +96,7 @@ def _value(name: str, kind: Any, value: Any) -> Any:
         if not isinstance(value, str) or value not in options:
             raise ValueError(f"{name} must be one of {list(options)}, found {brief(value)}")
         return value
-    if origin is tuple and isinstance(value, list | tuple):
+    if origin is tuple:
         return _items(name, options, value)
     if isinstance(kind, type) and issubclass(kind, Part):
         return from_dict(kind, value) if isinstance(value, Mapping) else kind.of(value)
@@ -124,8 +124,10 @@ def _first(name: str, kinds: Sequence[Any], value: Any) -> Any:
         raise
 
 
-def _items(name: str, kinds: Sequence[Any], values: Sequence[Any]) -> tuple[Any, ...]:
+def _items(name: str, kinds: Sequence[Any], values: Any) -> tuple[Any, ...]:
     """A tuple by the annotations of its members; (int, ...) stands for any number."""
+    if not isinstance(values, list | tuple):
+        raise ValueError(f"{name} must be a list of values, found {brief(values)}")
     if kinds[-1] is Ellipsis:
         kinds = [kinds[0]] * len(values)
     if len(kinds) != len(values):

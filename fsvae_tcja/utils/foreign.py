@@ -10,7 +10,8 @@ from zipfile import BadZipFile, ZipFile
 
 from .memory import available, gigabytes
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 LONGEST = 300  # characters of what a library says that go into a message
 SMALL = 2**28  # bytes that any file may unpack to
 RATIO = 200  # beyond that, how many times its size: images of noise and of one colour lie between 1 and 1,000

@@ -14,6 +14,7 @@ import tyro
 
 from .configuration import Part
 from .spelling import did_you_mean
+from .streams import Lasting
 
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
@@ -124,6 +125,7 @@ def take(option: str, args: Sequence[str], what: str) -> tuple[str | None, list[
 
 def read(run: Callable[[Sequence[str]], Any], program: str, args: Sequence[str]) -> Any:
     """What a call of tyro gives, its box of errors as a ValueError of one line."""
+    _check_not_empty(args)
     box = io.StringIO()
     try:
         with redirect_stderr(box):
@@ -133,9 +135,18 @@ def read(run: Callable[[Sequence[str]], Any], program: str, args: Sequence[str])
             raise
         text = _text_of(box.getvalue())
     else:
-        sys.stderr.write(box.getvalue())
+        Lasting(sys.stderr).write(box.getvalue())
         return built
     raise ValueError(_message(text, program, lambda: _options(run)))
+
+
+def _check_not_empty(args: Sequence[str]) -> None:
+    """Refuse `--out ""`, which would be read as the folder that the program was started in."""
+    for before, arg in zip(["", *args], args, strict=False):
+        option, equals, value = arg.partition("=")
+        if not arg or (option.startswith("--") and equals and not value):
+            name = option or (before if before.startswith("--") else "an argument")
+            raise ValueError(f"{name} is empty: give it a value, or leave it away")
 
 
 def _text_of(box: str) -> str:

@@ -16,3 +16,5 @@ class Preset(Generic[Config]):
     """One sentence: data, network, recipe."""
     gives: str = ""
     """What it gives: scores with protocol, n and seed, and who measured them; empty where nobody has."""
+    group: str = ""
+    """In the list of presets one line stands for all of a group, under this name, such as "esvae-DATA"."""

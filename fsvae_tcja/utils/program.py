@@ -1,23 +1,31 @@
 """A program of several commands: its list, looking a command up, and how a process ends.
 
 Exit status: 0 done; 1 nobody reads the output any more (`| head`), or an error of the program itself, with a traceback;
-2 wrong input, reported in one line; 130 interrupted.
+2 wrong input, or a disk or memory that is full, reported in one line; 130 interrupted by Ctrl-C; 128 + n: a training
+that saved and ended by signal n, such as 143 by SIGTERM.
 """
 
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
+from .cpus import tell_quota
 from .spelling import choose
+from .streams import discard, flush, prepare_streams, readable
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder in which the packages lie
-EXTRAS = {"mlxtend": "demo", "sklearn": "demo", "tonic": "events"}  # of pyproject.toml, by what is imported
+EXTRAS = {
+    "mlxtend": "demo",
+    "huggingface_hub": "hub",
+    "sklearn": "demo",
+    "tonic": "events",
+}  # of pyproject.toml, by what is imported
 HELP = ("-h", "--help")
 STATUS = "exit status: 0 done, 1 output that nobody reads or an internal error, 2 wrong input, 130 interrupted"
 
@@ -62,14 +70,15 @@ class Program(NamedTuple):
 
     def main(self, argv: Sequence[str] | None = None) -> int:
         """The whole process: `run` with the arguments of the command line; errors become a line and an exit status."""
-        _replace_closed_streams()
+        prepare_streams()
+        tell_quota()
         try:
             try:
                 return self.run(sys.argv[1:] if argv is None else argv)
             finally:
-                sys.stdout.flush()
+                flush(sys.stdout)
         except BrokenPipeError:
-            _discard(sys.stdout)
+            discard(sys.stdout)
             return 1
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
@@ -123,20 +132,7 @@ def _leave(*_: Any) -> None:
 
 def _end(message: str, status: int) -> int:
     try:
-        print(message, file=sys.stderr, flush=True)
+        print(readable(message), file=sys.stderr, flush=True)
     except OSError:
-        _discard(sys.stderr)
+        discard(sys.stderr)
     return status
-
-
-def _replace_closed_streams() -> None:
-    """Give the process an output that was closed (`2>&-`), or the next file that is opened would take its place."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-
-
-def _discard(stream: TextIO) -> None:
-    """Nothing that is still to be written raises any more."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -4,10 +4,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from typing import Protocol, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from .streams import Lasting
 
 LINE_SECONDS = 15  # between two plain lines
 MEASURED = 5, 3  # units and seconds, at least, before a forecast is made
@@ -38,7 +40,7 @@ def progress(
 
     The time left is that of the units after the first one, which may compile or open files and tells nothing of the
     rest. Where it is more than a minute, it is also said once in a line of its own. At the end the bar goes;
-    messages stay.
+    messages stay. Nothing is raised where the stream can no longer be written.
 
     Args:
         title: what is done, such as "train".
@@ -48,23 +50,23 @@ def progress(
         hidden: show nothing, such as in all processes but the first.
         stream: where to; None takes standard error.
     """
-    stream = stream or sys.stderr
+    lasting = Lasting(stream or sys.stderr)
     clock = _Clock(total, done)
     if hidden:
         yield _Hidden()
-    elif stream.isatty():
+    elif lasting.isatty():
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[text]}"),
         )
-        console = Console(file=stream, markup=False, emoji=False, highlight=False)
+        console = Console(file=cast(TextIO, lasting), markup=False, emoji=False, highlight=False)
         with Progress(*columns, console=console, transient=True, refresh_per_second=4) as bar:
             task = bar.add_task(title, total=total, completed=done, text=unit)
             yield _Terminal(bar, task, clock, unit)
     else:
-        yield _Lines(stream, title, clock, unit)
+        yield _Lines(lasting, title, clock, unit)
 
 
 def duration(seconds: float) -> str:
@@ -134,7 +136,7 @@ class _Terminal:
 
 
 class _Lines:
-    def __init__(self, stream: TextIO, title: str, clock: _Clock, unit: str) -> None:
+    def __init__(self, stream: Lasting, title: str, clock: _Clock, unit: str) -> None:
         self.stream, self.title, self.clock, self.unit = stream, title, clock, unit
         self.figures: dict[str, float] = {}
         self.next = time.monotonic() + LINE_SECONDS

@@ -2,7 +2,7 @@
 
 from .checkpoint import load, save
 from .config import FSVAEConfig, TCJAConfig
-from .latent import LATENTS, Bernoulli, Escape, Latent, LatentModule, Term
+from .latent import LATENTS, Bernoulli, Escape, Gaussian, Latent, LatentModule, Poisson, Term
 from .model import FSVAE, FSVAEOutput
 from .noise import Source
 from .readout import READOUTS, Readout
@@ -15,8 +15,10 @@ __all__ = [
     "Escape",
     "FSVAEConfig",
     "FSVAEOutput",
+    "Gaussian",
     "Latent",
     "LatentModule",
+    "Poisson",
     "Readout",
     "Source",
     "TCJAConfig",

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import LabelledDataset
-from ..data.load import batches
 from ..data.pixels import to_float
+from ..data.workers import batches
 from ..runtime.modes import evaluated
 from .model import FSVAE
 from .sample import noise_of, padded

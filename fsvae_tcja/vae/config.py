@@ -59,7 +59,7 @@ class FSVAEConfig:
     tcja: TCJAConfig = field(default_factory=TCJAConfig)
     """Attention."""
     readout: Readout = READOUTS["membrane"]
-    """From the output sequence to the image: leaky sum (0.8 a step), TCJA gate and sum, or mean."""
+    """From the output sequence to the image: leaky sum (0.8 a step), TCJA or TAID gate and sum, or mean."""
     neuron: Neuron = FSVAE_LIF
     """The neurons of all layers."""
     input: Input = "image"

@@ -22,6 +22,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from ..runtime.config import Stage
 from ..runtime.modes import evaluated
+from ..utils import shares
 from .config import FSVAEConfig
 from .model import FSVAE
 from .noise import Generated
@@ -108,7 +109,9 @@ class Tuner:
         """x [N, C, H, W] in [-1, 1] -> "loss", that of decoder and judge, and its parts."""
         model, judge, n = self.model, self.judge, len(x)
         z, kinds = self._code(x, labels, generator)
-        chosen = torch.randint(DRAWN, (n,), generator=generator).to(self.codes.device)
+        device = generator.device
+        chosen = shares.drawn(lambda n: torch.randint(DRAWN, (n,), generator=generator, device=device), n, generator)
+        chosen = chosen.to(self.codes.device)
         y = self.kinds[chosen]
         recon, drawn = model.decoder(torch.cat([z, self.codes[:, chosen].to(z.dtype)], dim=1)).split(n)
         mse = F.mse_loss(recon.float(), x)

@@ -34,3 +34,19 @@ def kld(q: Tensor, p: Tensor) -> Tensor:
     eps = KLD_EPS
     divergence = q * torch.log((q + eps) / (p + eps)) + (1 - q) * torch.log((1 - q + eps) / (1 - p + eps))
     return divergence.sum(dim=(0, 2)).mean()
+
+
+def mmd_rbf(x: Tensor, y: Tensor) -> Tensor:
+    """Squared maximum mean discrepancy of two samples x, y [n, D], n > 1, by a sum of five Gaussian kernels.
+
+    mean k(x, x') + mean k(y, y') - 2 mean k(x, y), k(a, b) = sum_i exp(-|a - b|^2 / (2^i h)), i = -2..2, where h is the
+    mean of |a - b|^2 over all pairs of different rows of both samples, without gradient (arXiv 1502.02791).
+    """
+    both = torch.cat([x, y])
+    squares = both.square().sum(1)
+    distance = (squares[:, None] + squares - 2 * both @ both.T).clamp(min=0)  # [2n, 2n]
+    h = distance.detach().sum() / (len(both) * (len(both) - 1))
+    widths = (2.0**i * h.clamp(min=1e-30) for i in range(-2, 3))
+    kernel = torch.stack([torch.exp(-distance / width) for width in widths]).sum(0)
+    n = len(x)
+    return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()

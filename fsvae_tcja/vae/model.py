@@ -1,6 +1,8 @@
 """The fully-spiking VAE: encoder, latent, decoder, and the loss."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -9,10 +11,17 @@ from torch import Tensor, nn
 
 from ..core import TCJA, Linear, SpikingLayer, TDBatchNorm
 from ..runtime.memory import fitting
+from ..runtime.pretrained import fetched
+from ..runtime.run import MODEL
+from ..utils.atomic import replacing
+from .activity import Passing, gives_binary, passing
 from .config import FSVAEConfig
 from .noise import Generated
+from .pretrained import expanded
 from .sample import sample
 from .upgrade import upgrade_tensors
+
+CARD = "README.md"
 
 
 class FSVAEOutput(NamedTuple):
@@ -32,6 +41,13 @@ def _layer(transform: nn.Module, channels: int, config: FSVAEConfig, attended: b
     return SpikingLayer(transform, TDBatchNorm(channels, neuron.v_th), neuron, attention, tcja.placement)
 
 
+def _dense(inputs: int, outputs: int, config: FSVAEConfig) -> nn.Module:
+    """A linear layer on one side of the code, with norm and neurons if that is of spikes."""
+    if config.latent.analog:
+        return nn.Linear(inputs, outputs)
+    return _layer(Linear(inputs, outputs), outputs, config, False)
+
+
 class Encoder(nn.Module):
     """Image or frames -> spikes. Blocks of Conv3x3 stride 2, then a linear layer to L."""
 
@@ -43,7 +59,7 @@ class Encoder(nn.Module):
             _layer(nn.Conv2d(widths[i], widths[i + 1], 3, 2, 1), widths[i + 1], config, i in config.tcja.encoder)
             for i in range(len(config.channels))
         )
-        self.to_latent = _layer(Linear(4 * widths[-1], config.L), config.L, config, False)
+        self.to_latent = _dense(4 * widths[-1], config.latent.features(config.L), config)
 
     def forward(self, images: Tensor) -> Tensor:
         """images [N, C, H, W], the same at each step, or frames [T, N, C, H, W] -> spikes [T, N, L]."""
@@ -54,6 +70,17 @@ class Encoder(nn.Module):
             x = block(x)
         return self.to_latent(x.flatten(2))
 
+    def passing(self, images: Tensor) -> Iterator[Passing]:
+        """The work of `forward`, layer by layer."""
+        x, binary = images if images.dim() == 5 else images.unsqueeze(0), False
+        for i, block in enumerate(self.blocks):
+            assert isinstance(block, SpikingLayer)
+            y = block.forward_static(x[0], self.T) if len(x) < self.T else block(x)
+            yield passing(f"encoder {i}", block, x, y, binary)
+            x, binary = y, gives_binary(block)
+        x = x.flatten(2)
+        yield passing("to latent", self.to_latent, x, self.to_latent(x), binary)
+
 
 class Decoder(nn.Module):
     """Code -> image. A linear layer, blocks of ConvTranspose3x3 stride 2, the read-out."""
@@ -61,7 +88,7 @@ class Decoder(nn.Module):
     def __init__(self, config: FSVAEConfig) -> None:
         super().__init__()
         widths = (*reversed(config.channels), config.channels[0])
-        self.from_latent = _layer(Linear(config.L, 4 * widths[0]), 4 * widths[0], config, False)
+        self.from_latent = _dense(config.L, 4 * widths[0], config)
         self.blocks = nn.ModuleList(
             _layer(
                 nn.ConvTranspose2d(widths[i], widths[i + 1], 3, 2, 1, output_padding=1),
@@ -80,6 +107,21 @@ class Decoder(nn.Module):
         for block in blocks:
             x = block(x)
         return self.readout(last, x)
+
+    def passing(self, z: Tensor, binary: bool) -> Iterator[Passing]:
+        """The work of `forward`, layer by layer; `binary`: z holds spikes."""
+        y = self.from_latent(z)
+        yield passing("from latent", self.from_latent, z, y, binary)
+        x, binary = y.unflatten(2, (-1, 2, 2)), gives_binary(self.from_latent)
+        for i, block in enumerate(self.blocks):
+            y = block(x)
+            yield passing(f"decoder {i}", block, x, y, binary)
+            x, binary = y, gives_binary(block)
+        attention = next((part for part in self.readout.modules() if isinstance(part, TCJA)), None)
+        for conv in self.readout.modules():  # one, in every read-out of ours
+            if isinstance(conv, nn.ConvTranspose2d | nn.Conv2d):
+                pixels = conv.out_channels * x.shape[-2] * x.shape[-1]
+                yield Passing("read-out", conv, x, len(x), pixels, None, attention, binary)
 
 
 class FSVAE(nn.Module):
@@ -107,7 +149,12 @@ class FSVAE(nn.Module):
         return self.config.sizes
 
     def forward(
-        self, images: Tensor, *, noise: Tensor | None = None, generator: torch.Generator | None = None
+        self,
+        images: Tensor,
+        *,
+        noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        check_range: bool = True,
     ) -> FSVAEOutput:
         """Reconstruct.
 
@@ -116,11 +163,12 @@ class FSVAE(nn.Module):
             noise: replays a run, [..., N, ...]; for the Bernoulli latent whole numbers [T, N, L] in 0..k-1, which of
                 the k spikes to take. None draws it.
             generator: to draw with; None takes torch's global one.
+            check_range: whether to look at the values of the images too, for which a GPU has to be waited for.
 
         Raises:
             ValueError: images or noise of another shape or range than the model was made for.
         """
-        z, q = self._infer(images, noise, generator)
+        z, q = self._infer(images, noise, generator, check_range)
         return FSVAEOutput(self.decoder(z), z, q)
 
     def losses(
@@ -197,6 +245,7 @@ class FSVAE(nn.Module):
         batch_size: int = 64,
         noise: Tensor | None = None,
         labels: Tensor | None = None,
+        temperature: float = 1.0,
     ) -> Tensor:
         """Draw n images [n, C, H, W] in [-1, 1] from the prior, in eval mode; image i depends on (seed, i) alone.
 
@@ -206,15 +255,55 @@ class FSVAE(nn.Module):
             batch_size: images per pass; changes memory and speed only.
             noise: of n images, instead of the seed's: replays a run.
             labels: int64 [n], the class of each image, with a latent that knows classes; None: as often as in training.
+            temperature: > 0; below 1 likelier codes, above 1 more various ones. With the latent `Escape`.
         """
-        return sample(self, n, seed, batch_size=batch_size, noise=noise, labels=labels)
+        return sample(self, n, seed, batch_size=batch_size, noise=noise, labels=labels, temperature=temperature)
 
     def upgraded(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights that an earlier version saved, under today's names."""
-        return upgrade_tensors(tensors)
+        return expanded(self, upgrade_tensors(tensors))
 
-    def _infer(self, images: Tensor, noise: Tensor | None, generator: torch.Generator | None) -> tuple[Tensor, Any]:
-        check_images(images, self.config)
+    @classmethod
+    def from_pretrained(cls, name: str | Path, device: str | torch.device = "cpu") -> "FSVAE":
+        """A trained model, in eval mode.
+
+        Args:
+            name: of a model that comes with the package ("mnist", "fashion-mnist"), a run folder or a folder of
+                `save_pretrained`, a checkpoint, or "owner/model" on the Hugging Face hub, which is then fetched.
+            device: where it goes.
+
+        Raises:
+            FileNotFoundError: no such model.
+            ValueError: one that is damaged or of another kind.
+        """
+        from .checkpoint import load
+
+        if not Path(name).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)):
+            name = fetched(str(name))
+        return load(name, device)
+
+    def save_pretrained(self, folder: str | Path, *, half: bool = False, card: str | None = None) -> None:
+        """Write what `from_pretrained` reads: model.safetensors and a card, README.md.
+
+        Args:
+            folder: made if absent.
+            half: in half precision, without what only training needs.
+            card: text of the card; None: what the configuration says.
+
+        Raises:
+            ValueError: the model holds a part that its configuration does not build, and that would be lost.
+        """
+        from .card import card_of
+        from .checkpoint import save
+
+        save(self, Path(folder) / MODEL, half=half)
+        with replacing(Path(folder) / CARD) as temporary:
+            temporary.write_text(card or card_of(self), encoding="utf-8")
+
+    def _infer(
+        self, images: Tensor, noise: Tensor | None, generator: torch.Generator | None, check_range: bool = True
+    ) -> tuple[Tensor, Any]:
+        check_images(images, self.config, check_range)
         n = images.shape[-4]
         if noise is None:
             noise = self.latent.noise(Generated(n, generator, images.device))
@@ -223,10 +312,10 @@ class FSVAE(nn.Module):
         return self.latent.infer(self.encoder(images), noise.to(images.device))
 
 
-def check_images(images: Tensor, config: FSVAEConfig) -> None:
+def check_images(images: Tensor, config: FSVAEConfig, check_range: bool = True) -> None:
     """Raise a ValueError unless images are float [N, C, H, W] in [-1, 1] (frames [T, N, C, H, W] in [0, 1]).
 
-    While the model is compiled or exported nothing is asked that depends on values.
+    Without `check_range`, and while the model is compiled or exported, nothing is asked that depends on values.
     """
     size, frames = config.image_size, config.input == "frames"
     name, low, remedy = "images", -1, "from [0, 1] take 2x - 1, from 0..255 take x / 127.5 - 1"
@@ -242,7 +331,7 @@ def check_images(images: Tensor, config: FSVAEConfig) -> None:
         )
     if not images.is_floating_point():
         raise ValueError(f"{name} must be floating point in [{low}, 1], found {images.dtype}; {remedy}")
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not check_range:
         return
     least, most = images.aminmax()
     if not (least >= low and most <= 1):

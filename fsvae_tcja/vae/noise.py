@@ -1,10 +1,12 @@
 """Where a latent's random numbers come from: a stream for each image, or one generator for a whole batch."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from ..utils.shares import drawn
 from . import philox
 
 
@@ -27,6 +29,10 @@ class Source(ABC):
     @abstractmethod
     def uniform(self, steps: int, width: int) -> Tensor:
         """Uniform numbers in [0, 1), float32 [steps, n, width]."""
+
+    def normal(self, steps: int, width: int) -> Tensor:
+        """Standard normal numbers, float32 [steps, n, width], each of one uniform number: within 5.4 of 0."""
+        return torch.special.ndtri(self.uniform(steps, width).clamp(min=2**-25))
 
 
 class Streams(Source):
@@ -61,7 +67,10 @@ class Generated(Source):
         self.generator = generator
 
     def integers(self, k: int, steps: int, width: int) -> Tensor:
-        return torch.randint(k, (steps, self.n, width), generator=self.generator, device=self.device)
+        return self._drawn(lambda n: torch.randint(k, (steps, n, width), generator=self.generator, device=self.device))
 
     def uniform(self, steps: int, width: int) -> Tensor:
-        return torch.rand(steps, self.n, width, generator=self.generator, device=self.device)
+        return self._drawn(lambda n: torch.rand(steps, n, width, generator=self.generator, device=self.device))
+
+    def _drawn(self, draw: Callable[[int], Tensor]) -> Tensor:
+        return drawn(draw, self.n, self.generator, axis=1)

@@ -100,9 +100,21 @@ class TCJAReadout(Readout):
         return GateThenSum(convolution(channels, in_channels), TCJA(T, in_channels, KERNEL_C, KERNEL_T))
 
 
+@dataclass(frozen=True)
+class TAIDReadout(Readout):
+    """Temporal attention on the output sequence, then the sum: TAID (arXiv 2406.03046).
+
+    The gate is the sigmoid of a convolution from T to T steps with kernel 1, of the mean over space: CLA alone.
+    """
+
+    def build(self, T: int, channels: int, in_channels: int) -> GateThenSum:
+        return GateThenSum(convolution(channels, in_channels), TCJA(T, in_channels, kernel_c=1, fusion="cla"))
+
+
 READOUTS: dict[str, Readout] = {
     "membrane": MembraneReadout(),
     "tcja": TCJAReadout(),
+    "taid": TAIDReadout(),
     "mean": MeanReadout(),
 }
 Readout.table = READOUTS

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ..core import TDBatchNorm
 from ..data.dataset import LabelledDataset
-from ..data.load import batches
 from ..data.pixels import to_float
+from ..data.workers import batches
 from ..runtime.modes import evaluated
 from .model import FSVAE
 from .sample import noise_of

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import LabelledDataset
-from ..data.load import batches
 from ..data.pixels import to_float
+from ..data.workers import batches
 from ..runtime.modes import evaluated
 from .sample import noise_of, padded
 
@@ -27,14 +27,15 @@ def reconstruct(
         model: runs in eval mode; its mode is restored.
         images: of the model's size.
         n: how many, 1 <= n <= len(images).
-        seed: random seed of the latent. What image i becomes depends on (seed, i) alone.
+        seed: random seed of the latent, in 0..2^63 - 1. What image i becomes depends on (seed, i) alone.
         batch_size: images per pass.
 
     Yields:
         originals and reconstructions [B, C, H, W] in [-1, 1], on the CPU.
 
     Raises:
-        ValueError: n is not in 1..len(images), or the images are of another kind than the model's.
+        ValueError: n is not in 1..len(images), the seed is not in 0..2^63 - 1, or the images are of another kind than
+            the model's.
     """
     if images.channels != model.config.in_channels:
         raise ValueError(
@@ -43,6 +44,8 @@ def reconstruct(
         )
     if not 1 <= n <= len(images):
         raise ValueError(f"n must be in 1..{len(images)}, the images of {images.name} {images.split}; found {n}")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be in 0..2^63 - 1, found {seed}")
     device = next(model.parameters()).device
     first = 0
     for pixels, _ in batches(images, batch_size, order=torch.arange(n)):

@@ -1,8 +1,9 @@
 """Stepping through time as CUDA graphs: a GPU would wait longer for each of its many small launches than it computes.
 
 A recorded run is replayed on its own memory: the inputs are copied in, the result is copied out, and the tensors of
-the module are read where they lie. What else the module holds (the constants of its neurons and norms) must stay as it
-is. Each thread and stream has its own recordings. Not yet run on a GPU.
+the module are read, and running statistics written, where they lie. What else the module holds (the constants of its
+neurons and norms) must stay as it is. Each thread and stream has its own recordings. docs/GPU.md: what was tried, and
+how.
 """
 
 import logging
@@ -17,7 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-from ..core import backend
+from ..core import TDBatchNorm, backend
+from ..core.precision import current_products
+from ..core.recording import recording
 from ..utils.once import warn_once
 
 Run = Callable[[], Tensor]
@@ -53,7 +56,8 @@ class Replay:
     """A function over memory of its own.
 
     Args:
-        function: runs the same operations for all inputs of these shapes, and changes nothing but its result.
+        function: runs the same operations for all inputs of these shapes, and changes nothing but its result and what
+            its module's norms track.
         inputs: tensors, or None.
     """
 
@@ -113,8 +117,13 @@ def _is_watched(module: nn.Module) -> bool:
         any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
         or torch.compiler.is_compiling()
         or is_in_torch_dispatch_mode()
-        or (torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing())
+        or recording()
     )
+
+
+def _is_shared(module: nn.Module) -> bool:
+    """Whether other processes have a part of its batch."""
+    return any(part.part < 1 for part in module.modules() if isinstance(part, TDBatchNorm))
 
 
 def _kind(name: str, module: nn.Module, inputs: Inputs) -> tuple:
@@ -127,21 +136,28 @@ def _kind(name: str, module: nn.Module, inputs: Inputs) -> tuple:
         (device, torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else None, get_ident()),
         torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None,
         (torch.is_inference_mode_enabled(), torch.are_deterministic_algorithms_enabled()),
-        (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32),
+        current_products(),
         *(backend.choose(device.type, torch.float32, name) for name in backends if isinstance(name, str)),
+        *(part.mode for part in module.modules() if isinstance(part, TDBatchNorm)),
     )
 
 
-def replayed(function: Function) -> Function:
+def replayed(function: Function, *, by_batch: bool = False) -> Function:
     """A function(module, *tensors or None) -> tensor, without gradient, that is recorded on a GPU.
 
-    It draws no random number and has no effect but its result. Elsewhere it runs as it is.
+    It draws no random number and has no effect but its result and on what the module's norms track. Elsewhere it runs
+    as it is.
+
+    Args:
+        function: is called with the module and the tensors.
+        by_batch: whether it normalises by the statistics of its batch: while several processes share these, it runs as
+            it is.
     """
 
     @wraps(function)
     @torch.no_grad()
     def run(module: nn.Module, *inputs: Tensor | None) -> Tensor:
-        if _device(inputs).type not in RECORDED or _is_watched(module):
+        if _device(inputs).type not in RECORDED or _is_watched(module) or (by_batch and _is_shared(module)):
             return function(module, *inputs)
         found = _recordings.setdefault(module, Recordings())
         bound = partial(function, module)

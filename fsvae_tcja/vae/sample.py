@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ..runtime.modes import evaluated
+from ..utils.processes import gather_to_first, rank, world
 from .noise import Streams
+from .replay import replayed
 
 if TYPE_CHECKING:
     from .model import FSVAE
@@ -39,10 +42,15 @@ def stream(
     noise: Tensor | None = None,
     labels: Tensor | None = None,
     first: int = 0,
+    temperature: float = 1.0,
+    together: bool = False,
 ) -> Iterator[Tensor]:
     """Draw images from the prior batch by batch: [B, C, H, W] in [-1, 1] on the CPU, B <= batch_size.
 
     Arguments as for `sample`, which puts the batches together. Wrong ones raise a ValueError at once.
+
+    With `together` each of several processes draws a batch in turn, and the first one gets the images of all; every
+    process reads the iterator to its end.
     """
     if n < 1 or batch_size < 1 or not 0 <= seed < 2**63:
         raise ValueError(
@@ -52,7 +60,16 @@ def stream(
         noise = model.latent.check_noise(noise, n)
     if labels is not None:
         _check_labels(labels, n, model.latent.classes)
-    return _stream(model, n, seed, batch_size, noise, labels, first)
+    parts = [range(start, min(start + batch_size, n)) for start in range(0, n, batch_size)]
+    drawn = partial(_stream, model, seed, noise, labels, first, temperature)
+    return _in_turn(drawn, parts) if together else drawn(parts)
+
+
+def _in_turn(drawn: Callable[[list[range]], Iterator[Tensor]], parts: list[range]) -> Iterator[Tensor]:
+    """The batches of these images, in the first process, each drawn by one of them."""
+    own = drawn(parts[rank() :: world()])
+    for _ in range(0, len(parts), world()):
+        yield from gather_to_first(next(own, None))
 
 
 def _check_labels(labels: Tensor, n: int, classes: int) -> None:
@@ -66,18 +83,29 @@ def _check_labels(labels: Tensor, n: int, classes: int) -> None:
 
 
 def _stream(
-    model: FSVAE, n: int, seed: int, batch_size: int, noise: Tensor | None, labels: Tensor | None, first: int
+    model: FSVAE,
+    seed: int,
+    noise: Tensor | None,
+    labels: Tensor | None,
+    first: int,
+    temperature: float,
+    parts: list[range],
 ) -> Iterator[Tensor]:
     device = next(model.parameters()).device
-    for start in range(0, n, batch_size):
-        b = min(batch_size, n - start)
+    for start, b in ((part.start, len(part)) for part in parts):
         drawn = noise_of(model, seed, first + start, b) if noise is None else noise[:, start : start + b]
-        given = [padded(drawn, 1).to(device)]
-        if labels is not None:
-            given.append(padded(labels[start : start + b], 0).to(device))
+        tempered = model.latent.tempered(drawn, temperature)
+        given = None if labels is None else padded(labels[start : start + b], 0).to(device)
         with evaluated(model):
-            images = model.decode(model.latent.sample(*given))[:b].cpu()
+            images = _drawn(model, padded(tempered, 1).to(device), given)[:b].cpu()
         yield images
+
+
+@replayed
+def _drawn(model: FSVAE, noise: Tensor, labels: Tensor | None) -> Tensor:
+    """Images of whole blocks of noise, on the model's device."""
+    given = [noise] if labels is None else [noise, labels]
+    return model.decode(model.latent.sample(*given))
 
 
 def sample(
@@ -89,6 +117,7 @@ def sample(
     noise: Tensor | None = None,
     labels: Tensor | None = None,
     first: int = 0,
+    temperature: float = 1.0,
 ) -> Tensor:
     """Draw images from the prior.
 
@@ -102,13 +131,22 @@ def sample(
         labels: int64 [n], of which class each image is to be, with a latent that knows classes; None: each class as
             often as the training had it.
         first: number of the first image.
+        temperature: > 0; below 1 likelier codes, above 1 more various ones. With the latent `Escape`.
 
     Returns:
         images [n, C, H, W] in [-1, 1], on the CPU.
 
     Raises:
         ValueError: n, batch_size or seed out of range, noise or labels of another shape or range, or labels for a
-            latent that knows none.
+            latent that knows none, or a temperature that the latent does not take.
     """
-    images = stream(model, n, seed, batch_size=batch_size, noise=noise, labels=labels, first=first)
+    images = stream(
+        model, n, seed, batch_size=batch_size, noise=noise, labels=labels, first=first, temperature=temperature
+    )
     return torch.cat(list(images))
+
+
+def draw_codes(model: FSVAE, n: int, seed: int = 0) -> Tensor:
+    """The codes z [T, n, L] that `sample` decodes for this seed, on the model's device."""
+    with evaluated(model):
+        return model.latent.sample(padded(noise_of(model, seed, 0, n), 1))[:, :n]

@@ -1,7 +1,7 @@
 """Training the FSVAE."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -52,6 +52,11 @@ class TrainConfig(TrainerConfig):
             raise ValueError(
                 f"the judge looks at images of at least 8 pixels, found {self.model.image_size}; set tuning.weight to 0"
             )
+        if self.tuning.weight and self.model.latent.analog:
+            raise ValueError(
+                f"the last stage draws codes of spikes, found the latent {type(self.model.latent).__name__}; set "
+                "tuning.weight to 0"
+            )
 
     @staticmethod
     def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,8 +66,31 @@ class TrainConfig(TrainerConfig):
     def stages(self) -> list[Stage]:
         return [*super().stages(), *self.model.latent.stages(), *([self.tuning.stage] if self.tuning.weight else [])]
 
+    def lasting_in_all(self, steps: int, images: int) -> "TrainConfig":
+        """The same run with so many steps in all, which its stages share as they do now on so many images.
+
+        Raises:
+            ValueError: fewer steps than stages, or fewer images than a batch.
+        """
+        now = [stage.total_steps(images // stage.batch_size) for stage in self.stages()]
+        if steps < len(now) or not all(now):
+            raise ValueError(f"{steps} steps on {images} images are too few for {len(now)} stage(s) of whole batches")
+        own, *rest = _shares(steps, now)
+        latent, tuning = self.model.latent, self.tuning
+        count = len(latent.stages())
+        if self.tuning.weight:
+            tuning = replace(tuning, stage=tuning.stage.lasting(rest[-1]))
+        model = replace(self.model, latent=latent.lasting(rest[:count]))
+        return replace(self.lasting(own), model=model, tuning=tuning)
+
     def tied_to_length(self) -> list[str]:
         return super().tied_to_length() + self.model.latent.tied_to_length()
+
+
+def _shares(total: int, parts: Sequence[int]) -> list[int]:
+    """Whole numbers of at least 1 that add up to `total`, in the proportion of the parts."""
+    shares = [max(1, total * part // sum(parts)) for part in parts[1:]]
+    return [total - sum(shares), *shares]
 
 
 class FSVAETask:
@@ -126,7 +154,7 @@ class FSVAETask:
         if self.config.flip:
             images = random_flip(images, generator)
         x = to_float(images)
-        out = self.model(x, generator=generator)
+        out = self.model(x, generator=generator, check_range=False)  # it is what `to_float` gives
         return self.model.losses(x, out, progress=epoch / self.config.total_epochs(len(self.data)), generator=generator)
 
     @property
@@ -193,7 +221,7 @@ class FSVAETask:
     def metadata(self) -> dict[str, Any]:
         """Kind and configuration, for the checkpoint; a ValueError if they do not describe the model."""
         check_rebuildable(self.model)
-        return {"kind": KIND, "config": to_dict(self.config.model), "data": self.config.data}
+        return {"kind": KIND, "config": to_dict(self.config.model), "data": self.config.data, **self.data.told}
 
 
 def first_losses(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

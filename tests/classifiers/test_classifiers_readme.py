@@ -10,7 +10,7 @@ import classifiers
 from classifiers.description import PATTERNS
 from classifiers.model import SpikingClassifier
 from classifiers.presets import PRESETS
-from classifiers.report.energy import FORMULA, NOTES
+from fsvae_tcja.runtime.energy import FORMULA, NOTES
 
 README = (Path(classifiers.__file__).parent / "README.md").read_text()
 

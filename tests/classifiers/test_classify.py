@@ -13,13 +13,13 @@ from classifiers.checkpoint import save
 from classifiers.config import ClassifierConfig
 from classifiers.files import read_inputs
 from classifiers.model import SpikingClassifier
-from classifiers.report.energy import FORMULA
 from classifiers.train import ClassifierTask
 from fsvae_tcja.cli import main
 from fsvae_tcja.data.events.formats import write_atis
 from fsvae_tcja.data.events.recording import make_events
 from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.runtime import curves
+from fsvae_tcja.runtime.energy import FORMULA
 from fsvae_tcja.utils.configuration import from_dict
 from tests.data.events.writers import write_aedat2, write_synthetic
 
@@ -199,6 +199,17 @@ def test_a_class_without_inputs(tmp_path, capsys):
     assert found["per_class"][1] is None and found["per_class"][0] == found["accuracy"]
 
 
+def test_weights_that_are_not_finite_are_not_evaluated(tmp_path, capsys):
+    """They fire nowhere, and would be reported as an accuracy."""
+    model = SpikingClassifier(ClassifierConfig("4C MP2 FC10", T=2, shape=(1, 10, 10)))
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] = torch.nan
+    save(model, tmp_path / "bad.safetensors", {"data": "digits"})
+    assert main(["classify", "evaluate", str(tmp_path / "bad.safetensors"), "--out", str(tmp_path / "out")]) == 2
+    assert re.search(r"bad\.safetensors holds weights that are not finite, \S+ and 0 more", capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
 def test_other_classes_are_not_evaluated(tmp_path, capsys):
     folder_of_images(tmp_path / "photos", "abcdefghij", 40)
     _, path = network(tmp_path, "4C MP2 FC10", classes=["a", "b", "x", *"defghij"])
@@ -218,7 +229,7 @@ def test_a_label_out_of_range_is_told_before_training(tmp_path, capsys):
     run = ["--data", "mnist", "--data-root", str(tmp_path), "--out", str(tmp_path / "run")]
     assert main(["classify", "train", "digits", *SMALL, *run]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: mnist, train: labels must lie in 0..9, one for each of 10 classes, found 0 to 11;")
+    assert "train-labels-idx1-ubyte holds the label 11, expected 0 to 9; fetch it again" in error
     assert not (tmp_path / "run").exists()
 
 
@@ -358,7 +369,7 @@ def test_a_checkpoint_of_the_vae_is_not_resumed(tmp_path, capsys):
 
     checkpoint.write(tmp_path / "checkpoint.safetensors", {}, {"kind": "fsvae", "training": {}})
     assert main(["classify", "train", "--resume", str(tmp_path)]) == 2
-    assert "is a run of a 'fsvae', fsvae-tcja classify train resumes 'classifier'" in capsys.readouterr().err
+    assert "is of a run of a 'fsvae', fsvae-tcja classify train resumes 'classifier'" in capsys.readouterr().err
 
 
 # Single files

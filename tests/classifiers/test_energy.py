@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from classifiers.layers import Dense, Folded
-from classifiers.report.energy import AC_PJ, FORMULA, MAC_PJ, NOTES, Energy, LayerEnergy, energy
-from classifiers.report.operations import attention_operations, fan_out
+from classifiers.report.energy import energy
 from classifiers.residual import Current
 from fsvae_tcja.core import TCJA, SpikingLayer
+from fsvae_tcja.core.operations import attention_operations, fan_out
+from fsvae_tcja.runtime.energy import AC_PJ, FORMULA, MAC_PJ, NOTES, Energy, LayerEnergy
 
 from .networks import PLAIN, RESIDUAL, flow, network, noise
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from classifiers.report import figures
 from classifiers.report.figures import save_confusion, save_firing, save_gates
-from classifiers.report.firing import Firing, LayerFiring
+from fsvae_tcja.runtime.firing import Firing, LayerFiring
 
 NAMES = ["Faces_easy", "airplanes", "electric_guitar", "Motorbikes", "cougar_body"]
 TITLE = "N-Caltech101: test split, n = 1,740, accuracy 70.00% (best validation epoch 12 of 30), placement current"

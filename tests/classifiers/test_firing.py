@@ -9,8 +9,9 @@ from classifiers.layers import Dense, Fire
 from classifiers.model import SpikingClassifier
 from classifiers.nets import NETS
 from classifiers.parts import Place, observe, parts
-from classifiers.report.firing import MANY_DEAD, MANY_SATURATED, Firing, LayerFiring, firing, warnings
+from classifiers.report.firing import firing
 from fsvae_tcja.core import LIF, TCJA, SpikingLayer
+from fsvae_tcja.runtime.firing import MANY_DEAD, MANY_SATURATED, Firing, LayerFiring, warnings
 
 from .networks import PLAIN, RESIDUAL, flow, network, noise
 

@@ -17,7 +17,7 @@ from classifiers.presets import PRESETS
 from classifiers.results import as_text, write_results
 from classifiers.train import ClassifierTask, TrainConfig, callbacks
 from fsvae_tcja.data import MemoryImages, Subset, time_first, to_input
-from fsvae_tcja.runtime.checkpoint import read_metadata
+from fsvae_tcja.runtime.checkpoint import read, read_metadata, write
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import from_dict, to_dict
@@ -130,7 +130,7 @@ class Scripted(ClassifierTask):
     def end_of_epoch(self, epoch, run):
         if epoch == self.at:
             signal.raise_signal(signal.SIGINT)
-        return {"valid_accuracy": self.accuracies[epoch - 1]}
+        return {name: self.accuracies[epoch - 1] for name in ("valid_accuracy", "test_accuracy")}
 
 
 @pytest.mark.parametrize("at", [0, 2, 3])
@@ -144,6 +144,39 @@ def test_the_best_epoch_is_the_latest_of_the_best_by_validation_also_when_resume
     assert (metadata["epoch"], metadata["valid_accuracy"]) == (3, 0.7)
     assert checkpoint.find(run.path).name == checkpoint.BEST
     assert not same(checkpoint.load(run.path / checkpoint.BEST), checkpoint.load(run.model))
+
+
+@pytest.mark.parametrize("lost", ["metrics.jsonl", checkpoint.BEST])
+def test_the_best_epochs_are_known_to_the_checkpoint_alone(digits, tmp_path, lost):
+    """Validation accuracies and test accuracies that are best before the run is stopped."""
+    config = replace(CONFIG, epochs=4, test_every_epoch=True)
+    for name, at in (("whole", 0), ("parts", 3)):
+        for resume in [False, True] if at else [False]:
+            task = Scripted(config, digits, [0.5, 0.7, 0.4, 0.6], 0 if resume else at)
+            run = RunFolder(tmp_path / name, resume)
+            Trainer(task, config, run, callbacks=callbacks(task)).fit(resume)
+            if at and not resume:
+                (run.path / lost).unlink()
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert (parts / checkpoint.BEST).read_bytes() == (whole / checkpoint.BEST).read_bytes()
+    assert read_metadata(parts / checkpoint.BEST)["epoch"] == 2
+    results = write_results(RunFolder(parts, True), config, digits[2], torch.device("cpu"))
+    assert results["best_test_as_in_the_literature"] == {"epoch": 2, "test_accuracy": 0.7}
+
+
+def test_the_best_epoch_of_a_run_of_an_older_version(digits, tmp_path):
+    """Whose checkpoint does not know it: best.safetensors says it, whatever the log says."""
+    config = replace(CONFIG, epochs=3)
+    task = Scripted(config, digits, [0.7], at=1)
+    run = RunFolder(tmp_path)
+    Trainer(task, config, run, callbacks=callbacks(task)).fit()
+    tensors, metadata = read(run.checkpoint)
+    old = {name: x for name, x in tensors.items() if not name.startswith("KeepBest.")}
+    write(run.checkpoint, old, metadata | {"callbacks": {}})
+    run.metrics.write_text("")
+    task = Scripted(config, digits, [0.7, 0.5, 0.6])
+    Trainer(task, config, RunFolder(tmp_path, True), callbacks=callbacks(task)).fit(True)
+    assert read_metadata(tmp_path / checkpoint.BEST)["epoch"] == 1
 
 
 def test_the_test_split_is_looked_at_once_and_results_say_by_what_they_were_chosen(digits, tmp_path):

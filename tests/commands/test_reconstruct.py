@@ -34,6 +34,7 @@ def test_reconstruct_takes_any_folder_of_images(run, tmp_path, capsys):
     [
         (["--n", "298"], "n must be in 1..297, the images of digits test; found 298"),
         (["--n", "0"], "n must be in 1..297"),
+        (["--seed", "-1"], "seed must be in 0..2^63 - 1, found -1"),
         (["--split", "valid"], "unknown split 'valid': digits has the splits train, test"),
         (["--out", "r.jpg"], "must end in .png"),
         (["--data", "nope"], "unknown data set 'nope'"),

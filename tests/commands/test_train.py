@@ -1,6 +1,8 @@
 """fsvae-tcja train: run folders, resuming, settings, Ctrl-C."""
 
 import json
+import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,6 +16,7 @@ from fsvae_tcja import Bernoulli, FSVAEConfig, load, save
 from fsvae_tcja.cli import main
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.utils.configuration import from_dict
+from fsvae_tcja.utils.lock import locked
 from fsvae_tcja.vae.model import FSVAE
 from fsvae_tcja.vae.presets import PRESETS
 from fsvae_tcja.vae.train import TrainConfig
@@ -24,7 +27,8 @@ from .program import PROGRAM, SHORT, TINY, rows_of, train
 def test_help_of_train(capsys):
     assert main(["train"]) == main(["train", "--help"]) == 0
     out = capsys.readouterr().out
-    assert all(f"{name} " in out and preset.about in out for name, preset in PRESETS.items())
+    assert all(f"{preset.group or name} " in out and preset.about in out for name, preset in PRESETS.items())
+    assert "DATA is one of mnist, fashion-mnist, cifar10, celeba." in out
     with pytest.raises(SystemExit) as stop:
         main(["train", "digits", "--help"])
     assert stop.value.code == 0
@@ -239,6 +243,48 @@ def test_wrong_settings_of_train(fails, args, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        (["--out", ""], "--out is empty: give it a value, or leave it away"),
+        (["--out="], "--out is empty: give it a value, or leave it away"),
+        (["--out", "file"], "cannot make the run folder file: File exists; choose another"),
+        (["--out", "file/run"], "cannot make the run folder file/run: Not a directory; choose another"),
+        (["--out", "/proc/run"], "cannot make the run folder /proc/run: No such file or directory; choose another"),
+    ],
+)
+def test_places_where_no_run_can_be(fails, out, message, tmp_path):
+    (tmp_path / "file").write_text("text")
+    for program in (["train", "digits", *TINY], ["classify", "train", "digits"]):
+        assert message in fails(*program, *out)
+    assert (tmp_path / "file").read_text() == "text" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_run_in_use_is_refused_and_left_alone(run, fails, tmp_path):
+    """Two processes with one --out, and two that resume one run."""
+    shutil.copytree(run, tmp_path / "run")
+    with locked(tmp_path / "run"):
+        before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+        assert "run is in use (process " in fails("train", "--resume", "run", "--device", "cpu", "--score-every", "0")
+        assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
+    (tmp_path / "new").mkdir()
+    with locked(tmp_path / "new"):
+        assert "new is in use (process " in fails("train", "digits", *TINY, "--out", "new")
+        assert [path.name for path in (tmp_path / "new").iterdir()] == [".lock"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root, to mount")
+def test_a_finished_run_on_a_disk_that_cannot_be_written(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    resume = shlex.join([*PROGRAM, "train", "--resume", str(tmp_path / "run"), "--device", "cpu"])
+    mount = f"mount --bind {tmp_path} {tmp_path} && mount -o remount,bind,ro {tmp_path} || exit 77"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", f"{mount}; {resume}"], capture_output=True, text=True)
+    if done.returncode in (1, 77):
+        pytest.skip("nothing can be mounted here")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: cannot write to the run folder {tmp_path / 'run'}: Read-only file system\n"
+
+
 def test_missing_data_names_the_files(capsys, tmp_path):
     assert main(["train", "mnist"]) == 2
     err = capsys.readouterr().err
@@ -257,7 +303,10 @@ def test_missing_data_names_the_files(capsys, tmp_path):
         ),
         (["digits", "--epochs", "many"], "--epochs: expected a whole number, found 'many'"),
         (["digits", "--clip", "-1"], "clip must be >= 0, found -1"),
-        (["digits", "--model.readout", "sum"], "unknown readout 'sum': choose one of ['membrane', 'tcja', 'mean']"),
+        (
+            ["digits", "--model.readout", "sum"],
+            "unknown readout 'sum': choose one of ['membrane', 'tcja', 'taid', 'mean']",
+        ),
         (
             ["digits", "--model.latent.distance", "l2"],
             "'l2' for argument '--model.latent.distance'. Expected one of ('mmd'",

@@ -72,6 +72,28 @@ def test_a_broken_package_falls_back_or_raises_with_the_reason(monkeypatch, fres
     assert set(lif(torch.full((3, 4), 0.3))[0].unique().tolist()) == {1.0}
 
 
+@pytest.mark.parametrize(
+    ("fault", "remedy"),
+    [
+        ("Failed to find C compiler. Please specify via CC environment variable", "install one, such as gcc"),
+        ("Found no NVIDIA driver on your system", "reinstall or upgrade it"),
+    ],
+)
+def test_a_gpu_on_which_no_launch_goes_through_falls_back_with_reason_and_remedy(
+    monkeypatch, fresh, caplog, fault, remedy
+):
+    pytest.importorskip("triton")
+
+    def launch():
+        raise RuntimeError(fault)
+
+    monkeypatch.setattr("fsvae_tcja.core.kernels.common.probe.launch", launch)
+    assert backend.choose("cuda", F32) == "reference"
+    assert fault in caplog.text and remedy in caplog.text
+    with pytest.raises(ValueError, match=f"backend 'triton' cannot run: .*{remedy}"):
+        backend.choose("cuda", F32, "triton")
+
+
 def test_the_environment_replaces_auto_only(monkeypatch):
     monkeypatch.setenv(backend.ENVIRONMENT, "reference")
     assert backend.choose("cpu", F32) == "reference"

@@ -2,6 +2,7 @@
 a real one when there is one."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,12 +33,12 @@ def test_agrees_in_the_interpreter():
     assert program.returncode == 0, program.stdout
 
 
-INTEGERS = {"steps", "y_step", "grad_step", "N", "M", "B", "H", "P", "C"}
+INTEGERS = {"steps", "y_step", "grad_step", "N", "M", "B", "H", "P", "C", "S", "G", "each"}
 POINTERS = {"y", "spikes", "grad", "dy"}
 
 
-def build(kernel, storage: str, constants: dict) -> str:
-    """The PTX of a kernel for a Hopper GPU."""
+def build(kernel, storage: str, constants: dict, stage: str = "ptx", arch: int = 90) -> str:
+    """A kernel compiled for a GPU, Hopper by default: its PTX, or another stage of it."""
     import triton
     from triton.backends.compiler import GPUTarget
 
@@ -52,7 +53,20 @@ def build(kernel, storage: str, constants: dict) -> str:
 
     signature = {argument: kind(argument) for argument in kernel.arg_names}
     source = triton.compiler.ASTSource(kernel, signature, constants)
-    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False}).asm["ptx"]
+    target = GPUTarget("cuda", arch, 32)
+    return triton.compile(source, target=target, options={"enable_fp_fusion": False}).asm[stage]
+
+
+LIF_FLAGS = {"AFFINE": True, "CURRENT_GATED": True, "SPIKE_GATED": True, "BLOCK_P": 8, "BLOCK_C": 32}
+FORWARD_FLAGS = LIF_FLAGS | {"REST": True, "FIRES": True, "SUMMED": True, "RATED": True}
+
+
+def backward_flags(steps: int, surrogate: str = "rectangle") -> dict:
+    from fsvae_tcja.core.kernels.lif import triton as kernels
+
+    derivative = kernels._derivative(SURROGATES[surrogate])
+    flags = {"DERIVATIVE": derivative, "STEPS": steps, "ONES": False, "STATIC": False, "ADD": True}
+    return LIF_FLAGS | flags | {"REST": False, "FOLLOWED": True, "PRECEDED": True}
 
 
 COMPILED = [*((surrogate, "fp32") for surrogate in (*SURROGATES, "own")), ("rectangle", "bf16")]
@@ -64,14 +78,33 @@ def test_compiles_without_a_gpu_and_without_fused_multiply_add(surrogate, storag
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     from fsvae_tcja.core.kernels.lif import triton as kernels
 
-    flags = {"AFFINE": True, "CURRENT_GATED": True, "SPIKE_GATED": True, "BLOCK_P": 8, "BLOCK_C": 32}
-    outputs = {"REST": True, "FIRES": True, "SUMMED": True, "RATED": True}
-    forward = build(kernels._forward, storage, flags | outputs)
-    derivative = kernels._derivative(SURROGATES[surrogate])
-    more = {"DERIVATIVE": derivative, "STEPS": 4, "ONES": False, "STATIC": False, "ADD": True}
-    backward = build(kernels._backward, storage, flags | more)
+    forward = build(kernels._forward, storage, FORWARD_FLAGS)
+    backward = build(kernels._backward, storage, backward_flags(4, surrogate))
     assert "mul.rn.f32" in forward and "mul.rn.f32" in backward
     assert "fma" not in forward + backward
+
+
+def narrow_addresses(ttir: str) -> list[str]:
+    """Lines of Triton's IR in which a pointer moves by 32 bits, or by a product that was taken in 32 bits."""
+    products = set(re.findall(r"(%\S+) = arith\.muli [^\n]*: (?:tensor<\S*xi32>|i32)\b", ttir))
+    wrong = []
+    for line in ttir.splitlines():
+        if "tt.addptr" in line and re.search(r", (tensor<\S*xi32>|i32)\b", line):
+            wrong.append(line)
+        if "arith.extsi" in line and re.search(r"arith\.extsi (%[^\s:]+)", line)[1] in products:
+            wrong.append(line)
+    return wrong
+
+
+@pytest.mark.parametrize("name", ["forward", "backward, one step", "backward"])
+def test_no_address_is_computed_in_32_bits(name, tmp_path, monkeypatch):
+    """A layer of more than 2^31 values over its steps: the rest would wrap."""
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    from fsvae_tcja.core.kernels.lif import triton as kernels
+
+    kernel = kernels._forward if name == "forward" else kernels._backward
+    flags = FORWARD_FLAGS if name == "forward" else backward_flags(1 if "one" in name else 3)
+    assert not narrow_addresses(build(kernel, "fp32", flags, "ttir"))
 
 
 @pytest.mark.parametrize("membranes", [1, 2])

@@ -13,6 +13,10 @@ from fsvae_tcja.core.kernels.lif import reference, triton
 from fsvae_tcja.core.kernels.lif.inputs import Inputs
 from fsvae_tcja.core.kernels.moments import reference as moments_reference
 from fsvae_tcja.core.kernels.moments import triton as moments_triton
+from fsvae_tcja.core.kernels.norm import reference as norm_reference
+from fsvae_tcja.core.kernels.norm import triton as norm_triton
+from fsvae_tcja.core.kernels.philox import reference as philox_reference
+from fsvae_tcja.core.kernels.philox import triton as philox_triton
 
 from .conftest import FAMILIES, name
 from .test_escape import SIZES, escape_by_reference, network
@@ -124,7 +128,7 @@ def test_halves(dtype, compare):
     compare(FSVAE_LIF, 3, draw(3, (2, 5, 3, 3), False, True, True, True, dtype))
 
 
-@pytest.mark.parametrize("shape", [(5, 3, 2, 2), (2, 70, 8, 20), (3, 6)])
+@pytest.mark.parametrize("shape", [(5, 3, 2, 2), (2, 70, 8, 20), (3, 6), (2100, 2, 1, 1)])
 def test_moments(shape):
     y = (torch.randn(shape) + 30).requires_grad_()
     expected = moments_reference.moments(y)
@@ -136,6 +140,46 @@ def test_moments(shape):
     total = channels_last(direct.clone())
     moments_triton.backward(total, *upstream, y.detach(), found[1])
     close(total, grad + direct, rtol=1e-5, atol=1e-5)
+
+
+def test_moments_without_a_gradient_of_the_means_over_space():
+    y = torch.randn(5, 3, 2, 2)
+    grads = []
+    for d_space in (None, torch.zeros(5, 3)):
+        grad = channels_last(torch.ones(y.shape))
+        moments_triton.backward(grad, d_space, torch.ones(3), torch.ones(3), y, y.mean((0, 2, 3)))
+        grads.append(grad)
+    assert torch.equal(*grads)
+
+
+@pytest.mark.parametrize("channels", [3, 300])
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("where", [None, True, False])
+def test_tables_of_a_norm(channels, momentum, where):
+    weight, bias, mean, dscale, dshift = torch.randn(5, channels)
+    var = torch.rand(channels)
+    tables = norm_reference.affine(weight, bias, mean, var, 0.4, 1e-5)
+    for a, b in zip(norm_triton.affine(weight, bias, mean, var, 0.4, 1e-5), tables, strict=True):
+        close(a, b)
+    expected = norm_reference.gradients(dscale, dshift, mean, tables, 0.4)
+    for a, b in zip(norm_triton.gradients(dscale, dshift, mean, tables, 0.4), expected, strict=True):
+        close(a, b, rtol=1e-5, atol=1e-6)
+    running = [[torch.zeros(channels), torch.ones(channels), torch.tensor(0)] for _ in range(2)]
+    flag = None if where is None else torch.tensor(where)
+    for tracks, buffers in zip((norm_reference.track, norm_triton.track), running, strict=True):
+        tracks(*buffers, mean, var, 40, momentum)
+        tracks(*buffers, mean.sin(), var.sin(), 40, momentum, flag)
+    for a, b in zip(*running, strict=True):
+        close(a, b)
+    assert running[1][2] == (1 if where is False else 2)
+
+
+@pytest.mark.parametrize(
+    ("seed", "first", "length", "block"), [(7, 3, 6, 0), (2**40 + 5, 2**33, 13, 2), (0, 0, 1100, 1)]
+)
+def test_philox(seed, first, length, block):
+    expected = philox_reference.words(seed, first, 3, length, block)
+    assert torch.equal(philox_triton.words(seed, first, 3, length, block, torch.device("cpu")), expected)
 
 
 @pytest.mark.parametrize("sizes", [*SIZES, (2, 3, 40, 150)])

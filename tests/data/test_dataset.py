@@ -112,4 +112,4 @@ def test_a_limit_takes_the_same_samples_everywhere_and_not_the_first():
 
 
 def test_a_part_is_read_by_as_many_processes_as_the_whole(tmp_path):
-    assert limited(write_folder(tmp_path), 3).workers == min(4, (os.cpu_count() or 1) - 1)
+    assert limited(write_folder(tmp_path), 3).workers == min(16, len(os.sched_getaffinity(0)) - 1)

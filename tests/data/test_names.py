@@ -1,5 +1,6 @@
 """Names with a split, and what a folder holds."""
 
+import itertools
 import re
 
 import pytest
@@ -7,10 +8,12 @@ from PIL import Image
 
 from fsvae_tcja.data import inspect_folder, load_images, located, parse_name
 
+LEVELS = itertools.cycle(range(256))
+
 
 def save(path, mode="L", size=(8, 8)):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, size).save(path)
+    Image.new(mode, size, next(LEVELS)).save(path)  # all different
 
 
 @pytest.mark.parametrize(

@@ -226,6 +226,17 @@ def test_ctrl_c_and_resume_give_the_uninterrupted_network(command, at, capsys, m
 
 
 @pytest.mark.parametrize("command", ["train-fad", "train-classifier"])
+def test_a_network_that_is_not_finite_is_not_written(command, capsys, tmp_path):
+    """After one step of 1e30 the weights are finite, and what they give is not."""
+    out = tmp_path / "network.safetensors"
+    options = ["digits", "--batch-size", "1500", "--epochs", "1", "--lr", "1e30", "--device", "cpu", "--out", str(out)]
+    assert main([command, *options]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: the training went astray (test ") and error.endswith("with a lower --lr")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["train-fad", "train-classifier"])
 def test_a_network_that_diverged_is_not_written(command, capsys, monkeypatch, tmp_path):
     """By its last step, after which no loss tells."""
     fit = training.Trainer.fit

@@ -19,7 +19,7 @@ SCRIPT = """
 import json, torch
 from eval import Networks, evaluate
 from eval.features import Extractor
-from eval.processes import launched_by_torchrun, rank
+from fsvae_tcja.utils.processes import joined, rank
 
 def features(images):
     pixels = images.double().flatten(1)[:, 400:416]
@@ -36,7 +36,7 @@ def values():
     return [pixels("digits:test", "standard", "KID", "digits"), pixels(drawn, "strict", "FAD", "digits")]
 
 if __name__ == "__main__":
-    with launched_by_torchrun(torch.device("cpu")):
+    with joined():
         found = values()
         if rank() == 0:
             print(json.dumps(found))

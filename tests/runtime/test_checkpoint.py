@@ -2,9 +2,11 @@ import json
 import os
 import pickle
 import struct
+import zlib
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fsvae_tcja import FSVAE, Bernoulli, FSVAEConfig, TCJAConfig, load, save
@@ -131,15 +133,46 @@ def test_a_flipped_bit_in_the_metadata(path):
         assert whole.count(old) == 1
         path.write_bytes(whole.replace(old, new))
         for reader in (read, read_metadata):
-            with pytest.raises(ValueError, match=r"the fsvae-tcja metadata of .*a\.safetensors are damaged; fetch"):
+            with pytest.raises(
+                ValueError, match=r"a\.safetensors has damaged fsvae-tcja metadata \(not what was written\); fetch"
+            ):
                 reader(path)
+
+
+@pytest.mark.parametrize(("old", "new"), [(b'"F32"', b'"I32"'), (b"[3,2]", b"[2,3]")])
+def test_another_type_or_shape_in_the_header(path, old, new):
+    """The numbers are the same, what they mean is not."""
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(old, new))
+    assert path.read_bytes() != whole
+    with pytest.raises(ValueError, match=r"a\.safetensors is damaged: \S+ is not what was written"):
+        read(path)
+
+
+def test_a_tensor_that_was_taken_out(path):
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    save_file({name: t.contiguous() for name, t in TENSORS.items() if name != "model.count"}, path, metadata)
+    for prefix in ("", "model."):
+        with pytest.raises(ValueError, match=r"a\.safetensors is damaged: model\.count is missing"):
+            read(path, prefix)
+    assert read(path, "optimizer.")[0].keys() == {"0.step"}
+
+
+def test_checksums_of_an_earlier_version_are_checked(tmp_path):
+    """Of the numbers alone."""
+    path, x = tmp_path / "x.safetensors", torch.ones(2)
+    sums = {"": zlib.crc32(b'{"step": 3}'), "x": zlib.crc32(x.numpy().tobytes())}
+    save_file({"x": x}, path, metadata={KEY: json.dumps({"step": 3, "crc32": sums})})
+    assert read(path)[0]["x"].tolist() == [1, 1] and read(path)[1] == {"step": 3}
+    save_file({"x": x + 1}, path, metadata={KEY: json.dumps({"step": 3, "crc32": sums})})
+    with pytest.raises(ValueError, match="is damaged: x is not what was written"):
+        read(path)
 
 
 def test_crafted_checksums(tmp_path):
     save_file({"x": torch.ones(2)}, tmp_path / "x.safetensors", metadata={KEY: '{"crc32": 3}'})
-    with pytest.raises(
-        ValueError, match=r"the fsvae-tcja metadata of .*x\.safetensors are damaged .*; fetch or save it anew"
-    ):
+    with pytest.raises(ValueError, match=r"x\.safetensors has damaged fsvae-tcja metadata .*; fetch or save it anew"):
         read(tmp_path / "x.safetensors")
 
 
@@ -176,7 +209,7 @@ def test_a_foreign_file_is_refused(tmp_path):
 def test_a_crafted_story_is_refused(tmp_path, metadata):
     save_file({"w": torch.ones(3)}, tmp_path / "a.safetensors", metadata={KEY: metadata})
     for reader in (read, read_metadata, load):
-        with pytest.raises(ValueError, match=r"the fsvae-tcja metadata of .*a\.safetensors are damaged"):
+        with pytest.raises(ValueError, match=r"a\.safetensors has damaged fsvae-tcja metadata"):
             reader(tmp_path / "a.safetensors")
 
 

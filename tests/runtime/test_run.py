@@ -106,3 +106,65 @@ def test_a_row_that_was_cut_off_is_left_out(tmp_path):
     again.log(6, 1, {"loss": 0.6})
     again.close()
     assert [json.loads(line)["step"] for line in run.metrics.read_text().splitlines()] == [1, 2, 6]
+
+
+# one process at a time
+
+
+def test_a_run_in_use_is_refused_and_left_alone(tmp_path):
+    run = started(tmp_path, rows=[1])
+    names = sorted(path.name for path in tmp_path.iterdir())
+    with RunFolder(tmp_path, resume=True).locked():
+        with pytest.raises(ValueError, match="is in use"), RunFolder(tmp_path, resume=True).locked():
+            raise AssertionError
+        assert len(run.read_metrics()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_of_two_new_runs_in_one_folder_the_second_is_refused(tmp_path):
+    first, second = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
+    with first.locked():
+        with pytest.raises(ValueError, match="is in use"), second.locked():
+            raise AssertionError
+        first.start(CONFIG, step=0)
+        first.close()
+    with pytest.raises(ValueError, match="already holds a run"), second.locked():
+        raise AssertionError
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_a_run_that_was_not_started_leaves_no_folder(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(RuntimeError), run.locked(), run.locked():
+        assert run.path.is_dir()
+        raise RuntimeError
+    assert not run.path.exists()
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    run = started(tmp_path)
+    mine = [".config.json.0123456789abcdef.tmp", "pictures/.curves.png.0123456789abcdef.tmp"]
+    others = [".samples.png.0123456789abcdef.tmp", ".config.json.tmp", ".config.json.12.tmp"]
+    for name in mine + others:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").touch()
+    with RunFolder(tmp_path, resume=True).locked():
+        assert not any((tmp_path / name).exists() for name in mine)
+        assert all((tmp_path / name / "half").exists() for name in others)
+    assert run.config.exists()
+
+
+def test_places_where_no_run_can_be(tmp_path):
+    (tmp_path / "file").write_text("text")
+    for place, why in ((tmp_path / "file", "File exists"), (tmp_path / "file" / "run", "Not a directory")):
+        error = pytest.raises(ValueError, match=f"cannot make the run folder {place}: {why}; choose another")
+        with error, RunFolder(place).locked():
+            raise AssertionError
+    assert (tmp_path / "file").read_text() == "text"
+
+
+def test_one_of_several_processes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="2 processes were started together"), RunFolder(tmp_path / "run").locked():
+        raise AssertionError
+    assert not (tmp_path / "run").exists()

@@ -46,11 +46,29 @@ def test_a_part_says_its_type_and_a_name_stands_for_what_the_table_holds():
         (FSVAEConfig, {"latent": {"type": "Gauss"}}, "unknown latent of type 'Gauss'.*import the module that adds it"),
         (FSVAEConfig, {"neuron": "tett"}, r"unknown neuron 'tett' \(did you mean 'tet'\?\)"),
         (FSVAEConfig, {"neuron": 3}, "expected a Neuron, or one of the names"),
+        (FSVAEConfig, {"T": "4"}, r"T must be a whole number below 2\^63, found '4'"),
+        (FSVAEConfig, {"T": True}, r"T must be a whole number below 2\^63, found True"),
+        (FSVAEConfig, {"T": 4.0}, r"T must be a whole number below 2\^63, found 4\.0"),
+        (FSVAEConfig, {"T": 10**30}, r"T must be a whole number below 2\^63, found 1000000"),
+        (FSVAEConfig, {"T": None}, r"T must be a whole number below 2\^63, found None"),
+        (FSVAEConfig, {"channels": 3}, "channels must be a list of values, found 3"),
+        (FSVAEConfig, {"channels": [3, "4"]}, r"channels must be a whole number below 2\^63, found '4'"),
+        (FSVAEConfig, {"input": ["image"]}, r"input must be one of \['image', 'frames'\], found \['image'\]"),
+        (FSVAEConfig, {"tcja": 3}, "TCJAConfig must be names and values, found 3"),
+        (FSVAEConfig, {"latent": {"type": ["Bernoulli"]}}, r"unknown latent of type \['Bernoulli'\]"),
+        (FSVAEConfig, {"latent": {"type": "Bernoulli", "scheduled_sampling": 1}}, "must be true or false, found 1"),
+        (TrainConfig, {"lr": "fast"}, "lr must be a finite number, found 'fast'"),
+        (TrainConfig, {"lr": float("nan")}, "lr must be a finite number, found nan"),
+        (TrainConfig, {"lr": float("inf")}, "lr must be a finite number, found inf"),
+        (TrainConfig, {"betas": [0.9]}, r"betas must be 2 values, found \[0\.9\]"),
+        (TrainConfig, {"data": 3}, "data must be text, found 3"),
+        (TrainConfig, {"x" * 10_000: 3}, "unknown key 'xxx"),
     ],
 )
 def test_what_does_not_fit_is_named(cls, data, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         from_dict(cls, data)
+    assert len(str(error.value)) < 2000
 
 
 def test_a_part_of_another_kind_is_refused():

@@ -4,9 +4,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fsvae_tcja.vae import FSVAE, Bernoulli, FSVAEConfig
+from eval import Autoencoder
+from fsvae_tcja.vae import FSVAE, Bernoulli, FSVAEConfig, save
 from fsvae_tcja.vae.interop import CONSTANTS, import_fsvae2022, our_name
 
+from ..fuzz.inputs import ODD
 from .conftest import LARGE
 
 
@@ -96,3 +98,56 @@ def test_tensors_that_do_not_fit(tmp_path):
     torch.save(state, tmp_path / "odd.pth")
     with pytest.raises(ValueError, match=r"decoder.from_latent.transform.weight has shape \[8, 7\], the model"):
         import_fsvae2022(tmp_path / "odd.pth")
+
+
+@pytest.mark.parametrize("odd", ["complex", "sparse", "expanded", "expanded once more", "meta", "quantised", "list"])
+@pytest.mark.parametrize(
+    "name", ["encoder.0.weight", "membrane_output_layer.coef", "decoder_input.bn.num_batches_tracked"]
+)
+@pytest.mark.filterwarnings("ignore")
+def test_odd_tensors_are_refused_by_name(tmp_path, name, odd):
+    state = authors_state_dict(FSVAE(LARGE))
+    state[name] = ODD[odd](state[name])
+    torch.save(state, tmp_path / "odd.pth")
+    with pytest.raises(ValueError, match=rf"odd\.pth.* '{name}'.*"):
+        import_fsvae2022(tmp_path / "odd.pth")
+
+
+@pytest.mark.parametrize("name", [0, None, ("encoder", 0)])
+def test_odd_names_are_refused(tmp_path, name):
+    torch.save(authors_state_dict(FSVAE(LARGE)) | {name: torch.zeros(1)}, tmp_path / "odd.pth")
+    with pytest.raises(ValueError, match=r"odd\.pth is no plain PyTorch state dict: expected names and tensors, found"):
+        import_fsvae2022(tmp_path / "odd.pth")
+
+
+@pytest.mark.parametrize("name", ["encoder.0.weight", "before_latent_layer.weight", "membrane_output_layer.coef"])
+@pytest.mark.parametrize("shape", [(0,), (1,), (10**9, 0)])
+def test_sizes_that_no_model_has(tmp_path, name, shape):
+    torch.save(authors_state_dict(FSVAE(LARGE)) | {name: torch.zeros(shape)}, tmp_path / "odd.pth")
+    with pytest.raises(ValueError, match=rf"odd\.pth: {name} has shape .*, which no FSVAE 2022 has"):
+        import_fsvae2022(tmp_path / "odd.pth")
+
+
+@pytest.mark.parametrize("inside", [None, "state_dict", "model_state_dict"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_weights_inside_a_training_checkpoint_and_of_data_parallel(tmp_path, caplog, inside, prefix):
+    model = FSVAE(LARGE)
+    state = {f"{prefix}{name}": tensor for name, tensor in authors_state_dict(model).items()}
+    torch.save({inside: state, "epoch": 3} if inside else state, tmp_path / "theirs.pth")
+    imported = import_fsvae2022(tmp_path / "theirs.pth")
+    assert all(torch.equal(tensor, imported.state_dict()[name]) for name, tensor in model.state_dict().items())
+    assert len(caplog.records) == bool(inside) + bool(prefix)  # what is guessed is told
+    assert all("theirs.pth" in record.message for record in caplog.records)
+
+
+def test_weights_of_something_else_say_where_they_go(tmp_path):
+    model = FSVAE(LARGE)
+    torch.save(model.state_dict(), tmp_path / "ours.pth")
+    with pytest.raises(ValueError, match="the weights of an FSVAE of this package"):
+        import_fsvae2022(tmp_path / "ours.pth")
+    torch.save(Autoencoder().state_dict(), tmp_path / "fad.pth")
+    with pytest.raises(ValueError, match=r"the weights of the autoencoder of a FAD: --networks\.autoencoder"):
+        import_fsvae2022(tmp_path / "fad.pth")
+    save(model, tmp_path / "ours.safetensors")
+    with pytest.raises(ValueError, match=r"ours\.safetensors is a safetensors file, .*; it is read by load\(\)"):
+        import_fsvae2022(tmp_path / "ours.safetensors")

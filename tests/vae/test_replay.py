@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fsvae_tcja.utils.once import warn_once
 from fsvae_tcja.vae import replay
-from fsvae_tcja.vae.latent.bernoulli import draw_stream
+from fsvae_tcja.vae.latent.bernoulli import draw_prefix, draw_stream
 from fsvae_tcja.vae.replay import KINDS, WARM, Replay
 
 from .conftest import SMALL, K, awake
@@ -98,7 +98,7 @@ def test_training_with_scheduled_sampling_and_drawing_are_the_same_when_recorded
     expected_losses, expected_images = losses_and_images(other)
     made = request.getfixturevalue("recordings")
     losses, images = losses_and_images(recorded)
-    assert len(made) == 3  # the posterior's draw, the prior's own steps, the drawing of a batch
+    assert len(made) == 4  # the posterior's draw, the prior's own steps, the drawing of a batch, in which the prior's
     assert losses == expected_losses and len(set(losses)) == len(losses)
     assert torch.equal(images, expected_images)
 
@@ -172,6 +172,37 @@ def test_other_settings_are_recorded_by_themselves(prior, recordings):
         layer.neuron.backend = "reference"
     recorded(prior, picks(4))
     assert len(recordings) == 4
+
+
+def test_the_precision_of_products_may_be_set_by_the_newer_interface(prior, recordings):
+    expected, conv = recorded(prior, picks(4)), torch.backends.cudnn.conv
+    before = conv.fp32_precision
+    try:
+        conv.fp32_precision = "ieee"  # cudnn.allow_tf32 raises now
+        assert torch.equal(recorded(prior, picks(4)), expected)
+    finally:
+        conv.fp32_precision = before
+        torch.backends.cudnn.allow_tf32 = before == "tf32"
+    assert len(recordings) == 2
+
+
+def test_a_run_in_training_tracks_its_batches_once_each(recordings, monkeypatch):
+    posterior, twin = (awake(SMALL).latent.posterior.train() for _ in range(2))
+    x, choice = torch.rand(SMALL.T, 4, SMALL.L).round(), picks(4)
+    monkeypatch.setattr(replay, "record", lambda run, device: recordings.append(1) or made_once(run))
+    for _ in range(WARM + 2):
+        with torch.no_grad():
+            expected = draw_prefix.__wrapped__(twin, x, choice)
+        assert torch.equal(draw_prefix(posterior, x, choice), expected)
+    assert recordings.count(1) == 1
+    for a, b in zip(posterior.buffers(), twin.buffers(), strict=True):
+        assert torch.equal(a, b)
+
+
+def made_once(run):
+    """A recording runs nothing by itself; the result appears with the first replay."""
+    output = torch.empty(SMALL.T, 4, SMALL.L)
+    return lambda: output.copy_(run()), output
 
 
 def test_threads_do_not_share_memory(prior, recordings):

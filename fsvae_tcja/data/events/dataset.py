@@ -1,12 +1,12 @@
 """A data set of recordings as frames."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...utils.cpus import cpus
 from ..dataset import LabelledDataset
 from .cache import FrameCache
 from .recording import Recording
@@ -16,10 +16,11 @@ from .splits import split_hash
 class EventFrames(LabelledDataset):
     """Recordings as T frames of event counts, int16 [T, 2, H, W], with labels; read from a cache that was filled.
 
-    Channel 0 counts darker, channel 1 brighter. `split_hash`: 16 digits that tell this split from others.
+    Channel 0 counts darker, channel 1 brighter. `split_hash`: 16 digits that tell this split from others, by the names
+    of its recordings.
     """
 
-    workers = min(4, (os.cpu_count() or 1) - 1)
+    workers = min(4, cpus() - 1)
 
     def __init__(
         self,
@@ -29,6 +30,7 @@ class EventFrames(LabelledDataset):
         class_names: Sequence[str],
         cache: FrameCache,
         directed: bool = False,
+        notes: Sequence[str] = (),
     ) -> None:
         labels = torch.tensor([recording.label for recording in recordings], dtype=torch.int64)
         super().__init__(name, split, (2, *cache.size), labels, len(class_names), class_names)
@@ -36,7 +38,13 @@ class EventFrames(LabelledDataset):
         self.cache = cache
         self.T = cache.T
         self.directed = directed
+        self.notes = tuple(notes)
         self.split_hash = split_hash(recording.name for recording in recordings)
 
     def load(self, indices: Sequence[int]) -> Tensor:
         return torch.from_numpy(np.stack([self.cache.get(self.recordings[i]) for i in indices]))
+
+    def digests(self, indices: Sequence[int]) -> Iterator[bytes]:
+        """SHA-256 of these recordings as they lie in their files."""
+        for i in indices:
+            yield bytes.fromhex(self.cache.digest(self.recordings[i]))

@@ -7,6 +7,7 @@ import numpy as np
 
 from ...utils.atomic import replacing
 from ...utils.foreign import reader
+from .clock import unwrap
 from .recording import EVENT, make_events
 
 AEDAT3_PACKET = np.dtype(
@@ -27,6 +28,7 @@ LAST_TYPE = 13
 END_OF_HEADER = b"#!END-HEADER"
 ATIS_BYTES = 5
 STEPS_BACK = 0.01
+AEDAT2_BITS, AEDAT3_BITS, ATIS_BITS = 32, 31, 23  # of a stamp
 
 
 @reader("cannot be read", "fetch it again")
@@ -35,7 +37,8 @@ def read_aedat3(path: str | Path) -> np.ndarray:
 
     A header of text lines, then packets, each a header of 28 bytes and events of 8, little-endian. Of an event's first
     word, bit 0 is the valid mark, bit 1 the polarity, bits 2..16 the row, bits 17..31 the column; the second word is
-    the time, to which the packet's header gives the bits from 31 on. Packets of other types are left out.
+    the time, to which the packet's header gives the bits from 31 on; where it does not, as some writers leave it at 0,
+    a wrap is found out. Packets of other types are left out.
 
     Returns:
         events [n] of type EVENT.
@@ -46,17 +49,26 @@ def read_aedat3(path: str | Path) -> np.ndarray:
     path = Path(path)
     data = path.read_bytes()
     position = _header_length(path, "3.1")
-    parts = []
+    parts, unmarked = [np.empty(0, EVENT)], 0
     while position < len(data):
         packet = _packet(path, data, position)
         position += AEDAT3_PACKET.itemsize
         if packet["type"] == POLARITY:
             events = np.frombuffer(data, AEDAT3_EVENT, int(packet["number"]), position)
-            events = events[(events["data"] & 1) == 1]
+            marked = (events["data"] & 1) == 1
+            unmarked += len(events) - int(marked.sum())
+            events = events[marked]
             t = events["t"].astype(np.int64) | (int(packet["overflow"]) << 31)
             parts.append(make_events(events["data"] >> 17, events["data"] >> 2 & 0x7FFF, t, events["data"] >> 1 & 1))
         position += int(packet["capacity"]) * int(packet["size"])
-    return _checked(path, np.concatenate([np.empty(0, EVENT), *parts]))
+    found = np.concatenate(parts)
+    if unmarked and not len(found):
+        raise ValueError(
+            f"{path}: none of its {unmarked:,} polarity events is marked valid (bit 0 of an event's first word), so "
+            "another copy would be no better: leave the recording out, or, if its writer never sets the mark, set it; "
+            "fsvae_tcja/data/events/README.md has the lines for that"
+        )
+    return _checked(path, found, AEDAT3_BITS)
 
 
 def _packet(path: Path, data: bytes, position: int) -> np.void:
@@ -110,8 +122,14 @@ def read_aedat2(path: str | Path) -> np.ndarray:
             "fetch it again"
         )
     inside = (address & 0x8000) == 0
+    if len(address) and not inside.any():
+        raise ValueError(
+            f"{path}: all its {len(address):,} events are marked as from outside the sensor (bit 15 of the address), "
+            "so another copy would be no better: leave the recording out"
+        )
     address, t = address[inside], t[inside]
-    return _checked(path, make_events(127 - (address >> 8), 127 - (address >> 1 & 0x7F), t, 1 - (address & 1)))
+    events = make_events(127 - (address >> 8), 127 - (address >> 1 & 0x7F), t, 1 - (address & 1))
+    return _checked(path, events, AEDAT2_BITS)
 
 
 @reader("cannot be read", "fetch it again")
@@ -130,7 +148,7 @@ def read_atis(path: str | Path) -> np.ndarray:
     size = path.stat().st_size
     if size % ATIS_BYTES:
         raise ValueError(f"{path} is truncated: {size} bytes, expected a multiple of {ATIS_BYTES}; fetch it again")
-    return _checked(path, _tonic().read_mnist_file(str(path), EVENT))
+    return _checked(path, _tonic().read_mnist_file(str(path), EVENT), ATIS_BITS)
 
 
 def _tonic() -> ModuleType:
@@ -157,10 +175,11 @@ def _header_length(path: Path, version: str) -> int:
     return length
 
 
-def _checked(path: Path, events: np.ndarray) -> np.ndarray:
-    """The events, of which there are some and whose time runs on. Old recordings step back here and there."""
+def _checked(path: Path, events: np.ndarray, bits: int) -> np.ndarray:
+    """The events, of which there are some, with times that no longer wrap. Old recordings step back here and there."""
     if len(events) == 0:
         raise ValueError(f"{path} holds no events; fetch it again")
+    events["t"] = unwrap(events["t"], bits)
     back = int((np.diff(events["t"]) < 0).sum())
     if back > STEPS_BACK * len(events) or events["t"].min() < 0:
         raise ValueError(

@@ -30,7 +30,7 @@ def read_trials(path: Path) -> list[Path]:
         FileNotFoundError: a recording or its table of labels is missing.
     """
     with reading(path, "is no list of recordings", "fetch it again"):
-        names = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+        names = [line.strip() for line in path.read_text("utf-8", errors="replace").splitlines() if line.strip()]
     wrong = [name for name in names if Path(name).name != name or not name.endswith(".aedat")]
     if not names or wrong:
         raise ValueError(
@@ -60,7 +60,7 @@ def read_labels(trial: Path) -> list[Recording]:
     """
     path = labels_of(trial)
     with reading(path, "is no table of labels", "fetch it again"):
-        lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
+        lines = [line.strip() for line in path.read_text("utf-8", errors="replace").splitlines()]
     if not lines or lines[0].replace(" ", "") != LABELS_HEADER:
         raise ValueError(f"{path} is no table of labels: expected the first line {LABELS_HEADER!r}, found {lines[:1]}")
     gestures: list[Recording] = []

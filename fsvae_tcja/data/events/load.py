@@ -1,12 +1,17 @@
 """Event sets by name."""
 
+import logging
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from ...utils.once import warn_once
 from ...utils.spelling import check_choice, choose
+from ..listing import in_words
 from ..root import data_root
 from ..splits import SPLIT_SEED, validation_groups, validation_split
 from .cache import FrameCache
@@ -14,6 +19,8 @@ from .dataset import EventFrames
 from .frames import SliceBy
 from .recording import Recording
 from .sources import EVENT_SETS
+
+log = logging.getLogger(__name__)
 
 Split = Literal["train", "valid", "test"]
 
@@ -40,7 +47,9 @@ def load_events(
     | `synthetic-events` | none: drawn on its first use into `synthetic-events-1/`       | drawn               |
 
     and whatever was added to `EVENT_SETS`. 9:1 is per class, by the SHA-256 of the recordings' names. The first call
-    reads every recording of the split and keeps its frames; later ones find them.
+    reads every recording of the split and keeps its frames; later ones find them. What is passed over is told in a
+    warning and in `notes` of the data set: hidden and other files, and, by count, events that the camera's clock does
+    not place.
 
     Args:
         name: of the table.
@@ -56,7 +65,7 @@ def load_events(
     Raises:
         FileNotFoundError: missing files; the message names them and where they are published.
         ValueError: an unknown name or split, a damaged recording, list or table, a recording that does not make T
-            frames, or tonic is missing.
+            frames, or (by time) one whose clock was reset or has stale stamps, or tonic is missing.
     """
     events, root = choose(EVENT_SETS, name, "event set"), data_root(root)
     check_choice("split", split, Split)
@@ -74,8 +83,28 @@ def load_events(
     frames = FrameCache(
         (Path(cache) if cache else root / ".cache" / "events") / f"{name}-T{T}-{by}", events.read, T, by, events.size
     )
-    frames.fill(recordings, f"{name}, {split}: reading")
-    return EventFrames(name, split, recordings, parts.class_names, frames, events.directed)
+    frames.fill(recordings, f"{name}, {split}")
+    notes = [*_passed_over(name, parts.passed_over), *_left_out(name, split, frames.left_out(recordings))]
+    for note in notes:
+        warn_once(log, note)
+    return EventFrames(name, split, recordings, parts.class_names, frames, events.directed, notes)
+
+
+def _passed_over(name: str, counts: Counter[str]) -> list[str]:
+    """A line on the files that are no recordings, unless there are none."""
+    return [f"{name}: passed over {in_words(counts)}"] if counts else []
+
+
+def _left_out(name: str, split: str, counts: Mapping[str, tuple[int, int]]) -> list[str]:
+    """A line on the events that no clock places, unless there are none."""
+    if not counts:
+        return []
+    worst = max(counts, key=lambda one: counts[one][0] / counts[one][1])
+    n, whole = counts[worst]
+    return [
+        f"{name}, {split}: left out {sum(n for n, _ in counts.values()):,} events of {len(counts):,} recordings, which "
+        f"their cameras' clocks do not place; most of {worst}: {n:,} of {whole:,}"
+    ]
 
 
 def _hold_out(recordings: list[Recording], fraction: float, seed: int) -> tuple[Tensor, Tensor]:

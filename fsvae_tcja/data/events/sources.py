@@ -1,12 +1,14 @@
 """The event sets known by name: where their files lie, and who belongs to which split."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ..listing import is_debris, list_files
 from . import gestures
 from .formats import read_aedat2, read_aedat3, read_atis
 from .recording import Recording
@@ -19,11 +21,12 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 
 @dataclass(frozen=True)
 class Parts:
-    """All recordings of a data set: names of the classes, training and test split."""
+    """All recordings of a data set: names of the classes, training and test split; files that are none, by reason."""
 
     class_names: tuple[str, ...]
     train: list[Recording]
     test: list[Recording]
+    passed_over: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -83,23 +86,25 @@ class EventSet:
 
 def _gestures(folder: Path) -> Parts:
     """DvsGesture/: user*.aedat, user*_labels.csv, trials_to_train.txt, trials_to_test.txt."""
-    parts = {}
+    parts: dict[str, list[Recording]] = {}
     for split, name in gestures.LISTS.items():
         if not (folder / name).is_file():
             raise FileNotFoundError((folder / name).absolute())
         trials = gestures.read_trials(folder / name)
         parts[split] = [gesture for trial in trials for gesture in gestures.read_labels(trial)]
-    return Parts(gestures.CLASSES, **parts)
+    return Parts(gestures.CLASSES, parts["train"], parts["test"])
 
 
 def _split_folders(classes: Sequence[str], folder: Path) -> Parts:
     """Train/CLASS/*.bin and Test/CLASS/*.bin."""
-    parts = {split.lower(): _by_class(folder, folder / split, classes, ".bin") for split in ("Train", "Test")}
-    return Parts(tuple(classes), **parts)
+    passed_over: Counter[str] = Counter()
+    train, test = (_by_class(folder, folder / split, classes, ".bin", passed_over) for split in ("Train", "Test"))
+    return Parts(tuple(classes), train, test, passed_over)
 
 
 def _class_folders(classes: Sequence[str] | int, suffix: str, folder: Path) -> Parts:
     """CLASS/*SUFFIX, split 9:1; `classes` names, or the number of folders, whose names are then sorted."""
+    passed_over: Counter[str] = Counter()
     if isinstance(classes, int):
         names = _subfolders(folder)
         if len(names) != classes:
@@ -107,11 +112,17 @@ def _class_folders(classes: Sequence[str] | int, suffix: str, folder: Path) -> P
                 f"{folder.absolute()} must hold {classes} class folders, found {len(names)}; unpack it again"
             )
         classes = names
-    return Parts(tuple(classes), *nine_to_one(_by_class(folder, folder, classes, suffix)))
+    recordings = _by_class(folder, folder, classes, suffix, passed_over)
+    return Parts(tuple(classes), *nine_to_one(recordings), passed_over)
 
 
-def _by_class(top: Path, folder: Path, classes: Sequence[str], suffix: str) -> list[Recording]:
-    """The recordings folder/CLASS/*SUFFIX sorted by class and name; they are named by their path below `top`."""
+def _by_class(
+    top: Path, folder: Path, classes: Sequence[str], suffix: str, passed_over: Counter[str]
+) -> list[Recording]:
+    """The recordings folder/CLASS/*SUFFIX sorted by class and name; they are named by their path below `top`.
+
+    Which files count is the rule of `data/listing.py`; what else lies there is counted in `passed_over`, by reason.
+    """
     found = _subfolders(folder)
     if missing := [name for name in classes if name not in found]:
         raise FileNotFoundError((folder / missing[0]).absolute())
@@ -119,9 +130,11 @@ def _by_class(top: Path, folder: Path, classes: Sequence[str], suffix: str) -> l
         raise ValueError(
             f"{folder.absolute()} has a class folder {strange[0]!r}, expected {', '.join(classes)}; move it away"
         )
+    listing = list_files(folder, lambda name: name.lower().endswith(suffix))
+    passed_over.update(listing.passed_over)
     recordings = []
     for label, name in enumerate(classes):
-        paths = sorted(path for path in (folder / name).iterdir() if path.suffix == suffix)
+        paths = [folder / path for path in listing.files if path.parts[0] == name]
         if not paths:
             raise ValueError(
                 f"the class folder {(folder / name).absolute()} is empty: expected *{suffix}; unpack it again"
@@ -133,7 +146,7 @@ def _by_class(top: Path, folder: Path, classes: Sequence[str], suffix: str) -> l
 def _subfolders(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise FileNotFoundError(folder.absolute())
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_debris(path.name))
 
 
 DIGITS = tuple(map(str, range(10)))

@@ -41,13 +41,13 @@ def status(name: str, root: Path) -> str:
     source = IMAGE_SETS[name]
     if absent := source.missing(source.files, root):
         return f"{len(absent)} of {len(source.files)} files missing{source.remedy and '. ' + source.remedy}"
-    for file in source.sha256:
-        path = source.find(file, root)
-        assert path
-        try:
-            wrong = wrong_contents(name, file, path, hashlib.sha256(unzipped(path)).hexdigest())
-        except ValueError as error:
-            wrong = str(error)
-        if wrong:
-            return f"found, but {wrong}"
+    paths = {file: path for file in source.files if (path := source.find(file, root))}
+    try:
+        for file in source.sha256:
+            if wrong := wrong_contents(name, file, paths[file], hashlib.sha256(unzipped(paths[file])).hexdigest()):
+                return f"found, but {wrong}"
+        if source.check:
+            source.check([*paths.values()])
+    except (ValueError, OSError) as error:
+        return f"found, but {error}"
     return "found"

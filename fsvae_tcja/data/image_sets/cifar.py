@@ -1,5 +1,6 @@
 """CIFAR10 and CIFAR100, read by torchvision after its md5 check."""
 
+import hashlib
 from functools import partial
 from pathlib import Path
 
@@ -21,12 +22,24 @@ def load(name: str, dataset: str, split: str, size: int | None, files: list[Path
     return MemoryImages(name, split, resized(data.data, size), labels, len(data.classes), data.classes)
 
 
+def check(dataset: str, files: list[Path]) -> None:
+    """The MD5 of every file, as torchvision knows it."""
+    published = torchvision_dataset(dataset)
+    meta = published.meta["filename"], published.meta["md5"]
+    known = dict([*published.train_list, *published.test_list, meta])
+    for path in files:
+        with open(path, "rb") as file:
+            if hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest() != known[path.name]:
+                raise ValueError(f"{path.absolute()} fails its md5 check; delete its folder and fetch it again")
+
+
 def _record(name: str, dataset: str, about: str, *files: str) -> ImageSet:
     return ImageSet(
         partial(load, name, dataset),
         dict.fromkeys(("train", "test"), files),
         about,
         download=torchvision_download(dataset),
+        check=partial(check, dataset),
     )
 
 

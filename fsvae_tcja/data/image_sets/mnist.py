@@ -1,13 +1,12 @@
 """MNIST and Fashion-MNIST: idx files, gzipped or not, read in place."""
 
-import hashlib
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..idx import parse_idx, read_idx
+from ..idx import read_idx
 from ..image_dataset import MemoryImages
 from ..resize import resized
 from .download import torchvision_download
@@ -22,16 +21,17 @@ def load(
     name: str, class_names: tuple[str, ...] | None, split: str, size: int | None, files: list[Path]
 ) -> MemoryImages:
     """28x28 grey images and their labels."""
-    contents = [read_idx(path, axes) for path, axes in zip(files, (3, 1), strict=True)]
-    images, labels = (parse_idx(data, axes, path) for data, axes, path in zip(contents, (3, 1), files, strict=True))
-    if len(images) == 0 or 0 in images.shape:
+    (images, of_images), (labels, of_labels) = (read_idx(path, axes) for path, axes in zip(files, (3, 1), strict=True))
+    if labels.max(initial=0) > 9:
+        raise ValueError(f"{files[1]} holds the label {labels.max()}, expected 0 to 9; fetch it again")
+    if 0 in images.shape:
         raise ValueError(f"{files[0]} holds no pixels, its shape is {images.shape}; fetch it again")
     if len(images) != len(labels):
         raise ValueError(
             f"{files[0]} holds {len(images)} images, {files[1].name} {len(labels)} labels; fetch both again"
         )
     data = MemoryImages(name, split, resized(images, size), torch.from_numpy(labels.astype(np.int64)), 10, class_names)
-    data.sha256 = tuple(hashlib.sha256(content).hexdigest() for content in contents)
+    data.sha256 = of_images, of_labels
     return data
 
 

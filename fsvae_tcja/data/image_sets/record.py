@@ -23,6 +23,7 @@ class ImageSet:
         remedy: where else the files come from, a sentence.
         elsewhere: folders in which the files may lie too, without their path.
         sha256: of the unzipped contents of the files, where it is known.
+        check: looks at all files, by what lies there, and raises ValueError or OSError for what is wrong.
     """
 
     load: Load
@@ -33,6 +34,7 @@ class ImageSet:
     remedy: str = ""
     elsewhere: tuple[Path, ...] = ()
     sha256: Mapping[str, str] = field(default_factory=dict)
+    check: Callable[[list[Path]], None] | None = None
 
     @property
     def files(self) -> list[str]:

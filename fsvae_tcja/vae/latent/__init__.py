@@ -3,11 +3,15 @@
 from .base import Latent, LatentModule, Term
 from .bernoulli import Bernoulli
 from .escape import Escape
+from .gaussian import Gaussian
+from .poisson import Poisson
 
 LATENTS: dict[str, Latent] = {
     "bernoulli": Bernoulli(),
     "escape": Escape(),
+    "poisson": Poisson(),
+    "gaussian": Gaussian(),
 }
 Latent.table = LATENTS
 
-__all__ = ["LATENTS", "Bernoulli", "Escape", "Latent", "LatentModule", "Term"]
+__all__ = ["LATENTS", "Bernoulli", "Escape", "Gaussian", "Latent", "LatentModule", "Poisson", "Term"]

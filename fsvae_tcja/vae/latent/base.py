@@ -1,8 +1,8 @@
 """What a latent is: settings that a configuration holds, and the module that they build."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...core import Neuron
 from ...runtime.config import Stage
 from ...utils.configuration import Part
+from ..activity import Passing
 from ..noise import Source
 
 
@@ -23,6 +24,13 @@ class Term(NamedTuple):
 class Latent(Part):
     """The settings of a latent: a frozen dataclass, chosen by its name in LATENTS."""
 
+    analog: ClassVar[bool] = False
+    """Whether the code is of other numbers than 0 and 1: the linear layers around it then have no norm and neurons."""
+
+    def features(self, L: int) -> int:
+        """How many the encoder gives for L latent neurons."""
+        return L
+
     def build(self, T: int, L: int, neuron: Neuron) -> "LatentModule":
         """The module for codes z [T, N, L], made of such neurons."""
         raise NotImplementedError
@@ -34,6 +42,10 @@ class Latent(Part):
     def stages(self) -> list[Stage]:
         """Stages of a training after that of the whole model: of the latent alone, on the codes of the images."""
         return []
+
+    def lasting(self, steps: Sequence[int]) -> "Latent":
+        """The same with so many steps in each of these stages."""
+        return self
 
 
 class LatentModule(ABC, nn.Module):
@@ -51,10 +63,12 @@ class LatentModule(ABC, nn.Module):
     Attributes:
         classes: of the images, whose labels it learns from; 0: it needs none.
         kinds: of codes, by label or cluster: `sample(noise, labels)` takes them in 0..kinds - 1; 0: it takes none.
+        micro_steps: parts of a code that are drawn one after the other, for `complete`; 0: it cannot.
     """
 
     classes = 0
     kinds = 0
+    micro_steps = 0
 
     def __init__(self, params: Latent, T: int, L: int, terms: Mapping[str, Term]) -> None:
         super().__init__()
@@ -98,6 +112,33 @@ class LatentModule(ABC, nn.Module):
     @abstractmethod
     def sample(self, noise: Tensor) -> Tensor:
         """A code z [T, N, L] from the prior, without gradient; in eval mode image i depends on noise[:, i] alone."""
+
+    def passing(self, x: Tensor | None, z: Tensor, noise: Tensor) -> Iterator[Passing]:
+        """The work that a code costs, layer by layer, in eval mode.
+
+        Args:
+            x: spikes of the encoder [T, N, L] that z was inferred of; None: it was drawn.
+            z: [T, N, L].
+            noise: that it was inferred or drawn with.
+        """
+        yield from ()
+
+    def complete(self, z: Tensor, given: int, noise: Tensor) -> Tensor:
+        """Codes [T, N, L] from the prior whose first `given` micro-steps are those of codes z [T, N, L]."""
+        raise NotImplementedError
+
+    def tempered(self, noise: Tensor, temperature: float) -> Tensor:
+        """The noise with which `sample` draws at a temperature: below 1 likelier codes, above 1 more various ones.
+
+        Raises:
+            ValueError: it draws at temperature 1 alone.
+        """
+        if temperature != 1:
+            raise ValueError(
+                f"the latent {type(self.params).__name__} draws at temperature 1 alone, found {temperature}; "
+                "Escape takes others"
+            )
+        return noise
 
     def calibrate(self, x: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
         """Show a batch to every norm of the latent, in training mode, without gradient: it then knows its statistics.

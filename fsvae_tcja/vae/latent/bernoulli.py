@@ -9,17 +9,23 @@ p = mean over k. Two ways to draw a whole z:
 In eval mode, where both normalise by the running statistics, they are the same function.
 """
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from ...core import Linear, Neuron, SpikingLayer, TDBatchNorm
+from ...core.norm import tracking
+from ...core.recording import recording
+from ...runtime.seeding import on_host
+from ...utils.shares import drawn
 from ...utils.spelling import check_choice
+from ..activity import Passing, passing
 from ..losses import KLD_WEIGHT, kld, mmd
 from ..noise import Source
 from ..replay import replayed
@@ -78,6 +84,11 @@ def _layer(inputs: int, outputs: int, neuron: Neuron) -> SpikingLayer:
     return SpikingLayer(transform, TDBatchNorm(outputs, neurons.v_th, NORM_ALPHA), neurons)
 
 
+State = Sequence[Tensor | None]
+"""The membranes of the layers; None: rest."""
+Step = Callable[[Tensor, State], tuple[Tensor, State]]
+
+
 class LatentNetwork(nn.Module):
     """Three spiking layers: features -> 2L -> 4L -> kL, tdBN with alpha 2.
 
@@ -102,16 +113,20 @@ class LatentNetwork(nn.Module):
             x = layer(x)
         return x.unflatten(2, (self.L, self.k))
 
-    def step(self, x: Tensor, state: Sequence[Tensor | None]) -> tuple[Tensor, Sequence[Tensor | None]]:
-        """x [N, features], the membranes of the three layers -> spikes [N, L, k], membranes."""
-        after = []
-        for layer, v in zip(self.layers, state, strict=True):
-            assert isinstance(layer, SpikingLayer)
-            x, v = layer.step(x, v)
-            after.append(v)
-        return x.unflatten(1, (self.L, self.k)), after
+    def stepper(self) -> Step:
+        """Steps by the running statistics: x [N, features], membranes of the layers -> spikes [N, L, k], membranes."""
+        steppers = [cast(SpikingLayer, layer).stepper() for layer in self.layers]
 
-    def rest(self) -> Sequence[Tensor | None]:
+        def step(x: Tensor, state: State) -> tuple[Tensor, State]:
+            after = []
+            for one, v in zip(steppers, state, strict=True):
+                x, v = one(x, v)
+                after.append(v)
+            return x.unflatten(1, (self.L, self.k)), after
+
+        return step
+
+    def rest(self) -> State:
         """The state before the first step."""
         return [None] * len(self.layers)
 
@@ -125,13 +140,14 @@ def _input(x: Tensor | None, z: Tensor) -> Tensor:
 def draw_stream(network: LatentNetwork, x: Tensor | None, choice: Tensor) -> Tensor:
     """Draw z [T, N, L] one step at a time; x [T, N, L] or None, choice [T, N, L]."""
     z = torch.zeros(len(choice) + 1, *choice.shape[1:], device=choice.device)  # z_0, ..., z_T
-    state = network.rest()
+    step, state = network.stepper(), network.rest()
     for t, choice_t in enumerate(choice):
-        spikes, state = network.step(_input(None if x is None else x[t], z[t]), state)
+        spikes, state = step(_input(None if x is None else x[t], z[t]), state)
         z[t + 1] = pick(spikes, choice_t)
     return z[1:]
 
 
+@partial(replayed, by_batch=True)
 def draw_prefix(network: LatentNetwork, x: Tensor | None, choice: Tensor) -> Tensor:
     """Draw z [T, N, L] by running the whole prefix for every step; x [T, N, L] or None, choice [T, N, L]."""
     z = torch.zeros(1, *choice.shape[1:], device=choice.device)  # z_0
@@ -152,18 +168,25 @@ def _predict(spikes: Tensor, noise: Tensor) -> Tensor:
 @replayed
 def replace_stream(network: LatentNetwork, z: Tensor, where: Tensor, noise: Tensor) -> Tensor:
     """z [T, N, L] with the steps where [T] predicted by the network from those before; z_T, never an input, stays."""
-    past, state = torch.cat([torch.zeros_like(z[:1]), z]), network.rest()  # z_0, z_1, ..., z_T
+    past = torch.cat([torch.zeros_like(z[:1]), z])  # z_0, z_1, ..., z_T
+    step, state = network.stepper(), network.rest()
     for t in range(len(z) - 1):
-        spikes, state = network.step(past[t], state)
+        spikes, state = step(past[t], state)
         past[t + 1] = torch.where(where[t], _predict(spikes, noise[t]), past[t + 1])
     return past[1:]
 
 
 def replace_prefix(network: LatentNetwork, z: Tensor, where: Tensor, noise: Tensor) -> Tensor:
-    """The same by running the whole prefix for each such step."""
+    """The same by running the whole prefix for each such step, and its norms track that one.
+
+    Where the host does not know which these are it runs all, and they count where they are such steps.
+    """
     past = torch.cat([torch.zeros_like(z[:1]), z])
-    for t in where[:-1].nonzero().flatten().tolist():
-        past[t + 1] = _predict(network(past[: t + 1])[-1], noise[t])
+    known = where.device.type == "cpu"
+    for t in where[:-1].nonzero().flatten().tolist() if known else range(SCHEDULED_FROM, len(z) - 1):
+        with nullcontext() if known else tracking(network, where[t]):
+            predicted = _predict(network(past[: t + 1])[-1], noise[t])
+        past[t + 1] = predicted if known else torch.where(where[t], predicted, past[t + 1])
     return past[1:]
 
 
@@ -211,7 +234,7 @@ class Prior(LatentNetwork):
 
         Args:
             z: [T, N, L].
-            where: bool [T]; True replaces that step for the whole batch.
+            where: bool [T]; True replaces that step for the whole batch. On the CPU the host may look at it.
             noise: gaussian [T, N, L], scaled here.
             sampling: a key of `REPLACE`.
 
@@ -219,11 +242,12 @@ class Prior(LatentNetwork):
             [T, N, L] in {0, 1}.
         """
         z = z.detach()
-        end = len(z)
-        if z.device.type != "cuda":  # there a recorded run of one length is faster than a shorter one
-            replaced = where[:-1].nonzero()  # z_T is never an input
-            end = int(replaced.max()) + 2 if len(replaced) else 0
-        past = REPLACE[sampling](self, z[:end], where[:end].to(z.device), noise[:end])
+        if where.device.type != "cpu":
+            return REPLACE[sampling](self, z, where, noise)
+        replaced = where[:-1].nonzero()  # z_T is never an input
+        end = int(replaced.max()) + 2 if len(replaced) else 0
+        where = where[:end] if sampling == "prefix" else where[:end].to(z.device)
+        past = REPLACE[sampling](self, z[:end], where, noise[:end])
         return torch.cat([past, z[end:]])
 
     @torch.no_grad()
@@ -263,10 +287,7 @@ class BernoulliLatent(LatentModule):
 
     def calibrate(self, x: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
         """All steps once by the statistics of the batch. So are the spikes drawn that go in; that does not count."""
-        with ExitStack() as stack:
-            for module in self.posterior.modules():
-                if isinstance(module, TDBatchNorm):
-                    stack.enter_context(module.untracked())
+        with tracking(self.posterior, False):
             z = draw_prefix(self.posterior, x, noise)
         z = pick(self.posterior(_input(x, shift(z))), noise)
         self.prior.predict(z)
@@ -274,6 +295,15 @@ class BernoulliLatent(LatentModule):
 
     def sample(self, noise: Tensor) -> Tensor:
         return self.prior.sample(noise)
+
+    def passing(self, x: Tensor | None, z: Tensor, noise: Tensor) -> Iterator[Passing]:
+        """All steps at once: in eval mode the same spikes as one after the other."""
+        network, name = (self.prior, "prior") if x is None else (self.posterior, "posterior")
+        past = _input(x, shift(z))
+        for i, layer in enumerate(network.layers):
+            spikes = layer(past)
+            yield passing(f"{name} {i}", layer, past, spikes, binary=True)
+            past = spikes
 
     def check_noise(self, noise: Tensor, n: int) -> Tensor:
         if noise.shape != (self.T, n, self.L):
@@ -287,10 +317,19 @@ class BernoulliLatent(LatentModule):
 
     def _scheduled(self, z: Tensor, progress: float, generator: torch.Generator | None) -> Tensor:
         first, last = SCHEDULED_PROBABILITY
-        device = z.device if generator is None else generator.device
-        where = torch.rand(len(z), generator=generator, device=device) < first + (last - first) * progress
-        where[:SCHEDULED_FROM] = False
-        if not where.any():
+        where = self._where(first + (last - first) * progress, generator, z.device)
+        if where.device.type == "cpu" and not where.any():
             return z
-        noise = torch.randn(z.shape, generator=generator, device=device).to(z.device)
-        return self.prior.replace(z, where, noise, self.params.sampling)
+        device = z.device if generator is None else generator.device
+        T, N, L = z.shape
+        noise = drawn(lambda n: torch.randn(T, n, L, generator=generator, device=device), N, generator, axis=1)
+        return self.prior.replace(z, where, noise.to(z.device), self.params.sampling)
+
+    def _where(self, probability: float, generator: torch.Generator | None, device: torch.device) -> Tensor:
+        """Which steps are replaced, bool [T]. By prefixes the host is to know them: each costs the others before it."""
+        if generator is not None and self.params.sampling == "prefix" and not recording():
+            generator = on_host(generator)
+        device = device if generator is None else generator.device
+        where = torch.rand(self.T, generator=generator, device=device) < probability
+        where[:SCHEDULED_FROM] = False
+        return where

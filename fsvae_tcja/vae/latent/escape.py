@@ -11,7 +11,8 @@ That prior is a mixture: p(z) = sum_y p(y) p(z | y), where y is the label of the
 """
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from torch import Tensor
 
 from ...core import Neuron
 from ...runtime.config import Stage
+from ...utils.shares import drawn
+from ..activity import Passing
 from ..noise import Source
 from .base import Latent, LatentModule, Term
 from .clusters import find_centres, nearest
@@ -79,6 +82,10 @@ class Escape(Latent):
     def stages(self) -> list[Stage]:
         return [self.prior]
 
+    def lasting(self, steps: Sequence[int]) -> "Escape":
+        (prior,) = steps
+        return replace(self, prior=self.prior.lasting(prior))
+
 
 class _Scaled(torch.autograd.Function):
     """x, whose gradient is multiplied by a factor on its way back."""
@@ -108,6 +115,7 @@ class EscapeLatent(LatentModule):
         super().__init__(params, T, L, {"rate": Term("nats", params.rate)} if params.rate else {})
         self.classes = params.classes
         self.kinds = params.classes or params.clusters
+        self.micro_steps = T * params.groups
         if params.rate:
             self.joint = EscapePrior(T, L, params.joint_groups, params.joint_hidden, neuron)
         self.prior = EscapePrior(T, L, params.groups, params.hidden, neuron, self.kinds)
@@ -165,11 +173,39 @@ class EscapeLatent(LatentModule):
         labels = self.draw_kinds(noise) if labels is None else labels.to(bits.device)
         return self.prior.sample(bits, labels, self.params.guidance)
 
+    def passing(self, x: Tensor | None, z: Tensor, noise: Tensor) -> Iterator[Passing]:
+        if x is not None:
+            return
+        kinds = self.draw_kinds(noise)
+        yield from self.prior.passing(z, kinds, "prior")
+        if self.params.guidance and kinds is not None:
+            yield from self.prior.passing(z, torch.full_like(kinds, self.kinds), "guiding prior")
+
+    def complete(self, z: Tensor, given: int, noise: Tensor) -> Tensor:
+        """Of no kind in particular: a part of a code does not say which it will be."""
+        bits = noise[0, :, : self.T * self.L].clone()
+        known = given * self.L // self.params.groups
+        # Below every probability where a bit is 1, above where it is 0.
+        bits[:, :known] = 1 - 2 * z.transpose(0, 1).flatten(1)[:, :known].to(bits)
+        none = torch.full((len(bits),), self.kinds, device=bits.device) if self.kinds else None
+        return self.prior.sample(bits, none)
+
+    def tempered(self, noise: Tensor, temperature: float) -> Tensor:
+        """b < sigmoid(u / temperature) is sigmoid(temperature logit(b)) < sigmoid(u)."""
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"temperature must be > 0, found {temperature}")
+        if temperature == 1:
+            return noise
+        changed = noise.clone()
+        bits = changed[..., : self.T * self.L]
+        bits.copy_(torch.sigmoid(temperature * torch.logit(bits)))
+        return changed
+
     def draw_kinds(self, noise: Tensor) -> Tensor | None:
         """The labels or clusters [N] that noise draws; None if there are none."""
         if not self.kinds:
             return None
-        share = (self.seen if self.seen.any() else torch.ones_like(self.seen)).cumsum(0)
+        share = torch.where(self.seen.any(), self.seen, 1.0).cumsum(0)
         return torch.searchsorted(share / share[-1], noise[0, :, -1].contiguous(), right=True).clamp(max=self.kinds)
 
     def kinds_of(self, z: Tensor, labels: Tensor | None = None) -> Tensor | None:
@@ -200,7 +236,9 @@ class EscapeLatent(LatentModule):
     def stage_losses(self, z: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         kinds = self.kinds_of(z, labels)
         if kinds is not None and self.training:
-            hidden = torch.rand(len(kinds), generator=generator) < self.params.label_dropout
+            device = generator.device
+            chance = drawn(lambda n: torch.rand(n, generator=generator, device=device), len(kinds), generator)
+            hidden = chance < self.params.label_dropout
             kinds = kinds.masked_fill(hidden.to(kinds.device), self.kinds)
         nats = self.prior.nll(z, kinds).mean()
         return {"loss": nats, "prior_nats": nats}

@@ -1,6 +1,7 @@
 """A spiking prior over a whole code, a group of its bits at a time, with stochastic output neurons."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from ...core import Neuron, SpikingLayer, TDBatchNorm
 from ...core.escape import Inputs, escape_draw
+from ..activity import Passing
 
 NORM_ALPHA = 2  # of the tdBN, as in the other latent networks
 
@@ -103,15 +105,35 @@ class EscapePrior(nn.Module):
     def at_once(self, bits: Tensor, labels: Tensor | None = None) -> Tensor:
         """Membranes u [M, N, B] of all micro-steps for given bits [M, N, B]."""
         M, N, B = bits.shape
+        u = _Driven.apply(self._hidden(bits, labels), self.V)
+        direct = bits.transpose(0, 1).reshape(N, M * B) @ (self.D * self.mask)
+        direct = direct if labels is None else direct + self.Yd[labels]
+        return u + self.a.unsqueeze(1) + direct.view(N, M, B).transpose(0, 1)
+
+    def _hidden(self, bits: Tensor, labels: Tensor | None) -> Tensor:
+        """Spikes s [M, N, H] of the hidden layer for given bits [M, N, B]."""
+        M, N, _ = bits.shape
         one = bits.new_ones(M - 1, N, 1)
         weights = torch.cat([self.W[:-1], self.b.diff(dim=0).unsqueeze(1)], dim=1)  # b_m is carried like the rest
         start = self.b[0].expand(N, -1) if labels is None else self.b[0] + self.Y[labels]
         c = _Carried.apply(torch.cat([bits[:-1], one], dim=2), weights, start)
         spikes = self.layer(c.transpose(1, 2).unsqueeze(1))  # [M, 1, H, N]: the batch as space gives longer rows
-        u = _Driven.apply(spikes.squeeze(1).transpose(1, 2), self.V)
-        direct = bits.transpose(0, 1).reshape(N, M * B) @ (self.D * self.mask)
-        direct = direct if labels is None else direct + self.Yd[labels]
-        return u + self.a.unsqueeze(1) + direct.view(N, M, B).transpose(0, 1)
+        hidden: Tensor = spikes.squeeze(1).transpose(1, 2)
+        return hidden
+
+    @torch.no_grad()
+    def passing(self, z: Tensor, labels: Tensor | None, name: str) -> Iterator[Passing]:
+        """The work of drawing the codes z [T, N, L]: each bit reaches the hidden neurons once, their current is kept,
+        and the output neurons of all later micro-steps; each hidden spike those of its own."""
+        bits = self._micro_steps(z.to(self.W.dtype))
+        M, N, B = bits.shape
+        H = self.b.shape[1]
+        hidden = self._hidden(bits, labels)
+        sent = bits.transpose(0, 1).reshape(1, N, M * B)
+        later = (M - 1 - torch.arange(M, device=bits.device)).repeat_interleave(B)  # micro-steps behind each bit
+        yield Passing(f"{name}, bits to hidden", H * later.clamp(max=1), sent, 1, 0)
+        yield Passing(f"{name}, hidden", torch.full((H,), B), hidden, M, H, hidden)
+        yield Passing(f"{name}, bits to bits", B * later, sent, 1, M * B)
 
     def _of_given(self, bits: Tensor, labels: Tensor | None) -> Tensor:
         """Membranes u [M, N, B] as in drawing, for given bits [M, N, B]; their gradient is that of `at_once`."""

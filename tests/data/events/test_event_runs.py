@@ -123,6 +123,6 @@ def test_a_signal_to_the_whole_group_stops_a_run_in_good_order(tmp_path):
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 130 and "stopped after step" in out
+    assert process.returncode == 143 and "stopped after step" in out
     assert "Traceback" not in err and "killed by signal" not in err
     assert (tmp_path / "run" / "checkpoint.safetensors").is_file()

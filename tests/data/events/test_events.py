@@ -1,6 +1,9 @@
 """The door to the event sets: splits, cache, and what is wrong with the files."""
 
+import logging
+import os
 import re
+import shutil
 import subprocess
 import sys
 import zlib
@@ -13,7 +16,8 @@ import torch
 
 from fsvae_tcja.data.events import EVENT_SETS, EventFrames, load_events, to_frames
 from fsvae_tcja.data.events.formats import write_atis
-from fsvae_tcja.data.load import batches
+from fsvae_tcja.data.workers import batches
+from fsvae_tcja.utils import once
 from tests.data.events.writers import write_synthetic
 
 
@@ -157,6 +161,61 @@ def test_a_changed_recording_is_read_again(nmnist, reads):
     assert reads == [path] and torch.equal(data[4][0], before.flip(-1))
 
 
+def test_a_changed_recording_of_the_same_size_and_date_is_read_again(nmnist, reads):
+    """As `cp -p`, rsync or an unpacker leaves it."""
+    data = load(nmnist, validation=0)
+    path, before = data.recordings[4].path, data[4][0]
+    date = path.stat().st_mtime_ns
+    events = EVENT_SETS["nmnist"].read(path)
+    events["x"] = 33 - events["x"]
+    write_atis(path, events)
+    os.utime(path, ns=(date, date))
+    reads.clear()
+    data = load(nmnist, validation=0)
+    assert reads == [path] and torch.equal(data[4][0], before.flip(-1))
+
+
+def test_a_moved_or_touched_set_is_not_read_again(nmnist, reads, tmp_path):
+    """What counts is in the files: equal ones have one entry, wherever they lie."""
+    first = load(nmnist, validation=0, cache=tmp_path / "frames")
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(nmnist / "NMNIST", elsewhere / "NMNIST")
+    reads.clear()
+    again = load(elsewhere, validation=0, cache=tmp_path / "frames")
+    assert reads == []
+    assert torch.equal(again.read(range(30))[0], first.read(range(30))[0])
+    assert again.content_hash == first.content_hash != load(nmnist, "test", cache=tmp_path / "frames").content_hash
+
+
+def test_a_recording_that_changes_while_it_is_in_use_is_named(nmnist):
+    data = load(nmnist, "test")
+    path = data.recordings[3].path
+    data.cache.entry(data.recordings[3]).unlink()
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))} has changed while it was in use; start again$"):
+        data[3]
+
+
+FILL = """
+import sys
+from unittest import mock
+from fsvae_tcja.data.events import load_events
+with mock.patch("os.getpid", lambda: 1):  # as the first process of every container
+    print(load_events("nmnist", "train", T=4, root=sys.argv[1], validation=0).read(range(30))[0].sum().item())
+"""
+
+
+def test_containers_may_fill_one_cache(nmnist):
+    given = [sys.executable, "-c", FILL, str(nmnist)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": Path(__file__).parents[3]}
+    started = [subprocess.Popen(given, **pipes) for _ in range(3)]
+    ended = [process.communicate() for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], ended
+    assert len({out for out, _ in ended}) == 1
+    assert len(entries(nmnist)) == 30 == len(list((nmnist / ".cache" / "events" / "nmnist-T4-count").iterdir()))
+    assert int(ended[0][0]) == load(nmnist, validation=0).read(range(30))[0].sum()
+
+
 @pytest.mark.parametrize("damage", ["empty", "truncated", "longer", "garbage", "too few", "too many", "gone"])
 def test_a_damaged_entry_is_made_anew(nmnist, reads, damage):
     data = load(nmnist, "test")
@@ -225,6 +284,45 @@ def test_a_cache_that_may_not_be_written(nmnist, monkeypatch):
     with pytest.raises(OSError, match=r"frames cannot be kept in .*nmnist-T4-count .*denied.*; point --data-root"):
         load(nmnist, "test")
     assert not entries(nmnist)
+
+
+# files that are no recordings
+
+
+def test_hidden_and_other_files_are_passed_over_and_told(nmnist, caplog):
+    expected = load(nmnist, "test")
+    folder = nmnist / "NMNIST" / "Test"
+    for name in ("._0", ".DS_Store", "@eaDir", "__MACOSX"):
+        (folder / name).mkdir()
+    for name in ("3/._00000.bin", "3/.hidden.bin", "4/Thumbs.db", "4/notes.txt", "5/README", "@eaDir/00000.bin"):
+        (folder / name).write_bytes(b"no recording")
+    once.warn_once.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        data = load(nmnist, "test")
+    assert [r.name for r in data.recordings] == [r.name for r in expected.recordings]
+    assert data.split_hash == expected.split_hash
+    line = "nmnist: passed over hidden or of the system (7), .txt (1), without an extension (1)"
+    assert data.notes == (line,) and [record.message for record in caplog.records] == [line]
+    assert expected.notes == ()
+
+
+def test_a_recording_that_a_link_leads_to_counts_once(nmnist):
+    folder = nmnist / "NMNIST" / "Test" / "3"
+    (folder / "again.bin").symlink_to(folder / "00000.bin")
+    (folder / "up").symlink_to(folder.parent)
+    data = load(nmnist, "test")
+    assert [r.name for r in data.recordings if r.label == 3] == ["Test/3/00000.bin"]
+    (line,) = data.notes
+    assert line == "nmnist: passed over reached again through a link (1), links that lead back up (1)"
+
+
+def test_names_that_are_not_utf8(nmnist):
+    folder = nmnist / "NMNIST" / "Test" / "3"
+    name = os.fsdecode(b"caf\xe9.bin")
+    (folder / "00000.bin").rename(folder / name)
+    data = load(nmnist, "test")
+    assert data.recordings[3].path == folder / name and data[3][1] == 3
+    assert len(data.split_hash) == 16
 
 
 # what is wrong

@@ -23,7 +23,8 @@ from eval.protocols import FSVAE2022, STRICT
 from eval.provenance import json_sha256, library_versions, tensors_sha256
 from eval.reference import load_fsvae2022_reference
 from fsvae_tcja.data.image_dataset import MemoryImages
-from fsvae_tcja.data.load import batches, load_images
+from fsvae_tcja.data.load import load_images
+from fsvae_tcja.data.workers import batches
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.run import RunFolder
 
@@ -361,16 +362,14 @@ def test_reference_files_are_checked(data, autoencoder, tmp_path):
         less = {name: value for name, value in metadata.items() if name not in (part, "sha256")}
         sha256 = json_sha256([tensors_sha256(tensors), less])
         checkpoint.write(tmp_path / "less.safetensors", tensors, less | {"sha256": sha256})
-        with pytest.raises(
-            ValueError, match=f"holds no sound reference statistics: KeyError.'{part}'.; make them anew"
-        ):
+        with pytest.raises(ValueError, match=rf"holds no sound reference statistics \(no '{part}'\); make them anew"):
             load_reference(tmp_path / "less.safetensors")
     for changes in ({"key": {}}, {"key": []}, {"versions": []}, {"n": 1}, {"n": "200"}):
         crafted = {name: value for name, value in (metadata | changes).items() if name != "sha256"}
         sha256 = json_sha256([tensors_sha256(tensors), crafted])
         checkpoint.write(tmp_path / "crafted.safetensors", tensors, crafted | {"sha256": sha256})
         with pytest.raises(
-            ValueError, match=r"crafted\.safetensors holds no sound reference statistics: .*; make them anew"
+            ValueError, match=r"crafted\.safetensors holds no sound reference statistics .*; make them anew"
         ):
             load_reference(tmp_path / "crafted.safetensors")
     state = autoencoder.state_dict()

@@ -1,6 +1,7 @@
 """Calls of a custom op past PyTorch's dispatcher, whose way to the kernel takes longer than a small layer's work there.
 
-Only where the dispatcher has nothing to decide: a CPU tensor that is no subclass, outside of torch.compile and export.
+Only where the dispatcher has nothing to decide: a tensor on the CPU or a GPU that is no subclass, outside of
+torch.compile and export.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 
 def _decided(x: Tensor) -> bool:
-    return type(x) in (Tensor, nn.Parameter) and x.device.type == "cpu" and not torch.compiler.is_compiling()
+    return type(x) in (Tensor, nn.Parameter) and x.device.type in ("cpu", "cuda") and not torch.compiler.is_compiling()
 
 
 def plain(op: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:

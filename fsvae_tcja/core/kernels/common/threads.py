@@ -13,6 +13,8 @@ from functools import cache
 
 import torch
 
+from ....utils.cpus import cpus
+
 GRAIN = 1 << 16  # values below which a second thread costs more than it brings
 
 Task = Callable[[int, int, int], None]
@@ -64,7 +66,7 @@ def _run_in_team(library: ctypes.CDLL, task: Task, work: list[tuple[int, int, in
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="fsvae-tcja")
+    return ThreadPoolExecutor(cpus(), thread_name_prefix="fsvae-tcja")
 
 
 if hasattr(os, "register_at_fork"):

@@ -14,7 +14,7 @@ What the kernels take, in this order; None stands for what is not there:
              dspike_gate [blocks, T, N, C]: to be summed over blocks
     numbers  steps: T; N, P, C; neuron: `params.Constants`; flags: what there is, and what is wanted
 
-float32 but for what is stored like y.
+float32 but for what is stored like y. Programs lie along one axis, for the others end at 65,535; distances are 64 bits.
 """
 
 from collections.abc import Sequence
@@ -34,6 +34,9 @@ from ..common.device import on_its_device
 from .inputs import Gradients, Inputs
 
 TILE = 256  # neurons: 2 a thread, whose membranes of SPAN steps fit its registers
+CHANNELS = (
+    32  # of a tile, where there are positions to sum over: an eighth of the layer in partial sums, one cache line
+)
 SPAN = 16  # steps that the backward pass unrolls; longer sequences are split, which is exact
 
 
@@ -50,14 +53,16 @@ def _current(y, a, b, current_gate, i, c, tile, channels, AFFINE: tl.constexpr, 
 
 @triton.jit
 def _tile(P, C, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr):
-    """Sample, channels, neurons of this program, and which of them there are."""
-    n = tl.program_id(0).to(tl.int64)
-    p = tl.program_id(1).to(tl.int64) * BLOCK_P + tl.arange(0, BLOCK_P)[:, None]
-    c = tl.program_id(2).to(tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)[None, :]
-    return n, c, (n * P + p) * C + c, c < C, (p < P) & (c < C)
+    """Sample, block of positions, channels, neurons of this program, and which of them there are."""
+    over_p, over_c = tl.cdiv(P, BLOCK_P), tl.cdiv(C, BLOCK_C)
+    program = tl.program_id(0)
+    n, block = (program // over_c // over_p).to(tl.int64), (program // over_c % over_p).to(tl.int64)
+    p = block * BLOCK_P + tl.arange(0, BLOCK_P)[:, None]
+    c = (program % over_c).to(tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)[None, :]
+    return n, block, c, (n * P + p) * C + c, c < C, (p < P) & (c < C)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["N"])
 def _forward(
     y, scale, shift, current_gate, spike_gate, v,
     spikes, last, total, rate,
@@ -66,7 +71,9 @@ def _forward(
     FIRES: tl.constexpr, SUMMED: tl.constexpr, RATED: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     """Writes gated spikes if FIRES, their sum over T if SUMMED, that over the block's positions if RATED."""
-    n, c, i, channels, tile = _tile(P, C, BLOCK_P, BLOCK_C)
+    n, block, c, i, channels, tile = _tile(P, C, BLOCK_P, BLOCK_C)
+    gates, neurons = tl.cast(N, tl.int64) * C, tl.cast(N, tl.int64) * P * C  # of a step
+    y_step = tl.cast(y_step, tl.int64)
     a, b = 0.0, 0.0
     if AFFINE:
         a, b = tl.load(scale + c, channels, 0.0), tl.load(shift + c, channels, 0.0)
@@ -75,7 +82,7 @@ def _forward(
     if SPIKE_GATED:
         spike_gate += n * C
     if RATED:
-        rate += (tl.program_id(1).to(tl.int64) * steps * N + n) * C
+        rate += block * steps * gates + n * C
     m = tl.zeros([BLOCK_P, BLOCK_C], tl.float32)
     sum_t = tl.zeros([BLOCK_P, BLOCK_C], tl.float32)
     if not REST:
@@ -88,67 +95,74 @@ def _forward(
         s = tl.where(fired, 1.0, 0.0)
         if RATED:
             tl.store(rate + c, tl.sum(tl.where(tile, s, 0.0), 0)[None, :], channels)
-            rate += N * C
+            rate += gates
         if SPIKE_GATED:
             s *= tl.load(spike_gate + c, channels, 0.0)
-            spike_gate += N * C
+            spike_gate += gates
         if SUMMED:
             sum_t += s
         if FIRES:
             tl.store(spikes + i, s.to(spikes.dtype.element_ty), tile)
-            spikes += N * P * C
+            spikes += neurons
         y += y_step
         if CURRENT_GATED:
-            current_gate += N * C
+            current_gate += gates
     if SUMMED:
         tl.store(total + i, sum_t, tile)
     elif not RATED:
         tl.store(last + i, m, tile)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["N"])
 def _backward(
     y, scale, shift, current_gate, spike_gate, v,
     grad, dv,
     dy, dscale, dshift, dcurrent_gate, dspike_gate,
     y_step, grad_step, N, P, C, neuron,
     DERIVATIVE: tl.constexpr, STEPS: tl.constexpr, AFFINE: tl.constexpr, CURRENT_GATED: tl.constexpr,
-    SPIKE_GATED: tl.constexpr, ONES: tl.constexpr, STATIC: tl.constexpr, ADD: tl.constexpr,
-    BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
+    SPIKE_GATED: tl.constexpr, REST: tl.constexpr, FOLLOWED: tl.constexpr, PRECEDED: tl.constexpr,
+    ONES: tl.constexpr, STATIC: tl.constexpr, ADD: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    """ONES: grad is one everywhere, so the spike gate is all of dL/ds. ADD: dy is added to. STATIC: y has one step."""
-    n, c, i, channels, tile = _tile(P, C, BLOCK_P, BLOCK_C)
-    block = tl.program_id(1).to(tl.int64)
+    """ONES: grad is one everywhere, so the spike gate is all of dL/ds. ADD: dy is added to. STATIC: y has one step.
+    FOLLOWED: dv holds the gradient of the last membrane. PRECEDED: that of the first one is left there."""
+    n, block, c, i, channels, tile = _tile(P, C, BLOCK_P, BLOCK_C)
+    gates, neurons = tl.cast(N, tl.int64) * C, tl.cast(N, tl.int64) * P * C  # of a step
+    y_step, grad_step = tl.cast(y_step, tl.int64), tl.cast(grad_step, tl.int64)
     a, b = 0.0, 0.0
     if AFFINE:
         a, b = tl.load(scale + c, channels, 0.0), tl.load(shift + c, channels, 0.0)
     if CURRENT_GATED:
         current_gate += n * C
-        dcurrent_gate += (block * STEPS * N + n) * C
+        dcurrent_gate += block * STEPS * gates + n * C
     if SPIKE_GATED:
         spike_gate += n * C
-        dspike_gate += (block * STEPS * N + n) * C
-    m = tl.load(v + i, tile, 0.0)
+        if not ONES:
+            dspike_gate += block * STEPS * gates + n * C
+    zero = tl.zeros([BLOCK_P, BLOCK_C], tl.float32)
+    m = zero
+    if not REST:
+        m = tl.load(v + i, tile, 0.0)
     membranes = ()
     for t in tl.static_range(STEPS):
-        gate_t = current_gate + t * N * C if CURRENT_GATED else current_gate
+        gate_t = current_gate + t * gates if CURRENT_GATED else current_gate
         x = _current(y + t * y_step, a, b, gate_t, i, c, tile, channels, AFFINE, CURRENT_GATED)
         u = neuron.decay * m + neuron.gain * x
         m = tl.where(u > neuron.threshold, neuron.keep * u - neuron.drop, u)
         membranes = membranes + (u,)  # type: ignore[assignment]  # noqa: RUF005
-    d = tl.load(dv + i, tile, 0.0)
-    zero = tl.zeros([BLOCK_P, BLOCK_C], tl.float32)
+    d = zero
+    if FOLLOWED:
+        d = tl.load(dv + i, tile, 0.0)
     sum_y, sum_scale, sum_shift = zero, zero, zero
     for t in tl.static_range(STEPS - 1, -1, -1):
         u = membranes[t]
         if ONES:
-            g = zero + tl.load(spike_gate + t * N * C + c, channels, 0.0)
+            g = zero + tl.load(spike_gate + t * gates + c, channels, 0.0)
         else:
             g = tl.load(grad + t * grad_step + i, tile, 0.0).to(tl.float32)
             if SPIKE_GATED:
                 product = tl.where(tile & (u > neuron.threshold), g, 0.0)
-                tl.store(dspike_gate + t * N * C + c, tl.sum(product, 0)[None, :], channels)
-                g *= tl.load(spike_gate + t * N * C + c, channels, 0.0)
+                tl.store(dspike_gate + t * gates + c, tl.sum(product, 0)[None, :], channels)
+                g *= tl.load(spike_gate + t * gates + c, channels, 0.0)
         ds = g - neuron.through * d * (u - (neuron.keep * u - neuron.drop))
         slope = DERIVATIVE(tl.abs(u - neuron.centre), neuron.a, neuron.b)
         du = ds * slope + tl.where(u > neuron.threshold, neuron.keep * d, d)
@@ -157,8 +171,8 @@ def _backward(
         if CURRENT_GATED:
             y_t = tl.load(y + t * y_step + i, tile, 0.0).to(tl.float32)
             product = tl.where(tile, dx * (a * y_t + b), 0.0)
-            tl.store(dcurrent_gate + t * N * C + c, tl.sum(product, 0)[None, :], channels)
-            dx *= tl.load(current_gate + t * N * C + c, channels, 0.0)
+            tl.store(dcurrent_gate + t * gates + c, tl.sum(product, 0)[None, :], channels)
+            dx *= tl.load(current_gate + t * gates + c, channels, 0.0)
         if AFFINE:
             y_t = tl.load(y + t * y_step + i, tile, 0.0).to(tl.float32)
             sum_scale += dx * y_t
@@ -167,17 +181,20 @@ def _backward(
         if STATIC:
             sum_y += dx
         else:
-            out = dy + t * N * P * C + i
+            out = dy + t * neurons + i
             if ADD:
                 dx += tl.load(out, tile, 0.0).to(tl.float32)
             tl.store(out, dx.to(dy.dtype.element_ty), tile)
     if STATIC:
-        tl.store(dy + i, tl.load(dy + i, tile, 0.0) + sum_y, tile)
+        if ADD:
+            sum_y += tl.load(dy + i, tile, 0.0)
+        tl.store(dy + i, sum_y, tile)
     if AFFINE:
         row = (block * N + n) * C
         tl.store(dscale + row + c, tl.sum(tl.where(tile, sum_scale, 0.0), 0)[None, :], channels)
         tl.store(dshift + row + c, tl.sum(tl.where(tile, sum_shift, 0.0), 0)[None, :], channels)
-    tl.store(dv + i, d, tile)
+    if PRECEDED:
+        tl.store(dv + i, d, tile)
 
 
 @cache
@@ -201,10 +218,11 @@ class _Call:
         )
         self.v = None if v is None else self.state(v)
         self.neuron = Constants(*constants)
-        self.block_c = min(triton.next_power_of_2(c), TILE)
-        self.block_p = TILE // self.block_c
+        p, c = (triton.next_power_of_2(size) for size in self.sizes[1:])
+        self.block_p = min(p, TILE // min(c, CHANNELS))
+        self.block_c = min(c, TILE // self.block_p)
         self.blocks = triton.cdiv(self.sizes[1], self.block_p)
-        self.grid = n, self.blocks, triton.cdiv(c, self.block_c)
+        self.grid = (n * self.blocks * triton.cdiv(self.sizes[2], self.block_c),)
         self.options = {
             "AFFINE": self.channels,
             "CURRENT_GATED": current_gate is not None,
@@ -242,10 +260,9 @@ class _Call:
             RATED=rate is not None, **self.options,
         )  # fmt: skip
 
-    def partial(self, steps: int, present: bool) -> Tensor:
-        """A sum over space in one part for each block [blocks, T, N, C]; empty if it is not wanted."""
-        n, _, c = self.sizes
-        return self.y.new_empty((self.blocks, steps, n, c if present else 0), dtype=torch.float32)
+    def partial(self, *shape: int) -> Tensor:
+        """A sum over positions in one part for each block [blocks, shape, C]."""
+        return self.y.new_empty((self.blocks, *shape, self.sizes[2]), dtype=torch.float32)
 
 
 def _at(x: Tensor, t: int) -> tuple[Tensor, int]:
@@ -282,7 +299,7 @@ def spike_sum(inputs: Inputs, steps: int, constants: Sequence[float]) -> Tensor:
 def spike_rate(inputs: Inputs, steps: int, constants: Sequence[float]) -> Tensor:
     """As cpu.spike_rate."""
     call = _Call(inputs, constants)
-    partial = call.partial(steps, True)
+    partial = call.partial(steps, call.sizes[0])
     if inputs.y.numel():
         call.forward(0, steps, None, rate=partial)
     return partial.sum(0) / call.sizes[1]
@@ -300,54 +317,51 @@ def backward(
 ) -> Gradients:
     """As cpu.backward."""
     call, y = _Call(inputs, constants), inputs.y
-    static, add = y.shape[0] == 1 and steps > 1, dy is not None
+    static, add, ones = y.shape[0] == 1 and steps > 1, dy is not None, grad is None
     if dy is None:
         dy = layout.new(y, call.permutation, y.shape[0])
-        if static:
-            dy.zero_()
     out = dy.float() if static else dy  # a static input: summed over the spans, rounded once
-    upstream = None if grad is None else layout.rows(grad.expand(steps, *y.shape[1:]), call.permutation, call.channels)
-    dv = layout.new(y, call.permutation, 1, dtype=torch.float32)
-    d = call.rows(dv)[0]
-    if grad_last is None:
-        d.zero_()
-    else:
+    upstream = None
+    if grad is not None:
+        upstream = layout.rows(grad.expand(steps, *y.shape[1:]), call.permutation, call.channels)
+    n, firsts, dv, d = call.sizes[0], range(0, steps, SPAN), y.new_empty(0), None
+    if grad_last is not None or call.v is not None or len(firsts) > 1:
+        dv = layout.new(y, call.permutation, 1, dtype=torch.float32)[0]
+        d = call.rows(dv[None])[0]
+    if d is not None and grad_last is not None:
         d.copy_(call.state(grad_last))
-    n, _, c = call.sizes
-    channels = c if call.channels else 0
-    sums = y.new_zeros((2, channels), dtype=torch.float32)
-    dcurrent_gate, dspike_gate = (
-        y.new_empty((0, 0, 0) if x is None else x.shape, dtype=torch.float32)
-        for x in (inputs.current_gate, inputs.spike_gate)
-    )
-    firsts = range(0, steps, SPAN)
+    wanted = call.channels, call.channels, call.current_gate is not None, call.spike_gate is not None and not ones
+    sums: list[list[Tensor]] = [[], [], [], []]  # dscale, dshift, dcurrent_gate, dspike_gate of each span
     states = _states(call, firsts)
     for first, state in zip(reversed(firsts), reversed(states), strict=True):
-        span = min(SPAN, steps - first)
-        tables = y.new_empty((2, call.blocks, n, channels), dtype=torch.float32)
-        current_gates = call.partial(span, call.current_gate is not None)
-        spike_gates = call.partial(span, call.spike_gate is not None and grad is not None)
+        span, last = min(SPAN, steps - first), first == firsts[-1]
+        shapes = (n,), (n,), (span, n), (span, n)
+        parts = [call.partial(*shape) if one else None for shape, one in zip(shapes, wanted, strict=True)]
         (y_t, y_step), (grad_t, grad_step) = _at(call.y, first), (None, 0) if upstream is None else _at(upstream, first)
         _backward[call.grid](
             y_t, call.scale, call.shift, _from(call.current_gate, first), _from(call.spike_gate, first), state,
-            grad_t, d, call.rows(out) if static else call.rows(out)[first:], *tables, current_gates, spike_gates,
+            grad_t, d, call.rows(out) if static else call.rows(out)[first:], *parts,
             y_step, grad_step, *call.sizes, call.neuron,
             DERIVATIVE=_derivative(SURROGATES[surrogate]), STEPS=span, SPIKE_GATED=call.spike_gate is not None,
-            ONES=grad is None, STATIC=static, ADD=add, **call.options,
+            REST=state is None, FOLLOWED=grad_last is not None or not last, PRECEDED=call.v is not None or first > 0,
+            ONES=ones, STATIC=static, ADD=add or (static and not last), **call.options,
         )  # fmt: skip
-        sums += tables.sum((1, 2))
-        for whole, parts in ((dcurrent_gate, current_gates), (dspike_gate, spike_gates)):
-            if parts.numel():
-                whole[first : first + span] = parts.sum(0)
-    dv = y.new_empty(0) if inputs.v is None else dv[0]
-    return Gradients(dy.copy_(out), sums[0].clone(), sums[1].clone(), dcurrent_gate, dspike_gate, dv)
+        for found, part in zip(sums, parts, strict=True):
+            if part is not None:
+                found.insert(0, part.sum((0, 1)) if part.dim() == 3 else part.sum(0))
+    dscale, dshift = (torch.stack(t).sum(0) if len(t) > 1 else t[0] if t else y.new_empty(0) for t in sums[:2])
+    dcurrent_gate, dspike_gate = (
+        torch.cat(t) if len(t) > 1 else t[0] if t else y.new_empty((0, 0, 0)) for t in sums[2:]
+    )
+    dv = y.new_empty(0) if inputs.v is None else dv
+    return Gradients(dy.copy_(out), dscale, dshift, dcurrent_gate, dspike_gate, dv)
 
 
-def _states(call: _Call, firsts: range) -> list[Tensor]:
-    """The membranes before each span of steps."""
-    states = [torch.zeros(call.y.shape[1:], device=call.y.device) if call.v is None else call.v]
+def _states(call: _Call, firsts: range) -> list[Tensor | None]:
+    """The membranes before each span of steps; None: rest."""
+    states = [call.v]
     for first in firsts[:-1]:
-        last = torch.empty_like(states[0])
+        last = torch.empty(call.y.shape[1:], device=call.y.device)
         call.forward(first, SPAN, states[-1], last=last)
         states.append(last)
     return states

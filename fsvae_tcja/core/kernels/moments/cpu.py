@@ -66,12 +66,13 @@ def forward(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return mean.clone(), batch_mean.float(), variance.float()
 
 
-def backward(grad: Tensor, d_space: Tensor, d_mean: Tensor, d_variance: Tensor, y: Tensor, mean: Tensor) -> None:
+def backward(grad: Tensor, d_space: Tensor | None, d_mean: Tensor, d_variance: Tensor, y: Tensor, mean: Tensor) -> None:
     """Adds the gradient of y through its moments to `grad`, channels-last, in place."""
     rows, channels = by_position(y).flatten(1), y.shape[1]
     samples, length = rows.shape
     count = samples * (length // channels)
     slope = 2 * d_variance / count
+    d_space = mean.new_zeros(samples, channels) if d_space is None else d_space
     offset = d_space * (channels / length) + (d_mean / count - slope * mean)
     block = _block(channels, length)
     out = by_position(grad).view(samples, length)

@@ -6,17 +6,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsvae_tcja.core import TCJA
+from .tcja import TCJA
+
+Weights = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 
 
-def fan_out(weights: nn.Conv2d | nn.Linear, shape: Sequence[int]) -> Tensor:
+def fan_out(weights: Weights, shape: Sequence[int]) -> Tensor:
     """How many weights each input value meets, int64 in the shape of one input, [C, H, W] or [features]."""
     if isinstance(weights, nn.Linear):
         return torch.full(tuple(shape), weights.out_features)
     assert weights.groups == 1 and weights.dilation == (1, 1) and isinstance(weights.padding, tuple)
-    axes = zip(shape[1:], weights.kernel_size, weights.stride, weights.padding, strict=True)
-    rows, columns = (_windows(length, kernel, stride, (pad, pad)) for length, kernel, stride, pad in axes)
+    axes = zip(shape[1:], weights.kernel_size, weights.stride, weights.padding, weights.output_padding, strict=True)
+    if isinstance(weights, nn.ConvTranspose2d):
+        rows, columns = (_reached(*axis) for axis in axes)
+    else:
+        rows, columns = (_windows(length, kernel, stride, (pad, pad)) for length, kernel, stride, pad, _ in axes)
     return (weights.out_channels * torch.outer(rows, columns)).expand(*shape)
+
+
+def _reached(length: int, kernel: int, stride: int, padding: int, beyond: int) -> Tensor:
+    """How many outputs of a transposed convolution each of `length` values reaches: [length]."""
+    outputs = (length - 1) * stride - 2 * padding + kernel + beyond
+    targets = torch.arange(length)[:, None] * stride - padding + torch.arange(kernel)
+    return ((targets >= 0) & (targets < outputs)).sum(1)
 
 
 def _windows(length: int, kernel: int, stride: int, padding: tuple[int, int]) -> Tensor:

@@ -1,0 +1,123 @@
+"""One training run of a study: trained, resumed, measured."""
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...data.dataset import LabelledDataset
+from ...data.load import load_images
+from ...runtime.callbacks import Callback, KeepMemory
+from ...runtime.run import CHECKPOINT, RunFolder
+from ...runtime.trainer import Trainer
+from ...utils.atomic import write_json
+from ...utils.configuration import to_dict
+from ...utils.lock import LOCK, locked
+from ...vae import load
+from ...vae.train import FSVAETask, TrainConfig
+from .measure import Data, measure
+from .study import Study
+
+RESULT, SECONDS, LENGTH = "result.json", "seconds.json", "steps.json"
+TIMED = 8  # steps whose time says how many a budget in seconds has, after as many to warm up
+
+
+class Where(NamedTuple):
+    """Where a study reads, writes and computes."""
+
+    out: Path
+    device: torch.device
+    data: dict[str, Any]
+    """Keywords of `load_images`: root and download."""
+
+    def images(self, config: TrainConfig, split: str) -> LabelledDataset:
+        """A split of the data set of a run."""
+        return load_images(config.data, split, size=config.model.image_size, **self.data)
+
+    def folder(self, setting: str, seed: int) -> Path:
+        """Of one training run."""
+        return self.out / setting / f"seed-{seed}"
+
+
+def finished(study: Study, setting: str, seed: int, where: Where) -> dict[str, Any] | None:
+    """The result of a run that is finished; a ValueError if it is one of other settings."""
+    path = where.folder(setting, seed) / RESULT
+    if not path.is_file():
+        return None
+    result: dict[str, Any] = json.loads(path.read_text())
+    if result["asked"] != json.loads(json.dumps(_asked(study, setting))):
+        raise ValueError(
+            f"{path} is the result of other settings or of another budget; give another --out, or delete it"
+        )
+    return result
+
+
+def _asked(study: Study, setting: str) -> dict[str, Any]:
+    """What a result depends on, its seed apart."""
+    files = {key: path and path.name for key, path in vars(study).items() if key in ("autoencoder", "classifier")}
+    budget = {"steps": study.steps, "seconds": study.seconds, "n": study.n}
+    return {"start": to_dict(study.settings[setting])} | budget | files
+
+
+def train_and_measure(study: Study, setting: str, seed: int, where: Where) -> dict[str, Any] | None:
+    """Train one setting with one seed, or go on with it; None if it was interrupted."""
+    folder, start = where.folder(setting, seed), study.settings[setting]
+    data = Data(*(where.images(start, split) for split in ("train", "test")))
+    steps = study.steps or _steps_in(study.seconds, start, where.out / setting / LENGTH, data, where.device)
+    images = min(start.limit or len(data.train), len(data.train))
+    config = replace(start, seed=seed).lasting_in_all(steps, images)
+    resume = (folder / CHECKPOINT).is_file()
+    if folder.exists() and not resume:
+        _clear(folder)
+    run = RunFolder(folder, resume=resume)
+    trainer = Trainer(FSVAETask(config, *data), config, run, device=where.device, callbacks=[KeepMemory()])
+    outcome = trainer.fit(resume)
+    before = json.loads((folder / SECONDS).read_text()) if (folder / SECONDS).is_file() else 0
+    write_json(folder / SECONDS, before + outcome.seconds)
+    if not outcome.finished:
+        return None
+    figures = measure(load(run.path, where.device), run, study, seed, data, where.device)
+    figures |= {"steps": steps, "seconds": before + outcome.seconds}
+    result = {"setting": setting, "seed": seed, "asked": _asked(study, setting), "figures": figures}
+    write_json(folder / RESULT, result)
+    return result
+
+
+def _clear(folder: Path) -> None:
+    """Remove what is left of a run that ended before its first checkpoint; a ValueError if one is at work there."""
+    with locked(folder):
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()
+
+
+class _Clock(Callback):
+    """When each step ended."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def step(self, trainer: Trainer, losses: Mapping[str, Tensor]) -> None:
+        self.times.append(time.monotonic())
+
+
+def _steps_in(seconds: float, config: TrainConfig, file: Path, data: Data, device: torch.device) -> int:
+    """How many steps a setting does in so many seconds, measured once for all its seeds."""
+    if file.is_file():
+        return int(json.loads(file.read_text()))
+    clock, trial = _Clock(), replace(config, steps=2 * TIMED)
+    with tempfile.TemporaryDirectory() as folder:
+        Trainer(FSVAETask(trial, *data), trial, RunFolder(folder), device=device, callbacks=[clock]).fit()
+    each = (clock.times[-1] - clock.times[-1 - TIMED]) / TIMED
+    steps = max(1, int(seconds / each))
+    write_json(file, steps)
+    return steps

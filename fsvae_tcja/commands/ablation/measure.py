@@ -1,0 +1,69 @@
+"""What is measured of a model that a study has trained."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...data.dataset import LabelledDataset
+from ...runtime.run import RunFolder
+from ...vae import FSVAE
+from ...vae.energy import energy
+from ...vae.reconstruct import reconstruct
+from .study import Study
+
+SHOWN = 64  # images whose energy is counted
+
+
+class Data(NamedTuple):
+    """The images that a model is trained on, and those that it is measured on."""
+
+    train: LabelledDataset
+    test: LabelledDataset
+
+
+def measure(
+    model: FSVAE, run: RunFolder, study: Study, seed: int, data: Data, device: torch.device
+) -> dict[str, float]:
+    """Figures by the keys of table.COLUMNS; the scores in full go to scores.json of the run."""
+    rows = run.read_metrics()
+    pairs = reconstruct(model, data.test, min(study.n, len(data.test)), seed)
+    x, recon = (torch.cat(part) for part in zip(*pairs, strict=True))
+    report = energy(model, x[:SHOWN], seed=seed)
+    losses = [row["loss"] for row in rows if "loss" in row and "mse" in row and "hinge" not in row]
+    nats = [row["test_prior_nats"] for row in rows if "test_prior_nats" in row]
+    figures = {
+        "loss": losses[-1],
+        "mse": F.mse_loss(recon, x).item(),
+        "energy": report.drawn.pj / 1e6,
+        "parameters": float(sum(p.numel() for p in model.parameters())),
+    }
+    figures |= ({"nats": nats[-1]} if nats else {}) | ({"rate": report.rate} if model.config.neuron.spiking else {})
+    return figures | _scores(model, recon, run, study, seed, data, device)
+
+
+def _scores(
+    model: FSVAE, recon: Tensor, run: RunFolder, study: Study, seed: int, data: Data, device: torch.device
+) -> dict[str, float]:
+    """By protocol strict: of images drawn; with an autoencoder also the FAD of reconstructions and of real images."""
+    from eval import Networks, evaluate, make_references, save_scores
+    from eval.checkpoints import drawn_from
+
+    names = (["FAD"] if study.autoencoder else []) + (["Domain-IS", "sure"] if study.classifier else [])
+    if not names:
+        return {}
+    networks = Networks(autoencoder=study.autoencoder, classifier=study.classifier)
+    drawn = drawn_from(model, seed, f"{run.path.parent.name}, seed {seed}")
+    if not study.autoencoder:
+        scores = evaluate(drawn, "strict", names, networks=networks, n=study.n, seed=seed, device=device)
+        save_scores(run.path / "scores.json", scores)
+        return {one.name: one.value for one in scores}
+    to = make_references(data.test, "strict", ["FAD"], networks=networks, device=device)
+    scores = evaluate(drawn, "strict", names, reference=to, networks=networks, n=study.n, seed=seed, device=device)
+    figures = {one.name: one.value for one in scores}
+    again = evaluate(recon, "strict", ["FAD"], reference=to, networks=networks, value_range="-1..1", device=device)
+    n = min(study.n, len(data.train))
+    real = evaluate(data.train, "strict", ["FAD"], reference=to, networks=networks, n=n, device=device)
+    save_scores(run.path / "scores.json", [*scores, *again, *real])
+    return figures | {"FAD recon": again[0].value, "FAD floor": real[0].value}

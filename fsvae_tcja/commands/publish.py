@@ -1,0 +1,61 @@
+"""fsvae-tcja publish: a run as a folder to hand on, with its card."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from eval import load_scores
+from eval.provenance import tensors_sha256
+
+from ..report.run import Run
+from ..runtime import checkpoint
+from ..runtime.run import MODEL
+from ..utils.atomic import replacing
+from ..utils.options import parse
+from ..vae.card import card_of
+from ..vae.checkpoint import for_drawing, save
+from ..vae.model import CARD
+
+
+@dataclass(frozen=True)
+class PublishOptions:
+    """Write the model of a run and a card into a folder to hand on, which `FSVAE.from_pretrained` reads.
+
+    Scores belong to a file: publish, score the published model (`score OUT --out score.json`), and publish again with
+    --scores.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """A run folder."""
+    out: Path
+    """The folder. One that holds another model is refused."""
+    half: bool = False
+    """Half precision, without what only training needs."""
+    scores: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE...")] = ()
+    """Scores of the published model, as `score --out` writes them."""
+    command: str = ""
+    """The command that made the run, for the card."""
+
+
+def main(args: list[str]) -> int:
+    """Write the folder."""
+    options = parse(PublishOptions, "fsvae-tcja publish", args)
+    run = Run(options.run)
+    scores = [str(score) for file in options.scores for score in load_scores(file)]
+    file, step = options.out / MODEL, run.metadata.get("step")
+    source = tensors_sha256(run.model.state_dict())
+    if file.exists() and checkpoint.read_metadata(file).get("made_of") != source:
+        raise ValueError(f"{file} is another model; choose another --out, or delete it")
+    save(run.model, file, half=options.half, data=run.data, step=step, made_of=source)
+    facts = {"steps": f"{step:,}", "seed": str(run.seed)}
+    if mse := run.last("test_mse"):
+        facts["reconstruction MSE"] = f"{mse:.4f} (range [-1, 1], images of the test split)"
+    facts["SHA-256 of its tensors"] = tensors_sha256(checkpoint.read(file, "model.")[0])
+    model = for_drawing(run.model) if options.half else run.model
+    card = card_of(model, name=options.out.name, data=run.data, command=options.command, facts=facts, scores=scores)
+    with replacing(options.out / CARD) as temporary:
+        temporary.write_text(card, encoding="utf-8")
+    print(f"{options.out}: {file.stat().st_size / 1e6:.2f} MB")
+    return 0

@@ -1,0 +1,56 @@
+"""The card of a model to hand on: what it is, how it was made, how it scores."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..runtime.run import flat
+from ..utils.configuration import to_dict
+from .model import FSVAE
+
+
+def card_of(
+    model: FSVAE,
+    *,
+    name: str = "MODEL",
+    data: str = "",
+    command: str = "",
+    facts: Mapping[str, str] | None = None,
+    scores: Sequence[str] = (),
+) -> str:
+    """Markdown for a model.
+
+    Args:
+        model: what it is about.
+        name: under which it is loaded.
+        data: what it was trained on.
+        command: that made it.
+        facts: more that is known, by its name.
+        scores: each with protocol, n and seed.
+    """
+    parameters = sum(p.numel() for p in model.parameters())
+    known = {
+        "trained on": data,
+        "made by": f"`{command}`" if command else "",
+        "parameters": f"{parameters:,}",
+        **(facts or {}),
+    }
+    lines = [
+        f"# {name}",
+        "",
+        "A fully-spiking VAE with temporal-channel joint attention, of the package `fsvae-tcja`.",
+        "",
+        "```python",
+        "from fsvae_tcja import FSVAE",
+        "",
+        f'model = FSVAE.from_pretrained("{name}")',
+        "images = model.sample(64, seed=0)  # [64, C, H, W] in [-1, 1]",
+        "```",
+        "",
+        *(f"- {fact}: {value}" for fact, value in known.items() if value),
+    ]
+    if scores:
+        lines += ["", "## Scores", "", "Of this file, not of a larger one.", "", *(f"- {score}" for score in scores)]
+    lines += ["", "## Settings", "", "| setting | value |", "|---|---|"]
+    settings: dict[str, Any] = flat(to_dict(model.config))
+    lines += [f"| {setting.replace('_', '-')} | {value} |" for setting, value in settings.items()]
+    return "\n".join(lines) + "\n"

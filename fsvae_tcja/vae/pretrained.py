@@ -1,0 +1,45 @@
+"""Models to hand on: without what only training needs, and in half the bytes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from .config import FSVAEConfig
+from .latent import Escape
+from .latent.escape_prior import EscapePrior
+
+
+def drawing_config(config: FSVAEConfig) -> FSVAEConfig:
+    """The configuration of the same model without the joint prior, which keeps codes short while training."""
+    if isinstance(config.latent, Escape):
+        return replace(config, latent=replace(config.latent, rate=0.0))
+    return config
+
+
+def compact(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a model in half precision, and of each prior's direct synapses D only those that act."""
+    tensors = {name: t.half() if t.is_floating_point() else t for name, t in model.state_dict().items()}
+    for name, prior in _priors(model):
+        tensors[name] = tensors[name][prior.mask]
+    return tensors
+
+
+def expanded(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What `compact` made of the tensors of such a model, in full form and single precision; others as they are."""
+    found = {name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}
+    for name, prior in _priors(model):
+        acting = found.get(name)
+        if acting is not None and acting.dim() == 1 and len(acting) == prior.mask.sum():
+            whole = acting.new_zeros(prior.mask.shape)
+            whole[prior.mask.to(whole.device)] = acting
+            found[name] = whole
+    return found
+
+
+def _priors(model: nn.Module) -> Iterator[tuple[str, EscapePrior]]:
+    """The escape priors in a model, under the names of their direct synapses."""
+    for name, module in model.named_modules():
+        if isinstance(module, EscapePrior):
+            yield f"{name}.D", module

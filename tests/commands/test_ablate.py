@@ -1,0 +1,126 @@
+"""fsvae-tcja ablate: the study of docs/ABLATE.md, shared out, resumed, and its table."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fsvae_tcja.cli import main
+from fsvae_tcja.commands.ablation.study import read_study
+
+DOCS = Path(__file__).parents[2] / "docs"
+(EXAMPLE,) = re.findall(r"```toml\n(.*?)```", (DOCS / "ABLATE.md").read_text(), re.DOTALL)
+SEEDS = (0, 1)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, autoencoder):
+    """The folder in which the first of two processes has trained its share."""
+    folder = tmp_path_factory.mktemp("study")
+    shutil.copy(autoencoder, folder / "fad.safetensors")
+    (folder / "study.toml").write_text(EXAMPLE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FSVAE_TCJA_BACKEND", "reference")
+        patch.chdir(folder)
+        assert main(["ablate", "study.toml", "--shard", "1/2", "--device", "cpu"]) == 0
+    return folder
+
+
+def test_two_processes_share_the_runs_and_the_last_has_the_whole_table(done, monkeypatch, capsys):
+    monkeypatch.chdir(done)
+    runs = done / "runs" / "study"
+    assert sorted(p.parent.name for p in runs.glob("membrane/*/result.json")) == ["seed-0", "seed-1"]
+    assert not (runs / "tcja").exists()
+    assert "0 of 2" in (runs / "table.md").read_text()
+    (runs / "tcja" / "seed-0").mkdir(parents=True)
+    (runs / "tcja" / "seed-0" / "config.json").write_text("{}")  # of a run that ended before its first checkpoint
+    before = (runs / "membrane" / "seed-0" / "model.safetensors").stat().st_mtime_ns
+    assert main(["ablate", "study.toml", "--device", "cpu"]) == 0  # the rest, as any other process would
+    shown = capsys.readouterr().out
+    assert "4 of 4 runs are finished" in shown
+    assert (runs / "membrane" / "seed-0" / "model.safetensors").stat().st_mtime_ns == before
+    table = json.loads((runs / "table.json").read_text())
+    wanted = {"loss", "mse", "FAD", "FAD recon", "FAD floor", "rate", "energy", "parameters", "steps", "seconds"}
+    for name in ("membrane", "tcja"):
+        cells = table["settings"][name]
+        assert cells.keys() == wanted and all(len(values) == 2 for values in cells.values())
+        assert cells["steps"] == [12, 12]
+        results = [json.loads((runs / name / f"seed-{seed}" / "result.json").read_text()) for seed in SEEDS]
+        assert cells["mse"] == [result["figures"]["mse"] for result in results]
+    assert table["settings"]["membrane"]["mse"][0] != table["settings"]["membrane"]["mse"][1]
+    assert table["settings"]["membrane"]["parameters"] != table["settings"]["tcja"]["parameters"]
+    assert (runs / "table.png").read_bytes().startswith(b"\x89PNG")
+    text = (runs / "table.md").read_text()
+    assert re.search(r"\| membrane \| 2 of 2 \| [\d.]+ ± [\d.]+ \|", text)
+    assert "12 steps each, seeds 0, 1" in text
+    latex = (runs / "table.tex").read_text()
+    assert latex.count(r"\\") == 3 and r"$\pm$" in latex and "tabular" in latex
+
+
+def test_results_of_another_study_are_not_mixed_in(done, monkeypatch, fails):
+    monkeypatch.chdir(done)
+    (done / "other.toml").write_text(EXAMPLE.replace("steps = 12", "steps = 13"))
+    message = fails("ablate", "other.toml", "--out", "runs/study", "--table")
+    assert "is the result of other settings or of another budget" in message
+
+
+def test_a_dry_run_lists_the_runs(tmp_path, capsys):
+    (tmp_path / "study.toml").write_text(EXAMPLE)
+    assert main(["ablate", "study.toml", "--dry-run", "--shard", "2/4"]) == 0
+    assert capsys.readouterr().out == "runs/study/tcja/seed-0  to be trained\n"
+
+
+@pytest.mark.parametrize("name", ["systems", "tcja"])
+def test_the_studies_of_the_documentation_can_be_read(name):
+    study = read_study(DOCS / "studies" / f"{name}.toml")
+    assert {config.data for config in study.settings.values()} == {"mnist-5k"}
+    for config in study.settings.values():
+        staged = config.lasting_in_all(study.steps, 4000)
+        assert sum(stage.total_steps(4000 // stage.batch_size) for stage in staged.stages()) == study.steps
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "message"),
+    [
+        ("steps = 12", "steps = 12\nseconds = 3", "a study has one budget, steps or seconds"),
+        ("steps = 12", "", "a study has one budget, steps or seconds"),
+        ("steps = 12", "step = 12", "unknown key 'step' (did you mean 'steps'?)"),
+        ("seeds = [0, 1]", "seeds = [0, 0]", "seeds must be different whole numbers >= 0, found [0, 0]"),
+        ("seeds = [0, 1]", "seeds = 3", "seeds must be a list of whole numbers, found 3"),
+        ('preset = "digits" ', "", "settings.membrane has no preset to start from"),
+        ('preset = "digits" ', 'preset = "mnits" ', "unknown preset 'mnits'"),
+        ("batch-size = 16", "batch-sise = 16", "settings.membrane: unknown option --batch-sise"),
+        ("batch-size = 16", "seed = 16", "settings.membrane: seed is the study's to give"),
+        ('"model.readout" = "tcja"', '"model.readout" = "sum"', "settings.tcja: unknown readout 'sum'"),
+        ("batch-size = 16", 'device = "cpu"', "settings.membrane: device says where and how a run goes"),
+        ("[settings.tcja]", '[settings."../tcja"]', "a setting is a folder too"),
+        ("[options]", "[options", "is no TOML"),
+        ("steps = 12", "seconds = 12", "mnist trains in several stages"),
+    ],
+)
+def test_a_study_that_cannot_be(tmp_path, fails, was, becomes, message):
+    text = EXAMPLE.replace(was, becomes, 1)
+    if "several stages" in message:
+        text += '[settings.mnist]\npreset = "mnist"\n"model.L" = 16\n'
+    (tmp_path / "study.toml").write_text(text)
+    assert message in fails("ablate", "study.toml")
+
+
+def test_missing_files_and_wrong_shards(tmp_path, fails):
+    assert "no study at nothing.toml" in fails("ablate", "nothing.toml")
+    (tmp_path / "study.toml").write_text(EXAMPLE)
+    for shard in ("0/2", "3/2", "half"):
+        assert "--shard must be I/N with I in 1..N" in fails("ablate", "study.toml", "--shard", shard)
+
+
+def test_a_budget_in_seconds_is_measured_once_for_all_seeds(tmp_path, capsys):
+    study = EXAMPLE.replace("steps = 12", "seconds = 0.2").partition("[settings.tcja]")[0]
+    (tmp_path / "study.toml").write_text(study.replace('autoencoder = "fad.safetensors"', ""))
+    assert main(["ablate", "study.toml", "--device", "cpu"]) == 0
+    folder = tmp_path / "runs" / "study"
+    steps = json.loads((folder / "membrane" / "steps.json").read_text())
+    cells = json.loads((folder / "table.json").read_text())["settings"]["membrane"]
+    assert cells["steps"] == [steps, steps] and steps >= 1
+    assert "FAD" not in cells and "0.2 s each" in capsys.readouterr().out

@@ -1,0 +1,100 @@
+"""fsvae-tcja interpolate, complete, sample --temperature, train --conditional."""
+
+import shlex
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fsvae_tcja import Escape, FSVAEConfig, load, save
+from fsvae_tcja.cli import main
+
+from ..vae.conftest import awake
+
+LATENT = Escape(groups=2, hidden=8, joint_hidden=4, classes=10)
+SMALL = shlex.split(
+    "--model.T 2 --model.L 8 --model.channels 2 3 4 5 --model.latent escape --model.latent.groups 2 "
+    "--model.latent.hidden 8 --model.latent.joint-hidden 4 --model.latent.prior.steps 4 --device cpu"
+)
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    """A run whose prior knows the ten digits."""
+    folder = tmp_path_factory.mktemp("runs") / "conditional"
+    options = ["--conditional", "--steps", "6", "--batch-size", "50", "--out", str(folder)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FSVAE_TCJA_BACKEND", "reference")
+        assert main(["train", "digits", *SMALL, *options]) == 0
+    return folder
+
+
+def cells(path):
+    """Columns and rows of a grid of 96-pixel cells."""
+    width, height = Image.open(path).size
+    return (width - 4) // 100, (height - 4) // 100
+
+
+def test_conditional_asks_the_data_for_its_classes(conditional):
+    assert load(conditional).latent.classes == 10
+
+
+def test_a_class_and_a_temperature(tmp_path):
+    model = awake(FSVAEConfig(T=2, L=8, latent=LATENT, neuron="centred", channels=(2, 3, 4, 5)))
+    model.latent.start_stage(torch.zeros(4, 2, 8, dtype=torch.uint8), torch.arange(4))
+    torch.nn.init.normal_(model.latent.prior.Yd)
+    save(model, "m.safetensors")
+
+    def drawn(*options):
+        assert main(["sample", "m.safetensors", "--n", "8", "--out", "s.npz", "--device", "cpu", *options]) == 0
+        with np.load("s.npz") as file:
+            return file["images"]
+
+    assert not np.array_equal(drawn("--label", "3"), drawn("--label", "4"))
+    assert np.array_equal(drawn("--temperature", "1"), drawn())
+    assert not np.array_equal(drawn("--temperature", "0.2"), drawn())
+
+
+def test_interpolate(conditional, capsys):
+    run = str(conditional)
+    assert main(["interpolate", run, "--n", "2", "--steps", "5", "--device", "cpu"]) == 0
+    assert "5 steps between drawn codes, seed 0: interpolation.png" in capsys.readouterr().out
+    assert cells("interpolation.png") == (5, 2)
+    images = ["--between", "images", "--n", "3", "--steps", "4", "--out", "i.png", "--device", "cpu"]
+    assert main(["interpolate", run, *images]) == 0
+    assert "4 steps between codes of images of digits test, seed 0: i.png" in capsys.readouterr().out
+    assert cells("i.png") == (4, 3)
+
+
+def test_complete(conditional, capsys):
+    assert main(["complete", str(conditional), "--n", "2", "--draws", "3", "--device", "cpu"]) == 0
+    assert "digits test, then 2 of 4 micro-steps of its code kept, seed 0: completions.png" in capsys.readouterr().out
+    assert cells("completions.png") == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["interpolate", "RUN", "--steps", "1"], "steps must be >= 2"),
+        (["interpolate", "RUN", "--n", "0"], "n must be >= 1, found 0"),
+        (["interpolate", "RUN", "--between", "images", "--n", "200"], "n must be in 1..297, the images of digits test"),
+        (["complete", "RUN", "--given", "5"], "given must be in 0..4"),
+        (["sample", "RUN", "--temperature", "0"], "temperature must be > 0, found 0.0"),
+    ],
+)
+def test_wrong_settings(conditional, fails, args, message, tmp_path):
+    assert message in fails(*(str(conditional) if arg == "RUN" else arg for arg in args), "--device", "cpu")
+    assert not list(tmp_path.iterdir())
+
+
+def test_conditional_needs_labels_and_a_latent_that_takes_them(fails, tmp_path, capsys):
+    assert "--conditional needs the latent Escape, found Bernoulli" in fails(
+        "train", "digits", "--conditional", "--out", "a", "--device", "cpu"
+    )
+    (tmp_path / "mine").mkdir()
+    for i in range(12):
+        Image.fromarray(np.full((32, 32), 20 * i, np.uint8)).save(tmp_path / "mine" / f"{i}.png")
+    train = ("train", "mnist", "--data", "./mine", "--conditional", "--dry-run", "--device", "cpu")
+    assert main(list(train)) == 2
+    assert "--conditional needs labels, mine has none" in capsys.readouterr().err

@@ -1,0 +1,27 @@
+"""fsvae-tcja publish."""
+
+from eval import Score, save_scores
+from fsvae_tcja import FSVAE
+from fsvae_tcja.cli import main
+
+
+def test_a_run_becomes_a_folder_with_a_card(run, tmp_path, capsys):
+    assert main(["publish", str(run), "--out", "mine", "--half", "--command", "fsvae-tcja train digits"]) == 0
+    assert capsys.readouterr().out.startswith("mine: 0.")
+    FSVAE.from_pretrained("mine").sample(1)
+    words = dict.fromkeys(("images", "pixels", "extractor", "extractor_description", "reference_description"), "x")
+    rest = {"std": None, "seed": 0, "value_range": None, "reference": None, "reference_pixels": None, "recipe": {}}
+    save_scores(tmp_path / "score.json", [Score("FAD", 12.5, protocol="strict", n=321, **words, **rest)])
+    assert main(["publish", str(run), "--out", "mine", "--half", "--scores", "score.json"]) == 0
+    card = (tmp_path / "mine" / "README.md").read_text()
+    for text in ("# mine\n", "- trained on: digits\n", "- seed: 0\n", "- FAD 12.5 (strict, n = 321, seed 0"):
+        assert text in card
+
+
+def test_another_model_is_not_overwritten(run, tmp_path, fails):
+    assert main(["publish", str(run), "--out", "mine"]) == 0
+    model = FSVAE.from_pretrained("mine")
+    for parameter in model.parameters():
+        parameter.data.add_(1)
+    model.save_pretrained("mine")
+    assert "is another model; choose another --out" in fails("publish", run, "--out", "mine")

@@ -1,0 +1,35 @@
+"""One setting for all float32 products, which leaves both interfaces of PyTorch readable and as they were."""
+
+import pytest
+import torch
+
+from fsvae_tcja.core.precision import current_products, float32_products
+
+
+def older() -> tuple[bool, bool, str]:
+    """By PyTorch's older interface, which raises where it contradicts the newer one."""
+    matmul = torch.backends.cuda.matmul.allow_tf32
+    return matmul, torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+
+
+@pytest.mark.parametrize(("precision", "flags"), [("ieee", (False, False, "highest")), ("tf32", (True, True, "high"))])
+def test_convolutions_and_linear_layers_alike_and_as_before_afterwards(precision, flags):
+    before = current_products(), older()
+    with pytest.raises(KeyError), float32_products(precision):
+        assert current_products()[:3] == (precision,) * 3
+        assert older() == flags
+        raise KeyError
+    assert (current_products(), older()) == before
+
+
+def test_where_another_part_of_a_program_uses_the_newer_interface():
+    conv = torch.backends.cudnn.conv
+    before = conv.fp32_precision
+    try:
+        conv.fp32_precision = "ieee"  # from here on the older interface raises
+        with float32_products("ieee"):
+            assert older() == (False, False, "highest")
+        assert conv.fp32_precision == "ieee"
+    finally:
+        conv.fp32_precision = before
+        torch.backends.cudnn.allow_tf32 = before == "tf32"

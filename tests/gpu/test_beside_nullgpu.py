@@ -1,0 +1,111 @@
+"""What the GPU is given to do, counted beside a stand-in that computes nothing: budgets that may only fall.
+
+$FSVAE_TCJA_NULLGPU names the folder of the stand-in. The counts are exact and no time follows from them.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import long
+
+PROGRAMS = Path(__file__).with_name("nullgpu_programs.py")
+FLOOR = {"sync": 0, "badgrid": 0, "triton_bad": 0, "capture_violations": 0}
+
+BUDGETS = {  # operations outside of graphs, launches of graphs among them; nodes of graphs; bytes from the host
+    "mnist": {
+        "step": {"operations": 374, "graph_nodes_launched": 0, "h2d_bytes": 32 * (1024 + 8)},
+        "graph": {"operations": 16, "graph_nodes_launched": 367, "h2d_bytes": 32 * (1024 + 8)},
+        "draw": {"operations": 8, "graph_nodes_launched": 73, "h2d_bytes": 0},
+        "scored": {"operations": 8, "graph_nodes_launched": 73, "h2d_bytes": 0},
+    },
+    "fsvae2022-mnist": {
+        "step": {"operations": 323, "graph_nodes_launched": 316, "h2d_bytes": 250 * (1024 + 8)},
+        "graph": {"operations": 14, "graph_nodes_launched": 884, "h2d_bytes": 250 * (1024 + 8)},
+        "draw": {"operations": 7, "graph_nodes_launched": 157, "h2d_bytes": 0},
+        "scored": {"operations": 7, "graph_nodes_launched": 157, "h2d_bytes": 0},
+    },
+}
+
+
+def beside_nullgpu(*arguments: str, gpus: int = 1) -> Any:
+    """What a program prints in its last line."""
+    folder = os.environ.get("FSVAE_TCJA_NULLGPU")
+    if not folder:
+        pytest.skip("set FSVAE_TCJA_NULLGPU to the folder of the stand-in for a GPU")
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root), "NULL_GPUS": str(gpus), "FSVAE_TCJA_BACKEND": ""}
+    command = [f"{folder}/nullgpu", sys.executable, *arguments]
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True)
+    if done.stderr.startswith("nullgpu:"):
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("preset", ["mnist", pytest.param("fsvae2022-mnist", marks=long)])
+def test_no_step_and_no_draw_costs_more_than_before(preset):
+    found = beside_nullgpu(str(PROGRAMS), "budgets", preset)
+    for what, budget in BUDGETS[preset].items():
+        counts = found[what]
+        limits = FLOOR | budget | {"sync": int(what in ("draw", "scored"))}  # images go to the CPU
+        above = {name: (counts[name], limit) for name, limit in limits.items() if counts[name] > limit}
+        assert not above, f"{what}: (found, budget) of {above}"
+
+
+def test_budgets_keep_what_was_promised():
+    for budget in BUDGETS.values():
+        assert budget["step"]["operations"] <= 500
+        assert budget["draw"]["operations"] <= 40
+
+
+def test_layers_of_any_size():
+    found = beside_nullgpu(str(PROGRAMS), "shapes")
+    for name in ("plain", "wide"):
+        assert (found[name]["triton_bad"], found[name]["operations"] > 0) == (0, True), name
+    assert found["partial sums"] < 0.35
+
+
+def test_seeding_a_scored_source_takes_no_memory_of_a_gpu_and_says_nothing():
+    program = """
+import warnings; warnings.simplefilter("error")
+import json, torch
+from eval.randomness import isolated_randomness
+torch.manual_seed(5)
+with isolated_randomness(3):
+    inside = torch.rand(()).item()
+started = torch.cuda.is_initialized()
+again = torch.cuda.initial_seed()  # starts them
+torch.cuda.manual_seed(7)
+with isolated_randomness(3):
+    drawn = torch.cuda.initial_seed()
+expected = torch.rand((), generator=torch.Generator().manual_seed(3)).item()
+print(json.dumps([started, again, drawn, torch.cuda.initial_seed(), inside == expected]))
+"""
+    assert beside_nullgpu("-c", program, gpus=2) == [False, 5, 3, 7, True]
+
+
+def test_without_a_c_compiler_the_reference_runs_and_says_why(tmp_path):
+    program = f"""
+import os; os.environ["PATH"], os.environ["TRITON_CACHE_DIR"] = "", {str(tmp_path)!r}
+os.environ.pop("CC", None)
+import json, torch
+from fsvae_tcja.core import backend, lif
+spikes, _ = lif(torch.ones(2, 3, device="cuda"))
+print(json.dumps([backend.report()["cuda"], list(spikes.shape)]))
+"""
+    report, shape = beside_nullgpu("-c", program)
+    assert shape == [2, 3]
+    assert report.startswith("reference (triton: the package triton does not work")
+    assert "Failed to find C compiler" in report and "install one, such as gcc" in report
+
+
+@long
+def test_every_command():
+    found = beside_nullgpu(str(PROGRAMS), "commands")
+    assert found and all(status == 0 for status in found.values()), found
