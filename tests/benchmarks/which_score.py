@@ -63,7 +63,7 @@ def picture(path: str, sets: dict[str, Tensor], values: dict[str, dict[str, floa
 
     names, others = list(spread), [name for name in sets if name != "real"]
     away = np.array([[abs(values[s][k] - values["real"][k]) / max(spread[k], 1e-9) for s in others] for k in names])
-    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 9), height_ratios=(1, 2.6), layout="constrained")
+    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7.3), height_ratios=(1, 9), layout="constrained")
     rows = [torch.cat(list(sets[name][:8, 0]), 1) for name in others]
     above.imshow(torch.cat([torch.cat(list(row.split(128, 1))) for row in rows], 1), cmap="gray")
     above.set_axis_off()
