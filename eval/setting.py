@@ -1,5 +1,4 @@
-"""What scores are computed with, whichever images are scored: extractors, recipes, references, in as few passes as can
-be."""
+"""What scores are computed with, whichever images are scored: extractors, recipes, references; in one pass over them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
