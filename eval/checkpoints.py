@@ -10,10 +10,12 @@ from torch import Tensor
 
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.modes import evaluated
+from fsvae_tcja.utils.processes import total
 from fsvae_tcja.vae import FSVAE, load
 from fsvae_tcja.vae.checkpoint import KIND
 from fsvae_tcja.vae.sample import noise_of, padded, stream
 
+from .features import sum_device
 from .images import as_float, as_grey
 from .precision import full_precision
 from .provenance import tensors_sha256
@@ -83,12 +85,13 @@ class ModelParts:
     def code_nats(self, held_out: Source) -> float | None:
         if not hasattr(self.model.latent, "nll"):
             return None
-        total, count = 0.0, 0
+        sums = torch.zeros(2, dtype=torch.float64, device=sum_device(self.device))  # nats, images
         for first, images in held_out.batches(BATCH, None):
             with evaluated(self.model), full_precision(self.device):
-                total += self._nats(self._codes(images, first))[: len(images)].double().sum().item()
-            count += len(images)
-        return total / count
+                nats = self._nats(self._codes(images, first))[: len(images)].to(sums.device).double().sum()
+            sums += torch.stack([nats, torch.full_like(nats, len(images))])
+        nats, count = total(sums).tolist()
+        return nats / count
 
     def _nats(self, z: Tensor) -> Tensor:
         """Of codes [T, N, L] -> [N]; where the prior is told the code's cluster, that costs its own nats."""

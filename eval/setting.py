@@ -1,4 +1,4 @@
-"""What scores are computed with, whichever images are scored: extractors, recipes, references; in one pass over them."""
+"""What scores are computed with, whichever images are scored: extractors, recipes, references; in one pass."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
