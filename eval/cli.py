@@ -6,7 +6,7 @@ PROGRAM = Program(
     "fsvae-tcja eval",
     {
         "score": Command("eval.commands.score:main", "Score a checkpoint, a folder, an array or a data set."),
-        "compare": Command("eval.commands.compare:main", "Compare the scores in two files, such as of two generators."),
+        "compare": Command("eval.commands.compare:main", "Compare the scores in files, such as of several generators."),
         "reference": Command("eval.commands.reference:main", "Make statistics of reference images, to score against."),
         "protocols": Command("eval.commands.protocols:main", "Show what each protocol fixes."),
         "train-fad": Command("eval.commands.train:fad", "Train the autoencoder of the FAD."),

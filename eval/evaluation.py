@@ -9,8 +9,12 @@ import torch
 
 from fsvae_tcja.utils.processes import rank
 
-from .features import Extractor, Job, Seen, run
+from .beside import CODE_LENGTH, REAL, kept_floor, real_images, stand_beside
+from .doubt import Doubt, of_seeds
+from .doubt import bootstrap as bootstrapped
+from .features import Extractor, Job
 from .images import ValueRange
+from .measures import FeatureStore
 from .networks import Networks
 from .protocols import Protocol, Recipe, get_protocol
 from .randomness import check_seed
@@ -26,11 +30,9 @@ from .reference import (
     stored_reference,
 )
 from .result import Score
-from .sources import Source, open_images
+from .setting import Progress, Setting
+from .sources import Parts, Source, open_images
 from .subset import drawn, is_drawn, order_note, subset_note
-
-Progress = Callable[[int], None]
-"""Called with the number of images of each batch done."""
 
 
 def evaluate(
@@ -39,6 +41,10 @@ def evaluate(
     scores: Sequence[str] = (),
     *,
     reference: Any = None,
+    floor: Any = False,
+    parts: bool = False,
+    repeats: int = 1,
+    bootstrap: int = 0,
     networks: Networks | None = None,
     n: int | None = None,
     seed: int | None = None,
@@ -57,6 +63,12 @@ def evaluate(
         reference: images, of which a callable or a checkpoint draws as many as are scored; statistics (a `Reference`,
             one by the name of each score, the file or folder that `write_references` made, an .npz with mu and sigma
             for fsvae2022). For an Inception Score None.
+        floor: real images, as many of which are scored beside (`Score.beside`); True takes the part of the reference's
+            data set that it is not compared with. False: only what is kept with stored statistics.
+        parts: of a checkpoint, also score its reconstructions of these real images, which need `floor`, and measure the
+            codes of the reference's test split under its prior, where it has a probability.
+        repeats: seeds to draw on, from `seed` on: mean, spread and interval (`Score.doubt`).
+        bootstrap: halves of the images to score, at least 2, for the same of images that are there already; 0: none.
         networks: where weights lie.
         n: images to score; None takes what the protocol fixes, else all. Of more they are drawn by a fixed permutation
             (docs/SCORING.md), and a note says so.
@@ -79,6 +91,10 @@ def evaluate(
     networks = networks or Networks()
     recipes = [protocol.recipe(name) for name in scores or networks.usual_scores(protocol)]
     source = open_images(images, value_range=value_range, seed=seed or 0, device=device)
+    _check_doubt(source, repeats, bootstrap)
+    if parts and (source.parts is None or floor is False):
+        why = "give floor=True or real images (--floor)" if source.parts else f"{source.name} draws from no checkpoint"
+        raise ValueError(f"parts (--parts) are those of a checkpoint beside real images: {why}")
     counts = [recipe.images(n, source.n) for recipe in recipes]
     size = common_batch(recipes, batch)
     tasks = list(zip(networks.load(recipes, device), recipes, counts, strict=True))
@@ -88,10 +104,21 @@ def evaluate(
     if isinstance(other, Source) and other.endless:
         compared = max((count or 0 for _, recipe, count in tasks if recipe.compares), default=0) or None
     references = _references(other, wanted, compared, protocol, progress)
+    setting = Setting(protocol, tasks, references, size)
     jobs = [job_for(*task) for task in tasks]
-    seen = _read(source, jobs, protocol, size, seed or 0, progress)
+    stores = [FeatureStore() for _ in jobs] if bootstrap else []
+    keeping = [replace(job, collector=store) for job, store in zip(jobs if stores else [], stores, strict=True)]
+    seen = setting.read(source, [*jobs, *keeping], seed or 0, progress)
+    counted = replace(
+        setting, tasks=[(job.extractor, recipe, job.collector.n) for recipe, job in zip(recipes, jobs, strict=True)]
+    )
+    doubts = _doubts_of_seeds(counted, source, jobs, repeats, source.seed or seed or 0)
+    if floor is not False and floor is not True:
+        floor = open_reference(floor, protocol, value_range=reference_range, device=device)
+    beside = stand_beside(counted, real_images(floor, other), source.parts if parts else None)
+    code = _code_length(source.parts, other) if parts and source.parts else {}
     results = []
-    for recipe, job in zip(recipes, jobs, strict=True):
+    for i, (recipe, job) in enumerate(zip(recipes, jobs, strict=True)):
         made: dict[str, Any] = {
             "seed": source.seed if seed is None else seed,
             "images": source.name,
@@ -100,22 +127,56 @@ def evaluate(
         }
         notes = source.notes + subset_note(source, job.n, protocol)
         notes += order_note(source, job.n, recipe, protocol) + seen[job.n].notes
-        results += _scores(recipe, job, references.get(recipe.score), made, notes)
+        compared_with = references.get(recipe.score)
+        made_here = _scores(recipe, job, compared_with, made, notes)
+        if stores:
+            values = {score.name: score.value for score in made_here}
+            doubts |= bootstrapped(recipe, stores[i], compared_with, bootstrap, values)
+        stands = beside.get(recipe.score) or kept_floor(compared_with, job.collector.n)
+        results += [
+            replace(score, beside=stands.get(score.name, {}) | code, doubt=doubts.get(score.name))
+            for score in made_here
+        ]
     return results
 
 
-def _read(
-    source: Source, jobs: Sequence[Job], protocol: Protocol, batch: int, seed: int, progress: Progress | None
-) -> dict[int | None, Seen]:
-    """Fill the collectors of jobs: one pass for those that draw images from the source, one for the others."""
-    seen: dict[int | None, Seen] = {}
-    for draws in (False, True):
-        some = [job for job in jobs if is_drawn(source, job.n, protocol) is draws]
-        if some:
-            one = drawn(source, max(job.n or 0 for job in some)) if draws else source
-            found = run(one, some, batch=batch, seed=seed, progress=progress)
-            seen |= dict.fromkeys((job.n for job in some), found)
-    return seen
+def _check_doubt(source: Source, repeats: int, bootstrap: int) -> None:
+    """Refuse repetitions that the images do not give."""
+    if repeats < 1 or bootstrap < 0 or bootstrap == 1:
+        raise ValueError(f"repeats must be at least 1 and bootstrap 0 or at least 2, found {repeats} and {bootstrap}")
+    if repeats > 1 and bootstrap:
+        raise ValueError("give repeats (seeds) or bootstrap (halves of the images), not both")
+    if repeats > 1 and source.on_seed is None:
+        raise ValueError(
+            f"{source.name}: its images are there already and cannot be drawn on other seeds (repeats, --repeats); "
+            "take bootstrap (--bootstrap 100)"
+        )
+
+
+def _doubts_of_seeds(
+    setting: Setting, source: Source, jobs: Sequence[Job], repeats: int, seed: int
+) -> dict[str, Doubt]:
+    """By name of each value, where there are repeats; the first of them is what the jobs have collected."""
+    if repeats == 1:
+        return {}
+    assert source.on_seed, "checked"
+    rounds = [
+        {one.score: setting.value(one, job.collector) for (_, one, _), job in zip(setting.tasks, jobs, strict=True)}
+    ]
+    rounds += [setting.values(source.on_seed(seed + i), seed=seed + i) for i in range(1, repeats)]
+    return {
+        name: of_seeds([one[score][name] for one in rounds]) for score, values in rounds[0].items() for name in values
+    }
+
+
+def _code_length(parts: Parts, reference: Any) -> dict[str, Any]:
+    """What the prior needs for the codes of the reference's test split, as it stands beside a score."""
+    held_out = reference
+    if isinstance(reference, Source) and reference.sibling is not None:
+        held_out = reference.sibling("test")
+    if not isinstance(held_out, Source) or held_out.endless or (nats := parts.code_nats(held_out)) is None:
+        return {}
+    return {CODE_LENGTH: {"value": nats, "images": held_out.name}}
 
 
 def make_references(
@@ -125,6 +186,7 @@ def make_references(
     *,
     networks: Networks | None = None,
     n: int | None = None,
+    floors: Sequence[int] = (),
     device: torch.device | str = "cpu",
     value_range: ValueRange | None = None,
     progress: Progress | None = None,
@@ -134,6 +196,7 @@ def make_references(
     Args:
         images: what `open_images` takes; a data set without a split is that of the protocol.
         n: images to use, drawn by a fixed permutation; None: all, which a callable or a checkpoint does not have.
+        floors: numbers of real images, of the data set's other split, whose scores are kept with the references.
         protocol, scores, networks, device, value_range, progress: see `evaluate`.
 
     Raises:
@@ -145,7 +208,17 @@ def make_references(
     recipes = [recipe for recipe in recipes if recipe.compares]
     wanted = list(zip(networks.load(recipes, device), recipes, strict=True))
     source = open_reference(images, protocol, value_range=value_range, device=device)
-    return _references(source, wanted, n, protocol, progress)
+    references = _references(source, wanted, n, protocol, progress)
+    for count in floors:
+        tasks = [(extractor, recipe, recipe.images(count)) for extractor, recipe in wanted]
+        setting = Setting(protocol, tasks, references, common_batch(recipes))
+        beside = stand_beside(setting, real_images(True, source), None)
+        if missing := references.keys() - beside.keys():
+            raise ValueError(f"there are no {count} real images beside {source.name} for {', '.join(sorted(missing))}")
+        for score, values in beside.items():
+            kept = references[score].floors | {str(count): {name: one[REAL] for name, one in values.items()}}
+            references[score] = replace(references[score], floors=kept)
+    return references
 
 
 def write_references(
@@ -216,6 +289,12 @@ def _references(
         made = [given[name] for name in names]
     elif isinstance(given, Path):
         made = [stored_reference(given, extractor, recipe) for extractor, recipe in wanted]
+    elif split := next((one for one in map(_other_split(given), wanted) if one), None):
+        # a score that compares with another split than the first: memorisation is seen against training images
+        apart = [pair for pair in wanted if _other_split(given)(pair) == split]
+        rest = [pair for pair in wanted if pair not in apart]
+        found = _references(given.sibling(split), apart, n, protocol, progress)
+        return found | _references(given, rest, n, protocol, progress)
     else:
         notes = subset_note(given, n, protocol)
         orders = [notes + order_note(given, n, recipe, protocol) for _, recipe in wanted]
@@ -225,6 +304,17 @@ def _references(
     for reference, (extractor, recipe) in zip(made, wanted, strict=True):
         reference.check(extractor, recipe)
     return dict(zip(names, made, strict=True))
+
+
+def _other_split(given: Source) -> Callable[[tuple[Extractor, Recipe]], str | None]:
+    """Which other split of a source a recipe compares with, if the source is of one, was not asked for by its name, and
+    has others."""
+
+    def split(pair: tuple[Extractor, Recipe]) -> str | None:
+        needed = pair[1].split_of(given.data_set or "")
+        return needed if given.sibling and not given.named and needed != given.split else None
+
+    return split
 
 
 def _scores(

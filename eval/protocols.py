@@ -67,6 +67,10 @@ class Recipe:
         """The measure itself."""
         return choose(MEASURES, self.measure, "measure")
 
+    def in_space(self, name: str) -> str:
+        """A name of one of several values of this score, with its feature space: Recall-AE for PRC-AE."""
+        return "-".join([name, *self.score.split("-")[1:]])
+
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain data."""
         return asdict(self)
@@ -128,6 +132,8 @@ class Protocol:
     """Scores to compute unless others are asked for."""
     recipes: tuple[Recipe, ...]
     """One per score that it defines."""
+    further: tuple[Recipe, ...] = ()
+    """Those of scores that are only computed when they are asked for by name."""
     published_order: bool = False
     """Whether of a larger data set, known by name, the first images are taken in the order in which it is published;
     of anything else, and without this, they are drawn (`subset.py`)."""
@@ -140,13 +146,13 @@ class Protocol:
         Raises:
             ValueError: the protocol does not define that score.
         """
-        for recipe in self.recipes:
+        for recipe in (*self.recipes, *self.further):
             if recipe.score == score:
                 return recipe
         name, _, layer = score.partition("-")
         if layer in self.layers.get(name, ()):
             return replace(self.recipe(name), score=score, layer=layer)
-        known = ", ".join(recipe.score for recipe in self.recipes)
+        known = ", ".join(recipe.score for recipe in (*self.recipes, *self.further))
         others = ", ".join(f"{name}-{layer}" for name, layers in self.layers.items() for layer in layers)
         raise ValueError(
             f"protocol {self.name} defines no {score}; it defines {known}{' and ' if others else ''}{others}"
@@ -156,6 +162,31 @@ class Protocol:
         """The split of a data set that its scores compare with; None: none of them compares."""
         return next((split for recipe in self.recipes if (split := recipe.split_of(data))), None)
 
+
+def in_space(recipe: Recipe, space: str, *others: str) -> tuple[Recipe, ...]:
+    """Recipes of the scores of a feature space, named after it as in MIND-AE.
+
+    Args:
+        recipe: whose network and pixels they take.
+        space: what the space is called.
+        others: names of SPACE_SCORES, besides the usual ones.
+    """
+    names = ("MIND", "DC", "AuthPct", "FD-inf", *others)
+    made = [replace(recipe, score=f"{name}-{space}", measure=SPACE_SCORES[name]) for name in names]
+    return tuple(
+        replace(one, reference_split="train", celeba_split="train") if one.measure == "authpct" else one for one in made
+    )
+
+
+SPACE_SCORES = {
+    "MIND": "mind",
+    "DC": "density coverage",
+    "AuthPct": "authpct",
+    "FD-inf": "frechet infinity",
+    "FD": "frechet",
+    "PRC": "precision recall",
+}
+"""Measures that there are in every feature space, by what their scores are called."""
 
 _FID_LAYERS = {"FID": ("64", "192", "768", "2048")}  # poolings of the Inception network
 
@@ -178,6 +209,16 @@ _TORCH_FIDELITY = Recipe(
     celeba_split="train",
 )
 
+_TORCH_FIDELITY_VGG = replace(
+    _TORCH_FIDELITY,
+    score="PRC",
+    measure="precision recall",
+    extractor="vgg16",
+    layer="fc2_relu",
+    input_range="ImageNet mean 0, deviation 1",
+    resize="TensorFlow 1 bilinear to 224",
+)
+
 STANDARD = Protocol(
     "standard",
     "colour photographs, numbers to put beside the literature at large; agrees with torch-fidelity",
@@ -195,16 +236,9 @@ STANDARD = Protocol(
         ),
         _TORCH_FIDELITY,
         replace(_TORCH_FIDELITY, score="KID", measure="kid"),
-        replace(
-            _TORCH_FIDELITY,
-            score="PRC",
-            measure="precision recall",
-            extractor="vgg16",
-            layer="fc2_relu",
-            input_range="ImageNet mean 0, deviation 1",
-            resize="TensorFlow 1 bilinear to 224",
-        ),
+        _TORCH_FIDELITY_VGG,
     ),
+    further=(*in_space(_TORCH_FIDELITY, "Inception"), *in_space(_TORCH_FIDELITY_VGG, "VGG")),
     layers=_FID_LAYERS,
 )
 
@@ -274,13 +308,15 @@ _STRICT_FAD = replace(
     celeba_split="test",
 )
 
+_STRICT_DOMAIN = replace(_STRICT_FAD, score="Domain-Frechet", extractor="classifier", layer="features")
+
 STRICT = Protocol(
     "strict",
     "any two generators of any images, on any machine: evaluation mode, float64, exactly n images, any batch size",
     ("FAD",),
     (
         _STRICT_FAD,
-        replace(_STRICT_FAD, score="Domain-Frechet", extractor="classifier", layer="features"),
+        _STRICT_DOMAIN,
         replace(
             _STRICT_FAD,
             score="Domain-IS",
@@ -302,6 +338,7 @@ STRICT = Protocol(
             celeba_split=None,
         ),
     ),
+    further=(*in_space(_STRICT_FAD, "AE", "PRC"), *in_space(_STRICT_DOMAIN, "Domain", "PRC")),
 )
 
 PROTOCOLS = {protocol.name: protocol for protocol in (STANDARD, FSVAE2022, STRICT)}

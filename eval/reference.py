@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,9 @@ class Reference:
     """What went into them: "data" (names, n, how they were resized, hash of all pixels), "extractor", "extraction"."""
     notes: tuple[str, ...] = ()
     """What a reader of the score must know of them."""
+    floors: dict[str, Any] = field(default_factory=dict)
+    """Scores of real images against them, by their number: {"1000": {"FAD": {"value": 2.8, "images": "mnist train"}}}.
+    No part of the key: they follow from it."""
 
     @property
     def sha256(self) -> str:
@@ -87,6 +90,7 @@ class Reference:
         moments = {"mean": self.statistics.mean, "covariance": self.statistics.covariance}
         metadata = {"kind": KIND, "n": self.statistics.n, "key": self.key, "versions": library_versions()}
         metadata |= {"notes": list(self.notes)} if self.notes else {}
+        metadata |= {"floors": self.floors} if self.floors else {}
         checkpoint.write(path, moments, metadata | {"sha256": _content_sha256(moments, metadata)})
 
 
@@ -244,7 +248,8 @@ def load_reference(path: str | Path) -> Reference:
     with foreign.reading(path, "holds no sound reference statistics", "make them anew"):
         statistics = GaussianStatistics.from_moments(tensors["mean"], tensors["covariance"], metadata["n"])
         notes = tuple(map(str, metadata.get("notes", ())))
-        reference = Reference(statistics, metadata["key"], notes + _version_notes(metadata["versions"]))
+        floors = {str(n): dict(floor) for n, floor in metadata.get("floors", {}).items()}
+        reference = Reference(statistics, metadata["key"], notes + _version_notes(metadata["versions"]), floors)
         _ = reference.sha256, reference.description, reference.pixels, statistics.covariance
         return reference
 

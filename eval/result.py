@@ -10,7 +10,8 @@ from typing import Any
 from fsvae_tcja.utils.atomic import write_json
 from fsvae_tcja.utils.foreign import brief, reading
 
-from .provenance import differences, library_versions
+from .doubt import Doubt, difference
+from .provenance import differences, json_sha256, library_versions
 
 _JSON_TYPES = {  # of the fields that are not text
     "value": float,
@@ -23,7 +24,10 @@ _JSON_TYPES = {  # of the fields that are not text
     "recipe": dict,
     "notes": list,
     "versions": dict,
+    "beside": dict,
+    "doubt": dict | None,
 }
+_ADDED = {"beside", "doubt"}  # fields that files of version 0.1.0 do not have
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,11 @@ class Score:
     """What a reader must know, such as a rank-deficient covariance."""
     versions: dict[str, str] = field(default_factory=library_versions)
     """Library versions."""
+    beside: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The score of other images against the same reference, {"value", "images"} of "real images", the floor, and of
+    "reconstructions"; and "code length", in nats an image of held-out images, which is no score."""
+    doubt: Doubt | None = None
+    """Mean, spread and interval, where they were asked for."""
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(number) for number in (self.value, self.std or 0.0)):
@@ -81,6 +90,23 @@ class Score:
             named = ((name, self._named(name, a), other._named(name, b)) for name, a, b in different)
             pairs = "; ".join(f"{name}: {a} and {b}" for name, a, b in named)
             raise ValueError(f"these scores cannot be compared; they differ in {pairs}")
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the whole record: which images, how, and what came out."""
+        return json_sha256(asdict(self))
+
+    def difference(self, other: "Score") -> tuple[float, float | None]:
+        """What the other is above this one, of the means where both have a doubt, and half of its 95% interval (None:
+        not known).
+
+        Raises:
+            ValueError: as `check_comparable`.
+        """
+        self.check_comparable(other)
+        if self.doubt and other.doubt:
+            return difference(self.doubt, other.doubt)
+        return other.value - self.value, None
 
     def _named(self, field: str, value: Any) -> Any:
         """What a field that differs is called: of a hash also what it is of."""
@@ -98,15 +124,16 @@ class Score:
     def __str__(self) -> str:
         spread = "" if self.std is None else f" +/- {self.std:.3g}"
         seed = "" if self.seed is None else f", seed {self.seed}"
+        beside = "".join(f", {what} {one['value']:.4g}" for what, one in self.beside.items())
         return (
-            f"{self.name} {self.value:.4g}{spread} ({self.protocol}, n = {self.n}{seed}, "
+            f"{self.name} {self.value:.4g}{spread}{beside} ({self.protocol}, n = {self.n}{seed}, "
             f"{self.extractor_description} {self.extractor[:8]}, against {self.reference_description})"
         )
 
     @classmethod
     def _from_dict(cls, content: Any) -> "Score":
         names = {f.name for f in fields(cls)}
-        if not isinstance(content, dict) or content.keys() != names:
+        if not isinstance(content, dict) or not names - _ADDED <= content.keys() <= names:
             raise ValueError(f"not a score: expected a JSON object with the keys {', '.join(sorted(names))}")
         for name, value in content.items():
             kind = _JSON_TYPES.get(name, str)
@@ -114,7 +141,16 @@ class Score:
                 raise ValueError(f"not a score: {name} is {brief(value)}")
         if not all(isinstance(text, str) for text in (*content["notes"], *content["versions"].values())):
             raise ValueError("not a score: its notes and versions must be text")
-        return cls(**content | {"notes": tuple(content["notes"])})
+        made: dict[str, Any] = {"notes": tuple(content["notes"])}
+        if content.get("doubt") is not None:
+            made["doubt"] = Doubt.from_dict(content["doubt"])
+        if not all(_is_beside(one) for one in content.get("beside", {}).values()):
+            raise ValueError("not a score: what stands beside it is of another form")
+        return cls(**content | made)
+
+
+def _is_beside(one: Any) -> bool:
+    return isinstance(one, dict) and one.keys() == {"value", "images"} and isinstance(one["value"], int | float)
 
 
 def save_scores(path: str | Path, scores: Sequence[Score]) -> None:
@@ -134,13 +170,13 @@ def load_scores(path: str | Path) -> list[Score]:
         return [Score._from_dict(item) for item in (content if isinstance(content, list) else [content])]
 
 
-def side_by_side(a: Sequence[Score], b: Sequence[Score]) -> list[tuple[Score | None, Score | None]]:
-    """The scores of one protocol and name in two lists, in pairs; None where one list has none.
+def side_by_side(files: Sequence[Sequence[Score]]) -> list[list[Score | None]]:
+    """The scores of one protocol and name in several lists, side by side; None where a list has none.
 
     Raises:
         ValueError: a list has two of them.
     """
-    left, right = ({(score.protocol, score.name): score for score in scores} for scores in (a, b))
-    if len(left) < len(a) or len(right) < len(b):
+    tables = [{(score.protocol, score.name): score for score in scores} for scores in files]
+    if any(len(table) < len(scores) for table, scores in zip(tables, files, strict=True)):
         raise ValueError("one of the files holds two scores of one protocol and name: compare them one by one")
-    return [(left.get(key), right.get(key)) for key in dict.fromkeys([*left, *right])]
+    return [[table.get(key) for table in tables] for key in dict.fromkeys(key for table in tables for key in table)]

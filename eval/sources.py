@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -62,6 +62,14 @@ class Source(ABC):
     """int64 [n], their classes where they are known: for notes on their order."""
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     """What a reader of their scores must know."""
+    sibling: Callable[[str], "Source"] | None = field(default=None, kw_only=True)
+    """Another split of what they are of, by its name; None: there is none."""
+    named: bool = field(default=False, kw_only=True)
+    """Whether the split was asked for by its name."""
+    on_seed: Callable[[int], "Source"] | None = field(default=None, kw_only=True)
+    """The same drawn on another seed; None: they are there already."""
+    parts: "Parts | None" = field(default=None, kw_only=True)
+    """What the model that draws them makes besides."""
 
     @property
     def endless(self) -> bool:
@@ -92,6 +100,18 @@ class Source(ABC):
                 "--size): only data sets and folders are; resize it before, or leave the size out"
             )
         return images
+
+
+class Parts(Protocol):
+    """What a model makes besides drawn images, by which its decoder and its prior are told apart."""
+
+    def reconstructed(self, real: Source) -> Source:
+        """The reconstructions of real images, in their order."""
+        ...
+
+    def code_nats(self, held_out: Source) -> float | None:
+        """Mean length of the codes of images under the prior, in nats an image; None: the prior gives none."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -213,7 +233,10 @@ def open_images(
     if isinstance(what, Iterable):
         return StreamedImages(name or "a stream", None, what, **stated)
     if callable(what):
-        return IndexedImages(name or "a generator", None, lambda start, count: images_of(what(start, count)), **stated)
+        source = IndexedImages(
+            name or "a generator", None, lambda start, count: images_of(what(start, count)), **stated
+        )
+        return replace(source, on_seed=lambda seed: source)  # the global random state follows from the seed
     raise ValueError(
         f"cannot take images from {type(what).__name__}: give a tensor, an array, a path, a data set, a loader or a "
         "callable (start, count) -> images"
@@ -269,12 +292,16 @@ def _open_path(
     default: str | None,
 ) -> Source:
     text, split = parse_name(str(what))
-    size = stated["size"]
+    size, named = stated["size"], split is not None
+
+    def sibling(split: str) -> Source:
+        return _open_path(f"{text}:{split}", stated, root, download, None, seed, device, None)
+
     if text in IMAGE_SETS:
         split = split or default or "test"
         _check_memory(text, split, size, root, download)
         dataset = load_images(text, split, size=size or 32, root=root, download=download)
-        return _open_dataset(dataset, name, stated)
+        return replace(_open_dataset(dataset, name, stated), sibling=sibling, named=named)
     path = Path(text).expanduser()
     if path.suffix == ".safetensors" or (path / MODEL).is_file():
         from .checkpoints import find_checkpoint, open_checkpoint  # brings the model
@@ -298,7 +325,8 @@ def _open_path(
             f"there is no folder of images {path.absolute()}, and no data set of that name: these are "
             f"{list(IMAGE_SETS)}, with their split as in mnist:test"
         )
-    return _open_folder(path, split, default, name, stated)
+    folder = _open_folder(path, split, default, name, stated)
+    return folder if folder.split is None else replace(folder, sibling=sibling, named=named)
 
 
 def _check_range(source: Source, stated: ValueRange | None) -> None:

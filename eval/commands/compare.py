@@ -1,8 +1,9 @@
-"""fsvae-tcja eval compare: scores of two files side by side."""
+"""fsvae-tcja eval compare: scores of several files side by side."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.table import Table
@@ -12,39 +13,107 @@ from fsvae_tcja.utils.options import parse
 from ..result import Score, load_scores, side_by_side
 from .display import console
 
+HASH = 12  # hex digits of a record that a row shows
+UNKNOWN = "-"
+
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """Compare the scores in two files, such as those of two generators."""
+    """Compare the scores in files, such as those of several generators, with those in the first."""
 
-    a: Annotated[Path, tyro.conf.Positional]
-    """A .json that `score` wrote."""
-    b: Annotated[Path, tyro.conf.Positional]
-    """Another."""
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Two or more .json that `score` wrote."""
+    format: Literal["table", "markdown", "latex"] = "table"
+    """Rows for a page: each with the hash of its record."""
 
 
 def main(args: list[str]) -> int:
-    """Show both sides and their differences; raise ValueError for scores that cannot be compared."""
+    """Show all sides and their differences; raise ValueError for scores that cannot be compared."""
     options = parse(CompareOptions, "fsvae-tcja eval compare", args)
-    table, refused = Table(), []
-    for name in ("score", "protocol", "n", "A", "B", "B - A"):
-        table.add_column(name)
-    for a, b in side_by_side(load_scores(options.a), load_scores(options.b)):
-        both = [score for score in (a, b) if score is not None]
-        name, difference = both[0].name, ""
-        if a and b:
-            try:
-                difference = f"{b - a:+.5g}"
-            except ValueError as error:
-                refused.append(f"{name}: {error}")
-        n = ", ".join(dict.fromkeys(str(score.n) for score in both))
-        table.add_row(name, both[0].protocol, n, _value(a), _value(b), difference)
-    console().print(table)
-    console().print(f"A: {options.a}\nB: {options.b}")
+    if len(options.files) < 2:
+        raise ValueError(f"give two files of scores or more to compare, found {len(options.files)}")
+    table = side_by_side([load_scores(file) for file in options.files])
+    refused = [why for row in table for why in _refused(row)]
+    if options.format == "table":
+        _show(table, options.files)
     if refused:
         raise ValueError("\n".join(refused))
+    if options.format != "table":
+        print("\n".join(_rows(table, options.files, options.format)))
     return 0
 
 
+def _refused(row: Sequence[Score | None]) -> list[str]:
+    """Why the scores of a row cannot be compared with the first of them."""
+    first, *others = [score for score in row if score is not None]
+    reasons = []
+    for other in others:
+        try:
+            other.check_comparable(first)
+        except ValueError as error:
+            reasons.append(f"{first.name}: {error}")
+    return list(dict.fromkeys(reasons))
+
+
+def _show(table: Sequence[Sequence[Score | None]], files: Sequence[Path]) -> None:
+    names = [_letter(i) for i in range(len(files))]
+    shown = Table()
+    for name in ("score", "protocol", "n", *names, *(f"{name} - A" for name in names[1:])):
+        shown.add_column(name)
+    for row in table:
+        there = [score for score in row if score]
+        one, n = there[0], ", ".join(dict.fromkeys(str(score.n) for score in there))
+        differences = (_difference(row[0], other) for other in row[1:])
+        shown.add_row(one.name, one.protocol, n, *map(_value, row), *differences)
+    console().print(shown)
+    console().print("\n".join(f"{name}: {file}" for name, file in zip(names, files, strict=True)))
+
+
+def _letter(i: int) -> str:
+    return chr(ord("A") + i) if i < 26 else f"file {i + 1}"
+
+
 def _value(score: Score | None) -> str:
-    return "" if score is None else f"{score.value:.5g}" + ("" if score.std is None else f" +/- {score.std:.3g}")
+    if score is None:
+        return ""
+    if score.doubt:
+        return f"{score.doubt.mean:.5g} +/- {score.doubt.spread:.3g}"
+    return f"{score.value:.5g}" + ("" if score.std is None else f" +/- {score.std:.3g}")
+
+
+def _difference(a: Score | None, b: Score | None) -> str:
+    if a is None or b is None:
+        return ""
+    try:
+        value, width = a.difference(b)
+    except ValueError:  # said below the table
+        return ""
+    return f"{value:+.5g}" if width is None else f"{value:+.5g} ({value - width:.4g} to {value + width:.4g})"
+
+
+def _rows(table: Sequence[Sequence[Score | None]], files: Sequence[Path], form: str) -> list[str]:
+    """A row for each score of each file."""
+    head = ["file", "score", "value", "real images", "protocol", "n", "record"]
+    body = [
+        [
+            *(file.stem, score.name, _value(score), _floor(score)),
+            *(score.protocol, str(score.n), score.sha256[:HASH]),
+        ]
+        for row in table
+        for file, score in zip(files, row, strict=True)
+        if score is not None
+    ]
+    if form == "markdown":
+        cells = [[cell.replace("|", r"\|") for cell in line] for line in (head, ["---"] * len(head), *body)]
+        return [f"| {' | '.join(line)} |" for line in cells]
+    return [" & ".join(map(_latex, line)) + r" \\" for line in (head, *body)]
+
+
+def _floor(score: Score) -> str:
+    return f"{score.beside['real images']['value']:.5g}" if "real images" in score.beside else UNKNOWN
+
+
+def _latex(text: str) -> str:
+    """Text with LaTeX's own characters escaped."""
+    text = "".join(rf"\{character}" if character in "&%$#_{}" else character for character in text)
+    return text.replace("+/-", r"$\pm$")

@@ -14,6 +14,7 @@ from rich.console import Console
 from fsvae_tcja.utils.processes import rank, world
 from fsvae_tcja.utils.progress import progress
 
+from ..doubt import Doubt
 from ..sources import Source
 
 WIDTH = 160  # where there is no terminal
@@ -27,6 +28,12 @@ def console() -> Console:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     return Console(width=None if sys.stdout.isatty() else WIDTH, soft_wrap=True, markup=False, emoji=False)
+
+
+def told(doubt: Doubt) -> str:
+    """Mean, spread and interval in words."""
+    of = f"{doubt.times} seeds" if doubt.how == "seeds" else f"a bootstrap of {doubt.times} halves of the images"
+    return f"{doubt.mean:.5g}, spread {doubt.spread:.3g}, 95% interval {doubt.low:.5g} to {doubt.high:.5g} ({of})"
 
 
 @contextmanager

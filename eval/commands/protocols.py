@@ -27,4 +27,6 @@ def main(args: list[str]) -> int:
             if name not in ("protocol", "score"):
                 table.add_row(name.replace("_", " "), *("-" if row[name] is None else str(row[name]) for row in rows))
         console().print(table)
+        if protocol.further:
+            console().print(f"by name alone: {', '.join(recipe.score for recipe in protocol.further)}\n")
     return 0

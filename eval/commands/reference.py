@@ -27,6 +27,9 @@ class ReferenceOptions(ImageOptions):
     """Folder for the statistics, one file per score."""
     scores: tuple[str, ...] = ("FAD",)
     """For which scores."""
+    floors: tuple[int, ...] = ()
+    """Numbers of real images, of the data set's other split, whose scores are kept with the statistics: what a score of
+    as many images is shown beside."""
     n_images: int | None = None
     """Images to use, drawn by a fixed permutation; None: all. A checkpoint has to be told."""
 
@@ -40,7 +43,13 @@ def main(args: list[str]) -> int:
         with one_before_the_others():
             images = open_reference(options.images, protocol, value_range=options.value_range, **options.where)
         with image_bar(images_to_read(options.n_images or 0, images)) as advance:
-            keywords = {"networks": networks, "n": options.n_images, "device": device, "progress": advance}
+            keywords = {
+                "networks": networks,
+                "n": options.n_images,
+                "floors": options.floors,
+                "device": device,
+                "progress": advance,
+            }
             paths = write_references(images, protocol, options.scores, options.out, **keywords)
         for path in paths if rank() == 0 else ():
             console().print(f"written to {path}")

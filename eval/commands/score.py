@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.table import Table
@@ -15,6 +15,7 @@ from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.utils.options import parse
 from fsvae_tcja.utils.processes import joined, one_before_the_others, own, rank
 
+from ..beside import CODE_LENGTH, REAL, RECONSTRUCTED
 from ..evaluation import evaluate, open_reference
 from ..images import ValueRange
 from ..networks import Networks
@@ -22,7 +23,7 @@ from ..protocols import get_protocol
 from ..randomness import check_seed
 from ..result import Score, save_scores
 from ..sources import open_images
-from .display import check_writable, console, image_bar, images_to_read
+from .display import check_writable, console, image_bar, images_to_read, told
 from .options import ImageOptions
 
 
@@ -43,6 +44,15 @@ class ScoreOptions(ImageOptions):
     """Names of scores; none takes those whose networks are given, else the protocol's default."""
     n_images: int | None = None  # `--n` would be taken by torchrun
     """Images to score; None takes what the protocol fixes, else all. Of more they are drawn by a fixed permutation."""
+    floor: str = "auto"
+    """Real images of which as many are scored beside: auto takes the other split of the reference's data set, or what
+    is kept with statistics; none; or any images."""
+    parts: bool = False
+    """Of a checkpoint also the score of its reconstructions of these real images, and the length of its codes."""
+    repeats: int = 1
+    """Seeds to draw on: mean, spread and 95% interval of the score."""
+    bootstrap: int = 0
+    """Halves of the images to score, for the same of images that are there already; 100 is usual."""
     seed: int | None = None
     """Seed to draw with, None: 0. For images that are there already: the seed they were drawn with, for the record."""
     reference_range: ValueRange | None = None
@@ -79,6 +89,9 @@ def _scores(options: ScoreOptions) -> Sequence[Score]:
         with one_before_the_others():
             images = open_images(options.images, value_range=options.value_range, seed=options.seed or 0, **where)
             reference = open_reference(options.reference, protocol, value_range=options.reference_range, **where)
+            floor = {"auto": True, "none": False}.get(options.floor, options.floor)
+            if isinstance(floor, str):
+                floor = open_reference(floor, protocol, value_range=options.reference_range, **where)
         counts = [protocol.recipe(name).images(options.n_images, images.n) for name in names]
         with image_bar(images_to_read(max(counts, key=lambda n: n or math.inf), reference)) as advance:
             return evaluate(
@@ -86,6 +99,10 @@ def _scores(options: ScoreOptions) -> Sequence[Score]:
                 protocol,
                 names,
                 reference=reference,
+                floor=floor,
+                parts=options.parts,
+                repeats=options.repeats,
+                bootstrap=options.bootstrap,
                 networks=networks,
                 n=options.n_images,
                 seed=options.seed,
@@ -105,21 +122,34 @@ def _report(scores: Sequence[Score], out: Path | None) -> None:
 
 def show(scores: Sequence[Score]) -> None:
     """One table, the sizes of the images, and notes."""
+    beside = [what for what in (REAL, RECONSTRUCTED) if any(what in score.beside for score in scores)]
     table = Table()
-    for name in ("score", "value", "std", "protocol", "n", "images", "extractor", "reference"):
+    for name in ("score", "value", "std", *beside, "protocol", "n", "images", "extractor", "reference"):
         table.add_column(name)
     for score in scores:
         spread = "" if score.std is None else f"{score.std:.3g}"
+        others = (f"{score.beside[what]['value']:.5g}" if what in score.beside else "" for what in beside)
         extractor = f"{score.extractor_description}, {score.extractor[:8]}"
         table.add_row(
-            *(score.name, f"{score.value:.5g}", spread, score.protocol, str(score.n), score.images),
+            *(score.name, f"{score.value:.5g}", spread, *others, score.protocol, str(score.n), score.images),
             *(extractor, score.reference_description),
         )
     console().print(table)
+    for score in scores:
+        if score.doubt:
+            console().print(f"{score.name}: {told(score.doubt)}")
+    for text in dict.fromkeys(_beside(what, one) for score in scores for what, one in score.beside.items()):
+        console().print(text)
     for sizes in dict.fromkeys(map(_sizes, scores)):
         console().print(sizes)
     for note in dict.fromkeys(note for score in scores for note in score.notes):
         console().print(f"note: {note}")
+
+
+def _beside(what: str, one: dict[str, Any]) -> str:
+    if what == CODE_LENGTH:
+        return f"code length under the prior: {one['value']:.5g} nats an image, of {one['images']}"
+    return f"{what}: as many of {one['images']}"
 
 
 def _sizes(score: Score) -> str:

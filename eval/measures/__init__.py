@@ -2,10 +2,14 @@
 
 from typing import Any
 
+from .authpct import AuthPct
+from .density_coverage import DensityCoverage
+from .fd_infinity import FDInfinity
 from .frechet import Frechet, GaussianStatistics
 from .inception_score import InceptionScore
 from .kid import KID
 from .measure import Collector, Measure
+from .mind import MIND
 from .precision_recall import PrecisionRecall
 from .store import FeatureStore
 from .sure import Sure
@@ -16,6 +20,10 @@ MEASURES: dict[str, Measure[Any]] = {
     "kid": KID(),
     "precision recall": PrecisionRecall(),
     "sure": Sure(),
+    "mind": MIND(),
+    "density coverage": DensityCoverage(),
+    "authpct": AuthPct(),
+    "frechet infinity": FDInfinity(),
 }
 
 __all__ = ["MEASURES", "Collector", "FeatureStore", "GaussianStatistics", "Measure"]

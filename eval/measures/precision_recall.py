@@ -29,7 +29,8 @@ class PrecisionRecall(Measure[FeatureStore]):
 
         assert reference is not None, "it compares"
         metric = prc_features_to_metric(scored.features, reference.features, verbose=False)
-        return {"Precision": (metric[KEY_METRIC_PRECISION], None), "Recall": (metric[KEY_METRIC_RECALL], None)}
+        precision, recall = metric[KEY_METRIC_PRECISION], metric[KEY_METRIC_RECALL]
+        return {recipe.in_space("Precision"): (precision, None), recipe.in_space("Recall"): (recall, None)}
 
     def notes(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> tuple[str, ...]:
         assert reference is not None, "it compares"

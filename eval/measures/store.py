@@ -5,12 +5,15 @@ from torch import Tensor
 
 from fsvae_tcja.utils.processes import gather
 
+from .neighbours import radii
+
 
 class FeatureStore:
     """All features, in order, on the CPU. Memory O(n d)."""
 
     def __init__(self) -> None:
         self.parts: list[tuple[int, Tensor]] = []
+        self._radii: dict[tuple[int, int], Tensor] = {}
 
     @property
     def n(self) -> int:
@@ -25,6 +28,13 @@ class FeatureStore:
     def variance(self) -> float:
         """Summed over the dimensions."""
         return self.features.double().var(0).sum().item()
+
+    def radii(self, k: int) -> Tensor:
+        """`neighbours.radii` of all features, computed once."""
+        key = (k, self.n)
+        if key not in self._radii:
+            self._radii = {key: radii(self.features, k)}
+        return self._radii[key]
 
     def update(self, features: Tensor, start: int) -> None:
         """Take features [B, d] of the images start .. start + B - 1."""

@@ -21,6 +21,7 @@ from ..training import TrainingConfig, mean_over, provenance, train
 from .trained import FeatureNetwork
 
 WIDTHS = {32: (32, 64, 128), 64: (32, 64, 128, 128)}
+POOR_ACCURACY = 0.9
 CLASSIFIER_TRAINING = TrainingConfig(epochs=5, batch_size=100)
 """Enough for MNIST and Fashion-MNIST."""
 DIGITS_CLASSIFIER_TRAINING = TrainingConfig(epochs=10, batch_size=32)
@@ -62,6 +63,11 @@ class Classifier(FeatureNetwork):
         blocks = len({name.split(".")[1] for name in state if name.startswith("convolutions.")})
         classes, latent = state["logits.weight"].shape
         return cls(state["convolutions.0.0.weight"].shape[1], 2 ** (blocks + 2), classes, latent)
+
+    @classmethod
+    def poor(cls, figure: float) -> str | None:
+        why = f"it is right about {figure:.1%} of the test images, less than {POOR_ACCURACY:.0%}"
+        return why if figure < POOR_ACCURACY else None
 
     @property
     def dims(self) -> dict[str, int]:

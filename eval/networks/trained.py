@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..protocols import Recipe
 
 SIZES = (32, 64)
+FEW_IMAGES = 1000  # a network trained on fewer is no judge of a data set
 
 
 class FeatureNetwork(LayeredNetwork):
@@ -155,7 +156,29 @@ class FeatureNetwork(LayeredNetwork):
             notes=self._notes(recipe),
         )
 
+    @classmethod
+    def poor(cls, figure: float) -> str | None:
+        """What is to be said of a network of this figure, if it is too poor to judge images; None: nothing."""
+        raise NotImplementedError
+
+    def quality_notes(self) -> tuple[str, ...]:
+        """What makes scores through this network doubtful: how good it is, and how many images it was trained on."""
+        figure, images = self.provenance.get(self.figure), self.provenance.get("images")
+        reasons = []
+        if "data" in self.provenance and figure is None:
+            reasons.append("how good it is was never measured")
+        elif figure is not None and (why := self.poor(figure)):
+            reasons.append(why)
+        if images is not None and images < FEW_IMAGES:
+            reasons.append(f"it was trained on {images:,} images, fewer than {FEW_IMAGES:,}")
+        if not reasons:
+            return ()
+        return (f"the {self.description} is no sound judge: {'; '.join(reasons)}; do not quote its scores alone",)
+
     def _notes(self, recipe: Recipe) -> tuple[str, ...]:
+        return self._origin_notes(recipe) + self.quality_notes()
+
+    def _origin_notes(self, recipe: Recipe) -> tuple[str, ...]:
         if self.sha256 in AUTOENCODERS:
             return ()
         if recipe.protocol == "fsvae2022":

@@ -27,6 +27,15 @@ def test_every_score_of_every_protocol_is_in_the_table():
             assert recipe.reference_split is None or recipe.reference_split in row
 
 
+def test_every_score_by_name_alone_is_in_the_table():
+    table = rows("| | scores | reference split |")
+    for protocol in PROTOCOLS.values():
+        for recipe in protocol.further:
+            name, _, space = recipe.score.rpartition("-")
+            (row,) = (r for r in table if r[0] == protocol.name and re.search(rf"\b{name}-", r[1]))
+            assert f"-{space}" in row[1] and recipe.reference_split == row[2].split(",")[0]
+
+
 def rows(header: str) -> list[list[str]]:
     """The cells of the table with this header."""
     lines = README[README.index(header) :].splitlines()[2:]
@@ -37,7 +46,8 @@ def rows(header: str) -> list[list[str]]:
 def test_every_measure_is_in_the_table():
     table = rows("| measure |")
     assert [name for name, *_ in table] == list(MEASURES)
-    recipes = {recipe.measure: recipe for protocol in PROTOCOLS.values() for recipe in protocol.recipes}
+    every = (recipe for protocol in PROTOCOLS.values() for recipe in (*protocol.recipes, *protocol.further))
+    recipes = {recipe.measure: recipe for recipe in every}
     for name, _, compares, stored, least in table:
         measure = MEASURES[name]
         assert (compares == "yes") == measure.compares

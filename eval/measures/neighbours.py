@@ -1,0 +1,29 @@
+"""Distances between features, a part at a time: memory O(n) per part, not O(n^2). All of it in float64."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+PART = 1000  # rows of distances at once
+ALL = slice(None)
+
+
+def distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
+    """Euclidean distances of features a [N, d] to b [N', d], in parts [n, N'].
+
+    Raises:
+        ValueError: features of different lengths.
+    """
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"cannot compare features of {a.shape[1]} dimensions with features of {b.shape[1]}")
+    centre = b.double().mean(0)  # distances come of products: small numbers lose fewer digits
+    b = b.double() - centre
+    for part in a.split(PART):
+        yield torch.cdist(part.double() - centre, b)
+
+
+def radii(features: Tensor, k: int, which: Tensor | slice = ALL) -> Tensor:
+    """float64 [n]: the distance of n of the features [N, d] to the k-th nearest of the others, N > k."""
+    # the nearest of all is the feature itself, at 0
+    return torch.cat([part.topk(k + 1, largest=False).values[:, k] for part in distances(features[which], features)])

@@ -1,0 +1,110 @@
+"""Which score sees what: sets of degraded MNIST digits, all scores, a table and a picture.
+
+python tests/benchmarks/which_score.py --autoencoder mnist_64.pth --classifier classifier.safetensors --picture out.png
+
+The autoencoder is the FSVAE authors' (or one of `train-fad`), the classifier one of `fsvae-tcja eval train-classifier`.
+"""
+
+import argparse
+
+import torch
+from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
+
+from eval import Networks, evaluate, make_references
+from eval.subset import SEED
+from fsvae_tcja import load_images
+
+SCORES = (
+    *("FAD", "FD-inf-AE", "MIND-AE", "PRC-AE", "DC-AE", "AuthPct-AE"),
+    *("Domain-Frechet", "MIND-Domain", "PRC-Domain", "DC-Domain", "AuthPct-Domain", "Domain-IS", "sure"),
+)
+
+
+def permuted(split: str) -> tuple[Tensor, Tensor]:
+    """Images uint8 [N, 1, 32, 32] and labels of MNIST in a fixed random order."""
+    data = load_images("mnist", split)
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(SEED))
+    return data.images[order], data.labels[order]
+
+
+def degraded(n: int) -> dict[str, Tensor]:
+    """Sets of n images. All but the copies come of the test split, whose other images are the reference."""
+    images, labels = permuted("test")
+    real, (training, _) = images[:n], permuted("train")
+    grey = 127.5 + 0.7 * (real.float() - 127.5)
+    copies = real.clone()
+    copies[: n // 100] = training[: n // 100]
+    return {
+        "real": real,
+        "contrast .7": grey.round().to(torch.uint8),
+        "blur, sigma 1": gaussian_blur(real, 7, 1.0),
+        "each twice": torch.cat([real[: n // 2]] * 2),
+        "no sevens": images[labels != 7][:n],
+        "1% copied": copies,
+        "all copied": training[:n],
+    }
+
+
+def table(values: dict[str, dict[str, float]]) -> str:
+    names = list(next(iter(values.values())))
+    lines = [["score", *values], ["---"] * (len(values) + 1)]
+    lines += [[name, *(f"{found[name]:.3g}" for found in values.values())] for name in names]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def picture(path: str, sets: dict[str, Tensor], values: dict[str, dict[str, float]], spread: dict[str, float]) -> None:
+    """Eight images of each set above how many spreads of the real images' score each score is away from it."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    names, others = list(spread), [name for name in sets if name != "real"]
+    away = np.array([[abs(values[s][k] - values["real"][k]) / max(spread[k], 1e-9) for s in others] for k in names])
+    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7.3), height_ratios=(1, 9), layout="constrained")
+    rows = [torch.cat(list(sets[name][:8, 0]), 1) for name in others]
+    above.imshow(torch.cat([torch.cat(list(row.split(128, 1))) for row in rows], 1), cmap="gray")
+    above.set_axis_off()
+    shown = below.imshow(np.log10(1 + away), aspect="auto", cmap="viridis")
+    below.set_xticks(range(len(others)), others)
+    below.set_yticks(range(len(names)), names)
+    for (y, x), value in np.ndenumerate(away):
+        below.text(x, y, f"{value:.1f}" if value < 100 else f"{value:.0f}", ha="center", va="center", color="white")
+    below.set_title("distance from the score of real images, in standard deviations of that")
+    figure.colorbar(shown, ax=below, label="log10(1 + distance)")
+    figure.savefig(path, dpi=100)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--autoencoder", required=True)
+    parser.add_argument("--classifier", required=True)
+    parser.add_argument("--n", type=int, default=2000)
+    parser.add_argument("--bootstrap", type=int, default=10)
+    parser.add_argument("--picture")
+    options = parser.parse_args()
+    networks = Networks(autoencoder=options.autoencoder, classifier=options.classifier)
+    training, reference = permuted("train")[0], permuted("test")[0][-5000:]
+    copies = [name for name in SCORES if name.startswith("AuthPct")]
+    others = [name for name in SCORES if name not in copies]
+    references = make_references(reference, "strict", others, networks=networks)
+    # a fifth of the training images, the copied ones among them, keeps it short
+    references |= make_references(training[: len(training) // 5], "strict", copies, networks=networks)
+    sets = degraded(options.n)
+    values: dict[str, dict[str, float]] = {}
+    spread: dict[str, float] = {}
+    for name, images in sets.items():
+        times = options.bootstrap if name == "real" else 0
+        scores = evaluate(images, "strict", SCORES, reference=references, networks=networks, bootstrap=times)
+        values[name] = {score.name: score.value for score in scores}
+        spread |= {score.name: score.doubt.spread for score in scores if score.doubt}
+        print(f"{name}: done", flush=True)
+    print(table({"real, spread": spread} | values))
+    if options.picture:
+        picture(options.picture, sets, values, spread)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""Spread and interval of scores, floors, parts of a model, and what poor networks say: through the public functions."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from eval import (
+    Autoencoder,
+    Classifier,
+    Extractor,
+    Networks,
+    Protocol,
+    evaluate,
+    load_reference,
+    load_scores,
+    make_references,
+    save_scores,
+)
+from eval.cli import main
+from eval.doubt import Doubt, difference, of_seeds
+from eval.protocols import STRICT
+from fsvae_tcja import FSVAE, FSVAEConfig, load, save
+from fsvae_tcja.data.load import load_images
+from fsvae_tcja.vae.latent.escape import Escape
+from fsvae_tcja.vae.noise import Streams
+
+ONE = torch.tensor([1.0, 0.0])  # a bright image is of the first class, a dark one of either
+
+
+@pytest.fixture(scope="module")
+def networks():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Networks(autoencoder=Autoencoder().eval(), classifier=Classifier().eval())
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """An untrained model whose latent gives the probability of a code."""
+    path = tmp_path_factory.mktemp("run") / "model.safetensors"
+    with torch.random.fork_rng(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FSVAE_TCJA_BACKEND", "reference")
+        torch.manual_seed(0)
+        network = FSVAE(FSVAEConfig(T=2, L=16, latent=Escape(), channels=(4, 4, 4, 4)))
+        for name, parameter in network.named_parameters():
+            if "norm.weight" in name:
+                parameter.data.uniform_(0.8, 1.5)
+            if "norm.bias" in name:
+                parameter.data.normal_(0.15, 0.2)
+        with torch.no_grad():
+            for _ in range(3):
+                network(torch.rand(16, 1, 32, 32) * 2 - 1)
+        assert len(network.eval().sample(16, 3).flatten(1).unique(dim=0)) > 8
+        save(network, path)
+        yield path
+
+
+def test_seeds_closed_form():
+    values = [3.0, 5.0, 4.0, 8.0]
+    doubt = of_seeds(values)
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert (doubt.mean, doubt.spread) == pytest.approx((5.0, np.std(values, ddof=1)))
+    assert (doubt.low, doubt.high) == pytest.approx((low, high), rel=1e-9)
+
+
+def test_a_difference_is_welchs():
+    a, b = [3.0, 5.0, 4.0, 8.0], [9.0, 7.0, 7.5, 8.0, 8.8]
+    interval = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
+    mean, width = difference(of_seeds(a), of_seeds(b))
+    assert (mean - width, mean + width) == pytest.approx((interval.low, interval.high), rel=1e-9)
+
+
+def test_the_bootstrap_of_a_share_is_binomial():
+    """`sure` is a mean over independent images: its spread is sqrt(p (1 - p) / n)."""
+    images = torch.zeros(400, 1, 32, 32, dtype=torch.uint8)
+    images[:100] = 255
+    bright = Extractor(
+        "bright", "0" * 64, {"logits": 2}, torch.device("cpu"), lambda x: {"logits": x[:, 0, :2, 0] * ONE}
+    )
+    protocol = Protocol("strict", "", ("sure",), (STRICT.recipe("sure"),))
+    (score,) = evaluate(images, protocol, bootstrap=400, networks=Networks(classifier=bright))
+    assert score.value == 0.25 and score.doubt.mean == 0.25 and score.doubt.how == "bootstrap"
+    assert score.doubt.spread == pytest.approx(math.sqrt(0.25 * 0.75 / 400), rel=0.1)
+    assert score.doubt.high - 0.25 == pytest.approx(1.96 * score.doubt.spread, rel=0.01)
+
+
+def test_repeats_are_scores_of_the_seeds_that_follow(networks, model):
+    given = {"reference": "digits", "networks": networks, "n": 60}
+    single = [evaluate(model, "strict", ("FAD",), seed=seed, **given)[0] for seed in (3, 4)]
+    (score,) = evaluate(model, "strict", ("FAD",), seed=3, repeats=2, **given)
+    assert score.value == single[0].value and single[0].value != single[1].value
+    assert score.doubt == of_seeds([one.value for one in single])
+    assert single[1] - score == single[1].value - score.value
+
+
+def test_floor_and_parts_of_a_checkpoint(networks, model):
+    names = "FAD", "Domain-IS", "AuthPct-AE"
+    given = {"reference": "digits", "networks": networks, "n": 60, "seed": 1}
+    scores = evaluate(model, "strict", names, floor=True, parts=True, **given)
+    assert [score.name for score in scores] == list(names)
+    fad, _, auth = scores
+    for score, split in ((fad, "train"), (auth, "test")):
+        real = score.beside["real images"]
+        (alone,) = evaluate(f"digits:{split}", "strict", (score.name,), **given)
+        assert real == {"value": alone.value, "images": f"digits {split}"}
+    assert auth.reference_description == "digits train, 1500 images"
+    assert fad.beside["reconstructions"]["images"] == "reconstructions of digits train"
+    assert fad.beside["reconstructions"]["value"] > fad.beside["real images"]["value"]
+    code = {score.beside["code length"]["value"] for score in scores}
+    network, images = load(model), load_images("digits", "test").images
+    streams = Streams(1, 0, len(images), torch.device("cpu"))
+    with torch.no_grad():
+        x = images.float() / 127.5 - 1
+        expected = network.latent.nll(network.encode(x, noise=network.latent.noise(streams))).mean().item()
+    assert code == {code_nats := fad.beside["code length"]["value"]} and code_nats == pytest.approx(expected, rel=1e-5)
+    assert expected > 0
+
+
+def test_floors_are_kept_with_statistics(networks, tmp_path):
+    reference = make_references("digits", "strict", ("FAD",), networks=networks, floors=(100,))["FAD"]
+    reference.save(tmp_path / "fad.safetensors")
+    assert load_reference(tmp_path / "fad.safetensors").floors == reference.floors
+    images = load_images("digits", "train").images[:100]
+    for stored in (reference, tmp_path / "fad.safetensors"):
+        (score,) = evaluate(images, "strict", reference=stored, scores=("FAD",), networks=networks)
+        (real,) = evaluate("digits:train", "strict", ("FAD",), n=100, reference=stored, networks=networks)
+        assert score.beside["real images"]["value"] == real.value
+        (other,) = evaluate(images[:90], "strict", reference=stored, scores=("FAD",), networks=networks)
+        assert other.beside == {}
+
+
+def test_records_keep_doubt_and_what_stands_beside(networks, tmp_path, capsys):
+    given = {"reference": "digits", "networks": networks, "n": 200, "floor": True, "bootstrap": 20}
+    a, b = (evaluate(f"digits:{split}", "strict", ("FAD",), **given) for split in ("train", "test"))
+    for name, scores in (("a", a), ("b_1", b)):
+        save_scores(tmp_path / f"{name}.json", scores)
+        assert load_scores(tmp_path / f"{name}.json") == scores
+    mean, width = difference(a[0].doubt, b[0].doubt)
+    files = [str(tmp_path / f"{name}.json") for name in ("a", "b_1", "a")]
+    assert main(["compare", *files[:2]]) == 0
+    assert f"{mean:+.5g} ({mean - width:.4g} to {mean + width:.4g})" in capsys.readouterr().out
+    assert main(["compare", *files]) == 0 and "C - A" in capsys.readouterr().out
+    assert main(["compare", *files[:2], "--format", "latex"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 3 and rows[2].startswith(r"b\_1 & FAD & ") and r"$\pm$" in rows[2]
+    assert all(row.endswith(rf"{score[0].sha256[:12]} \\") for row, score in zip(rows[1:], (a, b), strict=True))
+    assert main(["compare", *files[:2], "--format", "markdown"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[1] == "| --- | --- | --- | --- | --- | --- | --- |" and len(rows) == 4
+    assert main(["compare", files[0]]) == 2 and "two files of scores or more" in capsys.readouterr().err
+    assert main(["protocols"]) == 0 and "by name alone: MIND-AE, " in capsys.readouterr().out
+
+
+def test_poor_networks_say_so():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        autoencoder, classifier = Autoencoder().eval(), Classifier().eval()
+    autoencoder.provenance = {"data": "mnist", "test_mse": 0.3, "images": 500}
+    classifier.provenance = {"data": "mnist", "test_accuracy": 0.62, "images": 60_000}
+    networks = Networks(autoencoder=autoencoder, classifier=classifier)
+    fad, domain = evaluate("digits:train", "strict", ("FAD", "Domain-IS"), reference="digits", networks=networks)
+    assert any("reconstruction error on test images is 0.3" in note and "500 images" in note for note in fad.notes)
+    assert any("right about 62.0% of the test images" in note for note in domain.notes)
+    autoencoder.provenance = {"data": "mnist", "test_mse": 0.03, "images": 60_000}
+    (fad,) = evaluate(
+        "digits:train", "strict", ("FAD",), reference="digits", networks=Networks(autoencoder=autoencoder)
+    )
+    assert not any("judge" in note for note in fad.notes)
+
+
+def test_bad_input(networks, model):
+    images, given = load_images("digits", "train").images[:40], {"networks": networks, "reference": "digits"}
+    for options, message in (
+        ({"repeats": 3}, "there already and cannot be drawn on other seeds"),
+        ({"repeats": 0}, "repeats must be at least 1"),
+        ({"bootstrap": 1}, "bootstrap 0 or at least 2, found 1 and 1"),
+        ({"parts": True, "floor": True}, "draws from no checkpoint"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            evaluate(images, "strict", ("FAD",), **given, **options)
+    with pytest.raises(ValueError, match="give floor=True or real images"):
+        evaluate(model, "strict", ("FAD",), n=20, parts=True, **given)
+    with pytest.raises(ValueError, match="not both"):
+        evaluate(model, "strict", ("FAD",), n=20, repeats=2, bootstrap=9, **given)
+    with pytest.raises(ValueError, match="FD-inf-AE needs at least 150 images"):
+        evaluate(images, "strict", ("FD-inf-AE",), **given)
+    with pytest.raises(ValueError, match="DC-AE needs at least 6 images on either side, found 5"):
+        evaluate(images, "strict", ("DC-AE",), n=10, bootstrap=4, **given)
+    with pytest.raises(ValueError, match="the split train, found digits test"):
+        evaluate(images, "strict", ("AuthPct-AE",), networks=networks, reference="digits:test")
+    content = dataclasses.asdict(of_seeds([1.0, 2.0]))
+    assert Doubt.from_dict(content) == of_seeds([1.0, 2.0])
+    with pytest.raises(ValueError, match="doubt is of another form"):
+        Doubt.from_dict(content | {"times": "2"})
