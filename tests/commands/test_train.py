@@ -41,7 +41,9 @@ def test_run_folder(run):
         "config.json",
         "metrics.jsonl",
         "checkpoint.safetensors",
+        "checkpoint-previous.safetensors",
         "model.safetensors",
+        "run.json",
         "tensorboard",
         "pictures",
     }

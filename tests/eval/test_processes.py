@@ -25,15 +25,16 @@ def features(images):
     pixels = images.double().flatten(1)[:, 400:416]
     return {"2048": pixels, "latent": pixels}
 
-def pixels(images, protocol, name, reference):
+def pixels(images, protocol, name, reference, **given):
     extractor = Extractor("pixels", "0", {"2048": 16, "latent": 16}, torch.device("cpu"), features)
-    options = {"networks": Networks(inception=extractor, autoencoder=extractor), "value_range": "0..1"}
-    (result,) = evaluate(images, protocol, (name,), reference=reference, n=290, seed=3, batch=64, **options)
+    options = {"networks": Networks(inception=extractor, autoencoder=extractor), "n": 290, "seed": 3, "batch": 64}
+    (result,) = evaluate(images, protocol, (name,), reference=reference, **options, **given)
     return [result.value, result.reference]
 
 def values():
     drawn = lambda start, count: torch.rand(count, 1, 32, 32)  # the global random state
-    return [pixels("digits:test", "standard", "KID", "digits"), pixels(drawn, "strict", "FAD", "digits")]
+    stated = {"value_range": "0..1"}
+    return [pixels("digits:test", "standard", "KID", "digits"), pixels(drawn, "strict", "FAD", "digits", **stated)]
 
 if __name__ == "__main__":
     with joined():

@@ -93,9 +93,17 @@ def step_of(path):
 # signals
 
 
+@pytest.fixture
+def heard():
+    """SIGHUP, which whoever started the tests may have told processes to ignore."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 @pytest.mark.parametrize(("where", "done"), [("step", 5), ("waiting", 4), ("first wait", 0)])
-def test_a_signal_saves_and_ends_wherever_it_comes(tmp_path, whole, number, where, done):
+def test_a_signal_saves_and_ends_wherever_it_comes(tmp_path, whole, number, where, done, heard):
     raised = {5: lambda: signal.raise_signal(number)}
     if where == "first wait":
         raised = {1: lambda: signal.raise_signal(number)}
@@ -164,7 +172,7 @@ def test_what_cannot_be_read_is_told_after_a_checkpoint(tmp_path, whole):
         raise PermissionError(errno.EACCES, "Permission denied", "5.png")
 
     with pytest.raises(
-        OSError, match=rf"Permission denied: '5.png'; the checkpoint of step 4 is sound: --resume {tmp_path}"
+        OSError, match=rf"Permission denied: 5.png; the checkpoint of step 4 is sound: --resume {tmp_path}"
     ):
         fit(tmp_path, task=Toy(data=Images({5: fail})))
     fit(tmp_path, resume=True)
