@@ -2,13 +2,16 @@
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: demo fuzz kills lint test test-gpu wheel-test
+.PHONY: demo fuzz kills lint test test-gpu test-long wheel-test
 
 demo: $(VENV)/ready
 	$(VENV)/bin/python samples/demo.py
 
 test: $(VENV)/ready
 	$(VENV)/bin/python -m pytest
+
+test-long: $(VENV)/ready
+	FSVAE_TCJA_LONG=1 $(VENV)/bin/python -m pytest
 
 test-gpu: $(VENV)/ready
 	FSVAE_TCJA_GPU_TESTS=long $(VENV)/bin/python -m pytest -n 0 -rs tests/gpu tests/core/test_triton.py tests/vae/test_replay.py tests/vae/test_philox.py

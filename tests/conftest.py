@@ -12,6 +12,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--processes-steps", type=int, default=10, help="steps that several processes follow one")
 
 
+long = pytest.mark.skipif(not os.environ.get("FSVAE_TCJA_LONG"), reason="part of `make test-long`")
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with MNIST/, FashionMNIST/ and fad-2022/."""

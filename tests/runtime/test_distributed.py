@@ -16,6 +16,7 @@ import pytest
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.utils.shares import Share, share_of
+from tests.conftest import long
 from tests.runtime.runs_of_several import CONFIGS, NETWORKS, fit, fit_network, shared_batches, statistics
 from tests.several import together
 
@@ -67,7 +68,9 @@ def alone(tmp_path_factory, steps):
     return of
 
 
-CASES = [(kind, 2) for kind in [*CONFIGS, *NETWORKS]] + [("escape", 4), ("classifier", 3)]
+SHORT = [("escape", 2), ("classifier", 3)]
+LONG = [(kind, 2) for kind in [*CONFIGS, *NETWORKS] if kind != "escape"] + [("escape", 4)]
+CASES = [*SHORT, *(pytest.param(*case, marks=long) for case in LONG)]
 
 
 @pytest.mark.parametrize(("kind", "processes"), CASES)
