@@ -193,7 +193,7 @@ def best_tested(run: RunFolder) -> dict[str, Any]:
 
 
 class WarnOfSilence(Callback):
-    """Warns of neurons that never fire, after the first epoch that is evaluated, and of classes that are named without a spike."""
+    """Warns of neurons that never fire, after the first evaluation, and of classes that are named without a spike."""
 
     def __init__(self, task: ClassifierTask) -> None:
         self.task = task
