@@ -111,12 +111,7 @@ def find(place: str) -> Any:
     module, _, name = place.partition(":")
     with _importing():
         check_not_hidden(module.partition(".")[0])
-        try:
-            return getattr(import_module(module), name)
-        except ImportError:  # also of what our packages lack in one that hides them
-            for package in ("classifiers", "eval"):
-                check_not_hidden(package)
-            raise
+        return getattr(import_module(module), name)
 
 
 @contextmanager
