@@ -193,14 +193,14 @@ def best_tested(run: RunFolder) -> dict[str, Any]:
 
 
 class WarnOfSilence(Callback):
-    """Warns of neurons that never fire, after the first epoch, and of classes that are named without a spike."""
+    """Warns of neurons that never fire, after the first evaluation, and of classes that are named without a spike."""
 
     def __init__(self, task: ClassifierTask) -> None:
         self.task = task
 
     def epoch_end(self, trainer: Trainer, figures: Mapping[str, float]) -> None:
         task = self.task
-        if trainer.epoch == 1:
+        if trainer.epoch == trainer.first_evaluated:
             data = task.valid if len(task.valid) else task.data
             batch, _ = next(inputs(data, task.config.batch_size, trainer.device))
             for warning in warnings(firing(task.model, [batch])):

@@ -34,12 +34,17 @@ def real_images(given: Source | bool, reference: Any) -> RealImages:
     return lambda _: given if isinstance(given, Source) else None
 
 
+def enough(real: Source | None, n: int | None) -> bool:
+    """Whether there are n real images (None: all)."""
+    return real is not None and (real.n is None or n is None or real.n >= n)
+
+
 def stand_beside(setting: Setting, real: RealImages, parts: Parts | None) -> dict[str, dict[str, dict[str, Beside]]]:
     """{score: {name of the value: {"real images": ..., "reconstructions": ...}}}, of scores with enough real images."""
     groups: dict[int, tuple[Source, list[Task]]] = {}
     for task in setting.tasks:
         source, n = real(task[1]), task[2]
-        if source is not None and (source.n is None or n is None or source.n >= n):
+        if source is not None and enough(source, n):
             groups.setdefault(id(source), (source, []))[1].append(task)
     found: dict[str, dict[str, dict[str, Beside]]] = {}
     for source, tasks in groups.values():

@@ -9,7 +9,7 @@ import torch
 
 from fsvae_tcja.utils.processes import rank
 
-from .beside import CODE_LENGTH, REAL, kept_floor, real_images, stand_beside
+from .beside import CODE_LENGTH, REAL, enough, kept_floor, real_images, stand_beside
 from .doubt import Doubt, of_seeds
 from .doubt import bootstrap as bootstrapped
 from .features import Extractor, Job
@@ -99,6 +99,14 @@ def evaluate(
     size = common_batch(recipes, batch)
     tasks = list(zip(networks.load(recipes, device), recipes, counts, strict=True))
     other = open_reference(reference, protocol, value_range=reference_range, device=device)
+    if floor is not False and floor is not True:
+        floor = open_reference(floor, protocol, value_range=reference_range, device=device)
+    real = real_images(floor, other)
+    if parts and not any(enough(real(recipe), count) for _, recipe, count in tasks):
+        raise ValueError(
+            "parts (--parts) are scored beside as many real images, and there are none: name a data set as the "
+            "reference, or real images (floor, --floor mnist:train)"
+        )
     wanted = [(extractor, recipe) for extractor, recipe, _ in tasks if recipe.compares]
     compared = None  # how many are drawn to compare with
     if isinstance(other, Source) and other.endless:
@@ -113,9 +121,7 @@ def evaluate(
         setting, tasks=[(job.extractor, recipe, job.collector.n) for recipe, job in zip(recipes, jobs, strict=True)]
     )
     doubts = _doubts_of_seeds(counted, source, jobs, repeats, source.seed or seed or 0)
-    if floor is not False and floor is not True:
-        floor = open_reference(floor, protocol, value_range=reference_range, device=device)
-    beside = stand_beside(counted, real_images(floor, other), source.parts if parts else None)
+    beside = stand_beside(counted, real, source.parts if parts else None)
     code = _code_length(source.parts, other) if parts and source.parts else {}
     results = []
     for i, (recipe, job) in enumerate(zip(recipes, jobs, strict=True)):

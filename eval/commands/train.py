@@ -14,7 +14,7 @@ from fsvae_tcja.data.dataset import LabelledDataset
 from fsvae_tcja.data.load import load_images
 from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.runtime.device import resolve
-from fsvae_tcja.runtime.run import CHECKPOINT
+from fsvae_tcja.runtime.run import has_checkpoint
 from fsvae_tcja.utils.options import DataRoot, Device, Download, parse
 from fsvae_tcja.utils.processes import joined, one_before_the_others, own, rank, started_anew
 
@@ -83,7 +83,7 @@ def _train(
     """Train and write; an interrupted training says how it is resumed. Returns the exit status."""
     check_writable(options.out, ".safetensors")
     anew = started_anew()
-    if anew and (options.training / CHECKPOINT).is_file():
+    if anew and has_checkpoint(options.training):
         options = replace(options, resume=True)
     again = f"{network.command} {options.resumed()}"
     if options.training.exists() and not options.resume and not anew:

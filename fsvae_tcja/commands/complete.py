@@ -21,7 +21,7 @@ class CompleteOptions:
     """Keep the first part of the codes of images and draw the rest: a row for each image, the original first."""
 
     checkpoint: tyro.conf.Positional[Path]
-    """A .safetensors checkpoint or a run folder, of a model with the latent Escape."""
+    """A .safetensors checkpoint, a run folder, or the name of a pretrained model; of one with the latent Escape."""
     given: Whole = None
     """Micro-steps that are kept, of T x groups; None: half of them."""
     n: int = 6

@@ -22,7 +22,7 @@ class EnergyOptions:
     """Energy and firing of a generative model, per image drawn and per image reconstructed, against the ANN VAE."""
 
     checkpoint: tyro.conf.Positional[Path]
-    """A .safetensors checkpoint or a run folder."""
+    """A .safetensors checkpoint, a run folder, or the name of a pretrained model."""
     data: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")] = None
     """Data set by name or a folder of images; by default the one that the model was trained on."""
     split: str = "test"

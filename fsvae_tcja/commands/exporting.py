@@ -41,7 +41,7 @@ class ExportOptions:
     """Write a checkpoint in the format of another program."""
 
     checkpoint: tyro.conf.Positional[Path]
-    """A .safetensors checkpoint or a run folder."""
+    """A .safetensors checkpoint, a run folder, or the name of a pretrained model."""
     out: File = None
     """The file; by default fsvae with the suffix of the format."""
     format: Annotated[str, tyro.conf.arg(metavar="NAME", help=f"One of {FILES}.")] = "fsvae2022"

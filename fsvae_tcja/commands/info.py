@@ -24,7 +24,7 @@ class InfoOptions:
     """What is in a checkpoint: configuration, parameters, training, and a table of the layers."""
 
     checkpoint: tyro.conf.Positional[Path]
-    """A .safetensors checkpoint or a run folder."""
+    """A .safetensors checkpoint, a run folder, or the name of a pretrained model."""
     json: bool = False
     """Print all of it as JSON."""
 

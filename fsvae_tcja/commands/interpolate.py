@@ -20,7 +20,7 @@ class InterpolateOptions:
     """Draw images on the way from one code to another, a row for each pair."""
 
     checkpoint: tyro.conf.Positional[Path]
-    """A .safetensors checkpoint or a run folder."""
+    """A .safetensors checkpoint, a run folder, or the name of a pretrained model."""
     between: Literal["drawn", "images"] = "drawn"
     """Ends of a row: two drawn codes, or the codes of two images."""
     n: int = 6

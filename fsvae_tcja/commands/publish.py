@@ -6,9 +6,6 @@ from typing import Annotated
 
 import tyro
 
-from eval import load_scores
-from eval.provenance import tensors_sha256
-
 from ..report.run import Run
 from ..runtime import checkpoint
 from ..runtime.run import MODEL
@@ -41,6 +38,9 @@ class PublishOptions:
 
 def main(args: list[str]) -> int:
     """Write the folder."""
+    from eval import load_scores
+    from eval.provenance import tensors_sha256
+
     options = parse(PublishOptions, "fsvae-tcja publish", args)
     run = Run(options.run)
     scores = [str(score) for file in options.scores for score in load_scores(file)]

@@ -21,7 +21,7 @@ class ReconstructOptions:
     """Reconstruct images of a data set or folder through the latent, and print the mean squared error."""
 
     checkpoint: tyro.conf.Positional[Path]
-    """A .safetensors checkpoint or a run folder."""
+    """A .safetensors checkpoint, a run folder, or the name of a pretrained model."""
     data: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")] = None
     """Data set by name or a folder of images; by default the one that the model was trained on."""
     split: str = "test"

@@ -25,7 +25,7 @@ class SampleOptions:
     """Draw images from a checkpoint."""
 
     checkpoint: tyro.conf.Positional[Path]
-    """A .safetensors checkpoint or a run folder."""
+    """A .safetensors checkpoint, a run folder, or the name of a pretrained model."""
     out: Path = Path("samples.png")
     """A .png: one grid. A .npz: uint8 images [n, H, W, C] under the key "images". Else a folder: one PNG per image."""
     n: int = 64

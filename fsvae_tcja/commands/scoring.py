@@ -29,7 +29,8 @@ class ScoringOptions:
     """Scores while training, of images drawn on the seed of the run. A resumed run goes on with them."""
 
     score_every: Whole = None
-    """Epochs between two scorings of the model; 0: none. --resume remembers the options of the scores."""
+    """Epochs between two scorings of the model, a multiple of --evaluate-every; 0: none. --resume remembers the options
+    of the scores."""
     score_protocol: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """What is fixed, see `fsvae-tcja eval protocols`; None: strict."""
     score_n: Whole = None
@@ -103,6 +104,11 @@ def planned(options: ScoringOptions, config: TrainConfig, device: torch.device) 
             damaged weights.
     """
     options.check()
+    if options.score_every and options.score_every % config.evaluate_every:
+        raise ValueError(
+            f"--score-every must be a multiple of --evaluate-every {config.evaluate_every}, found "
+            f"{options.score_every}: epochs that are not evaluated are not scored"
+        )
     from eval import Networks, get_protocol
 
     protocol = get_protocol(options.score_protocol or "strict")

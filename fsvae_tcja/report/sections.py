@@ -66,7 +66,7 @@ def _scores(run: Run) -> Section:
     ]
     notes = dict.fromkeys(f"{one.name}: {note}" for _, one in run.scores for note in one.notes)
     if not rows:
-        return Section("Scores", [f"None in {run.name}: fsvae-tcja score {run.name} --out {run.name}/score.json"])
+        return Section("Scores", [f"None in {run.name}: fsvae-tcja score {run.path} --out {run.path}/score.json"])
     return Section("Scores", list(notes), [Table(header, rows)])
 
 

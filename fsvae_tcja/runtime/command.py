@@ -21,7 +21,7 @@ from ..utils.spelling import choose, did_you_mean
 from .device import resolve
 from .memory import REMEDY, STEP, step_memory
 from .resume import newest_metadata
-from .run import CHECKPOINT, CONFIG, RunFolder
+from .run import CONFIG, RunFolder, has_checkpoint
 from .trainer import Outcome
 
 FLAT = tyro.conf.arg(name="")
@@ -98,7 +98,7 @@ class TrainCommand:
                 "--init-from away"
             )
         assert options.out is not None  # `_new` and `_resumed` fill it in
-        if not options.resume and started_anew() and (options.out / CHECKPOINT).is_file():
+        if not options.resume and started_anew() and has_checkpoint(options.out):
             options = replace(options, resume=options.out, init_from=None)
         if options.dry_run:
             plan = {"configuration": to_dict(config)} | self._figures(config, options) | {"run": asdict(options)}

@@ -1,6 +1,6 @@
 """Models that come with the package, by name, and models of a hub.
 
-fsvae_tcja/pretrained/NAME/: model.safetensors, a card README.md, and networks of scores for the same images.
+fsvae_tcja/pretrained/NAME/: model.safetensors, a card README.md, and, if any come with it, networks of scores.
 """
 
 import logging
@@ -41,9 +41,15 @@ def fetched(name: str) -> Path:
         ModuleNotFoundError: without huggingface_hub, which the extra `hub` installs.
         ValueError: no such model there, or no connection.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"there is no {name} here; a model of that name on the Hugging Face hub needs {error.name}: "
+            "pip install 'fsvae-tcja[hub]'",
+            name=error.name,
+        ) from error
     try:
         return Path(snapshot_download(name, allow_patterns=["*.safetensors", "*.md"]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

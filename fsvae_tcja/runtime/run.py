@@ -217,7 +217,7 @@ class PassingFolder(RunFolder):
             shutil.copy(file, self.path)
 
     def _check(self) -> None:
-        if self.resume and not any((self._kept / name).is_file() for name in (CHECKPOINT, PREVIOUS)):
+        if self.resume and not has_checkpoint(self._kept):
             raise FileNotFoundError(
                 f"cannot resume: process {rank()} finds no checkpoint at {self._kept / CHECKPOINT}; the run folder "
                 "must lie on a disk that all machines share"
@@ -226,6 +226,11 @@ class PassingFolder(RunFolder):
     def start(self, config: dict[str, Any], step: int) -> None:
         self.pictures.mkdir(exist_ok=True)
         self._keep_rows(step)
+
+
+def has_checkpoint(path: str | Path) -> bool:
+    """Whether a run folder holds something to go on from, if only the checkpoint before the newest."""
+    return any((Path(path) / name).is_file() for name in (CHECKPOINT, PREVIOUS))
 
 
 def open_run(path: str | Path, resume: bool = False) -> RunFolder:
@@ -242,7 +247,7 @@ def open_run(path: str | Path, resume: bool = False) -> RunFolder:
     anew = started_anew()
     if rank() > 0:
         return PassingFolder(path, resume)
-    if anew and not resume and not (Path(path) / CHECKPOINT).is_file():
+    if anew and not resume and not has_checkpoint(path):
         (Path(path) / CONFIG).unlink(missing_ok=True)
     return RunFolder(path, resume)
 

@@ -394,6 +394,11 @@ class Trainer:
         return self.span.ends_epoch(self.step)
 
     @property
+    def first_evaluated(self) -> int:
+        """The first epoch that is evaluated, counted from 1."""
+        return min(self.config.evaluate_every, self.spans[0].epoch(self.spans[0].end))
+
+    @property
     def _to_be_evaluated(self) -> bool:
         last = self.step == self.span.end
         return self.epoch_is_over and (last or self.epoch % self.config.evaluate_every == 0)

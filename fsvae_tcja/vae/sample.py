@@ -60,6 +60,7 @@ def stream(
         noise = model.latent.check_noise(noise, n)
     if labels is not None:
         _check_labels(labels, n, model.latent.classes)
+    model.latent.tempered(torch.empty(0), temperature)  # a wrong one is refused here
     parts = [range(start, min(start + batch_size, n)) for start in range(0, n, batch_size)]
     drawn = partial(_stream, model, seed, noise, labels, first, temperature)
     return _in_turn(drawn, parts) if together else drawn(parts)

@@ -1,4 +1,4 @@
-"""Warnings while there is still time: what goes wrong in the first epoch of a training and stays wrong."""
+"""Warnings while there is still time: what goes wrong early in a training and stays wrong."""
 
 from collections.abc import Mapping
 from itertools import islice
@@ -24,12 +24,12 @@ LAG = 2.0  # times the error in training mode
 
 
 class Watch(Callback):
-    """At the end of the first epoch a line for each layer that is dead or saturated, for samples that are all equal,
-    and for running statistics that lag behind the weights."""
+    """After the first epoch that is evaluated a line for each layer that is dead or saturated, for samples that are all
+    equal, and for running statistics that lag behind the weights."""
 
     def epoch_end(self, trainer: "Trainer", figures: Mapping[str, float]) -> None:
         model = trainer.task.model
-        if trainer.epoch != 1 or not isinstance(model, FSVAE) or model.config.input != "image":
+        if trainer.epoch != trainer.first_evaluated or not isinstance(model, FSVAE) or model.config.input != "image":
             return
         pixels, _ = next(
             islice(batches(trainer.data, LOOKED_AT, order=torch.arange(min(LOOKED_AT, len(trainer.data)))), 1)

@@ -149,6 +149,8 @@ def test_ctrl_c_is_ignored_where_the_shell_ignores_it():
         ("eval.py", ["eval", "protocols"]),
         ("eval/__init__.py", ["score", "runs/mine"]),
         ("eval.py", ["train", "digits", "--score-every", "1"]),
+        ("eval.py", ["publish", "runs/mine", "--out", "mine"]),
+        ("eval/__init__.py", ["report", "runs/mine"]),
         ("classifiers.py", ["classify", "--help"]),
         ("classifiers/__init__.py", ["classify", "predict", "a", "b"]),
     ],

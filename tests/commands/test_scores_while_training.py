@@ -114,6 +114,10 @@ def test_a_new_run_does_not_remember(tmp_path):
             ["--score-every", "-1"],
             "--score-every must say how many epochs lie between two scores, or 0 for none; found",
         ),
+        (
+            ["--evaluate-every", "2", "--score-every", "3", "--autoencoder", "AUTOENCODER"],
+            "--score-every must be a multiple of --evaluate-every 2, found 3",
+        ),
         (["--autoencoder", "AUTOENCODER"], "--score-every must say how many epochs lie between two scores"),
         (
             ["--score-every", "1", "--autoencoder", "absent.safetensors"],

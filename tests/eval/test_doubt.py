@@ -120,6 +120,13 @@ def test_floor_and_parts_of_a_checkpoint(networks, model):
     assert expected > 0
 
 
+def test_parts_need_as_many_real_images(networks, model):
+    statistics = make_references("digits", "strict", ("FAD",), networks=networks)
+    for reference, n in ((statistics, 60), ("digits", 5000)):
+        with pytest.raises(ValueError, match="beside as many real images, and there are none"):
+            evaluate(model, "strict", ("FAD",), reference=reference, networks=networks, n=n, floor=True, parts=True)
+
+
 def test_floors_are_kept_with_statistics(networks, tmp_path):
     reference = make_references("digits", "strict", ("FAD",), networks=networks, floors=(100,))["FAD"]
     reference.save(tmp_path / "fad.safetensors")

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.runtime.run import RunFolder, has_checkpoint, open_run
 
 CONFIG = {"lr": 0.5, "model": {"T": 4}}
 
@@ -168,3 +168,14 @@ def test_one_of_several_processes_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="2 processes were started together"), RunFolder(tmp_path / "run").locked():
         raise AssertionError
     assert not (tmp_path / "run").exists()
+
+
+def test_started_anew_a_run_goes_on_from_the_checkpoint_before_a_lost_one(tmp_path, monkeypatch):
+    run = started(tmp_path)
+    assert not has_checkpoint(tmp_path / "other")
+    run.checkpoint.rename(run.previous)  # killed between two renames
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert has_checkpoint(tmp_path)
+    with pytest.raises(ValueError, match="already holds a run: go on with --resume"):
+        open_run(tmp_path)
+    assert open_run(tmp_path, resume=True).checkpoints == [run.previous]

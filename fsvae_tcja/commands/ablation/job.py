@@ -15,7 +15,7 @@ from torch import Tensor
 from ...data.dataset import LabelledDataset
 from ...data.load import load_images
 from ...runtime.callbacks import Callback, KeepMemory
-from ...runtime.run import CHECKPOINT, RunFolder
+from ...runtime.run import RunFolder, has_checkpoint
 from ...runtime.trainer import Trainer
 from ...utils.atomic import write_json
 from ...utils.configuration import to_dict
@@ -73,7 +73,7 @@ def train_and_measure(study: Study, setting: str, seed: int, where: Where) -> di
     steps = study.steps or _steps_in(study.seconds, start, where.out / setting / LENGTH, data, where.device)
     images = min(start.limit or len(data.train), len(data.train))
     config = replace(start, seed=seed).lasting_in_all(steps, images)
-    resume = (folder / CHECKPOINT).is_file()
+    resume = has_checkpoint(folder)
     if folder.exists() and not resume:
         _clear(folder)
     run = RunFolder(folder, resume=resume)
