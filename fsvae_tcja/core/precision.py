@@ -1,17 +1,18 @@
 """In which precision float32 products are computed, of matrices and in convolutions alike."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+import torch
 from torch import backends
 
+Value = TypeVar("Value")
 Products = Literal["ieee", "tf32"]
 
 _BACKENDS: Any = backends
 _GPU = _BACKENDS.cuda.matmul, _BACKENDS.cudnn.conv, _BACKENDS.cudnn.rnn
 _CPU = _BACKENDS.mkldnn.matmul, _BACKENDS.mkldnn.conv
-_OLDER = _BACKENDS.cuda.matmul, _BACKENDS.cudnn  # which have an `allow_tf32` besides
 
 
 @contextmanager
@@ -22,12 +23,12 @@ def float32_products(precision: Products) -> Iterator[None]:
     PyTorch has two interfaces to it, and the older one raises where only the newer was used: both are kept in step,
     for other parts of a program (torch.compile among them) read the older.
     """
-    flags, before = [_allowed(part) for part in _OLDER], current_products()
+    older, before = _older(), current_products()
     try:
-        _set([precision == "tf32"] * len(_OLDER), [precision] * len(_GPU) + ["ieee"] * len(_CPU))
+        _set(("high" if precision == "tf32" else "highest", precision == "tf32"), _all(precision))
         yield
     finally:
-        _set(flags, before)
+        _set(older, before)
 
 
 def current_products() -> tuple[str, ...]:
@@ -35,17 +36,28 @@ def current_products() -> tuple[str, ...]:
     return tuple(part.fp32_precision for part in (*_GPU, *_CPU))
 
 
-def _set(flags: list[bool | None], precisions: Any) -> None:
-    for part, flag in zip(_OLDER, flags, strict=True):
-        if flag is not None:
-            part.allow_tf32 = flag
+def _all(precision: Products) -> list[str]:
+    return [str(precision)] * len(_GPU) + ["ieee"] * len(_CPU)
+
+
+def _set(older: tuple[str | None, bool | None], precisions: Sequence[str]) -> None:
+    matrices, convolutions = older
+    if matrices is not None:
+        torch.set_float32_matmul_precision(matrices)
+    if convolutions is not None:
+        _BACKENDS.cudnn.allow_tf32 = convolutions
     for part, precision in zip((*_GPU, *_CPU), precisions, strict=True):
         part.fp32_precision = precision
 
 
-def _allowed(part: Any) -> bool | None:
-    """The older flag; None where it contradicts the newer ones, and cannot be read."""
+def _older() -> tuple[str | None, bool | None]:
+    """The settings of the older interface, of matrices and convolutions; None where one contradicts the newer
+    interface, and cannot be read."""
+    return _read(torch.get_float32_matmul_precision), _read(lambda: bool(_BACKENDS.cudnn.allow_tf32))
+
+
+def _read(setting: Callable[[], Value]) -> Value | None:
     try:
-        return bool(part.allow_tf32)
+        return setting()
     except RuntimeError:
         return None

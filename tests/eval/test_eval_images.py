@@ -28,7 +28,6 @@ def test_bad_images_are_refused(images, message):
 
 def test_stated_ranges_are_brought_to_one():
     levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
-    assert canonical(levels, "0..1") is levels
     for value_range, scale, shift in (("-1..1", 1 / 127.5, -1), ("0..1", 1 / 255, 0), ("0..255", 1, 0)):
         assert torch.equal(as_uint8(canonical(levels * scale + shift, value_range)), levels)
 

@@ -74,9 +74,10 @@ def networks():
 )
 def test_another_name_is_another_score(networks, name, changes):
     recipe = STRICT.recipe(name)
+    options = {"value_range": "-1..1"} | ({"reference_range": "-1..1"} if recipe.compares else {})
     reference = floats(90, 2) if recipe.compares else None
     one, other = (
-        score(floats(100, 1), networks[r.extractor], r, reference, value_range="-1..1", reference_range="-1..1")
+        score(floats(100, 1), networks[r.extractor], r, reference, **options)
         for r in (recipe, replace(recipe, **changes))
     )
     assert one.value != other.value

@@ -26,12 +26,13 @@ from classifiers.files import read_inputs
 from eval import Autoencoder, Classifier, Score, get_protocol, load_reference, load_scores, open_images, save_scores
 from eval.checkpoints import find_checkpoint, open_checkpoint
 from eval.measures.frechet import GaussianStatistics
-from eval.networks.weights import WeightsFile, find_weights
+from eval.networks.weights import WeightsFile, read_weights
 from eval.provenance import json_sha256, tensors_sha256
 from eval.reference import Reference, holds_statistics, load_fsvae2022_reference
 from eval.result import side_by_side
 from fsvae_tcja import FSVAE, Bernoulli, FSVAEConfig, TrainConfig
 from fsvae_tcja.commands import info
+from fsvae_tcja.commands.ablation.study import read_study
 from fsvae_tcja.commands.scoring import ScoringOptions
 from fsvae_tcja.commands.train import TRAIN
 from fsvae_tcja.data import IMAGE_SETS
@@ -181,7 +182,9 @@ def _trained_state(network: Callable[[], Any], folder: Path) -> Path:
     return folder / "network.pth"
 
 
-WEIGHTS = WeightsFile("test", "https://example.org/weights-00000000.pth", "FSVAE_TCJA_FUZZ", "test")
+WEIGHTS = WeightsFile(
+    "test", "https://example.org/weights-00000000.pth", "FSVAE_TCJA_FUZZ", "test", option="networks.test"
+)
 
 
 def _weights(folder: Path) -> Path:
@@ -229,9 +232,15 @@ def _scores(folder: Path) -> Path:
     return folder / "scores.json"
 
 
+def _study(folder: Path) -> Path:
+    text = 'preset = "digits"\nsteps = 4\nseeds = [0, 1]\n[settings.plain]\n[settings.wide]\n"model.L" = 64\n'
+    (folder / "study.toml").write_text(text)
+    return folder / "study.toml"
+
+
 def _read_scores(path: Path) -> None:
     scores = load_scores(path)
-    for a, b in side_by_side(scores, scores):
+    for a, b in side_by_side([scores, scores]):
         assert a is not None and b is not None
         str(a), a - b
 
@@ -328,6 +337,7 @@ READERS: dict[str, Reader] = {
     "checkpoint to resume": Reader(
         _in_run("checkpoint.safetensors"), lambda path: TRAIN.trained(path.parent), _metadata
     ),
+    "study .toml": Reader(_study, read_study),
     "config.json": Reader(_in_run("config.json"), TRAIN.saved, _json),
     "scoring.json": Reader(
         _in_run("scoring.json"),
@@ -340,7 +350,7 @@ READERS: dict[str, Reader] = {
     "FSVAE 2022 .pth": Reader(_authors, import_fsvae2022, _state),
     "FAD autoencoder .pth": Reader(partial(_trained_state, Autoencoder), Autoencoder.load, _state),
     "domain classifier .safetensors": Reader(partial(_trained, Classifier), Classifier.load, _metadata),
-    "published weights .pth": Reader(_weights, lambda path: find_weights(WEIGHTS, path), _state),
+    "published weights .pth": Reader(_weights, lambda path: read_weights(WEIGHTS, path), _state),
     "reference statistics": Reader(_reference, load_reference, _statistics),
     "published moments .npz": Reader(_moments, _read_moments),
     "images .npy": Reader(partial(_array, "images.npy"), lambda path: open_images(path)),

@@ -37,6 +37,10 @@ OTHERS = {  # functions that open no bytes of others, or none that a reader coul
     "fsvae_tcja/report/compare.py:_samples",  # pictures of the run go into the page as they are
     "fsvae_tcja/report/sections.py:_samples",
     "fsvae_tcja/report/sections.py:_reconstructions",
+    "fsvae_tcja/runtime/identity.py:_read",  # takes nothing of what is damaged
+    "fsvae_tcja/commands/ablation/job.py:finished",  # what jobs of the same study wrote
+    "fsvae_tcja/commands/ablation/job.py:train_and_measure",
+    "fsvae_tcja/commands/ablation/job.py:_steps_in",
 }
 
 

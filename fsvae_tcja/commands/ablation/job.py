@@ -19,6 +19,7 @@ from ...runtime.run import RunFolder, has_checkpoint
 from ...runtime.trainer import Trainer
 from ...utils.atomic import write_json
 from ...utils.configuration import to_dict
+from ...utils.foreign import reading
 from ...utils.lock import LOCK, locked
 from ...vae import load
 from ...vae.train import FSVAETask, TrainConfig
@@ -51,8 +52,10 @@ def finished(study: Study, setting: str, seed: int, where: Where) -> dict[str, A
     path = where.folder(setting, seed) / RESULT
     if not path.is_file():
         return None
-    result: dict[str, Any] = json.loads(path.read_text())
-    if result["asked"] != json.loads(json.dumps(_asked(study, setting))):
+    with reading(path, "is damaged", "delete it"):
+        result: dict[str, Any] = json.loads(path.read_text())
+        asked = result["asked"]
+    if asked != json.loads(json.dumps(_asked(study, setting))):
         raise ValueError(
             f"{path} is the result of other settings or of another budget; give another --out, or delete it"
         )

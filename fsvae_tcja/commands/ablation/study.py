@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...utils.foreign import reading
 from ...utils.spelling import did_you_mean
 from ...vae.train import TrainConfig
 from ..train import TRAIN, TrainOptions
@@ -78,14 +79,10 @@ def read_study(path: Path) -> Study:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no study at {path}")
-    try:
-        data = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no TOML: {error}") from error
-    try:
+    with reading(path, "is no TOML", "mend it"):
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    with reading(path, "is no study", "mend it"):
         return _study(data, path.parent)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def _study(data: dict[str, Any], folder: Path) -> Study:

@@ -161,9 +161,8 @@ def test_an_unknown_file_is_taken_with_a_note(data, autoencoder, tmp_path):
     assert strict.extractor_description == "autoencoder mine.pth" and strict.extractor == autoencoder.sha256
     assert strict.notes == ("mine.pth is no published autoencoder, and does not say what it was trained on",)
     published = score_fad(data.images, autoencoder, data.images, SMALL_FSVAE2022)
-    assert published.notes == (
-        "the autoencoder of blobs is none that the FSVAE authors published: not for a table beside theirs",
-    )
+    note = "the autoencoder of blobs is none that the FSVAE authors published: not for a table beside theirs"
+    assert note in published.notes
 
 
 def test_bad_files(autoencoder, tmp_path):
@@ -318,7 +317,8 @@ def test_few_images_are_reported(data, autoencoder):
     with pytest.warns(UserWarning, match="FAD: 50 scored images for 64 features: their covariance has rank 49 at most"):
         result = score_fad(data.images, autoencoder, data.images, n=50)
     assert "biased upwards" in result.notes[0]
-    assert score_fad(data.images, autoencoder, data.images).notes == ()
+    (note,) = score_fad(data.images, autoencoder, data.images).notes
+    assert "is no sound judge" in note  # it was trained on 200 images
 
 
 def test_reference_is_stored_and_foreign_ones_are_refused(data, autoencoder, tmp_path, monkeypatch):
