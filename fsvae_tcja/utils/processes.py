@@ -110,7 +110,8 @@ def joined() -> Iterator[None]:
         yield
         return
     store, number, size = next(dist.rendezvous("env://", timeout=PATIENCE))
-    dist.init_process_group(store=dist.PrefixStore("group", store), rank=number, world_size=size, timeout=PATIENCE)
+    attempt = f"group {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"  # addresses of ended processes are still there
+    dist.init_process_group(store=dist.PrefixStore(attempt, store), rank=number, world_size=size, timeout=PATIENCE)
     try:
         with ExitStack() as stack:
             if number:
