@@ -49,7 +49,7 @@ def main(args: list[str]) -> int:
     if file.exists() and checkpoint.read_metadata(file).get("made_of") != source:
         raise ValueError(f"{file} is another model; choose another --out, or delete it")
     save(run.model, file, half=options.half, data=run.data, step=step, made_of=source)
-    facts = {"steps": f"{step:,}", "seed": str(run.seed)}
+    facts = ({} if step is None else {"steps": f"{step:,}"}) | {"seed": str(run.seed)}
     if mse := run.last("test_mse"):
         facts["reconstruction MSE"] = f"{mse:.4f} (range [-1, 1], images of the test split)"
     facts["SHA-256 of its tensors"] = tensors_sha256(checkpoint.read(file, "model.")[0])

@@ -2,48 +2,34 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import torch
-import tyro
 
 from ..core.precision import float32_products
 from ..runtime.device import resolve
 from ..runtime.pictures import save_pairs
-from ..utils.options import BatchSize, DataRoot, Device, Download, Whole, parse
+from ..utils.options import BatchSize, Whole, parse
 from ..vae import load
 from ..vae.reconstruct import reconstruct
-from .inputs import data_of, images_for
+from .inputs import ImageOptions
 
 
 @dataclass(frozen=True)
-class ReconstructOptions:
+class ReconstructOptions(ImageOptions):
     """Reconstruct images of a data set or folder through the latent, and print the mean squared error."""
 
-    checkpoint: tyro.conf.Positional[Path]
-    """A .safetensors checkpoint, a run folder, or the name of a pretrained model."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")] = None
-    """Data set by name or a folder of images; by default the one that the model was trained on."""
-    split: str = "test"
-    """Split of the data set."""
     out: Path = Path("reconstructions.png")
     """The picture: rows of originals above their reconstructions."""
     n: Whole = None
     """How many images, the first of the split; None: 32, or all if there are fewer."""
-    seed: int = 0
-    """Random seed of the latent."""
     batch_size: BatchSize = 64
-    data_root: DataRoot = None
-    download: Download = False
-    device: Device = "auto"
 
 
 def main(args: list[str]) -> int:
     """Draw originals above their reconstructions, and print the error."""
     options = parse(ReconstructOptions, "fsvae-tcja reconstruct", args)
     model = load(options.checkpoint, resolve(options.device))
-    data = data_of(options.checkpoint, options.data)
-    images = images_for(model, data, options.split, options.data_root, options.download)
+    images, data = options.images(model), options.source
     n = min(32, len(images)) if options.n is None else options.n
     pairs = reconstruct(model, images, n, options.seed, batch_size=options.batch_size)
     with float32_products("ieee"):

@@ -11,7 +11,7 @@ from eval import Score, load_scores
 from ..data.dataset import LabelledDataset
 from ..data.load import load_images
 from ..runtime import checkpoint
-from ..runtime.run import PICTURES, RunFolder, flat
+from ..runtime.run import METRICS, PICTURES, flat, read_rows
 from ..vae import FSVAE, load
 
 PICTURE = re.compile(r"epoch-(\d+)-(\w+)\.png")
@@ -40,7 +40,7 @@ class Run:
             raise FileNotFoundError(f"a report is of a run folder; there is no folder {path}")
         self.model: FSVAE = load(self.path, device)
         self.metadata = checkpoint.read_metadata(checkpoint.find(self.path))
-        self.rows = RunFolder(self.path, resume=True).read_metrics()
+        self.rows = read_rows(self.path / METRICS)
         self.scores = _scores(self.path)
         self.settings: dict[str, Any] = flat(self.metadata.get("training") or {"model": self.metadata["config"]})
         self.images: LabelledDataset | None = None

@@ -174,19 +174,25 @@ class RunFolder:
             self._tensorboard.add_image(path.stem.removeprefix(prefix), pixels, step, dataformats="HWC")
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The rows logged so far. What is no row is passed over: a line that was cut off at the end silently."""
-        text = self.metrics.read_text(errors="replace") if self.metrics.is_file() else ""
-        *lines, cut_off = text.split("\n")
-        rows = [row for line in lines if (row := _row(line))]
-        if odd := len([line for line in lines if line.strip()]) - len(rows):
-            warn_once(log, f"{self.metrics}: {odd} of {len(lines)} lines are no rows of metrics, passed over")
-        return rows + [row for row in [_row(cut_off)] if row]
+        """The rows logged so far."""
+        return read_rows(self.metrics)
 
     def close(self) -> None:
         """Flush and close the TensorBoard log."""
         if self._tensorboard is not None:
             self._tensorboard.close()
             self._tensorboard = None
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics.jsonl, if it is there. What is no row is passed over: a line that was cut off at the end
+    silently."""
+    text = path.read_text(errors="replace") if path.is_file() else ""
+    *lines, cut_off = text.split("\n")
+    rows = [row for line in lines if (row := _row(line))]
+    if odd := len([line for line in lines if line.strip()]) - len(rows):
+        warn_once(log, f"{path}: {odd} of {len(lines)} lines are no rows of metrics, passed over")
+    return rows + [row for row in [_row(cut_off)] if row]
 
 
 def _row(line: str) -> dict[str, Any] | None:

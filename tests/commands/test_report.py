@@ -90,6 +90,13 @@ def test_runs_side_by_side(run, page, tmp_path, capsys):
     assert found.pictures == ["test_mse", "tiny: epoch 2, seed 0", "other: epoch 2, seed 0"]
 
 
+def test_a_folder_with_a_model_alone(run, tmp_path):
+    (tmp_path / "model").mkdir()
+    shutil.copy(run / "model.safetensors", tmp_path / "model")
+    assert main(["report", "model", "--device", "cpu"]) == 0
+    assert Page("model/report.html").headings == ["Summary", "Scores", "Latent", "Settings", "Environment"]
+
+
 def test_without_the_data_the_page_says_so(run, tmp_path, monkeypatch):
     monkeypatch.setattr("fsvae_tcja.report.run.load_images", lambda *a, **k: (_ for _ in ()).throw(OSError("no data")))
     assert main(["report", str(run), "--out", "r.html", "--device", "cpu"]) == 0
