@@ -53,7 +53,7 @@ def test_mind_of_a_shift():
 
 def test_mind_knows_no_order_and_is_symmetric():
     x, y = normal(80, 8, 0), normal(80, 8, 1)
-    assert mind(x, x.flip(0)) == 0 < mind(x, y)
+    assert mind(x, x.flip(0)) < 1e-25 < 0.1 < mind(x, y)  # projections of a batch may differ in the last bit
     assert mind(y, x) == mind(x, y) == pytest.approx(mind(x.flip(0), y), rel=1e-12)
 
 
