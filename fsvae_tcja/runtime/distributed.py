@@ -6,6 +6,7 @@ of processes; DistributedDataParallel averages the gradients over the processes:
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from inspect import signature
 from typing import Any
 
 import torch
@@ -17,6 +18,9 @@ from ..utils.processes import total, world
 from ..utils.shares import Share, share_of
 
 Losses = Callable[[Any], dict[str, Tensor]]
+
+_NEWER = "forward_sync_buffers" in signature(DistributedDataParallel).parameters  # from PyTorch 2.13 on
+_SYNC_BUFFERS = "forward_sync_buffers" if _NEWER else "broadcast_buffers"
 
 
 def shares(batch: int, parts: int = 1) -> list[Share]:
@@ -57,7 +61,7 @@ class Replica:
         if world() > 1:
             # What a loss does not reach stays without gradient, as alone; statistics are equal already.
             self.parallel = DistributedDataParallel(
-                _Computed(losses, self.modules), broadcast_buffers=False, find_unused_parameters=True
+                _Computed(losses, self.modules), find_unused_parameters=True, **{_SYNC_BUFFERS: False}
             )
 
     @contextmanager
