@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 
-from ..core.precision import float32_products
 from ..data.pixels import to_float
 from ..runtime.device import resolve
 from ..runtime.pictures import save_grid
@@ -36,9 +35,8 @@ def main(args: list[str]) -> int:
     model = load(options.checkpoint, resolve(options.device))
     steps = model.latent.micro_steps
     given = steps // 2 if options.given is None else options.given
-    with float32_products("ieee"):
-        chosen, z = options.random_codes(model, options.n)
-        drawn = complete(model, z, given, options.draws, options.seed).cpu()
+    chosen, z = options.random_codes(model, options.n)
+    drawn = complete(model, z, given, options.draws, options.seed).cpu()
     originals = to_float(chosen.read(range(len(chosen)))[0]).unsqueeze(1)
     rows = torch.cat([originals, drawn], dim=1)
     title = (

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..core.precision import float32_products
 from ..runtime.device import resolve
 from ..runtime.pictures import save_grid
 from ..utils.options import parse
@@ -34,13 +33,12 @@ def main(args: list[str]) -> int:
     if options.n < 1:
         raise ValueError(f"n must be >= 1, found {options.n}")
     model = load(options.checkpoint, resolve(options.device))
-    with float32_products("ieee"):
-        if options.between == "drawn":
-            z, ends = draw_codes(model, 2 * options.n, options.seed), "drawn codes"
-        else:
-            _, z = options.random_codes(model, 2 * options.n)
-            ends = f"codes of images of {options.source} {options.split}"
-        rows = interpolate(model, z[:, 0::2], z[:, 1::2], options.steps)
+    if options.between == "drawn":
+        z, ends = draw_codes(model, 2 * options.n, options.seed), "drawn codes"
+    else:
+        _, z = options.random_codes(model, 2 * options.n)
+        ends = f"codes of images of {options.source} {options.split}"
+    rows = interpolate(model, z[:, 0::2], z[:, 1::2], options.steps)
     title = f"{options.steps} steps between {ends}, seed {options.seed}"
     save_grid(rows.flatten(0, 1), options.out, columns=options.steps, title=title)
     print(f"{title}: {options.out}")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 
-from ..core.precision import float32_products
 from ..runtime.device import resolve
 from ..runtime.pictures import save_pairs
 from ..utils.options import BatchSize, Whole, parse
@@ -32,8 +31,7 @@ def main(args: list[str]) -> int:
     images, data = options.images(model), options.source
     n = min(32, len(images)) if options.n is None else options.n
     pairs = reconstruct(model, images, n, options.seed, batch_size=options.batch_size)
-    with float32_products("ieee"):
-        originals, reconstructions = zip(*pairs, strict=True)
+    originals, reconstructions = zip(*pairs, strict=True)
     x, recon = torch.cat(originals), torch.cat(reconstructions)
     title = f"first {n} of {data} {options.split}: each original above its reconstruction"
     save_pairs(x, recon, options.out, title=title)

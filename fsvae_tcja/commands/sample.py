@@ -10,7 +10,6 @@ import tyro
 from torch import Tensor
 
 from ..core.memory import keep_freed_memory
-from ..core.precision import float32_products
 from ..runtime.device import resolve
 from ..runtime.export import save_images
 from ..utils.options import BatchSize, Device, parse
@@ -56,7 +55,7 @@ def main(args: list[str]) -> int:
             temperature=options.temperature,
             together=True,
         )
-        with progress("draw", options.n, "images") as bar, float32_products("ieee"):
+        with progress("draw", options.n, "images") as bar:
             if rank() == 0:
                 save_images(_counted(drawn, bar), options.out, _title(options))
             else:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -15,20 +16,51 @@ _GPU = _BACKENDS.cuda.matmul, _BACKENDS.cudnn.conv, _BACKENDS.cudnn.rnn
 _CPU = _BACKENDS.mkldnn.matmul, _BACKENDS.mkldnn.conv
 
 
+_lock = Lock()
+_inside: list["_Asked"] = []  # all threads', the latest last: PyTorch has one setting for the whole process
+_outside: tuple[tuple[str | None, bool | None], tuple[str, ...]]
+
+
+class _Asked:
+    """One use of `float32_products`."""
+
+    def __init__(self, precision: Products) -> None:
+        self.precision = precision
+
+
 @contextmanager
 def float32_products(precision: Products) -> Iterator[None]:
     """Within, float32 products are exact to float32 ("ieee"), or those of a GPU rounded to TF32 with its 10 bits of
     mantissa; after, all is as before. By itself PyTorch takes TF32 for convolutions on a GPU, not for linear layers.
 
     PyTorch has two interfaces to it, and the older one raises where only the newer was used: both are kept in step,
-    for other parts of a program (torch.compile among them) read the older.
+    for other parts of a program (torch.compile among them) read the older. The setting is that of the process: while
+    threads ask for different precisions, the latest one holds for all.
     """
-    older, before = _older(), current_products()
+    asked = _Asked(precision)
+    _enter(asked)
     try:
-        _set(("high" if precision == "tf32" else "highest", precision == "tf32"), _all(precision))
         yield
     finally:
-        _set(older, before)
+        _leave(asked)
+
+
+def _enter(asked: _Asked) -> None:
+    global _outside
+    with _lock:
+        if not _inside:
+            _outside = _older(), current_products()
+        _inside.append(asked)
+        _apply(asked.precision)
+
+
+def _leave(asked: _Asked) -> None:
+    with _lock:
+        _inside.remove(asked)
+        if _inside:
+            _apply(_inside[-1].precision)
+        else:
+            _set(*_outside)
 
 
 def current_products() -> tuple[str, ...]:
@@ -36,8 +68,9 @@ def current_products() -> tuple[str, ...]:
     return tuple(part.fp32_precision for part in (*_GPU, *_CPU))
 
 
-def _all(precision: Products) -> list[str]:
-    return [str(precision)] * len(_GPU) + ["ieee"] * len(_CPU)
+def _apply(precision: Products) -> None:
+    products = [str(precision)] * len(_GPU) + ["ieee"] * len(_CPU)
+    _set(("high" if precision == "tf32" else "highest", precision == "tf32"), products)
 
 
 def _set(older: tuple[str | None, bool | None], precisions: Sequence[str]) -> None:

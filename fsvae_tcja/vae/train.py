@@ -13,6 +13,7 @@ from ..data.pixels import random_flip, to_float
 from ..runtime.build import build
 from ..runtime.config import Stage, TrainerConfig
 from ..runtime.curves import save_curves
+from ..runtime.modes import evaluated
 from ..runtime.pictures import save_grid, save_pairs
 from ..runtime.run import RunFolder
 from ..utils.configuration import to_dict
@@ -209,7 +210,8 @@ class FSVAETask:
         codes, labels = codes_of(self.model, self.test, self.config.seed).read(range(len(self.test)))
         device = next(self.model.parameters()).device
         z = codes.transpose(0, 1).float().to(device)
-        losses = self.model.latent.stage_losses(z, labels.to(device), torch.Generator())
+        with evaluated(self.model):
+            losses = self.model.latent.stage_losses(z, labels.to(device), torch.Generator())
         return {f"test_{name}": float(value) for name, value in losses.items() if name != "loss"}
 
     def _reconstruct(self) -> tuple[float, tuple[Tensor, Tensor]]:

@@ -33,3 +33,19 @@ def test_where_another_part_of_a_program_uses_the_newer_interface():
     finally:
         conv.fp32_precision = before
         torch.backends.cudnn.allow_tf32 = before == "tf32"
+
+
+def test_within_one_another_and_in_threads_that_end_in_any_order():
+    before = current_products()
+    first, second = float32_products("tf32"), float32_products("ieee")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert current_products()[:3] == ("ieee",) * 3
+    second.__exit__(None, None, None)
+    assert current_products() == before
+    with float32_products("ieee"), float32_products("tf32"):
+        with float32_products("ieee"):
+            pass
+        assert current_products()[:3] == ("tf32",) * 3
+    assert current_products() == before
