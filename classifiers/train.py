@@ -66,6 +66,11 @@ class TrainConfig(TrainerConfig):
         super().__post_init__()
         check_choice("loss", self.loss, Loss)
         check_choice("slices", self.slices, SliceBy)
+        if self.graph:
+            raise ValueError(
+                "a classifier's step cannot be one CUDA graph: what it drops and augments is drawn on the CPU, and a "
+                "graph would repeat it; leave --graph away"
+            )
         if not 0 <= self.validation < 1:
             raise ValueError(f"validation must be in [0, 1), found {self.validation}")
 

@@ -388,6 +388,7 @@ def test_presets_survive_json_and_fit_their_data(name):
     [
         ({"loss": "hinge"}, "loss must be one of .*, found 'hinge'"),
         ({"slices": "space"}, "slices must be one of .*, found 'space'"),
+        ({"graph": True}, "a classifier's step cannot be one CUDA graph: .*; leave --graph away"),
         ({"validation": 1.0}, r"validation must be in \[0, 1\), found 1.0"),
     ],
 )

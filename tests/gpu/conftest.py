@@ -3,12 +3,11 @@ import os
 import pytest
 import torch
 
-long = pytest.mark.skipif(os.environ.get("FSVAE_TCJA_GPU_TESTS") != "long", reason="part of `make test-gpu`")
+CHOSEN = os.environ.get("FSVAE_TCJA_GPU_TESTS")
+DEVICE = "cuda" if torch.cuda.is_available() and CHOSEN != "cpu" else "cpu"  # which shows that the tests can pass
 
-
-@pytest.fixture(scope="session")
-def gpu() -> torch.device:
-    """A real GPU."""
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU")
-    return torch.device("cuda")
+long = pytest.mark.skipif(CHOSEN != "long", reason="part of `make test-gpu`")
+conformance = pytest.mark.skipif(DEVICE == "cpu" and CHOSEN == "long", reason="no GPU")
+slow_without_gpu = pytest.mark.skipif(
+    DEVICE == "cpu" and CHOSEN != "cpu", reason="no GPU; FSVAE_TCJA_GPU_TESTS=cpu runs it with the CPU in its place"
+)

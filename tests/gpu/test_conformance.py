@@ -1,18 +1,23 @@
 """What a GPU computes against the reference on the CPU: every operation, a training, drawing, scores, recorded runs.
 
-Run on a real GPU by `make test-gpu`; nothing here has passed on one yet (docs/GPU.md).
+Run on a real GPU by `make test-gpu`; nothing here has passed on one yet (docs/GPU.md). Without one the CPU takes its
+place, with its own kernels, which shows that what is asked for can be kept: in the quick tests, and with
+FSVAE_TCJA_GPU_TESTS=cpu in all.
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
+from torch import nn
 
 from eval import Networks, evaluate
 from fsvae_tcja.cli import main
-from fsvae_tcja.core import CENTRED_LIF, FSVAE_LIF, LIF, TDBatchNorm
+from fsvae_tcja.core import CENTRED_LIF, FSVAE_LIF, LIF, TDBatchNorm, backend
 from fsvae_tcja.core.escape import escape_draw
 from fsvae_tcja.core.kernels.escape.inputs import Inputs as Network
 from fsvae_tcja.core.kernels.lif import reference, register
@@ -23,6 +28,7 @@ from fsvae_tcja.core.statistics import by_own_statistics
 from fsvae_tcja.data.load import load_images
 from fsvae_tcja.runtime import seeding
 from fsvae_tcja.runtime.callbacks import Callback
+from fsvae_tcja.runtime.config import Stage
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.vae import FSVAE, Bernoulli, Escape, FSVAEConfig, philox
@@ -32,16 +38,20 @@ from fsvae_tcja.vae.train import FSVAETask, TrainConfig
 
 from ..core.conftest import FAMILIES, name
 from ..core.test_escape import network
+from .conftest import DEVICE, conformance, slow_without_gpu
 
-pytestmark = pytest.mark.usefixtures("gpu")
+pytestmark = conformance
 close = torch.testing.assert_close
 SMALL = FSVAEConfig(T=4, L=16, latent=Bernoulli(k=4), channels=(4, 8, 16, 32), tcja=TCJAConfig(decoder=(2, 3)))
+ESCAPE = Escape(groups=2, hidden=32, clusters=4, guidance=0.5, prior=Stage(steps=100, batch_size=32))
 MODELS = {
     "stream": SMALL,
     "prefix": replace(SMALL, T=8, latent=Bernoulli(k=4, sampling="prefix")),
     "current": replace(SMALL, readout="tcja", tcja=TCJAConfig(encoder=(1,), decoder=(2, 3), placement="current")),
-    "escape": replace(SMALL, neuron=CENTRED_LIF, latent=Escape(groups=2, hidden=32, clusters=4, guidance=0.5)),
+    "escape": replace(SMALL, neuron=CENTRED_LIF, latent=ESCAPE),
 }
+QUICK = ["stream", "prefix", "current"]
+SLOW = [pytest.param("escape", marks=slow_without_gpu)]
 
 
 @pytest.fixture(autouse=True)
@@ -78,46 +88,58 @@ def drawn(steps, shape, static, affine, current, spikes, membrane, dtype) -> dic
 
 
 def agree(found, expected, dtype=torch.float32) -> None:
-    tolerance = {"rtol": 1e-4, "atol": 5e-5} if dtype == torch.float32 else {"rtol": 2**-6, "atol": 5e-3}
+    tolerance = {"rtol": 1e-4, "atol": 5e-5} if dtype == torch.float32 else {"rtol": 2**-7, "atol": 2e-3}
     assert found.keys() == expected.keys()
     for key in expected:
         close(found[key], expected[key], **tolerance, msg=lambda text, key=key: f"{key}: {text}")
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("shape", [(2, 5, 3, 2), (3, 33, 16, 16), (4, 300), (2, 128, 4, 4)], ids=str)
-@pytest.mark.parametrize(("params", "steps"), [(FSVAE_LIF, 1), (FSVAE_LIF, 16), (CENTRED_LIF, 18)], ids=str)
-@pytest.mark.parametrize("flags", product((False, True), repeat=4), ids=str)
+def slow(*cases) -> list:
+    """Cases that only a GPU makes quickly: the CPU compiles for each type and neuron."""
+    return [pytest.param(*case, marks=slow_without_gpu) for case in cases]
+
+
+SHAPES = [(2, 5, 3, 2), *slow([(3, 33, 16, 16)], [(4, 300)], [(2, 128, 4, 4)])]
+DTYPES = [torch.float32, *slow([torch.bfloat16], [torch.float16])]
+NEURONS = [(FSVAE_LIF, 1), (FSVAE_LIF, 16), *slow((CENTRED_LIF, 18))]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("params", "steps"), NEURONS, ids=str)
+@pytest.mark.parametrize("flags", list(product((False, True), repeat=4)), ids=str)
 def test_fire(shape, flags, params, steps, dtype):
     """Static input, current gate, spike gate, membrane: with and without each."""
     static, current, spikes, membrane = flags
     tensors = drawn(steps, shape, static, True, current, spikes, membrane, dtype)
-    upstream, constants = (torch.randn(steps, *shape), torch.randn(shape)), params.fused_constants
+    upstream, constants = (torch.randn(steps, *shape).to(dtype), torch.randn(shape)), params.fused_constants
     expected = results(lambda x: reference.fire(Inputs(**x), steps, params), tensors, upstream, "cpu")
-    found = results(lambda x: register.fire(*Inputs(**x), steps, *constants), tensors, upstream, "cuda")
+    found = results(lambda x: register.fire(*Inputs(**x), steps, *constants), tensors, upstream, DEVICE)
     assert torch.equal(found["output 0"], expected["output 0"])
     agree(found, expected, dtype)
 
 
+@slow_without_gpu
 @pytest.mark.parametrize("params", FAMILIES, ids=name)
 def test_every_family(params):
     tensors = drawn(5, (2, 5, 3, 2), False, True, True, True, True, torch.float32)
     upstream = torch.randn(5, 2, 5, 3, 2), torch.randn(2, 5, 3, 2)
     expected = results(lambda x: reference.fire(Inputs(**x), 5, params), tensors, upstream, "cpu")
-    found = results(lambda x: register.fire(*Inputs(**x), 5, *params.fused_constants), tensors, upstream, "cuda")
+    found = results(lambda x: register.fire(*Inputs(**x), 5, *params.fused_constants), tensors, upstream, DEVICE)
     agree(found, expected)
 
 
+@slow_without_gpu
 @pytest.mark.parametrize("static", [False, True])
 def test_sum_and_rate(static):
     tensors = drawn(16, (3, 33, 8, 8), static, True, True, True, False, torch.float32)
     constants, upstream = FSVAE_LIF.fused_constants, [torch.randn(3, 33, 8, 8)]
     expected = results(lambda x: reference.spike_sum(Inputs(**x), 16, FSVAE_LIF), tensors, upstream, "cpu")
-    found = results(lambda x: register.spike_sum(*Inputs(**x)[:5], 16, *constants), tensors, upstream, "cuda")
+    found = results(lambda x: register.spike_sum(*Inputs(**x)[:5], 16, *constants), tensors, upstream, DEVICE)
     agree(found, expected)
     tensors, upstream = {k: tensors[k] for k in ("y", "scale", "shift")}, [torch.randn(16, 3, 33)]
     expected = results(lambda x: reference.spike_rate(Inputs(**x), 16, FSVAE_LIF), tensors, upstream, "cpu")
-    found = results(lambda x: register.spike_rate_op(*Inputs(**x)[:3], 16, *constants), tensors, upstream, "cuda")
+    found = results(lambda x: register.spike_rate_op(*Inputs(**x)[:3], 16, *constants), tensors, upstream, DEVICE)
     agree(found, expected)
 
 
@@ -125,7 +147,7 @@ def test_sum_and_rate(static):
 def test_statistics(shape):
     y, upstream = torch.randn(shape) * 2 + 3, None
     found = {}
-    for device in ("cpu", "cuda"):
+    for device in ("cpu", DEVICE):
         norm = TDBatchNorm(shape[1], 0.2, 2.0).to(device)
         leaf = y.to(device).requires_grad_()
         normed = by_own_statistics(leaf, norm)
@@ -136,24 +158,33 @@ def test_statistics(shape):
         parts = (*normed[1:], *grads, *norm.buffers())
         names = (*normed._fields[1:], "dy", "dweight", "dbias", *dict(norm.named_buffers()))
         found[device] = {k: x.detach().float().cpu() for k, x in zip(names, parts, strict=True)}
-    agree(found["cuda"], found["cpu"])
+    agree(found[DEVICE], found["cpu"])
 
 
+@slow_without_gpu
 @pytest.mark.parametrize("guidance", [0.0, 0.5])
 def test_the_draw_of_a_prior(guidance):
     inputs, neuron = network(65, 8, 4, 300, K=2 if guidance else 1, exact=True), LIF(FSVAE_LIF)
     expected = escape_draw(inputs, neuron, guidance)
-    for a, b in zip(escape_draw(Network(*(x.cuda() for x in inputs)), neuron, guidance), expected, strict=True):
+    for a, b in zip(escape_draw(Network(*(x.to(DEVICE) for x in inputs)), neuron, guidance), expected, strict=True):
         assert torch.equal(a.cpu(), b)
 
 
 def test_philox():
     for arguments in ((7, 3, 5, 99), (2**40 + 3, 2**33, 65, 2048, 3)):
-        assert torch.equal(philox.words(*arguments, device="cuda").cpu(), words(*arguments))
+        assert torch.equal(philox.words(*arguments, device=DEVICE).cpu(), words(*arguments))
 
 
 def batch(n: int = 16) -> torch.Tensor:
     return torch.rand(n, 1, 32, 32) * 2 - 1
+
+
+@contextmanager
+def by_reference() -> Iterator[None]:
+    """Inside, no fused kernel runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(backend.ENVIRONMENT, "reference")
+        yield
 
 
 def step(config: FSVAEConfig, device: str) -> dict[str, torch.Tensor]:
@@ -167,10 +198,12 @@ def step(config: FSVAEConfig, device: str) -> dict[str, torch.Tensor]:
     return {k: x.detach().double().cpu() for k, x in (found | dict(model.named_buffers())).items()}
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", QUICK + SLOW)
 def test_a_training_step(model):
     """To rounding, but for the spikes that it moves: a few thousandths of every gradient's length."""
-    found, expected = step(MODELS[model], "cuda"), step(MODELS[model], "cpu")
+    found = step(MODELS[model], DEVICE)
+    with by_reference():
+        expected = step(MODELS[model], "cpu")
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         distance = (found[key] - value).norm() / value.norm().clamp(min=1e-8)
@@ -182,11 +215,11 @@ class Curve(Callback):
         self.losses: list[torch.Tensor] = []
 
     def step(self, trainer, losses) -> None:
-        self.losses.append(losses["mse"].detach().clone())
+        self.losses.append(losses.get("mse", losses["loss"]).detach().clone())
 
 
 def curve(folder, device: str, model: FSVAEConfig = SMALL, **changes) -> torch.Tensor:
-    """The reconstruction errors of 200 steps, on the CPU's random numbers."""
+    """The reconstruction errors of 200 steps, on the CPU's random numbers; then the losses of a stage of the latent."""
     config = TrainConfig(data="digits", steps=200, batch_size=32, lr=5e-3, model=model, **changes)
     data, curve = load_images("digits"), Curve()
 
@@ -199,38 +232,54 @@ def curve(folder, device: str, model: FSVAEConfig = SMALL, **changes) -> torch.T
     return torch.stack(curve.losses).cpu()
 
 
+@slow_without_gpu
 def test_200_steps_learn_as_on_the_cpu(tmp_path):
-    expected, found = curve(tmp_path, "cpu"), curve(tmp_path, "cuda")
+    expected, found = curve(tmp_path, "cpu"), curve(tmp_path, DEVICE)
     close(found[:3], expected[:3], rtol=1e-3, atol=0)  # then a spike moves, and the curves part
     assert expected[-50:].mean() < 0.7 * expected[:10].mean()
     close(found[-50:].mean(), expected[-50:].mean(), rtol=0.05, atol=0)
 
 
+@slow_without_gpu
 @pytest.mark.parametrize("model", ["stream", "prefix", "escape"])
 def test_a_step_as_one_graph_learns_as_one_that_is_launched(model, tmp_path):
-    plain, graph = (curve(tmp_path, "cuda", MODELS[model], graph=graph) for graph in (False, True))
-    close(graph[-50:].mean(), plain[-50:].mean(), rtol=0.05, atol=0)
+    plain, graph = (curve(tmp_path, DEVICE, MODELS[model], graph=graph) for graph in (False, True))
+    for steps in (slice(150, 200), slice(-50, None)):  # of the first stage, and of the last
+        close(graph[steps].mean(), plain[steps].mean(), rtol=0.05, atol=0)
 
 
+@slow_without_gpu
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_halves_learn(precision, tmp_path):
     close(
-        curve(tmp_path, "cuda", precision=precision)[-50:].mean(),
-        curve(tmp_path, "cuda")[-50:].mean(),
+        curve(tmp_path, DEVICE, precision=precision)[-50:].mean(),
+        curve(tmp_path, DEVICE)[-50:].mean(),
         rtol=0.1,
         atol=0,
     )
 
 
-@pytest.mark.parametrize("model", MODELS)
+def awake(config: FSVAEConfig) -> FSVAE:
+    """A model whose norms know their own activity, so that its neurons fire, and not all."""
+    torch.manual_seed(1)
+    model = FSVAE(config).train()
+    for norm in (m for m in model.modules() if isinstance(m, TDBatchNorm)):
+        norm.momentum = None
+        nn.init.uniform_(norm.weight, 0.8, 1.5)
+        nn.init.normal_(norm.bias, 0.15, 0.2)
+    with torch.no_grad():
+        for _ in range(4):
+            model.losses(x := batch(), model(x))
+    return model.eval()
+
+
+@pytest.mark.parametrize("model", QUICK + SLOW)
 def test_drawing(model):
     """Recorded from the fourth pass on: the same as before; and the CPU's images but for spikes that rounding moves."""
-    torch.manual_seed(1)
-    cpu = FSVAE(MODELS[model])
-    for norm in (m for m in cpu.modules() if isinstance(m, TDBatchNorm)):
-        norm.running_var.fill_(0.05)
-    expected = cpu.sample(16, seed=3)
-    on_gpu = FSVAE(MODELS[model]).cuda()
+    cpu = awake(MODELS[model])
+    with by_reference():
+        expected = cpu.sample(16, seed=3)
+    on_gpu = FSVAE(MODELS[model]).to(DEVICE)
     on_gpu.load_state_dict(cpu.state_dict())
     images = [on_gpu.sample(16, seed=3) for _ in range(6)]
     assert expected.std() > 0.01
@@ -244,18 +293,18 @@ def test_drawing(model):
 def philox_source(n: int):
     from fsvae_tcja.vae.noise import Streams
 
-    return Streams(3, 0, n, "cuda")
+    return Streams(3, 0, n, DEVICE)
 
 
 def test_prefixes_that_the_host_does_not_know(monkeypatch):
     torch.manual_seed(1)
-    prior = FSVAE(MODELS["prefix"]).latent.prior.cuda().train()
-    twin = FSVAE(MODELS["prefix"]).latent.prior.cuda().train()
+    prior = FSVAE(MODELS["prefix"]).latent.prior.to(DEVICE).train()
+    twin = FSVAE(MODELS["prefix"]).latent.prior.to(DEVICE).train()
     twin.load_state_dict(prior.state_dict())
-    z, noise = torch.rand(8, 16, 16, device="cuda").round(), torch.randn(8, 16, 16, device="cuda")
+    z, noise = torch.rand(8, 16, 16, device=DEVICE).round(), torch.randn(8, 16, 16, device=DEVICE)
     where = torch.zeros(8, dtype=torch.bool)
     where[SCHEDULED_FROM] = True
-    assert torch.equal(prior.replace(z, where, noise, "prefix"), twin.replace(z, where.cuda(), noise, "prefix"))
+    assert torch.equal(prior.replace(z, where, noise, "prefix"), twin.replace(z, where.to(DEVICE), noise, "prefix"))
     for a, b in zip(prior.buffers(), twin.buffers(), strict=True):
         close(a, b)
 
@@ -272,11 +321,12 @@ def networks(tmp_path_factory) -> Networks:
     return Networks(autoencoder=folder / "fad.safetensors", classifier=folder / "classifier.safetensors")
 
 
+@slow_without_gpu
 @pytest.mark.parametrize("score", ["FAD", "Domain-Frechet", "Domain-IS", "sure"])
 def test_scores(score, networks):
     images, other = (load_images("digits", split) for split in ("train", "test"))
     options = {"reference": other, "networks": networks, "n": 256}
-    cpu, gpu = (evaluate(images, "strict", [score], device=device, **options) for device in ("cpu", "cuda"))
+    cpu, gpu = (evaluate(images, "strict", [score], device=device, **options) for device in ("cpu", DEVICE))
     for a, b in zip(gpu, cpu, strict=True):
         assert a.value == pytest.approx(b.value, rel=1e-3)
 

@@ -250,6 +250,23 @@ def test_settings_are_checked(change, message):
         TrainerConfig(**change)
 
 
+@pytest.mark.parametrize(
+    ("settings", "lines"),
+    [
+        ({}, []),
+        ({"tf32": True}, ["--tf32 has no effect on the device cpu"]),
+        ({"tf32": True, "graph": True}, ["--tf32 and --graph have no effect on the device cpu"]),
+    ],
+)
+def test_what_only_a_gpu_has_is_named_once_and_changes_nothing(tmp_path, capfd, settings, lines):
+    fit_toy(Toy(), tmp_path / "plain")
+    capfd.readouterr()
+    fit_toy(Toy(), tmp_path / "run", **settings)
+    said = capfd.readouterr()
+    assert [line for line in (said.out + said.err).splitlines() if "no effect" in line] == lines
+    assert same(weights(tmp_path / "plain"), weights(tmp_path / "run"))
+
+
 # order
 
 
