@@ -65,6 +65,7 @@ class ScoringOptions:
         file = run.path / FILE
         with reading(file, "is damaged", "delete it and say again what to score"):
             before = json.loads(file.read_text()) if resume and file.is_file() else {}
+            from_dict(ScoringOptions, before).check()
             options = from_dict(ScoringOptions, before | self.given)
         options.check()
         return replace(

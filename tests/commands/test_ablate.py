@@ -97,13 +97,10 @@ def test_the_studies_of_the_documentation_can_be_read(name):
         ("batch-size = 16", 'device = "cpu"', "settings.membrane: device says where and how a run goes"),
         ("[settings.tcja]", '[settings."../tcja"]', "a setting is a folder too"),
         ("[options]", "[options", "is no TOML"),
-        ("steps = 12", "seconds = 12", "mnist trains in several stages"),
     ],
 )
 def test_a_study_that_cannot_be(tmp_path, fails, was, becomes, message):
     text = EXAMPLE.replace(was, becomes, 1)
-    if "several stages" in message:
-        text += '[settings.mnist]\npreset = "mnist"\n"model.L" = 16\n'
     (tmp_path / "study.toml").write_text(text)
     assert message in fails("ablate", "study.toml")
 
@@ -115,12 +112,18 @@ def test_missing_files_and_wrong_shards(tmp_path, fails):
         assert "--shard must be I/N with I in 1..N" in fails("ablate", "study.toml", "--shard", shard)
 
 
-def test_a_budget_in_seconds_is_measured_once_for_all_seeds(tmp_path, capsys):
-    study = EXAMPLE.replace("steps = 12", "seconds = 0.2").partition("[settings.tcja]")[0]
-    (tmp_path / "study.toml").write_text(study.replace('autoencoder = "fad.safetensors"', ""))
+@pytest.mark.parametrize(
+    ("setting", "seeds", "stages"),
+    [("", [0, 1], 1), ('preset = "mnist-5k"\ndata = "digits"\n', [0], 2)],
+    ids=["one stage", "two stages"],
+)
+def test_a_budget_in_seconds_is_measured_once_for_all_seeds(tmp_path, capsys, setting, seeds, stages):
+    study = EXAMPLE.replace("steps = 12", "seconds = 0.2").replace("seeds = [0, 1]", f"seeds = {seeds}")
+    study = study.replace('autoencoder = "fad.safetensors"', "").partition("[settings.membrane]")[0]
+    (tmp_path / "study.toml").write_text(study + "[settings.one]\n" + setting)
     assert main(["ablate", "study.toml", "--device", "cpu"]) == 0
     folder = tmp_path / "runs" / "study"
-    steps = json.loads((folder / "membrane" / "steps.json").read_text())
-    cells = json.loads((folder / "table.json").read_text())["settings"]["membrane"]
-    assert cells["steps"] == [steps, steps] and steps >= 1
+    steps = json.loads((folder / "one" / "steps.json").read_text())
+    cells = json.loads((folder / "table.json").read_text())["settings"]["one"]
+    assert cells["steps"] == [steps] * len(seeds) and steps >= stages
     assert "FAD" not in cells and "0.2 s each" in capsys.readouterr().out

@@ -101,7 +101,7 @@ ODD: dict[str, Callable[[torch.Tensor], Any]] = {
     "sparse": lambda t: t.to_sparse(),
     "expanded": lambda t: torch.zeros(1).expand(2**29),
     "expanded once more": lambda t: t.reshape(-1)[:1].expand(10**5, 10**5),
-    "empty": lambda t: t[:0],
+    "empty": lambda t: t.reshape(-1)[:0],
     "long and empty": lambda t: torch.zeros(10**9, 0),
     "scalar": lambda t: torch.tensor(1.0),
     "one axis": lambda t: t.flatten(),

@@ -4,9 +4,13 @@ import json
 import shutil
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
+from math import ceil
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import torch
@@ -27,7 +31,7 @@ from .measure import Data, measure
 from .study import Study
 
 RESULT, SECONDS, LENGTH = "result.json", "seconds.json", "steps.json"
-TIMED = 8  # steps whose time says how many a budget in seconds has, after as many to warm up
+TIMED = 12  # steps, of each stage at least, whose median time says how many a budget in seconds has
 
 
 class Where(NamedTuple):
@@ -74,6 +78,8 @@ def train_and_measure(study: Study, setting: str, seed: int, where: Where) -> di
     folder, start = where.folder(setting, seed), study.settings[setting]
     data = Data(*(where.images(start, split) for split in ("train", "test")))
     steps = study.steps or _steps_in(study.seconds, start, where.out / setting / LENGTH, data, where.device)
+    if not steps:
+        return None
     images = min(start.limit or len(data.train), len(data.train))
     config = replace(start, seed=seed).lasting_in_all(steps, images)
     resume = has_checkpoint(folder)
@@ -104,23 +110,27 @@ def _clear(folder: Path) -> None:
 
 
 class _Clock(Callback):
-    """When each step ended."""
+    """When each step of each stage ended."""
 
     def __init__(self) -> None:
-        self.times: list[float] = []
+        self.times: defaultdict[int, list[float]] = defaultdict(list)
 
     def step(self, trainer: Trainer, losses: Mapping[str, Tensor]) -> None:
-        self.times.append(time.monotonic())
+        self.times[trainer.span.number].append(time.monotonic())
 
 
 def _steps_in(seconds: float, config: TrainConfig, file: Path, data: Data, device: torch.device) -> int:
-    """How many steps a setting does in so many seconds, measured once for all its seeds."""
+    """How many steps a setting does in so many seconds, measured once for all its seeds; 0 if it was interrupted."""
     if file.is_file():
         return int(json.loads(file.read_text()))
-    clock, trial = _Clock(), replace(config, steps=2 * TIMED)
+    images = min(config.limit or len(data.train), len(data.train))
+    lengths = [stage.total_steps(images // stage.batch_size) for stage in config.stages()]
+    clock, trial = _Clock(), config.lasting_in_all(ceil(TIMED * sum(lengths) / max(1, min(lengths))), images)
     with tempfile.TemporaryDirectory() as folder:
-        Trainer(FSVAETask(trial, *data), trial, RunFolder(folder), device=device, callbacks=[clock]).fit()
-    each = (clock.times[-1] - clock.times[-1 - TIMED]) / TIMED
-    steps = max(1, int(seconds / each))
-    write_json(file, steps)
-    return steps
+        trainer = Trainer(FSVAETask(trial, *data), trial, RunFolder(folder), device=device, callbacks=[clock])
+        if not trainer.fit().finished:
+            return 0
+    each = [median(b - a for a, b in pairwise(clock.times[stage])) for stage in sorted(clock.times)]
+    steps = int(seconds * sum(lengths) / sum(n * t for n, t in zip(lengths, each, strict=True)))
+    write_json(file, max(len(lengths), steps))
+    return max(len(lengths), steps)

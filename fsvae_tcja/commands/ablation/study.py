@@ -37,7 +37,7 @@ class Study:
     steps: int = 0
     """Budget: optimiser steps in all stages together; 0: it is in seconds."""
     seconds: float = 0
-    """Budget: seconds of training, of runs of one stage."""
+    """Budget: seconds of steps, in all stages together."""
     n: int = 1000
     """Images drawn, and reconstructed, for the scores."""
     autoencoder: Path | None = None
@@ -59,11 +59,6 @@ class Study:
             raise ValueError(f"seeds must be different whole numbers >= 0, found {list(self.seeds)}")
         if self.n < 2:
             raise ValueError(f"n must be at least 2 images, found {self.n}")
-        staged = [name for name, config in self.settings.items() if len(config.stages()) > 1]
-        if self.seconds and staged:
-            raise ValueError(
-                f"{staged[0]} trains in several stages, whose lengths seconds do not fix; give the budget in steps"
-            )
 
     def jobs(self) -> list[tuple[str, int]]:
         """(setting, seed), seed by seed, so that a study that is stopped has compared all settings on some seeds."""
