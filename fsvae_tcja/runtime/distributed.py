@@ -20,7 +20,7 @@ from ..utils.shares import Share, share_of
 Losses = Callable[[Any], dict[str, Tensor]]
 
 _NEWER = "forward_sync_buffers" in signature(DistributedDataParallel).parameters  # from PyTorch 2.13 on
-_SYNC_BUFFERS = "forward_sync_buffers" if _NEWER else "broadcast_buffers"
+_OWN_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if _NEWER else "broadcast_buffers": False}
 
 
 def shares(batch: int, parts: int = 1) -> list[Share]:
@@ -61,7 +61,7 @@ class Replica:
         if world() > 1:
             # What a loss does not reach stays without gradient, as alone; statistics are equal already.
             self.parallel = DistributedDataParallel(
-                _Computed(losses, self.modules), find_unused_parameters=True, **{_SYNC_BUFFERS: False}
+                _Computed(losses, self.modules), find_unused_parameters=True, **_OWN_BUFFERS
             )
 
     @contextmanager
