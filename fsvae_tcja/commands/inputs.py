@@ -17,7 +17,6 @@ from ..utils.options import DataRoot, Device, Download
 from ..vae.codes import codes_of
 from ..vae.model import FSVAE
 
-
 PRETRAINED = dict.fromkeys(names(), FOLDER)
 """What a shell completes where a model is to come."""
 
