@@ -21,6 +21,7 @@ from fsvae_tcja.data.image_file import read_header
 from fsvae_tcja.runtime.run import MODEL
 from fsvae_tcja.utils.memory import check_fits
 from fsvae_tcja.utils.processes import rank, world
+from fsvae_tcja.utils.spelling import did_you_mean
 
 from .arrays import reading
 from .containers import from_array, images_of, joined, labels_beside
@@ -322,7 +323,8 @@ def _open_path(
         )
     if not path.exists():
         raise FileNotFoundError(
-            f"there is no folder of images {path.absolute()}, and no data set of that name: these are "
+            f"there is no folder of images {path.absolute()}, and no data set of that name"
+            f"{did_you_mean(text, IMAGE_SETS)}: these are "
             f"{list(IMAGE_SETS)}, with their split as in mnist:test"
         )
     folder = _open_folder(path, split, default, name, stated)

@@ -18,22 +18,30 @@ PROGRAM = Program(
         "sample": Command(
             "fsvae_tcja.commands.sample:main",
             "Draw images from a checkpoint: a grid, an .npz, or a folder of PNG files.",
+            "fsvae_tcja.commands.inputs:PRETRAINED",
         ),
         "reconstruct": Command(
-            "fsvae_tcja.commands.reconstruct:main", "Reconstruct images of a data set or folder, and print the error."
+            "fsvae_tcja.commands.reconstruct:main",
+            "Reconstruct images of a data set or folder, and print the error.",
+            "fsvae_tcja.commands.inputs:PRETRAINED",
         ),
         "energy": Command(
             "fsvae_tcja.commands.energy:main",
             "Energy and firing, per image drawn and reconstructed, against the ANN VAE.",
+            "fsvae_tcja.commands.inputs:PRETRAINED",
         ),
         "ablate": Command(
             "fsvae_tcja.commands.ablate:main", "A study: settings x seeds on one budget, and one table of them all."
         ),
         "interpolate": Command(
-            "fsvae_tcja.commands.interpolate:main", "Draw images on the way from one code to another."
+            "fsvae_tcja.commands.interpolate:main",
+            "Draw images on the way from one code to another.",
+            "fsvae_tcja.commands.inputs:PRETRAINED",
         ),
         "complete": Command(
-            "fsvae_tcja.commands.complete:main", "Keep the first part of the codes of images and draw the rest."
+            "fsvae_tcja.commands.complete:main",
+            "Keep the first part of the codes of images and draw the rest.",
+            "fsvae_tcja.commands.inputs:PRETRAINED",
         ),
         "publish": Command(
             "fsvae_tcja.commands.publish:main", "The model of a run and a card, in a folder to hand on."
@@ -48,9 +56,15 @@ PROGRAM = Program(
             "fsvae_tcja.commands.importing:main",
             "Files of the FSVAE authors as ours: models, autoencoders, statistics.",
         ),
-        "export": Command("fsvae_tcja.commands.exporting:main", "A checkpoint of ours for another program."),
+        "export": Command(
+            "fsvae_tcja.commands.exporting:main",
+            "A checkpoint of ours for another program.",
+            "fsvae_tcja.commands.inputs:PRETRAINED",
+        ),
         "info": Command(
-            "fsvae_tcja.commands.info:main", "What is in a checkpoint: configuration, parameters, training."
+            "fsvae_tcja.commands.info:main",
+            "What is in a checkpoint: configuration, parameters, training.",
+            "fsvae_tcja.commands.inputs:PRETRAINED",
         ),
         "doctor": Command("fsvae_tcja.commands.doctor:main", "Versions, devices, backends and why, data found."),
         "completion": Command(

@@ -1,22 +1,42 @@
 """fsvae-tcja classify train: train a classifier by a preset, or go on with a run."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
-from fsvae_tcja.data import LabelledDataset, located
+from fsvae_tcja.data import EVENT_SETS, IMAGE_SETS, LabelledDataset, load_images, located
 from fsvae_tcja.runtime.callbacks import KeepMemory
 from fsvae_tcja.runtime.command import RunOptions, TrainCommand
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.runtime.run import RunFolder, open_run
 from fsvae_tcja.runtime.trainer import Trainer
+from fsvae_tcja.utils.printable import shown
 from fsvae_tcja.utils.processes import one_before_the_others, own, rank
+from fsvae_tcja.utils.streams import Lasting
 
 from .. import checkpoint
 from ..data import load_split
 from ..model import SpikingClassifier
+from ..own_images import fitted
 from ..presets import PRESETS
 from ..results import as_text, write_results
 from ..train import ClassifierTask, TrainConfig, callbacks
+
+SHAPE = frozenset({"--model.shape", "--model.classes", "--model.layers"})
+
+
+def _fit_to_images(config: TrainConfig, options: RunOptions, given: frozenset[str]) -> TrainConfig:
+    """The network for the colours and classes of a folder of one's own, unless one of these options was given."""
+    if config.data in IMAGE_SETS or config.data in EVENT_SETS or given & SHAPE:
+        return config
+    images = load_images(config.data, size=config.model.shape[1])
+    model = fitted(config.model, images.channels, images.classes or config.model.classes)
+    if model != config.model:
+        shape = " ".join(map(str, model.shape))
+        found = f"the network for {shown(config.data)}: --model.shape {shape} --model.classes {model.classes}"
+        print(f"{found} --model.layers '{model.layers}'", file=Lasting(sys.stderr))
+    return replace(config, model=model)
+
 
 TRAIN = TrainCommand(
     "fsvae-tcja classify train",
@@ -26,6 +46,7 @@ TRAIN = TrainCommand(
     checkpoint.KIND,
     SpikingClassifier,
     Path("runs/classify"),
+    _fit_to_images,
 )
 
 

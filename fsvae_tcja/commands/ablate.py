@@ -12,7 +12,7 @@ from ..runtime.device import resolve
 from ..utils.atomic import replacing, write_json
 from ..utils.options import DataRoot, Device, Download, Folder, parse
 from ..utils.program import check_not_hidden
-from .ablation.job import Where, finished, train_and_measure
+from .ablation.job import Stopped, Where, finished, train_and_measure
 from .ablation.picture import save_study
 from .ablation.study import Study, read_study
 from .ablation.table import latex, markdown, plain, rows_of
@@ -54,9 +54,11 @@ def main(args: list[str]) -> int:
         if finished(study, setting, seed, where) is not None:
             continue
         print(f"{setting}, seed {seed} (run {number} of {len(jobs)})")
-        if train_and_measure(study, setting, seed, where) is None:
+        try:
+            train_and_measure(study, setting, seed, where)
+        except Stopped as stopped:
             print(f"stopped; go on with: fsvae-tcja ablate {shlex.join(args)}")
-            return 130
+            return stopped.status
     results = [finished(study, setting, seed, where) for setting, seed in study.jobs()]
     write_tables(study, [result for result in results if result is not None], where.out)
     return 0

@@ -1,4 +1,4 @@
-"""fsvae-tcja doctor: versions, devices, backends and why, data found."""
+"""fsvae-tcja doctor: versions, devices, backends and why, pretrained models, data found."""
 
 import importlib.metadata
 import platform
@@ -11,6 +11,7 @@ from ..core import backend
 from ..data import EVENT_SETS, IMAGE_SETS
 from ..data.image_sets import status
 from ..data.root import ROOT_VARIABLE, data_root
+from ..runtime.pretrained import FOLDER, names
 from ..utils.options import DataRoot, parse
 from ..utils.printable import shown
 from ..utils.tables import facts
@@ -38,6 +39,7 @@ def report(root: str | Path | None = None) -> str:
             "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
             "devices": _devices(),
             "backends": backend.report(),
+            "pretrained models": {name: shown(FOLDER / name) for name in names()},
             "data": _data(data_root(root)),
         }
     )

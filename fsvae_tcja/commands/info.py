@@ -34,13 +34,14 @@ def main(args: list[str]) -> int:
     options = parse(InfoOptions, "fsvae-tcja info", args)
     path = find(options.checkpoint)
     tensors, metadata = checkpoint.read(path, prefix="model.")
+    tensors = tensors or checkpoint.read(path)[0]  # a network of scores is all of its file
     learned = sum(t.numel() for n, t in tensors.items() if t.is_floating_point() and ".running_" not in n)
     metadata |= {"parameters": learned, "file": str(path)}
     with reading(path, "holds metadata that cannot be shown"):
         text = json.dumps(metadata, indent=2) if options.json else _table(metadata)
         text.encode()
     print(text)
-    if not options.json and metadata.get("kind") in SUMMARIES:
+    if not options.json and metadata.get("kind") in SUMMARIES and "config" in metadata:
         print(f"layers\n{textwrap.indent(_summary(path, metadata['kind']), '  ')}")
     return 0
 

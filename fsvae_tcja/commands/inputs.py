@@ -12,9 +12,13 @@ from ..data.dataset import LabelledDataset, Subset
 from ..data.load import load_images
 from ..runtime import checkpoint
 from ..runtime.checkpoint import find
+from ..runtime.pretrained import FOLDER, names
 from ..utils.options import DataRoot, Device, Download
 from ..vae.codes import codes_of
 from ..vae.model import FSVAE
+
+PRETRAINED = dict.fromkeys(names(), FOLDER)
+"""What a shell completes where a model is to come."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Scores while training: what can be asked for, how a run folder remembers it, and the scoring itself."""
 
 import json
+import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,12 +17,14 @@ from ..runtime.run import SCORES, RunFolder
 from ..utils.atomic import write_json
 from ..utils.configuration import from_dict
 from ..utils.foreign import reading
+from ..utils.once import warn_once
 from ..utils.options import File, Whole
 from ..utils.progress import progress
 from ..vae.model import FSVAE
 from ..vae.train import TrainConfig
 
 FILE = "scoring.json"
+log = logging.getLogger(__name__)
 SCORED = 1000  # images drawn for a score while training, where the protocol leaves it free
 
 
@@ -164,9 +168,13 @@ def scorer(
         if epoch % every:
             return {}
         source = drawn_from(model, config.seed, f"{run.path.name}, epoch {epoch}")
-        scores = evaluate(
-            source, protocol, names, reference=references, networks=networks, n=n, seed=config.seed, device=device
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"eval\.")  # what they say, the notes say
+            scores = evaluate(
+                source, protocol, names, reference=references, networks=networks, n=n, seed=config.seed, device=device
+            )
+        for note in [note for one in scores for note in one.notes]:
+            warn_once(log, note)
         save_scores(run.path / SCORES / f"epoch-{epoch:03d}.json", scores)
         return {f"{one.name}_{one.protocol}".lower().replace("-", "_"): one.value for one in scores}
 

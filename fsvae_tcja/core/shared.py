@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..utils.processes import total
+from .kernels.norm.reference import affine, track
 
 
 class BatchStatistics(nn.Module):
@@ -70,10 +71,9 @@ def batch_norm_of_all(x: Tensor, weight: Tensor, bias: Tensor, eps: float, part:
     mean, square = _Total.apply(part * torch.stack([values.mean(1), values.square().mean(1)]))
     var = (square - mean.square()).clamp(min=0).to(weight.dtype)
     mean = mean.to(weight.dtype)
-    scale = weight * torch.rsqrt(var + eps)
-    shift = bias - scale * mean
+    tables = affine(weight, bias, mean, var, 1.0, eps)
     shape = (1, -1, *(1,) * (x.dim() - 2))
-    return (scale.view(shape) * x + shift.view(shape)).to(x.dtype), mean.detach(), var.detach()
+    return (tables.scale.view(shape) * x + tables.shift.view(shape)).to(x.dtype), mean.detach(), var.detach()
 
 
 class BatchNorm2d(nn.BatchNorm2d, BatchStatistics):
@@ -86,8 +86,6 @@ class BatchNorm2d(nn.BatchNorm2d, BatchStatistics):
         y, mean, var = batch_norm_of_all(x, self.weight, self.bias, self.eps, self.part)
         count = round(x.numel() / x.shape[1] / self.part)
         assert self.running_mean is not None and self.running_var is not None  # none of ours goes without
-        assert self.num_batches_tracked is not None and self.momentum is not None
-        self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(var * (count / (count - 1)), self.momentum)
+        assert self.num_batches_tracked is not None
+        track(self.running_mean, self.running_var, self.num_batches_tracked, mean, var, count, self.momentum)
         return y

@@ -12,7 +12,7 @@ import torch
 
 from ..utils.once import warn_once
 from ..utils.printable import shown
-from .copies import equal_files
+from .copies import equal_images
 from .image_dataset import FileImages
 from .image_file import DEEP, FLOATS, is_image, read_header
 from .layout import Layout, layout_of, split_named
@@ -106,7 +106,7 @@ def inspect_folder(folder: str | Path) -> FolderContents:
     headers = [read_header(folder / name) for name in names]
     conversions = Counter(conversion for header in headers for conversion in header.conversions)
     classes = sorted({part for name in names if (part := layout.class_of(name)) is not None})
-    first = equal_files([folder / name for name in names])
+    first = equal_images([folder / name for name in names])
     original = {name: names[i] for name, i in zip(names, first, strict=True)}
     splits = _splits(layout, names, original)
     notes = (
@@ -218,7 +218,7 @@ def _copied(layout: Layout, splits: Splits, original: Mapping[PurePosixPath, Pur
     copies = sum(name != first for name, first in original.items())
     if not copies:
         return ""
-    found = f"copies of other images, byte for byte: {copies:,}"
+    found = f"copies of other images: {copies:,}"
     if not layout.folders.keys() - {"train"}:
         return f"{found}; they stay on one side of a split"
     seen = {original[name] for name in splits.get("train", ())}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..utils.cpus import cpus
-from .copies import equal_files
+from .copies import equal_images
 from .dataset import LabelledDataset
 from .image_file import read_image
 
@@ -65,4 +65,4 @@ class FileImages(LabelledDataset):
                 yield hashlib.file_digest(file, "sha256").digest()
 
     def contents(self) -> Tensor:
-        return torch.tensor(equal_files(self.paths))
+        return torch.tensor(equal_images(self.paths))

@@ -80,6 +80,21 @@ def is_image(name: str) -> bool:
     return Path(name).suffix.lower() in extensions()
 
 
+def format_of(path: Path) -> str:
+    """The format of an image file by the extension of its name; "" if it is none."""
+    return next((name for name, known in formats().items() if path.suffix.lower() in known), "")
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """Decode an image as `read_image`, in its own size and RGB.
+
+    Raises:
+        ValueError: as `read_image`.
+    """
+    with _opened(path) as image:
+        return _in_8_bits(ImageOps.exif_transpose(image)).convert("RGB")
+
+
 def read_header(path: Path) -> Header:
     """The header of an image file; its pixels are not decoded.
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,11 +15,13 @@ from torch import Tensor, nn
 
 from ..utils.atomic import replacing
 from ..utils.foreign import brief, check_archive, reading
+from ..utils.spelling import did_you_mean
 from .memory import no_larger_than
-from .pretrained import located
+from .pretrained import located, names
 from .run import MODEL
 from .state_dict import plain
 
+log = logging.getLogger(__name__)
 KEY = "fsvae-tcja"
 Model = TypeVar("Model", bound=nn.Module)
 KINDS = {  # what some names of the metadata stand for, in every kind of checkpoint
@@ -43,6 +46,15 @@ class Upgrades(Protocol):
 
     def upgraded(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Those that an earlier version saved, under today's names."""
+
+
+@runtime_checkable
+class TrainingParts(Protocol):
+    """A model of which a file for drawing leaves parts out."""
+
+    @property
+    def training_parts(self) -> list[str]:
+        """Their names, such as "latent.joint"."""
 
 
 def write(
@@ -174,8 +186,18 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path)
 
 
 def find(path: str | Path) -> Path:
-    """The checkpoint itself, where `path` may be a run folder or the name of a pretrained model."""
+    """The checkpoint itself, where `path` may be a run folder or the name of a pretrained model.
+
+    Raises:
+        FileNotFoundError: there is nothing, and no pretrained model of that name.
+    """
     path = located(path, MODEL)
+    if not path.exists():
+        known = names()
+        raise FileNotFoundError(
+            f"no checkpoint at {path}{did_you_mean(str(path), known)}: give a run folder, a .safetensors checkpoint or "
+            f"the name of a pretrained model, {' or '.join(known)}"
+        )
     return path / MODEL if path.is_dir() else path
 
 
@@ -204,14 +226,26 @@ def load_model(
 def start_from(model: nn.Module, path: str | Path, kind: str) -> dict[str, Any]:
     """Fill a model with the weights of another run: of its checkpoint or folder; returns a record of them.
 
+    A part that only training needs and that the file lacks as a whole starts as it is; the log says so.
+
     Raises:
         FileNotFoundError, ValueError: as `load_model`.
     """
     path = find(path)
     tensors, metadata = _read_kind(path, kind)
-    load_into(model, tensors, path)
+    anew = _training_parts(model, tensors)
+    if anew:
+        log.warning(f"{path} was published for drawing: {', '.join(anew)}, which only training needs, starts anew")
+    kept = {n: t for n, t in model.state_dict().items() if n.startswith(tuple(f"{part}." for part in anew))}
+    load_into(model, tensors | kept, path)
     record = {"file": str(path.absolute()), "step": metadata.get("step")}
     return record | {OLD_SUMS: _sum_of({name: _checksum(tensor) for name, tensor in tensors.items()})}
+
+
+def _training_parts(model: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
+    """The parts of a model that only training needs and of which there is no tensor."""
+    parts = model.training_parts if isinstance(model, TrainingParts) else []
+    return [part for part in parts if not any(name.startswith(f"{part}.") for name in tensors)]
 
 
 def _read_kind(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

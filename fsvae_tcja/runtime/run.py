@@ -120,7 +120,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ValueError(f"cannot make the run folder {self.path}: {error.strerror}; choose another") from error
+            raise ValueError(f"cannot make the run folder {self.path}: {_in_the_way(self.path, error)}") from error
         return new
 
     def _leave(self, new: Sequence[Path]) -> None:
@@ -202,6 +202,15 @@ def _row(line: str) -> dict[str, Any] | None:
         return row if all(type(row[name]) is int for name in ("step", "epoch")) else None
     except (ValueError, RecursionError, TypeError, KeyError, IndexError):
         return None
+
+
+def _in_the_way(path: Path, error: OSError) -> str:
+    """Why a folder cannot be made, and what to do."""
+    there = next(parent for parent in (path, *path.parents) if os.path.lexists(parent))
+    if not there.is_dir():
+        return f"{there} is a file; choose another --out"
+    why = "" if isinstance(error, FileNotFoundError) else f" ({error.strerror})"
+    return f"nothing can be made in {there}{why}; choose another --out"
 
 
 class PassingFolder(RunFolder):

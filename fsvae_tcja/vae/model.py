@@ -17,7 +17,7 @@ from ..utils.atomic import replacing
 from .activity import Passing, gives_binary, passing
 from .config import FSVAEConfig
 from .noise import Generated
-from .pretrained import expanded
+from .pretrained import expanded, training_parts
 from .sample import sample
 from .upgrade import upgrade_tensors
 
@@ -262,6 +262,11 @@ class FSVAE(nn.Module):
     def upgraded(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights that an earlier version saved, under today's names."""
         return expanded(self, upgrade_tensors(tensors))
+
+    @property
+    def training_parts(self) -> list[str]:
+        """Parts that published models leave out: only training needs them."""
+        return training_parts(self)
 
     @classmethod
     def from_pretrained(cls, name: str | Path, device: str | torch.device = "cpu") -> "FSVAE":

@@ -18,6 +18,11 @@ def drawing_config(config: FSVAEConfig) -> FSVAEConfig:
     return config
 
 
+def training_parts(model: nn.Module) -> list[str]:
+    """The names of the modules that a model of `drawing_config` lacks."""
+    return [name for name, _ in model.named_modules() if name == "latent.joint"]
+
+
 def compact(model: nn.Module) -> dict[str, Tensor]:
     """The tensors of a model in half precision, and of each prior's direct synapses D only those that act."""
     tensors = {name: t.half() if t.is_floating_point() else t for name, t in model.state_dict().items()}

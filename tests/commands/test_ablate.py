@@ -1,14 +1,17 @@
 """fsvae-tcja ablate: the study of docs/ABLATE.md, shared out, resumed, and its table."""
 
 import json
+import os
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from fsvae_tcja.cli import main
 from fsvae_tcja.commands.ablation.study import read_study
+from fsvae_tcja.vae.train import FSVAETask
 
 DOCS = Path(__file__).parents[2] / "docs"
 (EXAMPLE,) = re.findall(r"```toml\n(.*?)```", (DOCS / "ABLATE.md").read_text(), re.DOTALL)
@@ -127,3 +130,17 @@ def test_a_budget_in_seconds_is_measured_once_for_all_seeds(tmp_path, capsys, se
     cells = json.loads((folder / "table.json").read_text())["settings"]["one"]
     assert cells["steps"] == [steps] * len(seeds) and steps >= stages
     assert "FAD" not in cells and "0.2 s each" in capsys.readouterr().out
+
+
+def test_a_study_ends_as_the_signal_says(tmp_path, capsys, monkeypatch):
+    losses = FSVAETask.losses
+
+    def stop(*args):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return losses(*args)
+
+    monkeypatch.setattr(FSVAETask, "losses", stop)
+    text = EXAMPLE.replace('autoencoder = "fad.safetensors"', "")
+    (tmp_path / "study.toml").write_text(text)
+    assert main(["ablate", "study.toml", "--device", "cpu"]) == 128 + signal.SIGTERM
+    assert "stopped; go on with: fsvae-tcja ablate study.toml --device cpu" in capsys.readouterr().out

@@ -60,6 +60,7 @@ def test_presets(completed):
     assert completed("fsvae-tcja train mnist-b") == {"mnist-best"}
     assert completed("fsvae-tcja classify train ") == set(CLASSIFIERS)
     assert completed("fsvae-tcja completion ") == {"bash", "zsh"}
+    assert completed("fsvae-tcja sample fash") == {"fashion-mnist"} == completed("fsvae-tcja info f")
 
 
 def test_options_at_any_place(completed):
@@ -71,7 +72,7 @@ def test_options_at_any_place(completed):
 
 
 def test_elsewhere_it_leaves_the_word_to_file_names(completed):
-    assert completed("fsvae-tcja sample ") == set() == completed("fsvae-tcja train mnist --data-root d")
+    assert completed("fsvae-tcja sample runs/") == set() == completed("fsvae-tcja train mnist --data-root d")
     assert completed("fsvae-tcja nothing train dig") == set()
 
 

@@ -20,6 +20,7 @@ def test_doctor_without_data(capsys):
     assert told["torch"].split()[1] == torch.__version__.partition("+")[0]
     assert "reference (forced by FSVAE_TCJA_BACKEND)" in told["cpu"]
     assert "found" in told["digits"]
+    assert "pretrained" in told
     assert "4 of 4 files missing" in told["mnist"] and "2 of 2 files missing" in told["celeba"]
 
 

@@ -4,6 +4,7 @@ import json
 
 import classifiers
 from classifiers import ClassifierConfig, SpikingClassifier
+from eval import Autoencoder
 from fsvae_tcja import FSVAE, Bernoulli, FSVAEConfig, load, save
 from fsvae_tcja.cli import main
 from fsvae_tcja.runtime import checkpoint
@@ -59,6 +60,12 @@ def test_info_shows_the_layers_of_a_classifier(capsys, tmp_path):
     classifiers.save(model, tmp_path / "c.safetensors")
     assert main(["info", "c.safetensors"]) == 0
     assert ["layers.0", "4x4x4"] in [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+
+
+def test_info_of_a_network_of_scores(autoencoder, capsys):
+    assert main(["info", str(autoencoder)]) == 0
+    learned = sum(p.numel() for p in Autoencoder.load(autoencoder).parameters())
+    assert ["parameters", f"{learned:,}"] in [line.split() for line in capsys.readouterr().out.splitlines()]
 
 
 def test_info_of_what_cannot_be_built(capsys, tmp_path):

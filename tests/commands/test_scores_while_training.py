@@ -38,6 +38,13 @@ def test_scores_while_training_are_kept_and_leave_the_weights_alone(run, autoenc
         assert a.value == pytest.approx(b.value, rel=1e-9) and (a.reference, a.extractor) == (b.reference, b.extractor)
 
 
+def test_what_scores_say_is_told_in_the_log(autoencoder, tmp_path, caplog, recwarn):
+    options = ["--score-every", "1", "--score-n", "20", "--autoencoder", str(autoencoder)]
+    assert train(tmp_path / "scored", "--steps", "2", "--batch-size", "50", *options) == 0
+    assert "20 scored images for 64 features" in caplog.text
+    assert not [warning for warning in recwarn if "scored images" in str(warning.message)]
+
+
 @pytest.fixture(scope="module")
 def stopped_once(autoencoder, tmp_path_factory):
     """A run that is scored after every epoch and was stopped after the first."""

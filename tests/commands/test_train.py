@@ -250,9 +250,12 @@ def test_wrong_settings_of_train(fails, args, message, tmp_path):
     [
         (["--out", ""], "--out is empty: give it a value, or leave it away"),
         (["--out="], "--out is empty: give it a value, or leave it away"),
-        (["--out", "file"], "cannot make the run folder file: File exists; choose another"),
-        (["--out", "file/run"], "cannot make the run folder file/run: Not a directory; choose another"),
-        (["--out", "/proc/run"], "cannot make the run folder /proc/run: No such file or directory; choose another"),
+        (["--out", "file"], "cannot make the run folder file: file is a file; choose another --out"),
+        (["--out", "file/run"], "cannot make the run folder file/run: file is a file; choose another --out"),
+        (
+            ["--out", "/proc/run"],
+            "cannot make the run folder /proc/run: nothing can be made in /proc; choose another --out",
+        ),
     ],
 )
 def test_places_where_no_run_can_be(fails, out, message, tmp_path):

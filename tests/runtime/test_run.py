@@ -156,8 +156,9 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
 
 def test_places_where_no_run_can_be(tmp_path):
     (tmp_path / "file").write_text("text")
-    for place, why in ((tmp_path / "file", "File exists"), (tmp_path / "file" / "run", "Not a directory")):
-        error = pytest.raises(ValueError, match=f"cannot make the run folder {place}: {why}; choose another")
+    file = tmp_path / "file"
+    for place in (file, file / "run"):
+        error = pytest.raises(ValueError, match=f"cannot make the run folder {place}: {file} is a file; choose another")
         with error, RunFolder(place).locked():
             raise AssertionError
     assert (tmp_path / "file").read_text() == "text"

@@ -1,6 +1,7 @@
 """Models to hand on: files in half precision, names of the package, folders, cards."""
 
 import re
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,3 +151,27 @@ def test_every_model_of_the_package(name):
     assert all(file.stat().st_size < 2.5e6 for file in files)
     card = (pretrained.FOLDER / name / "README.md").read_text()
     assert re.search(r"FAD \d", card) and "fsvae-tcja train" in card
+
+
+def test_a_training_starts_from_a_published_model(tmp_path, caplog):
+    """The joint prior, which the file lacks, starts as it is; a file that lost a part of it is refused."""
+    torch.manual_seed(1)
+    published, model = trained(ESCAPE), FSVAE(ESCAPE)
+    save(published, tmp_path / "model.safetensors", half=True)
+    before, wanted = deepcopy(model.state_dict()), load(tmp_path).state_dict()
+    checkpoint.start_from(model, tmp_path, "fsvae")
+    found = model.state_dict()
+    joint = {name for name in found if name.startswith("latent.joint.")}
+    assert joint and all(torch.equal(found[name], (before if name in joint else wanted)[name]) for name in found)
+    assert "latent.joint, which only training needs, starts anew" in caplog.text
+    save(published, tmp_path / "whole.safetensors")
+    tensors, metadata = checkpoint.read(tmp_path / "whole.safetensors")
+    del tensors["model.latent.joint.W"]
+    checkpoint.write(tmp_path / "part.safetensors", tensors, metadata)
+    with pytest.raises(ValueError, match=r"latent\.joint\.W is missing"):
+        checkpoint.start_from(model, tmp_path / "part.safetensors", "fsvae")
+
+
+def test_a_name_that_is_nearly_known():
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint at mnst \(did you mean 'mnist'\?\): give a run folder"):
+        load("mnst")

@@ -73,13 +73,23 @@ def _asked(study: Study, setting: str) -> dict[str, Any]:
     return {"start": to_dict(study.settings[setting])} | budget | files
 
 
-def train_and_measure(study: Study, setting: str, seed: int, where: Where) -> dict[str, Any] | None:
-    """Train one setting with one seed, or go on with it; None if it was interrupted."""
+class Stopped(Exception):
+    """A signal ended a training.
+
+    Args:
+        status: for the process to end with.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"a training ended with status {status}")
+        self.status = status
+
+
+def train_and_measure(study: Study, setting: str, seed: int, where: Where) -> dict[str, Any]:
+    """Train one setting with one seed, or go on with it, and measure; a `Stopped` if it is interrupted."""
     folder, start = where.folder(setting, seed), study.settings[setting]
     data = Data(*(where.images(start, split) for split in ("train", "test")))
     steps = study.steps or _steps_in(study.seconds, start, where.out / setting / LENGTH, data, where.device)
-    if not steps:
-        return None
     images = min(start.limit or len(data.train), len(data.train))
     config = replace(start, seed=seed).lasting_in_all(steps, images)
     resume = has_checkpoint(folder)
@@ -91,7 +101,7 @@ def train_and_measure(study: Study, setting: str, seed: int, where: Where) -> di
     before = json.loads((folder / SECONDS).read_text()) if (folder / SECONDS).is_file() else 0
     write_json(folder / SECONDS, before + outcome.seconds)
     if not outcome.finished:
-        return None
+        raise Stopped(outcome.status)
     figures = measure(load(run.path, where.device), run, study, seed, data, where.device)
     figures |= {"steps": steps, "seconds": before + outcome.seconds}
     result = {"setting": setting, "seed": seed, "asked": _asked(study, setting), "figures": figures}
@@ -120,7 +130,7 @@ class _Clock(Callback):
 
 
 def _steps_in(seconds: float, config: TrainConfig, file: Path, data: Data, device: torch.device) -> int:
-    """How many steps a setting does in so many seconds, measured once for all its seeds; 0 if it was interrupted."""
+    """How many steps a setting does in so many seconds, measured once for all its seeds."""
     if file.is_file():
         return int(json.loads(file.read_text()))
     images = min(config.limit or len(data.train), len(data.train))
@@ -128,8 +138,9 @@ def _steps_in(seconds: float, config: TrainConfig, file: Path, data: Data, devic
     clock, trial = _Clock(), config.lasting_in_all(ceil(TIMED * sum(lengths) / max(1, min(lengths))), images)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(FSVAETask(trial, *data), trial, RunFolder(folder), device=device, callbacks=[clock])
-        if not trainer.fit().finished:
-            return 0
+        outcome = trainer.fit()
+    if not outcome.finished:
+        raise Stopped(outcome.status)
     each = [median(b - a for a, b in pairwise(clock.times[stage])) for stage in sorted(clock.times)]
     steps = int(seconds * sum(lengths) / sum(n * t for n, t in zip(lengths, each, strict=True)))
     write_json(file, max(len(lengths), steps))
