@@ -1,6 +1,7 @@
 """EfficientNet-Lite0, of the extra `offline`: its file, its features, its scores."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -58,7 +59,7 @@ def test_scores_know_no_batch_size_and_see_colours(package, photographs):
 
 def test_an_altered_file_is_refused(package, tmp_path):
     _, path = package
-    data = bytearray(open(path, "rb").read())
+    data = bytearray(Path(path).read_bytes())
     data[len(data) // 2] ^= 1
     altered = tmp_path / NETWORK.weights.name
     altered.write_bytes(data)
