@@ -39,6 +39,19 @@ def enough(real: Source | None, n: int | None) -> bool:
     return real is not None and (real.n is None or n is None or real.n >= n)
 
 
+def why_no_floor(real: Source | None, reference: Any, n: int | None) -> str:
+    """Why no real images (None: there are none) stand beside a score of n images, in a line for its notes."""
+    if real is not None:
+        why = f"{real.name} has {real.n:,} images, {n:,} are scored"
+    elif reference is None:
+        why = "no reference was given whose data set has real images"
+    elif isinstance(reference, Source):
+        why = f"the reference {reference.name} has no other split to take real images of"
+    else:
+        why = f"the statistics of the reference keep none of {n:,} images (eval reference ... --floors {n})"
+    return f"no floor: {why}; give real images (floor, --floor mnist:train)"
+
+
 def stand_beside(setting: Setting, real: RealImages, parts: Parts | None) -> dict[str, dict[str, dict[str, Beside]]]:
     """{score: {name of the value: {"real images": ..., "reconstructions": ...}}}, of scores with enough real images."""
     groups: dict[int, tuple[Source, list[Task]]] = {}

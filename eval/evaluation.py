@@ -9,7 +9,7 @@ import torch
 
 from fsvae_tcja.utils.processes import rank
 
-from .beside import CODE_LENGTH, REAL, enough, kept_floor, real_images, stand_beside
+from .beside import CODE_LENGTH, REAL, enough, kept_floor, real_images, stand_beside, why_no_floor
 from .doubt import Doubt, of_seeds
 from .doubt import bootstrap as bootstrapped
 from .features import Extractor, Job
@@ -64,7 +64,8 @@ def evaluate(
             one by the name of each score, the file or folder that `write_references` made, an .npz with mu and sigma
             for fsvae2022). For an Inception Score None.
         floor: real images, as many of which are scored beside (`Score.beside`); True takes the part of the reference's
-            data set that it is not compared with. False: only what is kept with stored statistics.
+            data set that it is not compared with; where there are none, a note says why. False: only what is kept with
+            stored statistics.
         parts: of a checkpoint, also score its reconstructions of these real images, which need `floor`, and measure the
             codes of the reference's test split under its prior, where it has a probability.
         repeats: seeds to draw on, from `seed` on: mean, spread and interval (`Score.doubt`).
@@ -134,11 +135,13 @@ def evaluate(
         notes = source.notes + subset_note(source, job.n, protocol)
         notes += order_note(source, job.n, recipe, protocol) + seen[job.n].notes
         compared_with = references.get(recipe.score)
+        stands = beside.get(recipe.score) or kept_floor(compared_with, job.collector.n)
+        if floor is not False and not any(REAL in found for found in stands.values()):
+            notes += (why_no_floor(real(recipe), other, job.collector.n),)
         made_here = _scores(recipe, job, compared_with, made, notes)
         if stores:
             values = {score.name: score.value for score in made_here}
             doubts |= bootstrapped(recipe, stores[i], compared_with, bootstrap, values)
-        stands = beside.get(recipe.score) or kept_floor(compared_with, job.collector.n)
         results += [
             replace(score, beside=stands.get(score.name, {}) | code, doubt=doubts.get(score.name))
             for score in made_here

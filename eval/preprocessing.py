@@ -91,6 +91,7 @@ INPUT_RANGE = {
     "-1..1": InputRange(-1, 1, as_float),
     "0..255, not normalised": InputRange(0, 255, as_levels),
     "0..255, then (x - 128) / 128": InputRange(0, 255, as_levels, lambda x: (x - 128) / 128),
+    "0..255, then (x - 127) / 128": InputRange(0, 255, as_levels, lambda x: (x - 127) / 128),
     "ImageNet mean 0, deviation 1": InputRange(0, 255, as_levels, _imagenet),
 }
 
@@ -100,6 +101,7 @@ RESIZE: dict[str, Resize] = {
     "TensorFlow 1 bilinear to 224": tensorflow1_bilinear(224),
     "bilinear to 299, align_corners off": bilinear(299),
     "Pillow bicubic to 299, antialiased, floating point": pillow_bicubic(299),
+    "Pillow bicubic to 224, antialiased, floating point": pillow_bicubic(224),
 }
 
 BATCH_NORM: dict[str, Callable[[nn.Module], None]] = {

@@ -341,7 +341,35 @@ STRICT = Protocol(
     further=(*in_space(_STRICT_FAD, "AE", "PRC"), *in_space(_STRICT_DOMAIN, "Domain", "PRC")),
 )
 
-PROTOCOLS = {protocol.name: protocol for protocol in (STANDARD, FSVAE2022, STRICT)}
+_EFFLITE0 = Recipe(
+    protocol="offline",
+    score="FD-EffLite0",
+    measure="frechet",
+    extractor="efficientnet-lite0",
+    layer="1280",
+    input_range="0..255, then (x - 127) / 128",
+    quantise=True,
+    grey="repeated to RGB",
+    resize="Pillow bicubic to 224, antialiased, floating point",
+    batch_norm="running",
+    precision="float32",
+    batch=None,
+    n=None,
+    reference_split="test",
+    celeba_split="test",
+)
+
+_MIND_EFFLITE0, *_OTHERS_EFFLITE0 = in_space(_EFFLITE0, "EffLite0", "PRC")
+
+OFFLINE = Protocol(
+    "offline",
+    "ImageNet features where nothing can be downloaded: the weights come with a package (extra `offline`)",
+    ("FD-EffLite0", "MIND-EffLite0"),
+    (_EFFLITE0, _MIND_EFFLITE0),
+    further=tuple(_OTHERS_EFFLITE0),
+)
+
+PROTOCOLS = {protocol.name: protocol for protocol in (STANDARD, FSVAE2022, STRICT, OFFLINE)}
 
 
 def get_protocol(name: str | Protocol) -> Protocol:

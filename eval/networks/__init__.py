@@ -10,6 +10,7 @@ from fsvae_tcja.utils.spelling import choose
 from ..features import Extractor
 from .autoencoder import Autoencoder
 from .classifier import Classifier
+from .efficientnet import EfficientNetLite0
 from .imagenet import Inception2015, InceptionTorchvision
 from .network import Network
 from .trained import TrainedNetwork
@@ -24,6 +25,7 @@ NETWORKS: dict[str, Network] = {
     "inception 2015-12-05": Inception2015(),
     "inception torchvision": InceptionTorchvision(),
     "vgg16": VGG16(),
+    "efficientnet-lite0": EfficientNetLite0(),
 }
 
 

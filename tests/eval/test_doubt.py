@@ -140,6 +140,35 @@ def test_floors_are_kept_with_statistics(networks, tmp_path):
         assert other.beside == {}
 
 
+@pytest.mark.parametrize(
+    ("reference", "floor", "n", "why"),
+    [
+        ("digits", True, 1550, "digits train has 1,500 images, 1,550 are scored"),
+        ("digits", "few", 60, "few has 20 images, 60 are scored"),
+        ("tensor", True, 60, "the reference a tensor has no other split to take real images of"),
+        ("statistics", True, 60, "the statistics of the reference keep none of 60 images"),
+        (None, True, 60, "no reference was given whose data set has real images"),
+    ],
+)
+def test_a_note_says_why_there_is_no_floor(networks, tmp_path, reference, floor, n, why):
+    images = load_images("digits", "train").images
+    images = torch.cat([images, images])[:n]
+    name = "FAD" if reference else "sure"
+    given = {"tensor": images[:50]}.get(reference, reference)
+    if reference == "statistics":
+        given = make_references("digits", "strict", ("FAD",), networks=networks)
+    if floor == "few":
+        np.save(tmp_path / "few.npy", images[:20].numpy())
+        floor = tmp_path / "few.npy"
+    (score,) = evaluate(images, "strict", (name,), reference=given, floor=floor, networks=networks)
+    (told,) = [note for note in score.notes if note.startswith("no floor")]
+    assert why.replace("few has", "few.npy has") in told and score.beside == {}
+    (silent,) = evaluate(images, "strict", (name,), reference=given, networks=networks)
+    assert "no floor" not in " ".join(silent.notes)
+    save_scores(tmp_path / "scores.json", [score])
+    assert told in load_scores(tmp_path / "scores.json")[0].notes
+
+
 def test_records_keep_doubt_and_what_stands_beside(networks, tmp_path, capsys):
     given = {"reference": "digits", "networks": networks, "n": 200, "floor": True, "bootstrap": 20}
     a, b = (evaluate(f"digits:{split}", "strict", ("FAD",), **given) for split in ("train", "test"))
