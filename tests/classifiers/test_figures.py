@@ -12,6 +12,7 @@ from PIL import Image
 from classifiers.report import figures
 from classifiers.report.figures import save_confusion, save_firing, save_gates
 from fsvae_tcja.runtime.firing import Firing, LayerFiring
+from tests.conftest import long
 
 NAMES = ["Faces_easy", "airplanes", "electric_guitar", "Motorbikes", "cougar_body"]
 TITLE = "N-Caltech101: test split, n = 1,740, accuracy 70.00% (best validation epoch 12 of 30), placement current"
@@ -44,7 +45,7 @@ def assert_apart(texts, renderer):
 
 
 @pytest.mark.parametrize("named", [False, True])
-@pytest.mark.parametrize("K", [2, 4, 10, 11, 20, 21, 101])
+@pytest.mark.parametrize("K", [2, 10, 11, 20, 21, *(pytest.param(K, marks=long) for K in (4, 101))])
 def test_confusion_is_readable(tmp_path, drawn, K, named):
     save_confusion(confusion(K), tmp_path / "c.png", TITLE, [NAMES[i % 5] for i in range(K)] if named else None)
     (figure,) = drawn

@@ -17,6 +17,7 @@ from fsvae_tcja.core.kernels.norm import reference as norm_reference
 from fsvae_tcja.core.kernels.norm import triton as norm_triton
 from fsvae_tcja.core.kernels.philox import reference as philox_reference
 from fsvae_tcja.core.kernels.philox import triton as philox_triton
+from tests.conftest import long
 
 from .conftest import FAMILIES, name
 from .test_escape import SIZES, escape_by_reference, network
@@ -109,7 +110,11 @@ def test_plain(steps):
     compare_fire(FSVAE_LIF, steps, draw(steps, (7, 47)))
 
 
-@pytest.mark.parametrize(("static", "current", "spikes"), list(product((False, True), repeat=3)))
+USUAL = [(True, True, True), (False, False, False), (False, True, True)]
+OTHERS = [pytest.param(*flags, marks=long) for flags in product((False, True), repeat=3) if flags not in USUAL]
+
+
+@pytest.mark.parametrize(("static", "current", "spikes"), USUAL + OTHERS)
 def test_gates_and_static_input(static, current, spikes):
     inputs = draw(18, (2, 33, 3, 3), static, True, current, spikes)
     compare_fire(FSVAE_LIF, 18, inputs)
@@ -128,7 +133,7 @@ def test_halves(dtype, compare):
     compare(FSVAE_LIF, 3, draw(3, (2, 5, 3, 3), False, True, True, True, dtype))
 
 
-@pytest.mark.parametrize("shape", [(5, 3, 2, 2), (2, 70, 8, 20), (3, 6), (2100, 2, 1, 1)])
+@pytest.mark.parametrize("shape", [(5, 3, 2, 2), (2, 70, 8, 20), (3, 6), pytest.param((2100, 2, 1, 1), marks=long)])
 def test_moments(shape):
     y = (torch.randn(shape) + 30).requires_grad_()
     expected = moments_reference.moments(y)

@@ -18,6 +18,7 @@ from eval.cli import main
 from eval.networks.autoencoder import Autoencoder
 from eval.result import load_scores
 from fsvae_tcja.data.load import load_images
+from tests.conftest import long
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +196,7 @@ def test_missing_data_are_fetched_on_demand(command, folder, capsys, monkeypatch
 
 
 @pytest.mark.parametrize("command", ["train-fad", "train-classifier"])
-@pytest.mark.parametrize("at", [2, 3, 5])  # of 3 steps an epoch
+@pytest.mark.parametrize("at", [2, pytest.param(3, marks=long), pytest.param(5, marks=long)])  # of 3 steps an epoch
 def test_ctrl_c_and_resume_give_the_uninterrupted_network(command, at, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     options = [command, "digits", "--batch-size", "500", "--device", "cpu", "--epochs", "2", "--out"]

@@ -5,8 +5,10 @@ import sys
 
 import pytest
 
+from tests.conftest import long
 
-@pytest.mark.parametrize("program", ["vae", "classifier"])
+
+@pytest.mark.parametrize("program", ["vae", pytest.param("classifier", marks=long)])
 def test_killed_runs_end_in_the_weights_of_undisturbed_ones(program):
     command = [sys.executable, "-m", "tests.reliability.kills", "--kills", "2", "--seed", "1", program]
     done = subprocess.run(command, capture_output=True, text=True)

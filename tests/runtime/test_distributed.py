@@ -162,6 +162,7 @@ TRAIN += ["--model.channels", "2", "3", "4", "5", "--device", "cpu", "--limit", 
 TRAIN += ["--log-every", "2", "--epochs", "3"]
 
 
+@long
 def test_torchrun_starts_again_and_goes_on_and_draws_the_same_images(tmp_path):
     """A process kills itself once, in the second epoch; --max-restarts 1. Then the images of one process and two."""
     script = tmp_path / "unlucky.py"

@@ -15,6 +15,7 @@ from fsvae_tcja.vae.judge import RISE, Judge, Tuner, Tuning
 from fsvae_tcja.vae.noise import Streams
 from fsvae_tcja.vae.recalibrate import recalibrate
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
+from tests.conftest import long
 
 from .conftest import awake
 from .latent.test_escape import CLUSTERED, MODEL, RUN, fit, images_of, toy
@@ -120,7 +121,7 @@ def test_the_last_stage_changes_the_decoder_alone(tmp_path, whole):
     assert load(whole).sample(3).shape == (3, 1, 32, 32)
 
 
-@pytest.mark.parametrize("steps", [[6], [8], [9], [11], [2, 7, 3, 1]])
+@pytest.mark.parametrize("steps", [[8], [2, 7, 3, 1], *(pytest.param([at], marks=long) for at in (6, 9, 11))])
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, whole, steps):
     for i, at in enumerate(steps):
         assert not fit(tmp_path, TUNED, resume=i > 0, at=at)[0].finished

@@ -10,6 +10,7 @@ from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.vae import FSVAE, Bernoulli, load
 from fsvae_tcja.vae.reconstruct import reconstruct
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
+from tests.conftest import long
 
 from .conftest import SMALL, K, awake
 
@@ -29,7 +30,7 @@ def train(config, digits, folder, score=None):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-@pytest.mark.parametrize("sampling", ["stream", "prefix"])
+@pytest.mark.parametrize("sampling", ["stream", pytest.param("prefix", marks=long)])
 def test_every_precision_learns_and_keeps_fp32_weights(digits, tmp_path, precision, sampling):
     config = replace(TINY, precision=precision, model=replace(TINY.model, latent=Bernoulli(3, sampling)))
     model, rows = train(config, digits, tmp_path / "run")

@@ -17,6 +17,7 @@ from fsvae_tcja.vae.latent.escape import RISE
 from fsvae_tcja.vae.noise import Generated, Streams
 from fsvae_tcja.vae.recalibrate import recalibrate
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
+from tests.conftest import long
 
 from ..conftest import awake
 
@@ -334,8 +335,8 @@ def before_stage_two(state, codes, labels):
     return model.eval().latent.nll(codes.transpose(0, 1), labels).mean()
 
 
-@pytest.mark.parametrize("name", ["plain", "averaged"])
-@pytest.mark.parametrize("steps", [[3], [10], [11], [12], [14], [2, 8, 1, 5]])
+@pytest.mark.parametrize("name", ["averaged", pytest.param("plain", marks=long)])
+@pytest.mark.parametrize("steps", [[10], [11], [2, 8, 1, 5], *(pytest.param([at], marks=long) for at in (3, 12, 14))])
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, whole, name, steps):
     config = replace(RUN, ema=0.9) if name == "averaged" else RUN
     for i, at in enumerate(steps):
@@ -346,7 +347,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, whole, name, steps):
         assert (tmp_path / file).read_bytes() == (whole / name / file).read_bytes()
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["bf16", pytest.param("fp16", marks=long)])
 def test_half_precision_trains_both_stages(tmp_path, precision):
     _, task = fit(tmp_path, replace(RUN, precision=precision))
     assert {t.dtype for t in task.model.state_dict().values() if t.is_floating_point()} == {torch.float32}
