@@ -1,4 +1,4 @@
-"""What mkdocs builds besides the pages of docs/: those beside the code, the notebooks, and the reference of all public names.
+"""What mkdocs builds besides docs/: pages beside the code, the notebooks, and the reference of all public names.
 
 Pages keep their place: docs/DATA.md is /DATA, eval/README.md is /eval. The site holds no source files: a link to one
 becomes its text.

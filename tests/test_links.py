@@ -1,4 +1,4 @@
-"""No dead link in any page: files and headings that links lead to are there; addresses of other hosts are well formed."""
+"""No dead link in any page: files and headings that links lead to are there; other addresses are well formed."""
 
 import json
 import re
