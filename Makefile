@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: demo fuzz kills lint test test-gpu test-long wheel-test
+.PHONY: demo docs fuzz kills lint test test-gpu test-long wheel-test
 
 demo: $(VENV)/ready
 	$(VENV)/bin/python samples/demo.py
@@ -27,6 +27,9 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
+docs: $(VENV)/docs
+	$(VENV)/bin/python -m mkdocs build --strict
+
 wheel-test: $(VENV)/ready
 	$(VENV)/bin/python tests/wheel.py
 
@@ -34,4 +37,8 @@ $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(VENV)/docs: $(VENV)/ready
+	$(VENV)/bin/python -m pip install --quiet --editable '.[docs]'
 	touch $@

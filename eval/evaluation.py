@@ -77,7 +77,8 @@ def evaluate(
             random state follows from it.
         batch: images per batch, where no recipe fixes it; None: 256.
         device: where to compute.
-        value_range, reference_range: of floating point pixels on either side, which have to state it (`open_images`).
+        value_range: of floating point pixels, which have to state it (`open_images`).
+        reference_range: the same of the reference.
         progress: called with the number of images of each batch done, on either side.
 
     Returns:
@@ -206,7 +207,12 @@ def make_references(
         images: what `open_images` takes; a data set without a split is that of the protocol.
         n: images to use, drawn by a fixed permutation; None: all, which a callable or a checkpoint does not have.
         floors: numbers of real images, of the data set's other split, whose scores are kept with the references.
-        protocol, scores, networks, device, value_range, progress: see `evaluate`.
+        protocol: this and the following as in `evaluate`.
+        scores: names.
+        networks: that the images are looked at through.
+        device: where to compute.
+        value_range: of floating point pixels.
+        progress: called with the number of images of each batch.
 
     Raises:
         FileNotFoundError, ValueError: as `evaluate`.

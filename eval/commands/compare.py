@@ -58,13 +58,15 @@ def _refused(row: Sequence[Score | None]) -> list[str]:
 def _show(table: Sequence[Sequence[Score | None]], files: Sequence[Path]) -> None:
     names = [_letter(i) for i in range(len(files))]
     shown = Table()
-    for name in ("score", "protocol", "n", *names, *(f"{name} - A" for name in names[1:])):
+    floors = any("real images" in score.beside for row in table for score in row if score)
+    for name in ("score", "protocol", "n", *["real images"] * floors, *names, *(f"{name} - A" for name in names[1:])):
         shown.add_column(name)
     for row in table:
         there = [score for score in row if score]
         one, n = there[0], ", ".join(dict.fromkeys(str(score.n) for score in there))
         differences = (_difference(row[0], other) for other in row[1:])
-        shown.add_row(one.name, one.protocol, n, *map(_value, row), *differences)
+        floor = ", ".join(dict.fromkeys(map(_floor, there)))
+        shown.add_row(one.name, one.protocol, n, *[floor] * floors, *map(_value, row), *differences)
     console().print(shown)
     console().print("\n".join(f"{name}: {file}" for name, file in zip(names, files, strict=True)))
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ..runtime.curves import compared_figure
 from .page import Picture, Section, Table
 from .run import Run
+from .scores import score_lines, score_table
 from .sections import facts_of
 
 CURVES = ("test_mse", "test_prior_nats")  # drawn for all runs in one figure each
@@ -28,13 +29,9 @@ def _summary(names: Sequence[str], runs: Sequence[Run]) -> Section:
 
 
 def _scores(names: Sequence[str], runs: Sequence[Run]) -> Section:
-    header = ("run", "score", "value", "protocol", "n", "seed", "against", "file")
-    rows = [
-        [name, one.name, f"{one.value:.4g}", one.protocol, f"{one.n:,}", str(one.seed), one.reference_description, file]
-        for name, run in zip(names, runs, strict=True)
-        for file, one in run.scores
-    ]
-    return Section("Scores", tables=[Table(header, rows)] if rows else [])
+    if not any(run.scores for run in runs):
+        return Section("Scores")
+    return Section("Scores", score_lines(runs), [score_table(dict(zip(names, runs, strict=True)))])
 
 
 def _curves(names: Sequence[str], runs: Sequence[Run]) -> Section:

@@ -30,7 +30,7 @@ class LatentUse:
     def figure(self) -> Figure:
         """Rates of all bits, sorted by neuron, one scale from 0 to 1 for all panels."""
         kinds = self._kinds()
-        figure = Figure((9, 1.6 + 1.1 * len(kinds)), layout="constrained")
+        figure = Figure((6, 1.6 + 1.1 * len(kinds)), layout="constrained")
         axes = list(figure.subplots(len(kinds), 1, squeeze=False).flat)
         order = self.drawn.mean(0).argsort()
         for axis, (name, rates) in zip(axes, kinds.items(), strict=True):

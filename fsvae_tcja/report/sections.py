@@ -12,6 +12,8 @@ from ..vae.train import first_losses
 from .latent import latent_use
 from .page import Picture, Section, Table
 from .run import Run
+from .scores import score_lines, score_table
+from .work import work
 
 GRIDS = 6  # epochs whose samples are shown
 LIBRARIES = ("fsvae-tcja", "torch", "torchvision", "torch-fidelity", "numpy")
@@ -26,6 +28,7 @@ def sections(run: Run) -> list[Section]:
         _samples(run),
         _reconstructions(run),
         _latent(run),
+        *work(run),
         _settings(run),
         _environment(),
     ]
@@ -51,23 +54,9 @@ def _summary(run: Run) -> Section:
 
 
 def _scores(run: Run) -> Section:
-    header = ("score", "value", "protocol", "n", "seed", "against", "file")
-    rows = [
-        [
-            one.name,
-            f"{one.value:.4g}" + ("" if one.std is None else f" ± {one.std:.2g}"),
-            one.protocol,
-            f"{one.n:,}",
-            "" if one.seed is None else str(one.seed),
-            one.reference_description,
-            file,
-        ]
-        for file, one in run.scores
-    ]
-    notes = dict.fromkeys(f"{one.name}: {note}" for _, one in run.scores for note in one.notes)
-    if not rows:
+    if not run.scores:
         return Section("Scores", [f"None in {run.name}: fsvae-tcja score {run.path} --out {run.path}/score.json"])
-    return Section("Scores", list(notes), [Table(header, rows)])
+    return Section("Scores", score_lines([run]), [score_table({"": run})])
 
 
 def _curves(run: Run) -> Section:

@@ -116,10 +116,15 @@ class Energy:
 
     def table(self) -> str:
         """A line per layer, and totals."""
+        header, *rows = self.cells()
+        return table(header, rows)
+
+    def cells(self) -> list[tuple[str, ...]]:
+        """The header of the table, a row per layer, and totals."""
         macs, acs, dense = (sum(getattr(layer, name) for layer in self.layers) for name in ("macs", "acs", "dense"))
         total = ("total", "", "", f"{macs:,.0f}", f"{acs:,.0f}", _nj(self.pj), f"{dense:,}", _nj(self.ann_pj))
         header = ("layer", "inputs", "active", "MAC", "AC", "nJ", "ANN MAC", "ANN nJ")
-        return table(header, [*map(self._row, self.layers), total])
+        return [header, *map(self._row, self.layers), total]
 
     def _row(self, layer: LayerEnergy) -> tuple[str, ...]:
         counts = f"{layer.macs:,.0f}", f"{layer.acs:,.0f}", _nj(layer.pj)

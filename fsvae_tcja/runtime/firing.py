@@ -40,10 +40,13 @@ class Firing:
 
     def table(self) -> str:
         """A line per layer."""
+        header, *rows = self.cells()
+        return f"firing over {self.n:,} inputs of T = {self.T} steps\n" + table(header, rows)
+
+    def cells(self) -> list[tuple[str, ...]]:
+        """The header of the table, and a row per layer."""
         rows = [(x.name, f"{x.neurons:,}", f"{x.rate:.4f}", f"{x.dead:.1%}", f"{x.saturated:.1%}") for x in self.layers]
-        return f"firing over {self.n:,} inputs of T = {self.T} steps\n" + table(
-            ("layer", "neurons", "spikes / neuron / step", "dead", "saturated"), rows
-        )
+        return [("layer", "neurons", "spikes / neuron / step", "dead", "saturated"), *rows]
 
 
 class Spikes:

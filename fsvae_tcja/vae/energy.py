@@ -62,14 +62,15 @@ class EnergyReport:
         )
         return warnings(found, saturated=MANY_SATURATED)
 
+    def ways(self) -> Iterator[tuple[str, Energy, Energy, Firing]]:
+        """An image drawn, and one reconstructed: its energy, that of the ANN VAE, and the firing meanwhile."""
+        yield "drawn", self.drawn, self.ann_drawn, self.drawing
+        yield "reconstructed", self.reconstructed, self.ann_reconstructed, self.reconstructing
+
     def text(self) -> str:
         """Totals, what they stand for, and a table for each way."""
         parts = [NOTES]
-        ways = (
-            ("drawn", self.drawn, self.ann_drawn, self.drawing),
-            ("reconstructed", self.reconstructed, self.ann_reconstructed, self.reconstructing),
-        )
-        for verb, snn, ann, fired in ways:
+        for verb, snn, ann, fired in self.ways():
             total = (
                 f"energy per {verb} image: {_uj(snn.pj)}; {_uj(snn.sparse_pj)} if zeros of analog inputs cost nothing"
             )

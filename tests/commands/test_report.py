@@ -1,5 +1,6 @@
 """fsvae-tcja report: what the page holds, and how a browser shows it."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from eval import Score, save_scores
+from eval.doubt import of_seeds
 from fsvae_tcja.cli import main
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -55,6 +57,9 @@ def page(run, tmp_path_factory):
     shutil.copytree(run, folder)
     words = dict.fromkeys(("images", "pixels", "extractor", "extractor_description", "reference_description"), "x")
     rest = {"std": None, "seed": 0, "value_range": None, "reference": None, "reference_pixels": None, "recipe": {}}
+    beside = {"real images": 1.25, "reconstructions": 7.75, "code length": 88.5}
+    rest["beside"] = {name: {"value": value, "images": "digits test"} for name, value in beside.items()}
+    rest["doubt"] = of_seeds([12.5, 13.5])
     fad = Score("FAD", 12.5, protocol="strict", n=321, notes=("<rank> deficient",), **words, **rest)
     save_scores(folder / "score.json", [fad])
     with pytest.MonkeyPatch.context() as patch:
@@ -66,11 +71,31 @@ def page(run, tmp_path_factory):
 def test_the_page_tells_the_run(page):
     found = Page(page)
     assert found.headings == [
-        *("Summary", "Scores", "Curves", "Samples", "Reconstructions", "Latent", "Settings", "Environment")
+        *("Summary", "Scores", "Curves", "Samples", "Reconstructions", "Latent"),
+        *("Energy", "Firing", "Settings", "Environment"),
     ]
     assert {"mse", "loss", "epoch 1, seed 0", "epoch 2, seed 0"} < set(found.pictures)
-    for text in ("FAD", "12.5", "321", "<rank> deficient", "model.latent.k", "codes of images: mean rate"):
+    for text in ("FAD", "321", "<rank> deficient", "model.latent.k", "codes of images: mean rate"):
         assert text in found.text, text
+
+
+def test_a_score_stands_beside_its_floor_and_its_doubt(page):
+    text = Page(page).text
+    mean, spread, half = 13.0, 0.5**0.5, 12.706 * 0.5  # Student's t of one degree of freedom
+    for cell in ("1.25", "7.75", f"{mean:.4g} ± {spread:.2g}", f"{mean - half:.4g} to {mean + half:.4g} (2 seeds)"):
+        assert cell in text, cell
+    assert "Code length: 88.5 nats, digits test" in text
+
+
+def test_energy_and_firing_are_those_of_the_command(page, run, capsys):
+    """Of the same images: the report's 64 come first in the permutation that the command takes, too."""
+    capsys.readouterr()
+    assert main(["energy", str(run), "--n", "64", "--device", "cpu", "--json"]) == 0
+    told, text = json.loads(capsys.readouterr().out), Page(page).text
+    for way in ("drawn", "reconstructed"):
+        assert f"{told[way]['pj'] / 1e6:.3g}" in text and f"{told[way]['synops']:,.0f}" in text
+    rates = [layer["rate"] for layer in told["firing"]["drawing"].values()]
+    assert any(rates) and all(f"{rate:.4f}" in text for rate in rates)
 
 
 def test_nothing_is_fetched(page):
@@ -86,7 +111,7 @@ def test_runs_side_by_side(run, page, tmp_path, capsys):
     assert re.fullmatch(r"report\.html: \d\.\d MB\n", capsys.readouterr().out)
     found = Page("report.html")
     assert found.headings == ["Runs", "Scores", "Curves", "Samples"]
-    assert "All settings are the same." in found.text and "12.5" in found.text
+    assert "All settings are the same." in found.text and "12.5" not in found.text and "13 ± 0.71" in found.text
     assert found.pictures == ["test_mse", "tiny: epoch 2, seed 0", "other: epoch 2, seed 0"]
 
 
@@ -94,7 +119,9 @@ def test_a_folder_with_a_model_alone(run, tmp_path):
     (tmp_path / "model").mkdir()
     shutil.copy(run / "model.safetensors", tmp_path / "model")
     assert main(["report", "model", "--device", "cpu"]) == 0
-    assert Page("model/report.html").headings == ["Summary", "Scores", "Latent", "Settings", "Environment"]
+    assert Page("model/report.html").headings == [
+        *("Summary", "Scores", "Latent", "Energy", "Firing", "Settings", "Environment")
+    ]
 
 
 def test_without_the_data_the_page_says_so(run, tmp_path, monkeypatch):
@@ -102,6 +129,7 @@ def test_without_the_data_the_page_says_so(run, tmp_path, monkeypatch):
     assert main(["report", str(run), "--out", "r.html", "--device", "cpu"]) == 0
     text = Page("r.html").text
     assert "Codes of images are not shown: no data" in text and "drawn codes: mean rate" in text
+    assert "Energy and firing" in text and "Not shown: no data" in text
 
 
 @pytest.mark.parametrize(
@@ -124,10 +152,13 @@ def test_a_page_ends_in_html(run, fails, tmp_path):
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 @pytest.mark.parametrize("width", [400, 1400])
 def test_a_browser_shows_all_of_it(page, tmp_path, width):
-    """Every picture is decoded, and nothing is wider than the window."""
+    """Every picture is decoded, nothing is wider than the window, and letters of 10 pt have 8 pixels or more."""
     probe = """<script>onload = () => {
       const bad = [...document.images].filter(i => !(i.complete && i.naturalWidth > 100 && i.clientWidth > 250)).length;
-      document.title = `bad ${bad} of ${document.images.length}, width ${document.documentElement.scrollWidth}`;
+      const drawn = [...document.querySelectorAll('.pictures:not(.pixels) img')];
+      const letters = Math.min(...drawn.map(i => 20 * i.clientWidth / i.naturalWidth));
+      const wide = document.documentElement.scrollWidth;
+      document.title = `bad ${bad} of ${document.images.length}, width ${wide}, letters ${letters}`;
     }</script></body>"""
     (tmp_path / "probed.html").write_text(page.read_text().replace("</body>", probe))
     window = [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},3000"]
@@ -135,10 +166,11 @@ def test_a_browser_shows_all_of_it(page, tmp_path, width):
         [CHROMIUM, *QUIET, *window, "--dump-dom", (tmp_path / "probed.html").as_uri()],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    found = re.search(r"<title>bad (\d+) of (\d+), width (\d+)</title>", told.stdout)
+    found = re.search(r"<title>bad (\d+) of (\d+), width (\d+), letters ([\d.]+)</title>", told.stdout)
     assert found, told.stderr[-2000:]
-    bad, pictures, wide = map(int, found.groups())
+    bad, pictures, wide = map(int, found.groups()[:3])
     assert bad == 0 and pictures == len(Page(page).pictures) and wide <= max(width, 500)
+    assert float(found[4]) >= 8
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
