@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from eval.networks.autoencoder import Autoencoder
+from eval import Autoencoder, Classifier
 from fsvae_tcja import FSVAE, Escape, FSVAEConfig, load
 from fsvae_tcja.runtime import checkpoint, pretrained
 from fsvae_tcja.vae.checkpoint import save
@@ -147,10 +147,13 @@ def test_every_model_of_the_package(name):
     assert drawn.shape == (16, model.config.in_channels, model.config.image_size, model.config.image_size)
     assert drawn.std(0).mean() > 0.1  # they differ
     files = list((pretrained.FOLDER / name).glob("*.safetensors"))
-    assert {file.stem for file in files} <= {"model", "autoencoder", "classifier"}
+    assert {file.stem for file in files} == {"model", "autoencoder", "classifier"}
     assert all(file.stat().st_size < 2.5e6 for file in files)
     card = (pretrained.FOLDER / name / "README.md").read_text()
     assert re.search(r"FAD \d", card) and "fsvae-tcja train" in card
+    autoencoder, classifier = Autoencoder.load(name).provenance, Classifier.load(name).provenance
+    assert autoencoder["data"] == classifier["data"] == name and autoencoder["images"] == 60_000
+    assert f"MSE {autoencoder['test_mse']:.4f}" in card and f"accuracy {classifier['test_accuracy']:.4f}" in card
 
 
 def test_a_training_starts_from_a_published_model(tmp_path, caplog):
