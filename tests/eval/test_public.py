@@ -25,7 +25,11 @@ RECIPES = {  # the first digits of the hash of each recipe of version 0.1.0
     "strict Domain-Frechet": "2e8fe3589615",
     "strict Domain-IS": "40ddaf534c7a",
 }
-LATER = {"strict sure": "2a83267828fe"}  # and of what came after it
+LATER = {  # and of what came after it
+    "strict sure": "2a83267828fe",
+    "offline FD-EffLite0": "a609599cacd5",
+    "offline MIND-EffLite0": "9ec699dfa911",
+}
 
 
 def loaded(program: str) -> list[str]:

@@ -222,7 +222,9 @@ def test_bad_sources(tmp_path):
         check(tmp_path / weights, "model.safetensors is truncated or not a safetensors file")
     checkpoint.write(tmp_path / "network.safetensors", {}, {"kind": "autoencoder"})
     check(tmp_path / "network.safetensors", "holds weights or statistics, no images and no checkpoint that draws some")
-    check(tmp_path / "absent.safetensors", "cannot take images from .*absent.safetensors")
+    check(
+        tmp_path / "absent.safetensors", "no checkpoint at .*absent.safetensors: give a run folder", FileNotFoundError
+    )
     check("nonsense.txt", "cannot take images from nonsense.txt: give a folder")
     check(object(), "cannot take images from object")
     check(torch.zeros(2, 1, 8, 8), "unknown value range", value_range="0..2")

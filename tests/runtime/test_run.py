@@ -1,5 +1,6 @@
 import io
 import json
+import time
 
 import pytest
 from PIL import Image
@@ -85,6 +86,7 @@ def test_resuming_without_a_checkpoint(tmp_path):
 
 def test_resuming_drops_what_will_be_done_again(tmp_path):
     started(tmp_path, rows=[1, 2, 3])
+    time.sleep(1)  # TensorBoard reads its files in the order of their names, which begin with the second
     run = RunFolder(tmp_path, resume=True)
     run.start(CONFIG, step=2)
     run.log(3, 1, {"loss": 9.0})
