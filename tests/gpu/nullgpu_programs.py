@@ -89,6 +89,13 @@ def budgets(preset: str) -> dict[str, Any]:
     return {"step": worst, "draw": draw, "scored": scored, "graph": recorded[-1]}
 
 
+def long_step(batch_size: int = 250, T: int = 16) -> dict[str, int]:
+    """A step of mnist with the batch and the steps of the published recipe."""
+    model = replace(PRESETS["mnist"].config.model, T=T)
+    _, steps = train("mnist", batch_size=batch_size, model=model)
+    return {name: max(step[name] for step in steps) for name in steps[0]}
+
+
 def shapes() -> dict[str, Any]:
     """Layers that are larger than the second and third axis of a grid, and what they take of memory."""
     from fsvae_tcja.core import FSVAE_LIF
@@ -151,4 +158,5 @@ def commands() -> dict[str, Any]:
 
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
-    print(json.dumps({"budgets": budgets, "shapes": shapes, "commands": commands}[what](*arguments)))
+    programs = {"budgets": budgets, "long step": long_step, "shapes": shapes, "commands": commands}
+    print(json.dumps(programs[what](*arguments)))
