@@ -38,6 +38,15 @@ def open_checkpoint(path: Path, seed: int, device: torch.device | str = "cpu") -
     """The images that a checkpoint draws on a seed, called by data set, step and hash of the weights."""
     model, metadata = load(path, device), checkpoint.read_metadata(path)
     name = f"{metadata['kind']} on {metadata.get('data', 'unknown data')}, step {metadata.get('step', 'unknown')}"
+    return _on_seeds(model, name, seed)
+
+
+def open_model(what: Any, seed: int, name: str | None = None) -> IndexedImages | None:
+    """The images that a model draws on a seed, called by the hash of its weights; None: it is no model of ours."""
+    return _on_seeds(what, name or "a model", seed) if isinstance(what, FSVAE) else None
+
+
+def _on_seeds(model: FSVAE, name: str, seed: int) -> IndexedImages:
     called = f"{name}, {tensors_sha256(model.state_dict())[:8]}"
 
     def on_seed(seed: int) -> IndexedImages:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypedDict
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import Module
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from fsvae_tcja.data import IMAGE_SETS, LabelledDataset, MemoryImages, load_images, parse_name
@@ -187,9 +188,9 @@ def open_images(
 
     Args:
         what: a tensor or array; a callable (start, count) -> images; a path to a folder ("mine", or "mine:test"
-            for a split of it as `load_images` has it), .npy, .npz, a run folder or checkpoint of ours; the name of a
-            data set and a split, "mnist:test"; a PyTorch Dataset or DataLoader, a list, or any iterable of batches or
-            single images, packed as `images_of` has it; a pair (images, labels). Tensors and batches are
+            for a split of it as `load_images` has it), .npy, .npz, a run folder or checkpoint of ours; an `FSVAE`; the
+            name of a data set and a split, "mnist:test"; a PyTorch Dataset or DataLoader, a list, or any iterable of
+            batches or single images, packed as `images_of` has it; a pair (images, labels). Tensors and batches are
             [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
         value_range: range of floating point pixels, which have to state it. 8-bit images are 0..255 without it; where
             it is 0..1 they have to be 0 and 1.
@@ -233,6 +234,8 @@ def open_images(
         return _open_loader(what, name or "a loader", stated)
     if isinstance(what, Iterable):
         return StreamedImages(name or "a stream", None, what, **stated)
+    if isinstance(what, Module) and (drawn := _of_model(what, seed, name)):
+        return drawn
     if callable(what):
         source = IndexedImages(
             name or "a generator", None, lambda start, count: images_of(what(start, count)), **stated
@@ -242,6 +245,13 @@ def open_images(
         f"cannot take images from {type(what).__name__}: give a tensor, an array, a path, a data set, a loader or a "
         "callable (start, count) -> images"
     )
+
+
+def _of_model(what: Module, seed: int, name: str | None) -> Source | None:
+    """A generative model of ours; None: another module, which may be a callable like any other."""
+    from .checkpoints import open_model  # brings the model
+
+    return open_model(what, seed, name)
 
 
 class _Stated(TypedDict):

@@ -8,7 +8,7 @@ import classifiers.checkpoint
 from eval import Autoencoder, Networks, evaluate, load_reference, load_scores, make_references, open_images
 from eval.checkpoints import find_checkpoint
 from eval.cli import main
-from fsvae_tcja import FSVAE, FSVAEConfig, cli, save
+from fsvae_tcja import FSVAE, FSVAEConfig, cli, load, save
 from fsvae_tcja.data.pixels import to_uint8
 from fsvae_tcja.runtime import checkpoint
 
@@ -47,9 +47,9 @@ def autoencoder(tmp_path_factory):
 
 def test_a_checkpoint_a_run_and_what_they_draw_are_scored_alike(run, autoencoder):
     given = {"n": 80, "seed": 3, "reference": "digits:test", "networks": Networks(autoencoder=autoencoder)}
-    sources = (run, str(run / "model.safetensors"), run / "drawn.npz")
-    (one,), (two,), (drawn,) = (evaluate(source, "strict", **given) for source in sources)
-    assert one.value == two.value == pytest.approx(drawn.value, rel=1e-9) and one.seed == 3
+    sources = (run, str(run / "model.safetensors"), load(run), run / "drawn.npz")
+    (one,), (two,), (model,), (drawn,) = (evaluate(source, "strict", **given) for source in sources)
+    assert one.value == two.value == model.value == pytest.approx(drawn.value, rel=1e-9) and one.seed == 3
     assert one.images.startswith("fsvae on unknown data, step unknown, ") and one.images.endswith(", seed 3")
 
 
