@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..utils.cpus import cpus
+from ..utils.cpus import spare_cpus
 from .copies import equal_images
 from .dataset import LabelledDataset
 from .image_file import read_image
@@ -36,7 +36,7 @@ class MemoryImages(LabelledDataset):
 class FileImages(LabelledDataset):
     """Images in files, each brought to (channels, size, size) by `read_image` when it is asked for."""
 
-    workers = min(16, cpus() - 1)
+    workers = min(16, spare_cpus())
 
     def __init__(
         self,

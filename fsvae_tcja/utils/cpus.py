@@ -12,6 +12,12 @@ def cpus() -> int:
     return max(1, min(_affinity(), ceil(_quota() or _affinity())))
 
 
+def spare_cpus() -> int:
+    """CPUs for processes that read ahead: those of this process, which shares `cpus` with the others that torchrun
+    started on the machine, but for the one that it computes on. May be 0."""
+    return max(0, cpus() // int(os.environ.get("LOCAL_WORLD_SIZE") or 1) - 1)
+
+
 def tell_quota() -> None:
     """Tell OpenMP of the quota, as $OMP_NUM_THREADS, before it is loaded: it looks at the affinity alone."""
     if cpus() < _affinity():

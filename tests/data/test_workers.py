@@ -207,6 +207,13 @@ def test_cpus_are_at_most_the_quota_of_a_container(tmp_path, monkeypatch, files,
     assert cpus() == quota
 
 
+@pytest.mark.parametrize(("processes", "spare"), [("", 7), ("1", 7), ("2", 3), ("8", 0), ("16", 0)])
+def test_processes_of_torchrun_share_the_cpus(monkeypatch, processes, spare):
+    monkeypatch.setattr(cpus_module, "cpus", lambda: 8)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+    assert cpus_module.spare_cpus() == spare
+
+
 def test_the_processes_stay_from_one_epoch_to_the_next():
     class Readers(Images):
         def load(self, indices):

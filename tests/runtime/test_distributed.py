@@ -1,6 +1,6 @@
 """Two processes, or four, follow one: weights, statistics and losses; what ends one ends all; any number goes on.
 
-The long form, 50 steps: pytest -n 0 tests/runtime/test_distributed.py --processes-steps 50
+The long form, 50 steps: FSVAE_TCJA_LONG=1 pytest -n 0 -s tests/runtime/test_distributed.py --processes-steps 50
 """
 
 import json
@@ -77,6 +77,7 @@ CASES = [*SHORT, *(pytest.param(*case, marks=long) for case in LONG)]
 def test_processes_follow_one(tmp_path, alone, steps, kind, processes):
     run(kind, tmp_path / "run", steps, processes)
     found = difference(alone(kind), tmp_path / "run")
+    print(f"\n{kind}, {processes} processes, {steps} steps: {found}")  # the figures of docs/CLUSTER.md
     assert all(found[name] <= TOLERANCE[name] for name in TOLERANCE), found  # NaN is not
 
 

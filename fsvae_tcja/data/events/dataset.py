@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...utils.cpus import cpus
+from ...utils.cpus import spare_cpus
 from ..dataset import LabelledDataset
 from .cache import FrameCache
 from .recording import Recording
@@ -20,7 +20,7 @@ class EventFrames(LabelledDataset):
     of its recordings.
     """
 
-    workers = min(4, cpus() - 1)
+    workers = min(4, spare_cpus())
 
     def __init__(
         self,
