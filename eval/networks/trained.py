@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.memory import no_larger_than
-from fsvae_tcja.runtime.pretrained import located
+from fsvae_tcja.runtime.pretrained import located, names
 from fsvae_tcja.utils.foreign import reading
 
 from ..features import Extractor
@@ -113,8 +113,8 @@ class FeatureNetwork(LayeredNetwork):
         """
         path = located(path, f"{cls.kind}.safetensors").expanduser()
         state, provenance = cls._read(path)
-        names = f"{', '.join(list(state)[:3])}{', ...' * (len(state) > 3)}" if state else "nothing"
-        with reading(path, f"holds no weights of the {cls.kind}, but {names}"), no_larger_than(state):
+        held = f"{', '.join(list(state)[:3])}{', ...' * (len(state) > 3)}" if state else "nothing"
+        with reading(path, f"holds no weights of the {cls.kind}, but {held}"), no_larger_than(state):
             network = cls.shaped_as(state)
             checkpoint.load_into(network, state, path)
         network.provenance = provenance
@@ -125,7 +125,10 @@ class FeatureNetwork(LayeredNetwork):
     def _read(cls, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Weights and provenance."""
         if not path.is_file():
-            raise FileNotFoundError(f"there is no {cls.kind} {path.absolute()}; make one with `{cls.command}`")
+            raise FileNotFoundError(
+                f"there is no {cls.kind} {path.absolute()}; make one with `{cls.command}`, or name a pretrained one: "
+                f"{', '.join(names())}"
+            )
         if path.suffix != ".safetensors":
             return checkpoint.read_state_dict(path), {"file": path.name}
         state, metadata = checkpoint.read(path)
