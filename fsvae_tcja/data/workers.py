@@ -167,13 +167,15 @@ def _ahead(
 def _started(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
     """An iterator of the loader. Where a worker dies it says so when it is asked for a batch.
 
-    DataLoader's handler of SIGCHLD would raise at once, in the middle of a step, after which a model cannot be saved.
+    DataLoader's handler of SIGCHLD would raise at once, in the middle of a step, after which a model cannot be saved;
+    it goes also if a loader of the user's has set it.
     """
     if threading.current_thread() is not threading.main_thread():
         return iter(loader)
     before = signal.getsignal(signal.SIGCHLD)
     iterator = iter(loader)
-    signal.signal(signal.SIGCHLD, before)
+    of_torch = getattr(before, "__module__", "").startswith("torch.utils.data")
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL if of_torch else before)
     return iterator
 
 

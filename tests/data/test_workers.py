@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
 
 from fsvae_tcja.data import MemoryImages, batches, workers
 from fsvae_tcja.runtime import checkpoint
@@ -88,8 +90,13 @@ def test_a_process_that_dies_is_an_error_of_one_line(capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_its_death_interrupts_no_step():
-    """DataLoader's own way is an exception wherever the program is."""
+@pytest.mark.parametrize("another", [False, True])
+def test_its_death_interrupts_no_step(another):
+    """DataLoader's own way is an exception wherever the program is, which a loader of the user's may have set."""
+    if another:
+        list(DataLoader(range(4), num_workers=1))
+        signal_handling._SIGCHLD_handler_set = False  # as the first loader of a process finds it
+        signal_handling._set_SIGCHLD_handler()
     found = batches(Images({4: die}), 4)
     next(found)
     deadline = time.monotonic() + 30
