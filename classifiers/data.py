@@ -46,7 +46,7 @@ def load_split(
         raise ValueError(f"images are square, the model takes {height}x{width}; set model.shape")
     if split not in ("train", "valid", "test"):
         raise ValueError(f"unknown split {split!r}: choose train, valid or test")
-    cut = split != "test" and not has_valid(name)
+    cut = split != "test" and not has_valid(name, root)
     images = load_images(name, "train" if cut else split, size=height, root=root, download=download)
     if images.classes is None or (images.labels < 0).any():
         raise ValueError(

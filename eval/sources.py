@@ -19,6 +19,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 from fsvae_tcja.data import IMAGE_SETS, LabelledDataset, MemoryImages, load_images, parse_name
 from fsvae_tcja.data.folder import inspect_folder, load_folder
 from fsvae_tcja.data.image_file import read_header
+from fsvae_tcja.data.shards import ShardContents, inspect_shards, load_shards, means_shards
 from fsvae_tcja.runtime.run import MODEL
 from fsvae_tcja.utils.memory import check_fits
 from fsvae_tcja.utils.processes import rank, world
@@ -187,8 +188,8 @@ def open_images(
     """Anything that holds or draws images, as a source.
 
     Args:
-        what: a tensor or array; a callable (start, count) -> images; a path to a folder ("mine", or "mine:test"
-            for a split of it as `load_images` has it), .npy, .npz, a run folder or checkpoint of ours; an `FSVAE`; the
+        what: a tensor or array; a callable (start, count) -> images; a path to a folder or tar shards ("mine",
+            or "mine:test" for a split of it as `load_images` has it), .npy, .npz, a run folder or checkpoint of ours; an `FSVAE`; the
             name of a data set and a split, "mnist:test"; a PyTorch Dataset or DataLoader, a list, or any iterable of
             batches or single images, packed as `images_of` has it; a pair (images, labels). Tensors and batches are
             [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
@@ -326,18 +327,19 @@ def _open_path(
     if path.suffix in (".npy", ".npz"):
         images, labels = _read_arrays(path)
         return _in_memory(images, name or path.name, stated, labels)
-    if path.is_file() or (not path.exists() and path.suffix):
+    shards = means_shards(path)
+    if not shards and (path.is_file() or (not path.exists() and path.suffix)):
         raise ValueError(
             f"cannot take images from {path}: give a folder, an .npy or .npz, a run folder or checkpoint, or one of "
             f"{list(IMAGE_SETS)}"
         )
-    if not path.exists():
+    if not shards and not path.exists():
         raise FileNotFoundError(
             f"there is no folder of images {path.absolute()}, and no data set of that name"
             f"{did_you_mean(text, IMAGE_SETS)}: these are "
             f"{list(IMAGE_SETS)}, with their split as in mnist:test"
         )
-    folder = _open_folder(path, split, default, name, stated)
+    folder = _open_folder(path, split, default, root, name, stated)
     return folder if folder.split is None else replace(folder, sibling=sibling, named=named)
 
 
@@ -377,13 +379,14 @@ def _open_dataset(dataset: LabelledDataset, name: str | None, stated: _Stated) -
 
 
 def _open_folder(
-    folder: Path, split: str | None, default: str | None, name: str | None, stated: _Stated
+    folder: Path, split: str | None, default: str | None, root: str | Path | None, name: str | None, stated: _Stated
 ) -> IndexedImages:
-    """A folder at the size of its images, all of one size, unless another size is asked for.
+    """A folder or tar shards at the size of the images, all of one size, unless another size is asked for.
 
     Where its subfolders are splits, that which is said is taken, else the default, else all, and a note says so.
     """
-    contents, size = inspect_folder(folder), stated["size"]
+    shards, size = means_shards(folder), stated["size"]
+    contents = inspect_shards(folder, root) if shards else inspect_folder(folder)
     notes: tuple[str, ...] = ()
     if split is None and contents.is_split:
         split, found = default or "all", ", ".join(sorted(contents.files.keys() - {"all"}))
@@ -396,10 +399,14 @@ def _open_folder(
     split = split or "all"
     if size is not None:
         _check_size(str(folder), 0, contents.channels, size)
-    dataset = load_folder(folder, split, size)
+    dataset = load_shards(folder, split, size, root) if shards else load_folder(folder, split, size)
     pixels = None
     if size is not None:
-        pixels = _resized({(header.width, header.height) for header in map(read_header, dataset.paths)}, size)
+        if isinstance(contents, ShardContents):
+            sizes = {*contents.sizes_of[dataset.split]}
+        else:
+            sizes = {(header.width, header.height) for header in map(read_header, dataset.paths)}
+        pixels = _resized(sizes, size)
     return IndexedImages(
         name or (dataset.name if split == "all" else f"{dataset.name} {split}"),
         len(dataset),

@@ -10,6 +10,7 @@ from .load import load_images
 from .names import located, parse_name
 from .pixels import to_float, to_uint8
 from .root import data_root
+from .shards import inspect_shards
 from .workers import batches
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "batches",
     "data_root",
     "inspect_folder",
+    "inspect_shards",
     "limited",
     "load_events",
     "load_images",

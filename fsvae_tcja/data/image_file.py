@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,13 +96,13 @@ def read_rgb(path: Path) -> Image.Image:
         return _in_8_bits(ImageOps.exif_transpose(image)).convert("RGB")
 
 
-def read_header(path: Path) -> Header:
-    """The header of an image file; its pixels are not decoded.
+def read_header(path: Path, data: bytes | None = None) -> Header:
+    """The header of an image file; its pixels are not decoded. `data` are its contents, where they were read already.
 
     Raises:
         ValueError: the file cannot be read; the message names it.
     """
-    with _opened(path) as image:
+    with _opened(path, data) as image:
         width, height = image.size
         orientation = _orientation(image)
         if orientation in LYING and image.format != "TIFF":  # whose size Pillow gives turned
@@ -125,19 +126,19 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def read_image(path: Path, channels: int, size: int, crop: int | None = None) -> Tensor:
+def read_image(path: Path, channels: int, size: int, crop: int | None = None, *, data: bytes | None = None) -> Tensor:
     """Decode an image to uint8 [channels, size, size].
 
     The centre of `crop` x `crop` pixels is cut out first (None: everything), then the shorter side brought to `size`
     (PIL bilinear) and the longer one cut at both ends. EXIF orientation is obeyed; of several frames the first is
     taken; what is transparent is drawn on white; levels of 16 bits are divided by 257, those of floating point
-    multiplied by 255.
+    multiplied by 255. `data` are the contents of the file, where they were read already.
 
     Raises:
         ValueError: the file cannot be read or decoded, is smaller than `crop`, or has levels of 16 bits outside
             0..65535 or of floating point outside 0..1; the message names it.
     """
-    with _opened(path) as image:
+    with _opened(path, data) as image:
         pixels = _in_8_bits(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
     if crop is not None:
         if min(pixels.size) < crop:
@@ -185,9 +186,9 @@ def _levels(values: np.ndarray, highest: float) -> np.ndarray:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
     try:
-        with Image.open(path, formats=list(formats())) as image:
+        with Image.open(path if data is None else BytesIO(data), formats=list(formats())) as image:
             _check_pixels(image)
             yield image
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, struct.error, ...

@@ -10,6 +10,7 @@ from .image_sets import IMAGE_SETS, wrong_contents
 from .names import find_folder, warn_of_namesake
 from .plausible import check_different
 from .root import data_root
+from .shards import inspect_shards, load_shards, means_shards
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ def load_images(
     download: bool = False,
     validation: float = 0.0,
 ) -> LabelledDataset:
-    """A split of an image set, or of a folder of images, as uint8 images [C, size, size]. Nothing is augmented.
+    """A split of an image set, of a folder of images or of tar shards, as uint8 images [C, size, size]; not augmented.
 
     | name            | splits             | files below `root`                                          |
     |-----------------|--------------------|-------------------------------------------------------------|
@@ -36,7 +37,8 @@ def load_images(
     | `celeba`        | train, valid, test | `celeba/`: `img_align_celeba`, `list_eval_partition.txt`    |
 
     and whatever was added to `IMAGE_SETS`. Any other name is a folder of images, nested or not, SPLIT/CLASS/... or
-    CLASS/...: see `inspect_folder`; without splits "test" is a tenth of the files, by the SHA-256 of their paths, and
+    CLASS/...: see `inspect_folder`; or WebDataset-style tar shards, a folder of them, one .tar or a pattern such as
+    train-{000000..000009}.tar: see `inspect_shards`; without splits "test" is a tenth of the files, by the SHA-256 of their paths, and
     "train" the rest; "all" is every image. A folder that is called like a data set is reached as "./mnist" or as a
     Path. What was guessed, converted or passed over is told in a warning a line, and kept in `notes`.
 
@@ -45,7 +47,7 @@ def load_images(
     /usr/share/datasets/mnist and fashion-mnist. Files that are not the published ones are named in a warning.
 
     Args:
-        name_or_folder: a name of the table or a folder.
+        name_or_folder: a name of the table, a folder, or shards.
         split: which part.
         size: height and width, in pixels; None: that of the images, which must be square and agree.
         root: folder of the data sets; None: $FSVAE_TCJA_DATA, else ./data.
@@ -61,14 +63,15 @@ def load_images(
     """
     if size is not None and size < 1:
         raise ValueError(f"size must be at least 1 pixel, found {size}")
-    if validation and split in ("train", "valid") and not has_valid(name_or_folder):
+    if validation and split in ("train", "valid") and not has_valid(name_or_folder, root):
         whole = load_images(name_or_folder, "train", size=size, root=root, download=download)
         return split_off(whole, validation)[split == "valid"]
     warn_of_namesake(name_or_folder)
     if name_or_folder in IMAGE_SETS:
         data = _load_set(str(name_or_folder), split, size, root, download)
     else:
-        data = load_folder(find_folder(name_or_folder), split, size)
+        folder = find_folder(name_or_folder)
+        data = load_shards(folder, split, size, root) if means_shards(folder) else load_folder(folder, split, size)
     if split != "test":
         check_different(data)
     return data
@@ -91,8 +94,11 @@ def _load_set(name: str, split: str, size: int | None, root: str | Path | None, 
     return data
 
 
-def has_valid(name_or_folder: str | Path) -> bool:
-    """Whether an image set or a folder has a split "valid" beside "test"; else a part of train is cut off for it."""
+def has_valid(name_or_folder: str | Path, root: str | Path | None = None) -> bool:
+    """Whether an image set, a folder or shards have a split "valid" beside "test"; else a part of train is cut off for
+    it."""
     if name_or_folder in IMAGE_SETS:
         return {"valid", "test"} <= IMAGE_SETS[str(name_or_folder)].splits.keys()
+    if means_shards(name_or_folder):
+        return {"valid", "test"} <= inspect_shards(name_or_folder, root).layout.folders.keys()
     return has_valid_folder(Path(name_or_folder))

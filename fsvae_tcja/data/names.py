@@ -7,6 +7,7 @@ from ..utils.once import warn_once
 from ..utils.spelling import did_you_mean
 from .events.sources import EVENT_SETS
 from .image_sets import IMAGE_SETS
+from .shards import means_shards
 
 log = logging.getLogger(__name__)
 
@@ -20,40 +21,42 @@ def warn_of_namesake(name: object) -> None:
 def parse_name(text: str) -> tuple[str, str | None]:
     """A data set or a folder with its split: "mnist:test" -> ("mnist", "test"), "photos" -> ("photos", None).
 
-    There is no split where the text has no colon, is a path as it stands, or has neither a data set nor a folder before
-    the last colon.
+    There is no split where the text has no colon, is a path as it stands, or has neither a data set nor a folder nor
+    tar shards before the last colon.
     """
     name, _, split = text.rpartition(":")
     warn_of_namesake(name or text)
-    known = name in IMAGE_SETS or name in EVENT_SETS or (name and Path(name).expanduser().is_dir())
+    place = name and (Path(name).expanduser().is_dir() or means_shards(name))
+    known = name in IMAGE_SETS or name in EVENT_SETS or place
     if known and not Path(text).expanduser().exists():
         return name, split or None
     return text, None
 
 
 def find_folder(name: str | Path, *, classes: bool = False) -> Path:
-    """The folder that is meant by a name which is no data set's.
+    """The folder, or the tar shards, that are meant by a name which is no data set's.
 
     Args:
-        name: a path; a plain word must be that of a folder which is there.
+        name: a path; a plain word must be that of a folder which is there, or of shards.
         classes: whether data with classes is meant, images or events; else images of any set.
 
     Raises:
         ValueError: neither a data set nor a folder.
     """
     folder = Path(name).expanduser()
-    if isinstance(name, str) and str(folder) == name == folder.name and not folder.exists():
+    plain = isinstance(name, str) and str(folder) == name == folder.name
+    if plain and not folder.exists() and not means_shards(folder):
         images = [one for one, source in IMAGE_SETS.items() if source.labelled or not classes]
         events, also = ([*EVENT_SETS], f", of the event sets {[*EVENT_SETS]},") if classes else ([], "")
         raise ValueError(
-            f"unknown data set {name!r}{did_you_mean(name, images + events)}: choose one of {images}{also} or a folder "
-            "of images"
+            f"unknown data set {name!r}{did_you_mean(folder.name, images + events)}: choose one of {images}{also} or a "
+            "folder of images"
         )
     return folder
 
 
 def located(name: str) -> str:
-    """The name of a data set as it is; of a folder its absolute path, so that it is found from elsewhere too.
+    """The name of a data set as it is; of a folder or shards the absolute path, found from elsewhere too.
 
     Raises:
         ValueError: neither.
