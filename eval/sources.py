@@ -188,11 +188,11 @@ def open_images(
     """Anything that holds or draws images, as a source.
 
     Args:
-        what: a tensor or array; a callable (start, count) -> images; a path to a folder or tar shards ("mine",
-            or "mine:test" for a split of it as `load_images` has it), .npy, .npz, a run folder or checkpoint of ours; an `FSVAE`; the
-            name of a data set and a split, "mnist:test"; a PyTorch Dataset or DataLoader, a list, or any iterable of
-            batches or single images, packed as `images_of` has it; a pair (images, labels). Tensors and batches are
-            [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
+        what: a tensor or array; a callable (start, count) -> images; a path to a folder or tar shards ("mine", or
+            "mine:test" for a split of it as `load_images` has it), .npy, .npz, a run folder or checkpoint of ours; an
+            `FSVAE`; the name of a data set and a split, "mnist:test"; a PyTorch Dataset or DataLoader, a list, or any
+            iterable of batches or single images, packed as `images_of` has it; a pair (images, labels). Tensors and
+            batches are [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
         value_range: range of floating point pixels, which have to state it. 8-bit images are 0..255 without it; where
             it is 0..1 they have to be 0 and 1.
         size: height and width of data sets (32 if None) and folders (that of the images if None, which must agree);

@@ -38,9 +38,9 @@ def load_images(
 
     and whatever was added to `IMAGE_SETS`. Any other name is a folder of images, nested or not, SPLIT/CLASS/... or
     CLASS/...: see `inspect_folder`; or WebDataset-style tar shards, a folder of them, one .tar or a pattern such as
-    train-{000000..000009}.tar: see `inspect_shards`; without splits "test" is a tenth of the files, by the SHA-256 of their paths, and
-    "train" the rest; "all" is every image. A folder that is called like a data set is reached as "./mnist" or as a
-    Path. What was guessed, converted or passed over is told in a warning a line, and kept in `notes`.
+    train-{000000..000009}.tar: see `inspect_shards`. Without splits "test" is a tenth of the files, by the SHA-256 of
+    their paths, and "train" the rest; "all" is every image. A folder that is called like a data set is reached as
+    "./mnist" or as a Path. What was guessed, converted or passed over is told in a warning a line, and kept in `notes`.
 
     Images of another size are resized by PIL bilinear (digits: bicubic); CelebA is first cut to its 148 x 148 centre,
     images of a folder to their central square. Files of MNIST and Fashion-MNIST are also found in

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import struct
+import tarfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
+import safetensors.numpy
 import torch
 from hypothesis.strategies import SearchStrategy
 from PIL import Image
@@ -41,6 +43,8 @@ from fsvae_tcja.data.events.formats import read_aedat2, read_aedat3, read_atis, 
 from fsvae_tcja.data.events.gestures import read_labels, read_trials
 from fsvae_tcja.data.events.recording import Recording
 from fsvae_tcja.data.image_file import read_header, read_image
+from fsvae_tcja.data.shards import load_shards
+from fsvae_tcja.data.shards.keep import SUFFIX, read_index
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.utils.configuration import to_dict
@@ -256,6 +260,49 @@ def _read_image(path: Path) -> None:
     read_image(path, 3, 8)
 
 
+def _shard(folder: Path) -> Path:
+    with tarfile.open(folder / "0.tar", "w") as tar:
+        for i in range(2):
+            for name, data in ((f"a/{i}.png", _image("png", folder).read_bytes()), (f"a/{i}.cls", b"1")):
+                info = tarfile.TarInfo(name if i else f"{'x' * 120}{name}")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    (folder / "image.png").unlink()
+    return folder / "0.tar"
+
+
+def _read_shard(path: Path) -> None:
+    data = load_shards(path, "all", 8, path.parent)
+    data.load(range(len(data)))
+
+
+def _read_new_shard(path: Path) -> None:
+    path.with_name(path.name + SUFFIX).unlink(missing_ok=True)
+    _read_shard(path)
+
+
+def _index(folder: Path) -> Path:
+    shard = _shard(folder)
+    _read_shard(shard)
+    return shard.with_name(shard.name + SUFFIX)
+
+
+def _read_index(path: Path) -> None:
+    """Alone, and as it is used: a damaged one is made anew."""
+    read_index(path)
+    data = path.read_bytes()
+    _read_shard(path.with_name("0.tar"))
+    path.write_bytes(data)
+
+
+def _said(whole: bytes) -> Inputs:
+    """An index whose arrays are sound."""
+    length = int.from_bytes(whole[:8], "little")
+    arrays = safetensors.numpy.load(whole)
+    metadata = json.loads(json.loads(whole[8 : 8 + length])["__metadata__"]["index"])
+    return repacked(metadata, lambda said: safetensors.numpy.save(arrays, {"index": json.dumps(said)}))
+
+
 def _mnist(which: int, suffix: str, folder: Path) -> Path:
     images, labels = np.arange(2 * 9, dtype=np.uint8).reshape(2, 3, 3), np.array([1, 2], np.uint8)
     paths = folder / f"images.{suffix}", folder / f"labels.{suffix}"
@@ -360,6 +407,8 @@ READERS: dict[str, Reader] = {
         f"image .{form}": Reader(partial(_image, form), _read_image)
         for form in ("png", "jpg", "bmp", "gif", "tif", "webp", "ppm")
     },
+    "tar shard": Reader(_shard, _read_new_shard),
+    "index of a shard": Reader(_index, _read_index, _said),
     "idx images": Reader(partial(_mnist, 0, "idx"), _read_mnist),
     "idx images .gz": Reader(partial(_mnist, 0, "gz"), _read_mnist, _zipped),
     "idx labels .gz": Reader(partial(_mnist, 1, "gz"), _read_mnist, _zipped),

@@ -57,7 +57,7 @@ def inspect_shards(name: str | Path, root: str | Path | None = None) -> ShardCon
     place = Path(name).expanduser().absolute()
     shards, passed_over = find_shards(place)
     reasons = tuple(sorted(passed_over.items()))
-    return _contents(place, tuple(shards), tuple(state_of(shard.path) for shard in shards), reasons, root)
+    return contents_of(place, tuple(shards), tuple(state_of(shard.path) for shard in shards), reasons, root)
 
 
 def load_shards(name: str | Path, split: str, size: int | None, root: str | Path | None = None) -> ShardImages:
@@ -88,7 +88,7 @@ def load_shards(name: str | Path, split: str, size: int | None, root: str | Path
 
 
 @lru_cache(KEPT)
-def _contents(
+def contents_of(
     place: Path,
     shards: Sequence[Shard],
     states: Sequence[State],
