@@ -25,7 +25,7 @@ class Places:
     """Where N images lie, one after the other.
 
     Attributes:
-        files: the shards.
+        shards: their files.
         shard: int32 [N], which of them.
         offset, size: int64 [N], of an image's bytes in it.
         sha256: uint8 [N, 32], of these bytes.
@@ -33,7 +33,7 @@ class Places:
         names: uint8, the names in the shards, one after the other.
     """
 
-    files: "OpenFiles"
+    shards: Sequence[Path]
     shard: np.ndarray
     offset: np.ndarray
     size: np.ndarray
@@ -50,22 +50,7 @@ class Places:
 
     def path(self, i: int) -> Path:
         """What to call an image in messages: its path as if its shard were a folder."""
-        return self.files.paths[self.shard[i]] / self.name(i)
-
-    def read(self, i: int) -> bytes:
-        """The bytes of an image.
-
-        Raises:
-            ValueError: they are not those that the index was made from.
-            OSError: they cannot be read.
-        """
-        data = self.files.read(int(self.shard[i]), int(self.offset[i]), int(self.size[i]))
-        if hashlib.sha256(data).digest() != self.sha256[i].tobytes():
-            raise ValueError(
-                f"{shown(self.path(i))} is not what it was when the index of its shard was made, by its SHA-256: the "
-                "shard has changed or is damaged; start anew, or put it back"
-            )
-        return data
+        return self.shards[self.shard[i]] / self.name(i)
 
 
 class ShardImages(LabelledDataset):
@@ -93,12 +78,24 @@ class ShardImages(LabelledDataset):
     ) -> None:
         super().__init__(name, split, (channels, size, size), labels, classes, class_names)
         self.places, self.rows = places, rows
+        self.files = OpenFiles(places.shards)
 
     def load(self, indices: Sequence[int]) -> Tensor:
-        return torch.stack([self._image(int(row)) for row in self.rows[list(indices)]])
+        return torch.stack([self._image(row) for row in self.rows[list(indices)].tolist()])
 
     def _image(self, row: int) -> Tensor:
-        return read_image(self.places.path(row), self.channels, self.size, data=self.places.read(row))
+        """
+        Raises:
+            ValueError: its bytes are not those that the index was made from, or no image.
+        """
+        places = self.places
+        data = self.files.read(int(places.shard[row]), int(places.offset[row]), int(places.size[row]))
+        if hashlib.sha256(data).digest() != places.sha256[row].tobytes():
+            raise ValueError(
+                f"{shown(places.path(row))} is not what it was when the index of its shard was made, by its SHA-256: "
+                "the shard has changed or is damaged; start anew, or put it back"
+            )
+        return read_image(places.path(row), self.channels, self.size, data=data)
 
     def digests(self, indices: Sequence[int]) -> Iterator[bytes]:
         """SHA-256 of the bytes of these images, as the index has it."""

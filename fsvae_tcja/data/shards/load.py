@@ -17,7 +17,7 @@ from ..image_file import DEEP, FLOATS
 from ..layout import Layout, layout_of
 from ..listing import in_words
 from ..splits import whole_groups
-from .dataset import OpenFiles, Places, ShardImages, first_equal
+from .dataset import Places, ShardImages, first_equal
 from .find import Shard, find_shards
 from .index import ShardIndex
 from .keep import State, indices_of, state_of
@@ -142,7 +142,7 @@ def _places(shards: Sequence[Shard], indices: Sequence[ShardIndex]) -> Places:
 
     before = np.cumsum([0] + [len(index.names) for index in indices])
     return Places(
-        OpenFiles([shard.path for shard in shards]),
+        [shard.path for shard in shards],
         np.repeat(np.arange(len(shards), dtype=np.int32), [len(index) for index in indices]),
         joined([index.offset for index in indices]),
         joined([index.size for index in indices]),
