@@ -18,7 +18,6 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 
 from fsvae_tcja.data import IMAGE_SETS, LabelledDataset, MemoryImages, load_images, parse_name
 from fsvae_tcja.data.folder import inspect_folder, load_folder
-from fsvae_tcja.data.image_file import read_header
 from fsvae_tcja.runtime.run import MODEL
 from fsvae_tcja.utils.memory import check_fits
 from fsvae_tcja.utils.processes import rank, world
@@ -397,15 +396,12 @@ def _open_folder(
     if size is not None:
         _check_size(str(folder), 0, contents.channels, size)
     dataset = load_folder(folder, split, size)
-    pixels = None
-    if size is not None:
-        pixels = _resized({(header.width, header.height) for header in map(read_header, dataset.paths)}, size)
     return IndexedImages(
         name or (dataset.name if split == "all" else f"{dataset.name} {split}"),
         len(dataset),
         _draw(dataset),
         split=None if split == "all" else split,
-        pixels=pixels,
+        pixels=None if size is None else _resized({*contents.sizes_of[dataset.split]}, size),
         labels=_known(dataset),
         notes=notes,
         **stated,

@@ -17,14 +17,12 @@ from classifiers.data import load_split
 from fsvae_tcja.data import (
     IMAGE_SETS,
     MemoryImages,
-    copies,
     inspect_folder,
     load_images,
     located,
     parse_name,
     split_off,
 )
-from fsvae_tcja.data.copies import equal_images
 from fsvae_tcja.data.image_sets import status
 from fsvae_tcja.data.splits import validation_split, whole_groups
 
@@ -191,21 +189,6 @@ def test_copies_between_splits_of_ones_own_are_told(tmp_path):
     save(tmp_path, "train/3.png", "test/4.png")
     data = load_images(tmp_path, "train")
     assert len(data) == 2 and "copies of other images: 1; outside of train, but also in it: 1" in data.notes[1]
-
-
-def test_copies_in_another_format_are_copies(tmp_path, monkeypatch, caplog):
-    """Equal pixels as PNG, BMP and TIFF; the third file of a size has others."""
-    save(tmp_path, "train/1.png", "test/2.bmp", "test/2.tiff", like=noise(8, 8))
-    save(tmp_path, "train/3.png", "test/4.bmp")
-    Image.fromarray(noise(8, 8)).convert("RGB").save(tmp_path / "test" / "5.bmp")
-    paths = [tmp_path / name for name in ("train/1.png", "test/2.bmp", "train/3.png", "test/2.tiff", "test/4.bmp")]
-    assert equal_images([*paths, tmp_path / "test/5.bmp"]) == [0, 0, 2, 0, 4, 0]
-    notes = load_images(tmp_path, "train").notes
-    assert "copies of other images: 3; outside of train, but also in it: 3" in "".join(notes)
-    monkeypatch.setattr(copies, "DECODED", 6 * 64 - 1)
-    assert equal_images(paths) == [0, 0, 2, 0, 4]  # five of 64 pixels
-    assert equal_images([*paths, tmp_path / "test/5.bmp"]) == list(range(6))
-    assert "copies in another format are not looked for among 6 images" in caplog.text
 
 
 def test_copies_in_memory_stay_on_one_side_of_a_validation_split(told):
