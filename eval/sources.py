@@ -363,7 +363,7 @@ def _check_size(name: str, held: int, channels: int, size: int) -> None:
 
 
 def _open_dataset(dataset: LabelledDataset, name: str | None, stated: _Stated) -> IndexedImages:
-    data_set, split = (dataset.name, dataset.split) if dataset.name in IMAGE_SETS else (None, None)
+    data_set, split = (dataset.name, dataset.split) if dataset.published else (None, None)
     return IndexedImages(
         name or f"{dataset.name} {dataset.split}",
         len(dataset),

@@ -67,7 +67,8 @@ def test_evaluate_writes_pictures_and_tells_everything(run, capsys, tmp_path):
         "digits test: accuracy",
         f"n = 297, {weights}",
         "no output neuron fired for",
-        "firing over 24 inputs",
+        "looked at: digits test, the first 20 of 297",
+        "firing over 20 inputs",
         "energy per inference",
         "4.6 pJ",
     ):
@@ -84,6 +85,7 @@ def test_evaluate_writes_pictures_and_tells_everything(run, capsys, tmp_path):
     assert found["weights"] == weights
     totals = [sum(row) for row in found["confusion"]]
     assert found["per_class"] == pytest.approx([row[i] / totals[i] for i, row in enumerate(found["confusion"])])
+    assert found["energy"]["of"] == found["firing"]["of"] == "test, the first 20 of 297"
     assert found["energy"]["snn_pj"] > 0 and len(found["firing"]["layers"]) == 3
     assert "\n".join(found["energy"]["notes"]) == FORMULA and FORMULA not in told
 

@@ -13,6 +13,7 @@ from eval.evaluation import open_reference
 from eval.features import Extractor
 from eval.protocols import STANDARD, STRICT
 from eval.sources import IndexedImages, open_images
+from fsvae_tcja.data import load_images
 from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.runtime import checkpoint
 
@@ -324,3 +325,11 @@ def test_draws_from_the_global_state_do_not_depend_on_the_process(monkeypatch):
 def test_a_source_is_taken_as_it_is():
     source = IndexedImages("mine", 2, lambda start, count: torch.zeros(count, 1, 2, 2))
     assert open_images(source) is source
+
+
+def test_a_folder_called_like_a_data_set_is_none(tmp_path):
+    """Also where it was opened before: what a protocol fixes of the data set does not hold for it."""
+    made = write_folder(tmp_path / "digits", torch.randint(0, 256, (N, 1, 8, 8), dtype=torch.uint8))
+    named, folder = open_images(load_images("digits", "test")), open_images(load_images(made, "all", size=8))
+    assert (named.data_set, named.split, named.name) == ("digits", "test", "digits test")
+    assert (folder.data_set, folder.split, folder.name) == (None, None, "digits all")
