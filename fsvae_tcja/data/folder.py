@@ -129,6 +129,7 @@ def _contents(folder: Path, listing: Listing) -> FolderContents:
         ", ".join(f"{n:,} of {len(names):,} images {conversion}" for conversion, n in conversions.items()),
         _copied(layout, splits, copies),
         not_compared,
+        _strange_classes(layout, splits),
     )
     return FolderContents(
         folder,
@@ -249,6 +250,16 @@ def _copied(layout: Layout, splits: Splits, copies: Copies) -> str:
     outside = [name for split in ("valid", "test") if split in layout.folders for name in splits[split]]
     both = sum(copies.get(name, name) in seen for name in outside)
     return f"{found}; outside of train, but also in it: {both:,}"
+
+
+def _strange_classes(layout: Layout, splits: Splits) -> str:
+    """The classes of other splits that the training split lacks, in words; "" if it has classes and lacks none."""
+    known = {layout.class_of(name) for name in splits.get("train", ())} - {None}
+    found = [part for name in splits["all"] if (part := layout.class_of(name)) is not None and part not in known]
+    if not known or not found:
+        return ""
+    names = ", ".join(shown(name) for name in sorted({*found})[:5]) + ", ..." * (len({*found}) > 5)
+    return f"classes that train does not have: {len({*found}):,} ({names}), of {len(found):,} images"
 
 
 def _resized(contents: FolderContents, size: int) -> str:

@@ -115,12 +115,31 @@ def test_splits_and_their_names(tmp_path):
         (["train/test/1.png"], r"has images in train/test/, where the name of a split stands within another folder"),
         (["train/1.png", "val/1.png", "valid/1.png"], r"train/, val/, valid/, two of which name one split: merge"),
         (["Train/1.png", "train/1.png"], r"Train/, train/, two of which name one split"),
+        (["training_set/a/1.png", "test_set/a/1.png"], r"test_set/, training_set/, which may name splits or classes"),
+        (["train2017/1.png", "val2017/1.png", "extra/1.png"], r"train2017/, val2017/, which may .*: rename splits to "),
+        (["trainA/1.png", "trainB/1.png", "testA/1.png"], r"testA/, trainA/, trainB/, which may name"),
+        (["DIV2K_TRAIN_HR/1.png", "DIV2K_valid_HR/1.png"], r"DIV2K_TRAIN_HR/, DIV2K_valid_HR/, which may name"),
+        (["trainset/1.png", "TestSet/1.png"], r"TestSet/, trainset/, which may name"),
     ],
 )
 def test_names_that_mix_splits_and_classes_are_refused(tmp_path, files, message):
     save(tmp_path, *files)
     with pytest.raises(ValueError, match=message):
         load_images(tmp_path, "train")
+
+
+def test_classes_may_have_a_word_of_a_split_in_their_names(tmp_path):
+    save(tmp_path, *numbered("train_station", 2), *numbered("restaurant", 2), *numbered("contest", 2))
+    assert load_images(tmp_path, "all", size=8).class_names == ("contest", "restaurant", "train_station")
+
+
+def test_classes_that_the_training_split_lacks_are_told(tmp_path):
+    """As Tiny ImageNet is unpacked: the images of val/ lie in one folder, beside a list of their classes."""
+    save(tmp_path, *numbered("train/a", 2), *numbered("train/b", 2), *numbered("val/images", 3))
+    note = f"{tmp_path}: classes that train does not have: 1 (images), of 3 images"
+    assert note in load_images(tmp_path, "val", size=8).notes
+    (tmp_path / "val/images").rename(tmp_path / "val/a")
+    assert not any("does not have" in note for note in load_images(tmp_path, "val", size=8).notes)
 
 
 def test_folders_without_images_are_no_classes(tmp_path):
