@@ -18,6 +18,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 
 from fsvae_tcja.data import IMAGE_SETS, LabelledDataset, MemoryImages, load_images, parse_name
 from fsvae_tcja.data.folder import inspect_folder, load_folder
+from fsvae_tcja.data.names import check_named
 from fsvae_tcja.runtime.run import MODEL
 from fsvae_tcja.utils.memory import check_fits
 from fsvae_tcja.utils.processes import rank, world
@@ -188,9 +189,9 @@ def open_images(
     Args:
         what: a tensor or array; a callable (start, count) -> images; a path to a folder ("mine", or "mine:test"
             for a split of it as `load_images` has it), .npy, .npz, a run folder or checkpoint of ours; an `FSVAE`; the
-            name of a data set and a split, "mnist:test"; a PyTorch Dataset or DataLoader, a list, or any iterable of
-            batches or single images, packed as `images_of` has it; a pair (images, labels). Tensors and batches are
-            [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
+            name of a data set and a split, "mnist:test", which no Path is; a PyTorch Dataset or DataLoader, a list, or
+            any iterable of batches or single images, packed as `images_of` has it; a pair (images, labels). Tensors
+            and batches are [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
         value_range: range of floating point pixels, which have to state it. 8-bit images are 0..255 without it; where
             it is 0..1 they have to be 0 and 1.
         size: height and width of data sets (32 if None) and folders (that of the images if None, which must agree);
@@ -301,7 +302,8 @@ def _open_path(
     device: torch.device | str,
     default: str | None,
 ) -> Source:
-    text, split = parse_name(str(what))
+    check_named(what)
+    text, split = parse_name(what if isinstance(what, str) else str(what.absolute()))
     size, named = stated["size"], split is not None
 
     def sibling(split: str) -> Source:

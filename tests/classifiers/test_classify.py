@@ -131,6 +131,17 @@ def test_predict_names_classes_of_images(capsys, tmp_path):
     assert lines == expected
 
 
+def test_predict_says_what_it_does_to_an_image(capsys, caplog, tmp_path):
+    _, path = network(tmp_path, "4C MP2 FC10")
+    Image.new("RGBA", (20, 12)).save(tmp_path / "a.png")
+    Image.new("L", (10, 10)).save(tmp_path / "b.png")
+    assert main(["classify", "predict", path, str(tmp_path / "a.png"), str(tmp_path / "b.png")]) == 0
+    assert [record.getMessage() for record in caplog.records if ".png" in record.getMessage()] == [
+        f"{tmp_path / 'a.png'}: with an alpha channel or transparent colour, drawn on white, colours brought to grey "
+        "levels, as the model takes them, from 20 x 12 to 10 x 10 pixels, PIL bilinear, the central square"
+    ]
+
+
 def test_predict_and_evaluate_agree_on_equal_outputs(capsys, tmp_path):
     model, path = network(tmp_path, "4C MP2 FC10")
     with torch.no_grad():
