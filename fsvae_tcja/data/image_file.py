@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,11 @@ NOT_READ = ("EPS", "MPEG")  # Pillow hands EPS to Ghostscript, and knows of MPEG
 BACKGROUND = "white"
 GREY_MODES = ("1", "L", "LA", "I", "F")  # and I;16, I;16B, ...
 LYING = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+EXIF = {  # where Pillow keeps it, and how its chunk of a PNG begins
+    "exif": b"eXIf",
+    "xmp": b"iTXtXML:com.adobe.xmp",
+    "Raw profile type exif": b"zTXtRaw profile type exif",
+}
 ALPHA = f"with an alpha channel or transparent colour, drawn on {BACKGROUND}"
 FRAMES = "of several frames, of which the first is taken"
 TURNED = "turned as their EXIF orientation says"
@@ -51,6 +56,11 @@ class Header(NamedTuple):
     height: int
     conversions: tuple[str, ...] = ()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.width, self.height
+
 
 @cache
 def formats() -> dict[str, list[str]]:
@@ -79,11 +89,6 @@ def extensions() -> frozenset[str]:
 def is_image(name: str) -> bool:
     """Whether a file is an image by the extension of its name."""
     return Path(name).suffix.lower() in extensions()
-
-
-def format_of(path: Path) -> str:
-    """The format of an image file by the extension of its name; "" if it is none."""
-    return next((name for name, known in formats().items() if path.suffix.lower() in known), "")
 
 
 def read_rgb(path: Path) -> Image.Image:
@@ -119,11 +124,22 @@ def read_header(path: Path, data: bytes | None = None) -> Header:
 
 
 def _orientation(image: Image.Image) -> int:
-    """1 to 8, as EXIF or XMP have it; what stands behind the pixels of a PNG is found only when it is decoded."""
-    if image.format == "PNG" and not image.info.keys() & {"exif", "xmp", "Raw profile type exif"}:
-        return 1
+    """1 to 8, as EXIF or XMP have it, which may stand behind the pixels of a PNG."""
+    if image.format == "PNG" and image.fp and not image.info.keys() & EXIF.keys() and not _has_exif(image.fp):
+        return 1  # where `getexif` would decode it to see
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1
+
+
+def _has_exif(png: IO[bytes]) -> bool:
+    """Whether a PNG holds EXIF or XMP, by the beginnings of its chunks."""
+    place, chunk, kind = png.tell(), 8, b"IHDR"
+    while kind and not kind.startswith((*EXIF.values(), b"IEND")):
+        png.seek(chunk)
+        length, kind = int.from_bytes(png.read(4), "big"), png.read(32)
+        chunk += length + 12
+    png.seek(place)
+    return kind.startswith(tuple(EXIF.values()))
 
 
 def read_image(path: Path, channels: int, size: int, crop: int | None = None, *, data: bytes | None = None) -> Tensor:

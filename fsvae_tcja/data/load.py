@@ -84,6 +84,7 @@ def _load_set(name: str, split: str, size: int | None, root: str | Path | None, 
         raise ValueError(f"unknown split {split!r}: {name} has the splits {', '.join(source.splits)}{hint}")
     paths = source.fetch(name, split, data_root(root), download)
     data = source.load(split, size, paths)
+    data.published = True
     found = (
         wrong_contents(name, file, path, sha256)
         for file, path, sha256 in zip(source.splits[split], paths, data.sha256, strict=False)

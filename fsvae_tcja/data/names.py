@@ -33,6 +33,16 @@ def parse_name(text: str) -> tuple[str, str | None]:
     return text, None
 
 
+def check_named(name: object) -> None:
+    """Refuse an empty name, of which a path would make the working folder.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if isinstance(name, str) and not name.strip():
+        raise ValueError("the name of a data set or folder is empty; the working folder is reached as .")
+
+
 def find_folder(name: str | Path, *, classes: bool = False) -> Path:
     """The folder, or the tar shards, that are meant by a name which is no data set's.
 
@@ -43,6 +53,7 @@ def find_folder(name: str | Path, *, classes: bool = False) -> Path:
     Raises:
         ValueError: neither a data set nor a folder.
     """
+    check_named(name)
     folder = Path(name).expanduser()
     plain = isinstance(name, str) and str(folder) == name == folder.name
     if plain and not folder.exists() and not means_shards(folder):

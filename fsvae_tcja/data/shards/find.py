@@ -39,8 +39,8 @@ def means_shards(name: str | Path) -> bool:
 def find_shards(place: Path) -> tuple[list[Shard], Counter[str]]:
     """The shards that a name means, by their paths, and what was passed over.
 
-    Folders below `place` mean what folders of images mean. A word of the file's name, between - _ and ., may say the
-    split: "train" in train-000000.tar and mnist-train-000000.tar.
+    Folders below `place` mean what folders of images mean. A word of the file's name may say the split: "train" in
+    train-000000.tar, mnist-train-000000.tar and train2017.tar.
 
     Raises:
         FileNotFoundError: a shard of a pattern is not there.
@@ -100,8 +100,9 @@ def _expanded(pattern: str) -> list[str]:
 
 def _folders(path: Path, above: tuple[str, ...]) -> tuple[str, ...]:
     """The folders of a shard's images, by those above it and the split in its name."""
-    words = {split: word for word in re.split(r"[-_.]", path.name) if (split := split_named(word)) is not None}
-    if len(words) > 1:
-        raise ValueError(f"the name of {shown(path)} has the splits {', '.join(words)}; expected one at most")
+    words = [word.lower().removesuffix("set") for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", path.name)]
+    found = {split: word for word in words if (split := split_named(word)) is not None}
+    if len(found) > 1:
+        raise ValueError(f"the name of {shown(path)} has the splits {', '.join(found)}; expected one at most")
     known = {split_named(folder) for folder in above}
-    return (*(word for split, word in words.items() if split not in known), *above)
+    return (*(word for split, word in found.items() if split not in known), *above)

@@ -118,6 +118,7 @@ def contents_of(
         passed_over and f"passed over: {in_words(passed_over)}",
         ", ".join(f"{count:,} of {n:,} images {conversion}" for conversion, count in conversions.items()),
         _copied(layout, splits, first),
+        _strange_classes(labels, splits, classes),
     )
     return ShardContents(
         place,
@@ -257,3 +258,13 @@ def _copied(layout: Layout, splits: dict[str, np.ndarray], first: np.ndarray) ->
     outside = [first[splits[split]] for split in ("valid", "test") if split in layout.folders]
     both = np.isin(np.concatenate(outside), first[splits["train"]]).sum() if "train" in splits else 0
     return f"{found}; outside of train, but also in it: {both:,}"
+
+
+def _strange_classes(labels: np.ndarray, splits: dict[str, np.ndarray], classes: Sequence[str]) -> str:
+    """The classes of other splits that the training split lacks, in words; "" if it has classes and lacks none."""
+    known = {*labels[splits.get("train", [])].tolist(), -1}
+    found = [label for label in labels[splits["all"]].tolist() if label not in known]
+    if len(known) == 1 or not found:
+        return ""
+    names = ", ".join(shown(classes[label]) for label in sorted({*found})[:5]) + ", ..." * (len({*found}) > 5)
+    return f"classes that train does not have: {len({*found}):,} ({names}), of {len(found):,} images"
