@@ -35,8 +35,8 @@ class ScoreOptions(ImageOptions):
     """
 
     images: Annotated[str, tyro.conf.Positional]
-    """A run folder or .safetensors checkpoint, a folder of images or a split of it (mine:test), an .npz or .npy, or a
-    data set (mnist:train)."""
+    """A run folder or .safetensors checkpoint, a folder of images or tar shards or a split of it (mine:test), an .npz
+    or .npy, or a data set (mnist:train)."""
     reference: str | None = None
     """What to compare with: any of these, statistics, or the folder that `reference` wrote. Where no split is said,
     that of the protocol is taken, of a data set and of a folder with splits."""

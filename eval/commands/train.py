@@ -32,7 +32,7 @@ class TrainOptions:
     """What the training of a network takes."""
 
     data: Annotated[str, tyro.conf.Positional]
-    """A data set or a folder of images."""
+    """A data set, or a folder of images or tar shards."""
     out: Path
     """The .safetensors file to write. Metrics and checkpoint go into a folder beside it, FILE-training."""
     epochs: int | None = None

@@ -28,7 +28,7 @@ class ImageOptions:
     checkpoint: tyro.conf.Positional[Path]
     """A .safetensors checkpoint, a run folder, or the name of a pretrained model."""
     data: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")] = None
-    """Data set by name or a folder of images; by default the one that the model was trained on."""
+    """Data set by name, or a folder of images or tar shards; by default the one that the model was trained on."""
     split: str = "test"
     """Split of the data set."""
     seed: int = 0

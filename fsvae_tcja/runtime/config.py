@@ -62,7 +62,7 @@ class TrainerConfig(Stage):
     """What every training run has. What it says as a `Stage` is its first one, and mostly the only one."""
 
     data: str = "mnist"
-    """Data set by name, one that `fsvae-tcja doctor` lists, or a folder of images."""
+    """Data set by name, one that `fsvae-tcja doctor` lists, or a folder of images or tar shards."""
     limit: int = 0
     """Training images to use, chosen once at random, the same in every run; 0: all."""
     accumulate: int = 1

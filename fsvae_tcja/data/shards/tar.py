@@ -47,7 +47,7 @@ def members(path: Path, passed_over: Counter[str]) -> Iterator[Member]:
         with tarfile.open(fileobj=file, mode="r:") as archive:
             end = 0
             while (info := archive.next()) is not None:
-                archive.members.clear()  # it keeps all that it has seen
+                archive.members.clear()  # type: ignore[attr-defined]  # which would hold all
                 if not end <= info.offset < info.offset_data <= info.offset_data + info.size <= size:
                     raise ValueError(f"{info.size:,} bytes for {shown(info.name)[:100]} at byte {info.offset:,}")
                 end = info.offset_data
