@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import PIL
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from ...utils.atomic import replacing
 from ...utils.once import warn_once
@@ -21,7 +21,7 @@ from ...utils.progress import progress
 from ..root import data_root
 from .index import ShardIndex, make_index
 
-FORMAT = 1
+FORMAT = 1  # another number for another reading of names, labels or headers
 SUFFIX = ".index"
 ARRAYS = {"offset": "i8", "size": "i8", "pixels": "i4", "kind": "i4", "label": "i4", "sha256": "u1", "name_end": "i8"}
 ARRAYS |= {"names": "u1"}
@@ -118,7 +118,7 @@ def _write(kept: Kept, places: Sequence[Path]) -> None:
     for place in places:
         try:
             with replacing(place, durable=False) as temporary:
-                save_file(arrays, temporary, {"index": json.dumps(said)})
+                temporary.write_bytes(save(arrays, {"index": json.dumps(said)}))
             return
         except OSError as refused:
             error = refused
@@ -139,10 +139,7 @@ def read_index(file: Path) -> Kept | None:
 
 
 def _checked(said: Any, arrays: dict[str, np.ndarray]) -> Kept:
-    """
-    Raises:
-        AssertionError, TypeError, ...: it is not what `_write` writes.
-    """
+    """What was read, if `_write` can have written it; else any exception."""
     size, time, inode = map(int, said["state"])
     kinds = [(bool(grey), tuple(map(str, conversions))) for grey, conversions in said["kinds"]]
     labels = [str(label) for label in said["labels"]]
