@@ -54,7 +54,7 @@ class EventSet:
     draw: Callable[[Path], None] | None = None
 
     def status(self, name: str, root: Path) -> str:
-        """A line on whether the set is there, by its folders, lists and tables of labels; no recording is read whole."""
+        """A line on whether the set is there, by its folders, lists and tables; no recording is read whole."""
         try:
             self.find(name, root)
             return "found"
