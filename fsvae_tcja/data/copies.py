@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from .image_file import read_rgb
 
 TAIL = 512  # bytes; the end of a compressed image is hardly ever that of another one
-DECODED = 2**28  # pixels of a folder: some seconds
+DECODED = 2**28  # pixels of a folder: as PNG some 13 s
 Size = tuple[int, int]
 """Width and height in pixels."""
 

@@ -129,10 +129,9 @@ def load_folder(folder: Path, split: str, size: int | None) -> FileImages:
 
 
 def has_valid_folder(folder: Path) -> bool:
-    """Whether a folder has a validation split of its own beside its test split, by the names of its subfolders."""
+    """Whether a folder has images of a validation split of its own beside those of its test split."""
     folder = folder.expanduser()
-    found = {split_named(path.name) for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
-    return {"valid", "test"} <= found
+    return folder.is_dir() and {"valid", "test"} <= inspect_folder(folder).layout.folders.keys()
 
 
 Splits = dict[str, list[PurePosixPath]]

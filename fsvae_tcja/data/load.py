@@ -7,7 +7,7 @@ from ..utils.once import warn_once
 from .dataset import LabelledDataset, split_off
 from .folder import has_valid_folder, load_folder
 from .image_sets import IMAGE_SETS, wrong_contents
-from .names import find_folder, warn_of_namesake
+from .names import check_named, find_folder, warn_of_namesake
 from .plausible import check_different
 from .root import data_root
 from .shards import inspect_shards, load_shards, means_shards
@@ -63,6 +63,7 @@ def load_images(
     """
     if size is not None and size < 1:
         raise ValueError(f"size must be at least 1 pixel, found {size}")
+    check_named(name_or_folder)
     if validation and split in ("train", "valid") and not has_valid(name_or_folder, root):
         whole = load_images(name_or_folder, "train", size=size, root=root, download=download)
         return split_off(whole, validation)[split == "valid"]

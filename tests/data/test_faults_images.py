@@ -97,6 +97,13 @@ def test_training_never_sees_what_is_held_out(tmp_path):
     assert parts() == [20, 8, 5]
 
 
+def test_a_folder_of_a_split_without_images_is_none(tmp_path):
+    folder = save(tmp_path, *numbered("train/a", 10), *numbered("train/b", 10), *numbered("test/a", 2))
+    (folder / "val").mkdir()
+    (folder / "val" / "labels.csv").write_text("1")
+    assert len(load_images(folder, "valid", size=8, validation=0.1)) == 2
+
+
 def test_splits_and_their_names(tmp_path):
     save(tmp_path, *numbered("training/a", 3), *numbered("Validation/a", 2), *numbered("testing/a", 1), "preview.png")
     lengths = {"train": 3, "val": 2, "valid": 2, "Validation": 2, "test": 1, "all": 6}
