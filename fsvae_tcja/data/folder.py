@@ -16,7 +16,7 @@ from .contents import BESIDE, Contents, understood
 from .copies import equal_images
 from .image_dataset import FileImages
 from .image_file import DEEP, FLOATS, is_image, read_header
-from .layout import Layout, layout_of, split_named
+from .layout import Layout, layout_of
 from .listing import Listing, in_words, list_files
 from .splits import whole_groups
 
