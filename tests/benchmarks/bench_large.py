@@ -126,7 +126,7 @@ def main() -> None:
         return
     if not (options.folder / "shards").is_dir():
         write(options.folder, options.images)
-    print(machine())
+    print(machine(), flush=True)
     for index in (options.folder / "shards").glob("*.index"):
         index.unlink()
     for kind, time_of in (("files", "first"), ("files", "again"), ("shards", "first"), ("shards", "again")):

@@ -2,22 +2,26 @@
 
 import io
 import itertools
+import json
 import os
 import pickle
 import re
 import shutil
 import subprocess
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import webdataset
 from PIL import Image
+from safetensors.torch import load_file
 
 from classifiers.config import ClassifierConfig
 from classifiers.data import load_split
 from eval import open_images
+from fsvae_tcja.cli import main
 from fsvae_tcja.data import Subset, batches, inspect_shards, load_images, located, parse_name, split_off
 from fsvae_tcja.data.shards import dataset as shard_dataset
 from fsvae_tcja.data.shards import keep, means_shards
@@ -444,6 +448,23 @@ def test_classifiers_take_them(of_webdataset):
     config = ClassifierConfig("FC5", T=2, shape=(3, 8, 8), classes=5)
     lengths = [len(load_split(str(of_webdataset), split, config)) for split in ("train", "valid", "test")]
     assert lengths == [20, 5, 12]
+
+
+def test_the_program_trains_on_them_as_on_the_folder(tmp_path, monkeypatch):
+    """The same weights, and the same data by its hash."""
+    monkeypatch.chdir(tmp_path)
+    folder = as_folder(tmp_path / "folder")
+    Path("shards").mkdir()
+    packed(folder, Path("shards/0.tar"))
+    options = "--steps 2 --batch-size 4 --model.T 2 --model.L 4 --model.latent.k 2 --model.channels 2 3 4 5"
+    for data in ("folder", "shards"):
+        command = ["train", "digits", "--data", data, "--out", f"runs/{data}", "--device", "cpu", *options.split()]
+        assert main(command) == 0
+    of_folder, of_shards = (Path(f"runs/{data}/run.json").read_text() for data in ("folder", "shards"))
+    assert json.loads(of_folder)["data_sha256"] == json.loads(of_shards)["data_sha256"]
+    weights = [load_file(f"runs/{data}/model.safetensors") for data in ("folder", "shards")]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
 def test_names(tmp_path, monkeypatch):

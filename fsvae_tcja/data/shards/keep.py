@@ -6,8 +6,9 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import PIL
@@ -32,7 +33,8 @@ State = tuple[int, int, int]
 """Size in bytes, time of change in ns and inode of a shard: what says quickly that it is still the same."""
 
 
-class Kept(NamedTuple):
+@dataclass(frozen=True)
+class Kept:
     """An index in a file."""
 
     index: ShardIndex
@@ -88,7 +90,7 @@ def _kept(shard: Path, places: Sequence[Path], reasons: Counter[str]) -> ShardIn
     sha256 = _sha256(shard) if any(kept.state[0] == state[0] for kept in found) else ""
     for kept in found:
         if kept.sha256 == sha256:
-            _write(kept._replace(state=state), places)
+            _write(replace(kept, state=state), places)
             return kept.index
     if there:
         reasons["of other contents" if found else "damaged, or of another version"] += 1
@@ -112,7 +114,7 @@ def _sha256(path: Path) -> str:
 def _write(kept: Kept, places: Sequence[Path]) -> None:
     """Into the first place that can be written."""
     index, error = kept.index, None
-    said = {"made by": MAKER, "state": kept.state, "sha256": kept.sha256}
+    said: dict[str, Any] = {"made by": MAKER, "state": kept.state, "sha256": kept.sha256}
     said |= {"kinds": index.kinds, "labels": index.labels, "passed over": dict(index.passed_over)}
     arrays = {name: np.ascontiguousarray(getattr(index, name)) for name in ARRAYS}
     for place in places:
