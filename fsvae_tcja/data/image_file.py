@@ -9,7 +9,7 @@ from typing import IO, NamedTuple
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps, PngImagePlugin
 from torch import Tensor
 
 from ..utils.memory import check_fits
@@ -124,7 +124,8 @@ def read_header(path: Path) -> Header:
 
 def _orientation(image: Image.Image) -> int:
     """1 to 8, as EXIF or XMP have it, which may stand behind the pixels of a PNG."""
-    if image.format == "PNG" and image.fp and not image.info.keys() & EXIF.keys() and not _has_exif(image.fp):
+    known = bool(image.info.keys() & EXIF.keys())
+    if isinstance(image, PngImagePlugin.PngImageFile) and not known and image.fp and not _has_exif(image.fp):
         return 1  # where `getexif` would decode it to see
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1
