@@ -9,7 +9,7 @@ from typing import IO, NamedTuple
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import ExifTags, Image, ImageFile, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, ImageFile, ImageOps, PngImagePlugin, TiffImagePlugin
 from torch import Tensor
 
 from ..utils.memory import check_fits
@@ -18,6 +18,7 @@ from ..utils.printable import shown
 NOT_READ = ("EPS", "MPEG")  # Pillow hands EPS to Ghostscript, and knows of MPEG no more than its size
 BACKGROUND = "white"
 GREY_MODES = ("1", "L", "LA", "I", "F")  # and I;16, I;16B, ...
+WHITE_IS_ZERO = 0  # of TIFF's PhotometricInterpretation
 LYING = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 EXIF = {  # where Pillow keeps it, and how its chunk of a PNG begins
     "exif": b"eXIf",
@@ -177,6 +178,14 @@ def _check_pixels(image: Image.Image) -> None:
         raise ValueError(f"it has {image.width:,} x {image.height:,} pixels, Pillow's limit is {most:,}")
 
 
+def _check_levels(image: Image.Image) -> None:
+    """Refuse levels of 16 bits that fall as the image gets brighter, which Pillow leaves as they are."""
+    if not (isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode.startswith("I;16")):
+        return
+    if image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO:
+        raise ValueError("its 0 is white (WhiteIsZero) in 16 bits, expected black: save it so")
+
+
 def _in_8_bits(image: Image.Image) -> Image.Image:
     """The image with 8 bits a channel and nothing transparent."""
     if image.mode[0] in "IF":
@@ -206,6 +215,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path, formats=list(formats())) as image:
             _check_pixels(image)
+            _check_levels(image)
             yield image
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, struct.error, ...
         raise ValueError(
