@@ -10,7 +10,7 @@ from typing import IO, NamedTuple
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps, PngImagePlugin, TiffImagePlugin
 from torch import Tensor
 
 from ..utils.memory import check_fits
@@ -19,6 +19,7 @@ from ..utils.printable import shown
 NOT_READ = ("EPS", "MPEG")  # Pillow hands EPS to Ghostscript, and knows of MPEG no more than its size
 BACKGROUND = "white"
 GREY_MODES = ("1", "L", "LA", "I", "F")  # and I;16, I;16B, ...
+WHITE_IS_ZERO = 0  # of TIFF's PhotometricInterpretation
 LYING = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 EXIF = {  # where Pillow keeps it, and how its chunk of a PNG begins
     "exif": b"eXIf",
@@ -125,7 +126,8 @@ def read_header(path: Path, data: bytes | None = None) -> Header:
 
 def _orientation(image: Image.Image) -> int:
     """1 to 8, as EXIF or XMP have it, which may stand behind the pixels of a PNG."""
-    if image.format == "PNG" and image.fp and not image.info.keys() & EXIF.keys() and not _has_exif(image.fp):
+    known = bool(image.info.keys() & EXIF.keys())
+    if isinstance(image, PngImagePlugin.PngImageFile) and not known and image.fp and not _has_exif(image.fp):
         return 1  # where `getexif` would decode it to see
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1
@@ -177,6 +179,14 @@ def _check_pixels(image: Image.Image) -> None:
         raise ValueError(f"it has {image.width:,} x {image.height:,} pixels, Pillow's limit is {most:,}")
 
 
+def _check_levels(image: Image.Image) -> None:
+    """Refuse levels of 16 bits that fall as the image gets brighter, which Pillow leaves as they are."""
+    if not (isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode.startswith("I;16")):
+        return
+    if image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO:
+        raise ValueError("its 0 is white (WhiteIsZero) in 16 bits, expected black: save it so")
+
+
 def _in_8_bits(image: Image.Image) -> Image.Image:
     """The image with 8 bits a channel and nothing transparent."""
     if image.mode[0] in "IF":
@@ -206,6 +216,7 @@ def _opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
     try:
         with Image.open(path if data is None else BytesIO(data), formats=list(formats())) as image:
             _check_pixels(image)
+            _check_levels(image)
             yield image
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, struct.error, ...
         raise ValueError(
