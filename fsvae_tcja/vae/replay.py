@@ -29,7 +29,7 @@ Function = Callable[..., Tensor]
 Inputs = tuple[Tensor | None, ...]
 
 WARM = 3  # calls of a kind that run as they are: kernels are compiled, and a kind that is rare is never recorded
-KINDS = 8  # recordings that a module keeps
+KINDS = 8  # recordings that a module keeps, the last used; each holds the memory of a run
 RECORDED = ("cuda",)  # types of device
 
 log = logging.getLogger(__name__)
@@ -82,8 +82,8 @@ class Recordings:
         self.places: tuple[int, ...] = ()
         self.lock = Lock()
 
-    def find(self, kind: tuple, module: nn.Module, function: Function, inputs: Inputs) -> Function:
-        """The recorded run for inputs of this kind; the function itself while it is not worth one."""
+    def find(self, kind: tuple, module: nn.Module, function: Function, inputs: Inputs, warm: int) -> Function:
+        """The recorded run for inputs of this kind; the function itself in the first `warm` calls."""
         places = tuple(x.data_ptr() for x in chain(module.parameters(), module.buffers()))
         with self.lock:
             if places != self.places:
@@ -91,7 +91,11 @@ class Recordings:
                 self.calls.clear()
                 self.runs.clear()
             self.calls[kind] += 1
-            if kind not in self.runs and self.calls[kind] > WARM and len(self.runs) < KINDS:
+            if kind in self.runs:
+                self.runs[kind] = self.runs.pop(kind)  # the last used last
+            elif self.calls[kind] > warm:
+                while len(self.runs) >= KINDS:
+                    del self.calls[oldest := next(iter(self.runs))], self.runs[oldest]
                 self.runs[kind] = _recorded(function, inputs)
             return self.runs.get(kind) or function
 
@@ -142,7 +146,12 @@ def _kind(name: str, module: nn.Module, inputs: Inputs) -> tuple:
     )
 
 
-def replayed(function: Function, *, by_batch: bool = False) -> Function:
+def records(device: torch.device) -> bool:
+    """Whether runs that come again are recorded there."""
+    return device.type in RECORDED
+
+
+def replayed(function: Function, *, by_batch: bool = False, warm: int = WARM) -> Function:
     """A function(module, *tensors or None) -> tensor, without gradient, that is recorded on a GPU.
 
     It draws no random number and has no effect but its result and on what the module's norms track. Elsewhere it runs
@@ -152,15 +161,16 @@ def replayed(function: Function, *, by_batch: bool = False) -> Function:
         function: is called with the module and the tensors.
         by_batch: whether it normalises by the statistics of its batch: while several processes share these, it runs as
             it is.
+        warm: calls of a kind that run as they are, at least 1.
     """
 
     @wraps(function)
     @torch.no_grad()
     def run(module: nn.Module, *inputs: Tensor | None) -> Tensor:
-        if _device(inputs).type not in RECORDED or _is_watched(module) or (by_batch and _is_shared(module)):
+        if not records(_device(inputs)) or _is_watched(module) or (by_batch and _is_shared(module)):
             return function(module, *inputs)
         found = _recordings.setdefault(module, Recordings())
         bound = partial(function, module)
-        return found.find(_kind(function.__name__, module, inputs), module, bound, inputs)(*inputs)
+        return found.find(_kind(function.__name__, module, inputs), module, bound, inputs, warm)(*inputs)
 
     return run

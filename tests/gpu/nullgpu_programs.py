@@ -16,11 +16,13 @@ import torch
 
 from eval.checkpoints import drawn_from
 from fsvae_tcja.cli import main
+from fsvae_tcja.core import FSVAE_LIF
 from fsvae_tcja.core.kernels.lif.inputs import Inputs
 from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.runtime.callbacks import Callback
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
+from fsvae_tcja.vae import FSVAE
 from fsvae_tcja.vae.presets import PRESETS
 from fsvae_tcja.vae.train import FSVAETask
 
@@ -30,14 +32,39 @@ WARM = 5  # calls until everything that is recorded is
 
 def counted(run: Callable[[], Any]) -> dict[str, int]:
     """What a call gives the GPU to do; `operations` are those outside of graphs, and launches of graphs."""
-    before = nullgpu.counts()
+    before = counts()
     run()
-    return summed(nullgpu.diff(before, nullgpu.counts()))
+    return since(before)
 
 
-def summed(found: dict[str, int]) -> dict[str, int]:
-    kept = ("sync", "h2d", "h2d_bytes", "graph_nodes_launched", "badgrid", "triton_bad", "capture_violations")
-    return {"operations": sum(found.get(name, 0) for name in OPERATIONS)} | {name: found.get(name, 0) for name in kept}
+def counts() -> dict[str, int]:
+    return nullgpu.counts() | {"pageable": len(pageable)}
+
+
+def since(before: dict[str, int]) -> dict[str, int]:
+    found = {name: value - before[name] for name, value in counts().items()}
+    kept = "sync", "h2d", "h2d_bytes", "pageable", "graph_nodes_launched", "badgrid", "triton_bad", "capture_violations"
+    return {"operations": sum(found[name] for name in OPERATIONS)} | {name: found[name] for name in kept}
+
+
+pageable: list[torch.Size] = []  # tensors that went to the GPU from memory that is not pinned
+pin, to = torch.Tensor.pin_memory, torch.Tensor.to
+
+
+def pin_and_remember(x: torch.Tensor) -> torch.Tensor:
+    found = pin(x)
+    found.pinned = True
+    return found
+
+
+def to_and_remember(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    found = to(x, *args, **kwargs)
+    if found.is_cuda and not x.is_cuda and not getattr(x, "pinned", False):
+        pageable.append(x.shape)
+    return found
+
+
+torch.Tensor.pin_memory, torch.Tensor.to = pin_and_remember, to_and_remember
 
 
 def fake_images(n: int, channels: int = 1) -> MemoryImages:
@@ -47,31 +74,44 @@ def fake_images(n: int, channels: int = 1) -> MemoryImages:
 
 
 class Steps(Callback):
-    """The counts of each step, from the end of the one before: the loader, the losses, the optimiser, the callbacks."""
+    """The counts of each step of a stage, from the end of the one before: the loader, the losses, the optimiser, the
+    callbacks."""
 
-    def __init__(self) -> None:
+    def __init__(self, stage: int) -> None:
+        self.stage = stage
         self.found: list[dict[str, int]] = []
         self.before: dict[str, int] | None = None
 
     def step(self, trainer: Trainer, losses: Any) -> None:
-        now = nullgpu.counts()
+        if trainer.span.number != self.stage:
+            return
         if self.before:
-            self.found.append(summed(nullgpu.diff(self.before, now)))
-        if trainer.step == WARM + 4:
+            self.found.append(since(self.before))
+        if len(self.found) == WARM + 3:
             trainer.interrupt()
-        self.before = nullgpu.counts()
+        self.before = counts()
 
 
-def train(preset: str, **changes: Any) -> tuple[FSVAETask, list[dict[str, int]]]:
-    """Some steps of a preset on images that are not there; no checkpoint is written."""
-    config = replace(PRESETS[preset].config, steps=WARM + 6, log_every=1000, recalibrate=0, **changes)
-    data = fake_images(config.batch_size * (WARM + 6))
-    task, steps = FSVAETask(config, data, data), Steps()
+def train(preset: str, stage: int = 0, **changes: Any) -> tuple[FSVAETask, list[dict[str, int]]]:
+    """Some steps of a stage on images that are not there, after one of each before it; nothing is evaluated or saved."""
+    config = replace(PRESETS[preset].config, log_every=1000, recalibrate=0, **changes)
+    first, latent, last = (WARM + 6 if stage == number else 1 for number in range(3))
+    tuning = replace(config.tuning, stage=config.tuning.stage.lasting(last))
+    if config.model.latent.stages():
+        config = replace(config, model=replace(config.model, latent=config.model.latent.lasting([latent])))
+    config = replace(config.lasting(first), tuning=tuning)
+    data = fake_images(max(each.batch_size for each in config.stages()) * (WARM + 6))
+    task, steps = FSVAETask(config, data, data), Steps(stage)
+    task.end_of_epoch = lambda epoch, run: {}
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(task, config, RunFolder(Path(folder) / "run"), device="cuda", callbacks=[steps])
         trainer.save = lambda: None
         trainer.fit()
     return task, steps.found[WARM:]
+
+
+def worst(steps: list[dict[str, int]]) -> dict[str, int]:
+    return {name: max(step[name] for step in steps) for name in steps[0]}
 
 
 def budgets(preset: str) -> dict[str, Any]:
@@ -85,20 +125,49 @@ def budgets(preset: str) -> dict[str, Any]:
         source.draw(0, 256)
     scored = counted(lambda: source.draw(0, 256))
     _, recorded = train(preset, graph=True)
-    worst = {name: max(step[name] for step in steps) for name in steps[0]}
-    return {"step": worst, "draw": draw, "scored": scored, "graph": recorded[-1]}
+    return {"step": worst(steps), "draw": draw, "scored": scored, "graph": recorded[-1]}
+
+
+def later_stages(preset: str) -> dict[str, dict[str, int]]:
+    """A step of the prior's stage and of the decoder's with the judge, each launched and as one graph."""
+    found = {}
+    for stage, name in (1, "prior"), (2, "judge"):
+        found[name] = worst(train(preset, stage)[1])
+        found[f"{name}, graph"] = train(preset, stage, graph=True)[1][-1]
+    return found
+
+
+def draws(preset: str, most: int = 256) -> dict[str, dict[str, int]]:
+    """The first passes of sizes that no draw had before, and a draw of any number of images when they are recorded."""
+    model = FSVAE(PRESETS[preset].config.model).to("cuda")
+    draw = lambda n: counted(lambda: model.sample(n, batch_size=most))  # noqa: E731
+    sizes = [size for size in (16, 32, 64, 128, 256) if size <= most]
+    first, second = [draw(size) for size in sizes], [draw(size) for size in sizes]
+    any_number = [draw(n) for n in range(1, most, 13)]
+    return {"first": worst(first[1:]), "second": worst(second), "any": worst(any_number), "two": draw(most + 1)}
+
+
+def benchmark() -> dict[str, dict[str, int]]:
+    """A step as bench_training times it on a GPU, and as `Trainer.fit` runs it, tables and pictures apart."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+    from bench_training import config, fitted
+
+    timed = fitted("cuda", 4, 32, True)["train"]
+    for _ in range(WARM):
+        timed()
+    _, steps = train("fsvae2022-mnist", model=config(4, True), batch_size=32)
+    return {"timed": worst([counted(timed) for _ in range(3)]), "run": worst(steps)}
 
 
 def long_step(batch_size: int = 250, T: int = 16) -> dict[str, int]:
     """A step of mnist with the batch and the steps of the published recipe."""
     model = replace(PRESETS["mnist"].config.model, T=T)
     _, steps = train("mnist", batch_size=batch_size, model=model)
-    return {name: max(step[name] for step in steps) for name in steps[0]}
+    return worst(steps)
 
 
 def shapes() -> dict[str, Any]:
     """Layers that are larger than the second and third axis of a grid, and what they take of memory."""
-    from fsvae_tcja.core import FSVAE_LIF
     from fsvae_tcja.core.kernels.lif import triton as kernels
 
     constants = FSVAE_LIF.fused_constants.constants
@@ -119,7 +188,23 @@ def shapes() -> dict[str, Any]:
     kernels.backward(y, None, inputs, 10, constants, "rectangle")
     taken = torch.cuda.max_memory_allocated() - before
     found["partial sums"] = taken / (y.numel() * y.element_size()) - 1  # besides the gradient of y
+    found["kernels"] = kernels_of_batches(250, 64, 7)
     return found
+
+
+def kernels_of_batches(*batches: int) -> list[str]:
+    """Those that a layer is compiled to, forward and backward, for batches of different sizes."""
+    import triton
+
+    from fsvae_tcja.core.kernels.lif import register
+
+    compiled: list[str] = []
+    triton.knobs.runtime.jit_post_compile_hook = lambda **about: compiled.append(about["fn"].name)
+    table = torch.ones(8, device="cuda", requires_grad=True)
+    for n in batches:
+        y = torch.empty(3, n, 8, 4, 4, device="cuda", requires_grad=True)
+        register.fire(*Inputs(y, table, table), 3, *FSVAE_LIF.fused_constants)[0].sum().backward()
+    return compiled
 
 
 COMMANDS = [
@@ -158,5 +243,4 @@ def commands() -> dict[str, Any]:
 
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
-    programs = {"budgets": budgets, "long step": long_step, "shapes": shapes, "commands": commands}
-    print(json.dumps(programs[what](*arguments)))
+    print(json.dumps(globals()[what](*arguments)))

@@ -66,7 +66,7 @@ def test_budgets_keep_what_was_promised():
 
 @long
 def test_a_step_of_sixteen_times_250_images_keeps_what_was_promised():
-    counts = beside_nullgpu(str(PROGRAMS), "long step")
+    counts = beside_nullgpu(str(PROGRAMS), "long_step")
     assert counts["operations"] <= 356 and counts["sync"] == 0 and counts["h2d_bytes"] <= 250 * (1024 + 8)
 
 
