@@ -3,10 +3,13 @@
 The last line that it prints is JSON. Counts are exact; no value that comes out means anything.
 """
 
+import io
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,6 +106,7 @@ def train(preset: str, stage: int = 0, **changes: Any) -> tuple[FSVAETask, list[
     data = fake_images(max(each.batch_size for each in config.stages()) * (WARM + 6))
     task, steps = FSVAETask(config, data, data), Steps(stage)
     task.end_of_epoch = lambda epoch, run: {}
+    task.model.latent.start_stage = lambda codes, labels: None  # which counts numbers that nobody computed
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(task, config, RunFolder(Path(folder) / "run"), device="cuda", callbacks=[steps])
         trainer.save = lambda: None
@@ -228,8 +232,6 @@ def commands() -> dict[str, Any]:
     torch.backends.cudnn.enabled = False  # there is none: batch norms of PyTorch's own
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        import os
-
         os.chdir(folder)
         for command in COMMANDS:
             name = " ".join(command[:2])
@@ -239,6 +241,34 @@ def commands() -> dict[str, Any]:
             except (Exception, SystemExit) as problem:
                 found[" ".join(command)] = f"{name}: {type(problem).__name__}: {problem}"
     return found
+
+
+def second() -> dict[str, Any]:
+    """A training, as launched and as one graph, and a draw on the second of two GPUs, and what they take of the first."""
+    found: dict[str, Any] = {"commands": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        for command in COMMANDS[1], COMMANDS[2], ["sample", f"{folder}/bernoulli", "--n", "40"]:
+            command = [*command[:-1], f"{folder}/{command[-1]}"] if command[0] == "train" else command
+            out = [] if command[0] == "train" else ["--out", f"{folder}/samples.npz"]
+            found["commands"][command[0]] = main([*command, *out, "--device", "cuda:1"])
+    return found | {"current": torch.cuda.current_device(), "of the first": torch.cuda.max_memory_reserved(0)}
+
+
+def deterministic() -> list[float]:
+    """A step of each stage of `mnist` and of the published recipe where PyTorch refuses what is not deterministic."""
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    torch.use_deterministic_algorithms(True)
+    cases = ("mnist", 0), ("mnist", 1), ("mnist", 2), ("fsvae2022-mnist", 0)
+    return [train(preset, stage)[1][-1]["operations"] for preset, stage in cases]
+
+
+def lack_of_memory() -> list[Any]:
+    """The exit status of a draw for which a GPU has too little memory, and what it says."""
+    said = io.StringIO()
+    torch.cuda.set_per_process_memory_fraction(2**24 / torch.cuda.get_device_properties(0).total_memory)
+    with tempfile.TemporaryDirectory() as folder, redirect_stderr(said):
+        status = main(["sample", "mnist", "--n", "256", "--device", "cuda", "--out", f"{folder}/samples.npz"])
+    return [status, said.getvalue()]
 
 
 if __name__ == "__main__":
