@@ -6,8 +6,8 @@ import torch
 def resolve(device: str = "auto") -> torch.device:
     """ "auto" takes CUDA, then MPS, then the CPU; a device asked for by name must be there.
 
-    A GPU asked for by number becomes the current one: what names no device leaves the others alone, which may be full or
-    another's.
+    A GPU asked for by number becomes the current one: what names no device leaves the others alone, which may be full
+    or another's.
 
     Raises:
         ValueError: the device is unknown or absent.

@@ -96,7 +96,7 @@ class Steps(Callback):
 
 
 def train(preset: str, stage: int = 0, **changes: Any) -> tuple[FSVAETask, list[dict[str, int]]]:
-    """Some steps of a stage on images that are not there, after one of each before it; nothing is evaluated or saved."""
+    """Some steps of a stage on images that are not there, after one of each before it; none is evaluated or saved."""
     config = replace(PRESETS[preset].config, log_every=1000, recalibrate=0, **changes)
     first, latent, last = (WARM + 6 if stage == number else 1 for number in range(3))
     tuning = replace(config.tuning, stage=config.tuning.stage.lasting(last))
@@ -244,7 +244,7 @@ def commands() -> dict[str, Any]:
 
 
 def second() -> dict[str, Any]:
-    """A training, as launched and as one graph, and a draw on the second of two GPUs, and what they take of the first."""
+    """Training, as launched and as one graph, and drawing on the second of two GPUs, and what they take of the first."""
     found: dict[str, Any] = {"commands": {}}
     with tempfile.TemporaryDirectory() as folder:
         for command in COMMANDS[1], COMMANDS[2], ["sample", f"{folder}/bernoulli", "--n", "40"]:

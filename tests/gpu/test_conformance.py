@@ -313,7 +313,7 @@ def tuned(device: str) -> dict[str, torch.Tensor]:
 
 @slow_without_gpu
 def test_a_step_of_the_decoder_with_its_judge():
-    """The judge's weights are normalised once on a GPU, three times on the CPU: nearly the same, after 15 at the start."""
+    """The judge's weights are normalised once on a GPU, three times on the CPU: nearly the same after the first 15."""
     found = tuned(DEVICE)
     with by_reference():
         expected = tuned("cpu")
