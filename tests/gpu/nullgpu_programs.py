@@ -244,7 +244,7 @@ def commands() -> dict[str, Any]:
 
 
 def second() -> dict[str, Any]:
-    """Training, as launched and as one graph, and drawing on the second of two GPUs, and what they take of the first."""
+    """Training, launched and as one graph, and drawing on the second of two GPUs, and what they take of the first."""
     found: dict[str, Any] = {"commands": {}}
     with tempfile.TemporaryDirectory() as folder:
         for command in COMMANDS[1], COMMANDS[2], ["sample", f"{folder}/bernoulli", "--n", "40"]:
@@ -260,6 +260,23 @@ def deterministic() -> list[float]:
     torch.use_deterministic_algorithms(True)
     cases = ("mnist", 0), ("mnist", 1), ("mnist", 2), ("fsvae2022-mnist", 0)
     return [train(preset, stage)[1][-1]["operations"] for preset, stage in cases]
+
+
+def recordings() -> dict[str, int]:
+    """What four recordings of a product take of memory, and how far a replay moves a generator that it draws from."""
+    from fsvae_tcja.vae.replay import record
+
+    x, device, kept = torch.ones(64, 64, device="cuda"), torch.device("cuda", 0), []
+    _ = x @ x
+    for _ in range(4):
+        before = torch.cuda.memory_allocated()
+        kept.append(record(lambda: x @ x, device))
+        taken = torch.cuda.memory_allocated() - before
+    generator = torch.Generator("cuda")
+    replay, _ = record(lambda: torch.rand(4, generator=generator, device="cuda"), device)
+    generator.manual_seed(5)
+    replay()
+    return {"bytes": taken, "moved": generator.get_offset()}
 
 
 def lack_of_memory() -> list[Any]:

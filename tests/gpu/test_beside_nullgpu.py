@@ -146,6 +146,12 @@ print(json.dumps([backend.report()["cuda"], list(spikes.shape)]))
     assert "Failed to find C compiler" in report and "install one, such as gcc" in report
 
 
+def test_recordings_share_their_workspace_and_move_the_generator_that_they_draw_from():
+    found = beside_nullgpu(str(PROGRAMS), "recordings")
+    assert found["bytes"] <= 2 * 64 * 64 * 4
+    assert found["moved"] > 0  # so a replay behind another seed draws other numbers
+
+
 def test_lack_of_memory_ends_a_command_in_one_line():
     status, said = beside_nullgpu(str(PROGRAMS), "lack_of_memory")
     assert status == 2 and said.startswith("error: out of memory") and said.count("\n") == 1
