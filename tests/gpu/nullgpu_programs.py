@@ -218,6 +218,9 @@ COMMANDS = [
     ["train", "digits", "--steps", "2", "--batch-size", "16", "--limit", "64", "--precision", "bf16", "--save-memory",
      "--model.readout", "tcja", "--model.latent.sampling", "prefix", "--model.latent.distance", "kld", "--flip",
      "--accumulate", "2", "--clip", "1", "--ema", "0.9", "--out", "others"],
+    ["train", "--resume", "graph", "--steps", "10"],
+    ["train", "digits", "--steps", "5", "--batch-size", "16", "--limit", "64", "--graph", "--precision", "fp16",
+     "--accumulate", "2", "--clip", "1", "--ema", "0.9", "--out", "halves"],
     ["sample", "bernoulli", "--n", "40", "--batch-size", "16", "--out", "samples.npz"],
     ["reconstruct", "bernoulli", "--n", "20", "--batch-size", "16", "--out", "pairs.png"],
     ["eval", "train-classifier", "digits", "--epochs", "1", "--out", "classifier.safetensors"],
@@ -286,6 +289,23 @@ def lack_of_memory() -> list[Any]:
     with tempfile.TemporaryDirectory() as folder, redirect_stderr(said):
         status = main(["sample", "mnist", "--n", "256", "--device", "cuda", "--out", f"{folder}/samples.npz"])
     return [status, said.getvalue()]
+
+
+def lack_of_memory_in_a_graph() -> str:
+    """What a training says whose step has too little memory where it is recorded."""
+    losses = FSVAETask.losses
+
+    def scarce(task: FSVAETask, *batch: Any) -> dict[str, torch.Tensor]:
+        if torch.cuda.is_current_stream_capturing():
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return losses(task, *batch)
+
+    FSVAETask.losses = scarce
+    try:
+        train("mnist", graph=True)
+    except OSError as problem:
+        return str(problem)
+    return "nothing"
 
 
 if __name__ == "__main__":

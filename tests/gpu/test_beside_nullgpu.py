@@ -158,6 +158,12 @@ def test_lack_of_memory_ends_a_command_in_one_line():
 
 
 @long
+def test_lack_of_memory_while_a_step_is_recorded_is_told_as_such():
+    said = beside_nullgpu(str(PROGRAMS), "lack_of_memory_in_a_graph")
+    assert said.startswith("out of memory in step 4: CUDA out of memory.") and "--batch-size" in said
+
+
+@long
 def test_the_second_of_two_gpus_leaves_the_first_alone():
     found = beside_nullgpu(str(PROGRAMS), "second", gpus=2)
     assert found["commands"] == {"train": 0, "sample": 0}
