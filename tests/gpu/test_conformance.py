@@ -277,7 +277,7 @@ def awake(config: FSVAEConfig) -> FSVAE:
 
 @pytest.mark.parametrize("model", QUICK + SLOW)
 def test_drawing(model):
-    """Recorded from the fourth pass on: the same as before; and the CPU's images but for spikes that rounding moves."""
+    """Recorded at the second pass: the same as before; and the CPU's images but for spikes that rounding moves."""
     cpu = awake(MODELS[model])
     with by_reference():
         expected = cpu.sample(16, seed=3)
