@@ -152,7 +152,7 @@ def draws(preset: str, most: int = 256) -> dict[str, dict[str, int]]:
 
 
 def benchmark() -> dict[str, dict[str, int]]:
-    """A step as bench_training times it on a GPU, and as `Trainer.fit` runs it, tables and pictures apart."""
+    """A step as bench_training times it on a GPU, and as `Trainer.fit` runs it."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
     from bench_training import config, fitted
 
@@ -160,7 +160,7 @@ def benchmark() -> dict[str, dict[str, int]]:
     for _ in range(WARM):
         timed()
     _, steps = train("fsvae2022-mnist", model=config(4, True), batch_size=32)
-    return {"timed": worst([counted(timed) for _ in range(3)]), "run": worst(steps)}
+    return {"timed": worst([counted(timed) for _ in range(3)]), "run": worst(steps)}  # before a row is logged
 
 
 def long_step(batch_size: int = 250, T: int = 16) -> dict[str, int]:
