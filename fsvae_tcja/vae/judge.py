@@ -123,7 +123,7 @@ class Tuner:
         return {"loss": mse - self.weight * rise * opinion + hinge, "mse": mse, "opinion": opinion, "hinge": hinge}
 
     def _opinion(self, drawn: Tensor, y: Tensor) -> Tensor:
-        """The mean of D of drawn images, with a gradient for these alone. On a GPU without power iteration: `_judged`."""
+        """The mean of D of drawn images, with a gradient for these alone; on a GPU without power iteration."""
         judge, training = self.judge, self.judge.training
         judge.requires_grad_(False).train(training and not drawn.is_cuda)
         opinion: Tensor = judge(drawn, y).float().mean()
