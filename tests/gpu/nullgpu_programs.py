@@ -219,7 +219,7 @@ COMMANDS = [
      "--model.readout", "tcja", "--model.latent.sampling", "prefix", "--model.latent.distance", "kld", "--flip",
      "--accumulate", "2", "--clip", "1", "--ema", "0.9", "--out", "others"],
     ["train", "--resume", "graph", "--steps", "10"],
-    ["train", "digits", "--steps", "5", "--batch-size", "16", "--limit", "64", "--graph", "--precision", "fp16",
+    ["train", "digits", "--steps", "5", "--batch-size", "16", "--limit", "64", "--graph", "--precision", "bf16",
      "--accumulate", "2", "--clip", "1", "--ema", "0.9", "--out", "halves"],
     ["sample", "bernoulli", "--n", "40", "--batch-size", "16", "--out", "samples.npz"],
     ["reconstruct", "bernoulli", "--n", "20", "--batch-size", "16", "--out", "pairs.png"],
@@ -244,6 +244,14 @@ def commands() -> dict[str, Any]:
             except (Exception, SystemExit) as problem:
                 found[" ".join(command)] = f"{name}: {type(problem).__name__}: {problem}"
     return found
+
+
+def resumed() -> list[int]:
+    """The exit status of a training, and of one that goes on with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        new = ["train", "digits", "--batch-size", "16", "--limit", "64", "--out", f"{folder}/run"]
+        again = ["train", "--resume", f"{folder}/run"]
+        return [main([*new, "--steps", "2", "--device", "cuda"]), main([*again, "--steps", "4", "--device", "cuda"])]
 
 
 def second() -> dict[str, Any]:

@@ -152,6 +152,10 @@ def test_recordings_share_their_workspace_and_move_the_generator_that_they_draw_
     assert found["moved"] > 0  # so a replay behind another seed draws other numbers
 
 
+def test_a_training_goes_on():
+    assert beside_nullgpu(str(PROGRAMS), "resumed") == [0, 0]
+
+
 def test_lack_of_memory_ends_a_command_in_one_line():
     status, said = beside_nullgpu(str(PROGRAMS), "lack_of_memory")
     assert status == 2 and said.startswith("error: out of memory") and said.count("\n") == 1
