@@ -33,7 +33,7 @@ def main(args: list[str]) -> int:
     pairs = reconstruct(model, images, n, options.seed, batch_size=options.batch_size)
     originals, reconstructions = zip(*pairs, strict=True)
     x, recon = torch.cat(originals), torch.cat(reconstructions)
-    title = f"first {n} of {data} {options.split}: each original above its reconstruction"
+    title = f"first {n} of {data} {options.split}, seed {options.seed}"
     save_pairs(x, recon, options.out, title=title)
     mse = torch.nn.functional.mse_loss(recon, x).item()
     print(f"reconstruction MSE {mse:.4f} (range [-1, 1], first {n} of {data} {options.split}): {options.out}")

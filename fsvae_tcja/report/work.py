@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from ..data.dataset import limited
 from ..data.pixels import to_float
 from ..data.workers import batches
-from ..runtime.energy import Energy
+from ..runtime.energy import Energy, microjoules
 from ..runtime.firing import Firing
 from ..vae.energy import NOTES, EnergyReport, energy
 from .page import Picture, Section, Table
@@ -34,7 +34,12 @@ def work(run: Run) -> list[Section]:
 def _energy(found: EnergyReport) -> Section:
     header = ("per image", "uJ", "uJ if zeros of analog inputs cost nothing", "synaptic operations", "ANN VAE, uJ")
     rows = [
-        [verb, _uj(snn.pj), _uj(snn.sparse_pj), f"{snn.synops:,.0f}", f"{_uj(ann.pj)}, {ann.pj / snn.pj:.3g} times"]
+        [
+            verb,
+            *(microjoules(pj) for pj in (snn.pj, snn.sparse_pj)),
+            f"{snn.synops:,.0f}",
+            f"{microjoules(ann.pj)}, {ann.pj / snn.pj:.3g} times",
+        ]
         for verb, snn, ann, _ in found.ways()
     ]
     layers, notes = found.drawn.cells(), NOTES.replace("\n", " ")
@@ -71,7 +76,9 @@ def _bars(found: Energy, verb: str) -> Figure:
         left = {name: left[name] + width for name, width in zip(costs, widths, strict=True)}
     axis.invert_yaxis()
     axis.set_xlabel("uJ per image")
-    axis.set_title(f"energy of an image {verb}: {_uj(found.pj)} uJ", loc="left", fontsize="medium", fontweight="bold")
+    axis.set_title(
+        f"energy of an image {verb}: {microjoules(found.pj)} uJ", loc="left", fontsize="medium", fontweight="bold"
+    )
     axis.legend(frameon=False, fontsize="small")
     axis.spines[["top", "right"]].set_visible(False)
     return figure
@@ -97,7 +104,3 @@ def _rates(ways: Sequence[tuple[str, Firing]]) -> Figure:
     axis.legend(frameon=False, fontsize="small")
     axis.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-def _uj(pj: float) -> str:
-    return f"{pj / 1e6:.3g}"

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from ..utils.atomic import replacing
+from .pictures import save_figure
 
 COLUMNS = 3  # at most
 PANEL = (4.4, 3.0)  # inches
@@ -53,8 +53,7 @@ def save_curves(
         _draw(axis, quantity, curves, x, units.get(quantity, quantity))
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    with replacing(path, ".png") as temporary:
-        figure.savefig(temporary, format="png")
+    save_figure(figure, path)
 
 
 def curve_figures(
