@@ -15,6 +15,6 @@ with record_gates(model) as gates:  # [T, N, C] of each layer
     model.sample(N, seed=SEED)
 shown = {}
 for name, gate in gates.items():
-    shown |= {f"{name}, image 0": gate[:, 0], f"{name}, all {N}": gate.mean(1)}
+    shown |= {f"{name}, image 0": gate[:, 0], f"{name}, mean over {N}": gate.mean(1)}
 save_gates(shown, out, f"gates of TCJA in the decoder, {N} images drawn with seed {SEED}")
 print(out)

@@ -35,7 +35,7 @@ for (_, right), (name, (whose, rate)) in zip(grid[CODES:], rates.items(), strict
     right.set_title(f"{name}: rate of each bit over {use.n:,} {whose}", loc="left", fontsize="medium")
 for left, right in grid:
     left.set_axis_off()
-    right.set(xlim=(-1, L), ylim=(T + 0.5, 0.5), ylabel="step t", yticks=range(1, T + 1))
+    right.set(xlim=(-0.5, L - 0.5), ylim=(T + 0.5, 0.5), ylabel="step t", yticks=range(1, T + 1))
 grid[-1, 1].set_xlabel("latent neuron")
 figure.colorbar(shown, ax=grid[:, 1].tolist(), location="bottom", shrink=0.5, aspect=40, label="rate of ones, 0 to 1")
 save_figure(figure, out)

@@ -37,7 +37,8 @@ def _scores(names: Sequence[str], runs: Sequence[Run]) -> Section:
 def _curves(names: Sequence[str], runs: Sequence[Run]) -> Section:
     pictures = []
     for quantity in CURVES:
-        figure = compared_figure(quantity, {n: run.rows for n, run in zip(names, runs, strict=True)})
+        rows = {name: run.rows for name, run in zip(names, runs, strict=True)}
+        figure = compared_figure(quantity, rows, units=runs[0].model.units)
         pictures += [Picture.of_figure(quantity, figure)] if figure else []
     return Section("Curves", pictures=pictures, captions=False)
 

@@ -32,18 +32,23 @@ def work(run: Run) -> list[Section]:
 
 
 def _energy(found: EnergyReport) -> Section:
-    header = ("per image", "uJ", "uJ if zeros of analog inputs cost nothing", "synaptic operations", "ANN VAE, uJ")
+    header = (
+        *("per image", "uJ", "uJ if zeros of analog inputs cost nothing", "synaptic operations"),
+        *("ANN VAE, uJ", "ANN VAE / this"),
+    )
     rows = [
         [
             verb,
             *(microjoules(pj) for pj in (snn.pj, snn.sparse_pj)),
             f"{snn.synops:,.0f}",
-            f"{microjoules(ann.pj)}, {ann.pj / snn.pj:.3g} times",
+            microjoules(ann.pj),
+            f"{ann.pj / snn.pj:.3g}",
         ]
         for verb, snn, ann, _ in found.ways()
     ]
     layers, notes = found.drawn.cells(), NOTES.replace("\n", " ")
     lines = [f"{notes[0].upper()}{notes[1:]}. Mean over {found.drawn.n:,} images, T = {found.drawn.T}."]
+    lines.append("Active: the share of a layer's inputs that are not 0.")
     pictures = [
         Picture.of_figure(f"energy of each layer, per image {verb}", _bars(snn, verb)) for verb, snn, *_ in found.ways()
     ]

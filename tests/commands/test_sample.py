@@ -50,7 +50,7 @@ def test_images_belong_to_the_seed(run):
     ("args", "message"),
     [
         (["--out", "a.jpg"], "cannot write a.jpg: end it in .png (one grid) or .npz (an array), or name a folder"),
-        (["--label", "1"], "this model draws without labels; its latent was trained without classes"),
+        (["--label", "1"], "train one that knows the classes of its images: fsvae-tcja train PRESET --conditional"),
         (["--n", "0"], "n and batch_size must be >= 1 and seed in 0"),
         (["--seed", "-1"], "found n=64, batch_size=64, seed=-1"),
         (["--device", "cuda:x"], "device 'cuda:x'"),

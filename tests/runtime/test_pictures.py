@@ -142,7 +142,7 @@ def test_axes_are_labelled_and_log_where_the_span_is_wide(monkeypatch, tmp_path)
     assert (mse.get_xlabel(), mse.get_ylabel()) == ("step (iterations)", "MSE, images in [-1, 1] (log scale)")
     assert loss.get_ylabel() == "loss (log scale)"
     assert (mse.get_yscale(), loss.get_yscale()) == ("log", "log")
-    assert [text.get_text() for text in mse.get_legend().get_texts()] == ["training mse", "test mse"]
+    assert [text.get_text() for text in mse.get_legend().get_texts()] == ["training", "test"]
     assert pixels(tmp_path / "curves.png").shape[0] == 4 and os.listdir(tmp_path) == ["curves.png"]
     assert matplotlib.rcParams._get("backend") == backend
 
@@ -160,10 +160,10 @@ def test_each_quantity_as_a_figure_of_its_own():
     (axis,) = figures["mse"].axes
     texts = [text.get_text() for text in axis.get_legend().get_texts()]
     assert texts == [
-        "training mse, every row",
-        "training mse, mean of 6 rows",
-        "test mse, every row",
-        "test mse, mean of 6 rows",
+        "training, raw",
+        "training, mean of 6",
+        "test, raw",
+        "test, mean of 6",
     ]
     assert curves.curve_figures([{"loss": 1.0}]) == {}
 
