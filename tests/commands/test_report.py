@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval import Score, save_scores
+from eval import Score, load_scores, save_scores
 from eval.doubt import of_seeds
 from fsvae_tcja.cli import main
 
@@ -113,8 +114,21 @@ def test_runs_side_by_side(run, page, tmp_path, capsys):
     assert re.fullmatch(r"report\.html: \d\.\d MB\n", capsys.readouterr().out)
     found = Page("report.html")
     assert found.headings == ["Runs", "Scores", "Curves", "Samples"]
-    assert "All settings are the same." in found.text and "12.5" not in found.text and "13 ± 0.71" in found.text
+    assert "All settings are the same." in found.text and "option" not in found.text
+    assert "12.5" not in found.text and "13 ± 0.71" in found.text
     assert found.pictures == ["test_mse", "tiny: epoch 2, seed 0", "other: epoch 2, seed 0"]
+
+
+def test_scores_that_cannot_be_compared_are_named(page, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(page.parent, other)
+    (score,) = load_scores(other / "score.json")
+    save_scores(other / "score.json", [replace(score, n=100)])
+    assert main(["report", str(page.parent), str(other), "--device", "cpu"]) == 0
+    assert (
+        "FAD of tiny and other: these scores cannot be compared; they differ in n: 321 and 100."
+        in Page("report.html").text
+    )
 
 
 def test_a_folder_with_a_model_alone(run, tmp_path):
