@@ -18,7 +18,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 
 from fsvae_tcja.data import IMAGE_SETS, LabelledDataset, MemoryImages, load_images, parse_name
 from fsvae_tcja.data.folder import inspect_folder, load_folder
-from fsvae_tcja.data.image_file import read_header
+from fsvae_tcja.data.names import check_named
 from fsvae_tcja.runtime.run import MODEL
 from fsvae_tcja.utils.memory import check_fits
 from fsvae_tcja.utils.processes import rank, world
@@ -189,9 +189,9 @@ def open_images(
     Args:
         what: a tensor or array; a callable (start, count) -> images; a path to a folder ("mine", or "mine:test"
             for a split of it as `load_images` has it), .npy, .npz, a run folder or checkpoint of ours; an `FSVAE`; the
-            name of a data set and a split, "mnist:test"; a PyTorch Dataset or DataLoader, a list, or any iterable of
-            batches or single images, packed as `images_of` has it; a pair (images, labels). Tensors and batches are
-            [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
+            name of a data set and a split, "mnist:test", which no Path is; a PyTorch Dataset or DataLoader, a list, or
+            any iterable of batches or single images, packed as `images_of` has it; a pair (images, labels). Tensors
+            and batches are [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
         value_range: range of floating point pixels, which have to state it. 8-bit images are 0..255 without it; where
             it is 0..1 they have to be 0 and 1.
         size: height and width of data sets (32 if None) and folders (that of the images if None, which must agree);
@@ -302,7 +302,8 @@ def _open_path(
     device: torch.device | str,
     default: str | None,
 ) -> Source:
-    text, split = parse_name(str(what))
+    check_named(what)
+    text, split = parse_name(what if isinstance(what, str) else str(what.absolute()))
     size, named = stated["size"], split is not None
 
     def sibling(split: str) -> Source:
@@ -364,7 +365,7 @@ def _check_size(name: str, held: int, channels: int, size: int) -> None:
 
 
 def _open_dataset(dataset: LabelledDataset, name: str | None, stated: _Stated) -> IndexedImages:
-    data_set, split = (dataset.name, dataset.split) if dataset.name in IMAGE_SETS else (None, None)
+    data_set, split = (dataset.name, dataset.split) if dataset.published else (None, None)
     return IndexedImages(
         name or f"{dataset.name} {dataset.split}",
         len(dataset),
@@ -397,15 +398,12 @@ def _open_folder(
     if size is not None:
         _check_size(str(folder), 0, contents.channels, size)
     dataset = load_folder(folder, split, size)
-    pixels = None
-    if size is not None:
-        pixels = _resized({(header.width, header.height) for header in map(read_header, dataset.paths)}, size)
     return IndexedImages(
         name or (dataset.name if split == "all" else f"{dataset.name} {split}"),
         len(dataset),
         _draw(dataset),
         split=None if split == "all" else split,
-        pixels=pixels,
+        pixels=None if size is None else _resized({*contents.sizes_of[dataset.split]}, size),
         labels=_known(dataset),
         notes=notes,
         **stated,

@@ -7,7 +7,7 @@ from ..utils.once import warn_once
 from .dataset import LabelledDataset, split_off
 from .folder import has_valid_folder, load_folder
 from .image_sets import IMAGE_SETS, wrong_contents
-from .names import find_folder, warn_of_namesake
+from .names import check_named, find_folder, warn_of_namesake
 from .plausible import check_different
 from .root import data_root
 
@@ -61,6 +61,7 @@ def load_images(
     """
     if size is not None and size < 1:
         raise ValueError(f"size must be at least 1 pixel, found {size}")
+    check_named(name_or_folder)
     if validation and split in ("train", "valid") and not has_valid(name_or_folder):
         whole = load_images(name_or_folder, "train", size=size, root=root, download=download)
         return split_off(whole, validation)[split == "valid"]
@@ -81,6 +82,7 @@ def _load_set(name: str, split: str, size: int | None, root: str | Path | None, 
         raise ValueError(f"unknown split {split!r}: {name} has the splits {', '.join(source.splits)}{hint}")
     paths = source.fetch(name, split, data_root(root), download)
     data = source.load(split, size, paths)
+    data.published = True
     found = (
         wrong_contents(name, file, path, sha256)
         for file, path, sha256 in zip(source.splits[split], paths, data.sha256, strict=False)

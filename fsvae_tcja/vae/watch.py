@@ -1,12 +1,11 @@
 """Warnings while there is still time: what goes wrong early in a training and stays wrong."""
 
 from collections.abc import Mapping
-from itertools import islice
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
+from ..data.dataset import some
 from ..data.pixels import to_float
 from ..data.workers import batches
 from ..runtime.callbacks import Callback
@@ -31,9 +30,7 @@ class Watch(Callback):
         model = trainer.task.model
         if trainer.epoch != trainer.first_evaluated or not isinstance(model, FSVAE) or model.config.input != "image":
             return
-        pixels, _ = next(
-            islice(batches(trainer.data, LOOKED_AT, order=torch.arange(min(LOOKED_AT, len(trainer.data)))), 1)
-        )
+        pixels, _ = next(batches(some(trainer.data, LOOKED_AT), LOOKED_AT))
         drawn = None if len(trainer.spans) > 1 else sample(model, 16, trainer.config.seed)  # its prior comes later
         for line in find(model, to_float(pixels), drawn, trainer.row.get("mse"), figures.get("test_mse")):
             trainer.message(f"warning: {line}")
