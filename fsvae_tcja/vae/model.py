@@ -198,9 +198,9 @@ class FSVAE(nn.Module):
 
     @property
     def units(self) -> dict[str, str]:
-        """The unit of each loss, for curves."""
+        """The unit of each loss, also in a stage of the latent's own, for curves."""
         terms = {name: term.unit for name, term in self.latent.terms.items()}
-        return {"loss": " + ".join(["MSE", *terms]), "mse": "MSE, images in [-1, 1]", **terms}
+        return {"loss": " + ".join(["MSE", *terms]), "mse": "MSE, images in [-1, 1]", **terms, "prior_nats": "nats"}
 
     def target(self, images: Tensor) -> Tensor:
         """What the reconstruction is compared with, [N, C, H, W] in [-1, 1]: the images, or 2 (mean of frames) - 1."""

@@ -191,7 +191,7 @@ class FSVAETask:
         save_pairs(
             *shown,
             run.pictures / f"epoch-{epoch:03d}-reconstructions.png",
-            title=f"{title} {self.test.split}: each original above its reconstruction",
+            title=f"{title} {self.test.split}: reconstructions",
         )
         if self.stage == len(self.config.stages()) - 1:
             drawn = sample(self.model, 64, self.config.seed)
