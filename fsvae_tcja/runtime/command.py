@@ -18,6 +18,7 @@ from ..utils.options import DataRoot, Device, Download, Folder, choose_parts, pa
 from ..utils.presets import Preset
 from ..utils.processes import joined, started_anew
 from ..utils.spelling import choose, did_you_mean
+from .checkpoint import start_from
 from .device import resolve
 from .memory import REMEDY, STEP, step_memory
 from .resume import newest_metadata
@@ -122,13 +123,16 @@ class TrainCommand:
         """Of the network, built without its numbers: how many parameters, and the least memory of a training step.
 
         Raises:
-            ValueError: on the CPU, the step does not fit into the memory.
+            FileNotFoundError, ValueError: on the CPU, the step does not fit into the memory; or (--init-from) there are
+                no weights, or they do not fit.
         """
         with torch.device("meta"):
             network = self.network(config.model)
         needed = step_memory(network, config)
         if resolve(options.device).type == "cpu":
             check_fits(needed, STEP, REMEDY)
+        if options.init_from:
+            start_from(self.network(config.model), options.init_from, self.kind)
         return {"parameters": sum(p.numel() for p in network.parameters()), "step_takes_at_least": gigabytes(needed)}
 
     def _usage(self) -> str:

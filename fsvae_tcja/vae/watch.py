@@ -24,8 +24,8 @@ LAG = 2.0  # times the error in training mode
 
 
 class Watch(Callback):
-    """After the first epoch that is evaluated a line for each layer that is dead or saturated, for samples that are all
-    equal, and for running statistics that lag behind the weights."""
+    """After the first epoch that is evaluated a line each for dead and for saturated layers, for samples that are all equal,
+    and for running statistics that lag behind the weights."""
 
     def epoch_end(self, trainer: "Trainer", figures: Mapping[str, float]) -> None:
         model = trainer.task.model

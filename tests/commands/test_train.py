@@ -148,6 +148,13 @@ def test_starting_from_another_runs_weights(run, fails):
     assert "leave --out and --init-from away" in fails("train", "digits", "--resume", run, "--init-from", run)
 
 
+def test_a_dry_run_looks_at_the_weights_to_start_from(run, fails):
+    assert train("next", "--init-from", str(run), "--dry-run") == 0
+    message = "no checkpoint at mnst (did you mean 'mnist'?)"
+    assert message in fails("train", "digits", "--init-from", "mnst", "--dry-run")
+    assert "does not fit the model" in fails("train", "digits", "--init-from", run, "--dry-run")
+
+
 def photos(folder, mode, size):
     folder.mkdir()
     for i in range(20):
