@@ -49,8 +49,9 @@ class RunOptions:
     """Go on with this run; its own configuration is used if no preset is named. --epochs and --steps may change."""
 
 
-Adapt = Callable[[Any, Any, frozenset[str]], Any]
-"""(configuration, options, names of the options that were given, such as "--lr") -> configuration."""
+Adapt = Callable[[Any, Any, frozenset[str], Any], Any]
+"""(configuration, options, names of the options that were given, such as "--lr", configuration of the preset) ->
+configuration."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class TrainCommand:
     kind: str
     network: Callable[[Any], nn.Module]
     folder: Path = Path("runs")
-    adapt: Adapt = lambda config, options, given: config
+    adapt: Adapt = lambda config, options, given, preset: config
 
     def run(self, args: list[str], train: Callable[[Any, Any], int]) -> int:
         """Parse the arguments and train, or print help or (--dry-run) the configuration; returns the exit status.
@@ -214,7 +215,9 @@ class TrainCommand:
         config, options = read(
             lambda given: tyro.cli(parsed, prog=program, args=given, description=about), program, args
         )
-        return self.adapt(config, options, given), options
+        if "--epochs" in given and "--steps" not in given:
+            config = replace(config, steps=0)  # of a preset, which go before epochs
+        return self.adapt(config, options, given, preset.config), options
 
     def _resumed(self, path: Path, args: list[str]) -> tuple[Any, RunOptions]:
         """The run in this folder, perhaps of another length."""
