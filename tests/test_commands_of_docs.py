@@ -48,6 +48,7 @@ INSTEAD = {  # words of a command that become others: no downloads, no GPU, fewe
 KEPT = ("train", "sample", "--networks.autoencoder", "--networks.classifier")  # behind these a name stays
 ADDED = {  # to a command that begins so
     "train": "--limit 300 --batch-size 16 --steps 3 --model.channels 2 3 4 5 --model.L 8 --data digits",
+    "train mnist": "--model.latent.hidden 8 --model.latent.joint-hidden 8",
     "classify train": "--limit 64 --batch-size 16 --epochs 1",
     "classify train fashion-mnist": "--data digits",
     "eval train-fad": "--epochs 1",

@@ -143,6 +143,15 @@ class FSVAE(nn.Module):
             self.latent = config.latent.build(config.T, config.L, config.neuron)
             self.decoder = Decoder(config)
 
+    def __str__(self) -> str:
+        """The table of `summary`; of a model without numbers, or with other layers than ours, PyTorch's description."""
+        from .summary import summary
+
+        try:
+            return summary(self)
+        except Exception:  # whatever is wrong with a model, it can be printed
+            return repr(self)
+
     @property
     def sizes(self) -> list[int]:
         """Numbers that the layers hand on for one image, in all steps."""
