@@ -73,7 +73,9 @@ class Spikes:
 def warnings(found: Firing, dead: float = MANY_DEAD, saturated: float = MANY_SATURATED) -> list[str]:
     """A sentence for all layers of whose neurons a larger fraction never fires, and one for those at every step."""
     silent = [f"{x.dead:.0%} of the {x.neurons:,} of layer {x.name}" for x in found.layers if x.dead > dead]
-    full = [f"{x.saturated:.0%} of the {x.neurons:,} of layer {x.name}" for x in found.layers if x.saturated > saturated]
+    full = [
+        f"{x.saturated:.0%} of the {x.neurons:,} of layer {x.name}" for x in found.layers if x.saturated > saturated
+    ]
     sentences = []
     if silent:
         sentences.append(

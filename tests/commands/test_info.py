@@ -75,7 +75,9 @@ def test_info_shows_the_layers_of_a_classifier(capsys, tmp_path):
 def test_info_of_a_network_of_scores(autoencoder, capsys):
     assert main(["info", str(autoencoder)]) == 0
     learned = sum(p.numel() for p in Autoencoder.load(autoencoder).parameters())
-    assert ["parameters", "in", "the", "file", f"{learned:,}"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["parameters", "in", "the", "file", f"{learned:,}"] in [
+        line.split() for line in capsys.readouterr().out.splitlines()
+    ]
 
 
 def test_info_of_what_cannot_be_built(capsys, tmp_path):
