@@ -35,8 +35,9 @@ NOT_RUN = {  # what a line or a whole block contains: why
     "pytest ": "the tests themselves",
     "tests/benchmarks/": "takes minutes and a machine at rest, by hand",
 }
+DATA = {r"^(fashion-)?mnist(:\w+)?$": r"digits\2"}  # a set that needs no download
+KEPT = ("train", "sample", "--networks.autoencoder", "--networks.classifier")  # behind these such a name is another's
 INSTEAD = {  # words of a command that become others: no downloads, no GPU, fewer images
-    r"^(fashion-)?mnist(:\w+)?$": r"digits\2",
     r"^dvs128$": "synthetic-events",
     r"^runs/classify/dvs128$": "runs/classify/synthetic-events",
     r"^cuda$": "cpu",
@@ -45,7 +46,6 @@ INSTEAD = {  # words of a command that become others: no downloads, no GPU, fewe
     r"^100$": "3",
     r"^(--download|&)$": "",
 }
-KEPT = ("train", "sample", "--networks.autoencoder", "--networks.classifier")  # behind these a name stays
 ADDED = {  # to a command that begins so
     "train": "--limit 300 --batch-size 16 --steps 3 --model.channels 2 3 4 5 --model.L 8 --data digits",
     "train mnist": "--model.latent.hidden 8 --model.latent.joint-hidden 8",
@@ -77,7 +77,7 @@ def small(line: str) -> list[str]:
     start = words.index("fsvae_tcja" if words[0] == "torchrun" else "fsvae-tcja") + 1
     changed = []
     for before, word in zip(words[start - 1 :], words[start:], strict=False):
-        patterns = INSTEAD if before not in KEPT or "classify" in words and word == "dvs128" else {}
+        patterns = INSTEAD if before in KEPT else DATA | INSTEAD
         changed.append(next((re.sub(p, new, word) for p, new in patterns.items() if re.match(p, word)), word))
     command = " ".join(changed)
     for beginning, more in ADDED.items():
@@ -124,7 +124,7 @@ def environment(monkeypatch):
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """The working folder, with the files that pages name in capitals, and others of which they say where they come from."""
+    """The working folder, with the files that pages name, and of which they say where they come from."""
     monkeypatch.chdir(tmp_path)
     noise = np.random.default_rng(0).integers(0, 256, (320, 32, 32), dtype=np.uint8)
     for folder, n in {"FOLDER/one": 160, "FOLDER/two": 160, "OTHERS": 60, "samples": 60}.items():

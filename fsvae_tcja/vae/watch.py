@@ -25,9 +25,9 @@ LAG = 2.0  # times the error in training mode
 
 
 class Watch(Callback):
-    """After the first epoch that is evaluated a line each for dead and for saturated layers, for samples that are all equal,
-    and for running statistics that lag behind the weights. In a run of several stages samples are looked at when it ends:
-    its prior comes after the first."""
+    """After the first epoch that is evaluated a line each for dead and for saturated layers, for samples that are all
+    equal, and for running statistics that lag behind the weights. In a run of several stages, whose prior comes later,
+    samples are looked at when it ends."""
 
     def epoch_end(self, trainer: "Trainer", figures: Mapping[str, float]) -> None:
         model, staged, lines = trainer.task.model, len(trainer.spans) > 1, []

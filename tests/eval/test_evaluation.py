@@ -300,7 +300,7 @@ def test_what_is_missing_is_named(autoencoder_path, tmp_path):
         evaluate(x, STRICT, networks=networks)
     with pytest.raises(
         ValueError,
-        match=r"FAD looks through the network autoencoder: give its file, or .* fashion-mnist or mnist .--networks.autoencoder",
+        match=r"FAD looks through the network autoencoder: give its file, .* or mnist .--networks.autoencoder",
     ):
         evaluate(x, STRICT, reference=x)
     with pytest.raises(ValueError, match="KID keeps no statistics"):
