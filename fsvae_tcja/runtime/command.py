@@ -146,7 +146,7 @@ class TrainCommand:
             [
                 f"usage: {self.program} PRESET [options]",
                 f"       {self.program} --config RUN [options]",
-                f"       {self.program} --resume RUN [--epochs EPOCHS]",
+                f"       {self.program} --resume RUN [--epochs EPOCHS | --steps STEPS]",
                 "\npresets:",
                 *presets,
                 f"\n{self.program} PRESET --help shows every option with the value that the preset gives it.",
