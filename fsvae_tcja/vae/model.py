@@ -208,8 +208,10 @@ class FSVAE(nn.Module):
     @property
     def units(self) -> dict[str, str]:
         """The unit of each loss, for curves."""
-        terms = {name: term.unit for name, term in self.latent.terms.items()}
-        return {"loss": " + ".join(["MSE", *terms]), "mse": "MSE, images in [-1, 1]", **terms}
+        terms = self.latent.terms
+        parts = ["MSE", *(name if term.weight == 1 else f"weighted {name}" for name, term in terms.items())]
+        units = {name: term.unit for name, term in terms.items()}
+        return {"loss": " + ".join(parts), "mse": "MSE, images in [-1, 1]", **units}
 
     def target(self, images: Tensor) -> Tensor:
         """What the reconstruction is compared with, [N, C, H, W] in [-1, 1]: the images, or 2 (mean of frames) - 1."""
