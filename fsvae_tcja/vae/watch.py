@@ -30,7 +30,8 @@ class Watch(Callback):
     samples are looked at when it ends."""
 
     def epoch_end(self, trainer: "Trainer", figures: Mapping[str, float]) -> None:
-        model, staged, lines = trainer.task.model, len(trainer.spans) > 1, []
+        model, staged = trainer.task.model, len(trainer.spans) > 1
+        lines: list[str] = []
         if not isinstance(model, FSVAE) or model.config.input != "image":
             return
         if trainer.epoch == trainer.first_evaluated:
