@@ -81,7 +81,7 @@ def small(line: str) -> list[str]:
         changed.append(next((re.sub(p, new, word) for p, new in patterns.items() if re.match(p, word)), word))
     command = " ".join(changed)
     for beginning, more in ADDED.items():
-        new = command.startswith(f"{beginning} ") and not re.search(r" --(resume|config) ", command)
+        new = f"{command} ".startswith(f"{beginning} ") and not re.search(r" --(resume|config) ", command)
         changed += _without(more, changed) if new else []
     return [*words[:start], *filter(None, changed)]
 

@@ -75,7 +75,9 @@ def _in_turn(drawn: Callable[[list[range]], Iterator[Tensor]], parts: list[range
 
 def _check_labels(labels: Tensor, n: int, classes: int) -> None:
     if not classes:
-        raise ValueError("this model draws without labels; its latent was trained without classes: train one --conditional")
+        raise ValueError(
+            "this model draws without labels; its latent was trained without classes: train one with --conditional"
+        )
     wanted = f"labels must be int64 [{n}] in 0..{classes - 1}"
     if labels.dtype != torch.int64 or list(labels.shape) != [n]:
         raise ValueError(f"{wanted}, found {labels.dtype} {list(labels.shape)}")
