@@ -4,6 +4,7 @@ Every source hands out batches by position: batch g holds the images g B .. (g +
 takes the batches r, r + R, ..., so any number of processes sees the same batches.
 """
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,8 @@ from .randomness import isolated_randomness
 
 BATCH = 256
 """Images per batch where a score does not depend on it."""
+WEIGHTS = (".pt", ".pth")
+"""Names of PyTorch's own files end so."""
 LARGE = 512
 """Height and width up to which nobody asks how much memory there is."""
 
@@ -327,6 +330,11 @@ def _open_path(
     if path.suffix in (".npy", ".npz"):
         images, labels = _read_arrays(path)
         return _in_memory(images, name or path.name, stated, labels)
+    if path.is_file() and path.suffix in WEIGHTS:
+        raise ValueError(
+            f"{path} is no images; if it is a model of the FSVAE 2022 program, score what this makes of it: "
+            f"fsvae-tcja import {shlex.quote(str(path))} --out ours.safetensors"
+        )
     if path.is_file() or (not path.exists() and path.suffix):
         raise ValueError(
             f"cannot take images from {path}: give a folder, an .npy or .npz, a run folder or checkpoint, or one of "

@@ -25,7 +25,7 @@ from ..train import ClassifierTask, TrainConfig, callbacks
 SHAPE = frozenset({"--model.shape", "--model.classes", "--model.layers"})
 
 
-def _fit_to_images(config: TrainConfig, options: RunOptions, given: frozenset[str]) -> TrainConfig:
+def _fit_to_images(config: TrainConfig, options: RunOptions, given: frozenset[str], preset: TrainConfig) -> TrainConfig:
     """The network for the colours and classes of a folder of one's own, unless one of these options was given."""
     if config.data in IMAGE_SETS or config.data in EVENT_SETS or given & SHAPE:
         return config

@@ -290,7 +290,9 @@ class Trainer:
 
     def _next_stage(self) -> None:
         self._take_average()
-        self._enter(self.spans[self.span.number + 1])
+        span = self.spans[self.span.number + 1]
+        self.message(f"stage {span.number + 1} of {len(self.spans)}: {span.total:,} steps")
+        self._enter(span)
 
     def _prepare_gpu(self, stack: ExitStack) -> None:
         """The precision of products, and the stream on which a step is recorded, for the time of the training."""

@@ -55,7 +55,7 @@ class EnergyReport:
         return sum(layer.rate * layer.neurons for layer in self.drawing.layers) / max(1, neurons)
 
     def warnings(self) -> list[str]:
-        """A sentence for each layer with many dead or saturated neurons."""
+        """A sentence for the layers with many dead neurons, and one for those with saturated ones."""
         found = replace(
             self.reconstructing,
             layers=(*self.reconstructing.layers, *(x for x in self.drawing.layers if x.name.startswith("prior"))),
