@@ -53,7 +53,8 @@ def together(n: int, function: Callable[..., Any], *args: Any) -> list[Any]:
 
 
 def _process(results: Connection, rank: int, n: int, port: int, function: Callable[..., Any], args: Any) -> None:
-    where = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": n, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    where = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n}
+    where |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in where.items()} | {"FSVAE_TCJA_BACKEND": "reference"})
     warnings.simplefilter("error", FutureWarning)  # nobody reads what these processes print
     with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):

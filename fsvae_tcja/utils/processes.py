@@ -67,14 +67,17 @@ def barrier() -> None:
 
 
 @contextmanager
-def one_before_the_others() -> Iterator[None]:
-    """On each machine one process goes through the block before the others: it fetches and caches, they find."""
-    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
-    if not first:
-        barrier()
-    yield
-    if first:
-        barrier()
+def one_before_the_others() -> Iterator[dict[str, Any]]:
+    """On each machine one process goes through the block before the others: it fetches and caches, they find.
+
+    Yields:
+        what the first process puts into it, the others of its machine find in it.
+    """
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    told = gather(None)[rank() - local] or {} if local else {}  # torchrun numbers those of a machine in a row
+    yield told
+    if not local:
+        gather(told)
 
 
 def started_anew() -> bool:
