@@ -32,7 +32,10 @@ from fsvae_tcja.utils.shares import share_of
 from fsvae_tcja.vae.config import FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.judge import Tuning
 from fsvae_tcja.vae.latent import Bernoulli, Escape
+from fsvae_tcja.vae.recalibrate import recalibrate
+from fsvae_tcja.vae.sample import stream
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
+from tests.several import place_of
 
 BATCH = 16
 EVERYTHING: dict[str, Any] = {"accumulate": 2, "clip": 0.5, "ema": 0.9, "schedule": "cosine", "warmup": 2}
@@ -138,6 +141,23 @@ def shared_batches(folder: Path) -> list[list[int]]:
 
     Trainer(task, config, open_run(folder), loss=loss).fit()
     return seen
+
+
+def codes_of_a_stage() -> dict[str, Any]:
+    """What a process has of the codes of its second stage: where they lie, their bytes, their clusters."""
+    task = FSVAETask(escape(8), toy(100), toy(20, "test"))
+    codes = task.start_stage(1, task.data).codes
+    latent = task.model.latent
+    found = {"codes": codes, "centres": latent.centres, "seen": latent.seen}
+    return {"place": place_of(codes)} | {name: value.numpy().tobytes() for name, value in found.items()}
+
+
+def drawn(n: int) -> np.ndarray | None:
+    """Images that the processes draw together, in the first one."""
+    model = FSVAETask(escape(8), toy(100), toy(20, "test")).model
+    recalibrate(model, toy(100), 100)  # else no neuron fires
+    images = list(stream(model, n, 3, batch_size=16, together=True))
+    return torch.cat(images).numpy() if rank() == 0 else None
 
 
 def statistics() -> dict[str, np.ndarray]:

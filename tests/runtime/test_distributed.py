@@ -17,7 +17,16 @@ from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.utils.shares import Share, share_of
 from tests.conftest import long
-from tests.runtime.runs_of_several import CONFIGS, NETWORKS, fit, fit_network, shared_batches, statistics
+from tests.runtime.runs_of_several import (
+    CONFIGS,
+    NETWORKS,
+    codes_of_a_stage,
+    drawn,
+    fit,
+    fit_network,
+    shared_batches,
+    statistics,
+)
 from tests.several import together
 
 TOLERANCE = {
@@ -69,7 +78,7 @@ def alone(tmp_path_factory, steps):
 
 
 SHORT = [("escape", 2), ("classifier", 3)]
-LONG = [(kind, 2) for kind in [*CONFIGS, *NETWORKS] if kind != "escape"] + [("escape", 4)]
+LONG = [(kind, processes) for kind in [*CONFIGS, *NETWORKS] for processes in (2, 4) if (kind, processes) not in SHORT]
 CASES = [*SHORT, *(pytest.param(*case, marks=long) for case in LONG)]
 
 
@@ -119,6 +128,23 @@ def test_statistics_and_gradients_of_a_norm_are_those_of_the_whole_batch():
                 assert all(np.array_equal(part, parts[0]) for part in parts), name
                 result = parts[0]
             np.testing.assert_allclose(result, value, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_the_codes_of_a_machine_lie_in_memory_once():
+    """Those of the second stage, and their clusters are those of one process."""
+    (alone,) = together(1, codes_of_a_stage)
+    found = together(3, codes_of_a_stage)
+    assert not [error for error in found if isinstance(error, BaseException)], found
+    assert {one.pop("place") for one in found} - {"00:00 0", alone.pop("place")} and found == [alone] * 3
+
+
+def test_drawn_images_are_those_of_one_process_bit_for_bit():
+    """In batches of 16, of which no number of processes gets as many."""
+    (alone,) = together(1, drawn, 41)
+    assert len(alone) == 41 == len(np.unique(alone, axis=0))
+    for processes in (2, 4):
+        first, *others = together(processes, drawn, 41)
+        assert np.array_equal(first, alone) and others == [None] * (processes - 1)
 
 
 def test_a_killed_process_ends_all_and_another_number_goes_on(tmp_path):

@@ -11,20 +11,10 @@ from fsvae_tcja.data import IMAGE_SETS, ImageSet, MemoryImages, load_images
 from fsvae_tcja.utils import one_copy
 from fsvae_tcja.utils.one_copy import once_per_machine
 from fsvae_tcja.utils.processes import barrier, rank
-from tests.several import together
+from tests.several import place_of, together
 
 SHM = Path("/dev/shm")
 N = 2000
-
-
-def where(tensor: torch.Tensor) -> str:
-    """Device and inode of the file that holds this tensor; "00:00 0": memory of the process alone."""
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        span, _, _, device, inode, *_ = line.split()
-        start, end = (int(number, 16) for number in span.split("-"))
-        if start <= tensor.data_ptr() < end:
-            return f"{device} {inode}"
-    raise AssertionError("in no mapping")
 
 
 def counted(split: str, reads: Path) -> MemoryImages:
@@ -48,7 +38,7 @@ def read(reads: Path, killed: int = -1) -> dict[str, object]:
     found = {
         "contents": [one.content_hash for one in (train, valid, test)],
         "told": [test.name, test.split, test.shape, test.classes, test.class_names, test.sha256, test.notes],
-        "places": [where(one) for one in (train.dataset.images, valid.dataset.images, test.images, test.labels)],
+        "places": [place_of(one) for one in (train.dataset.images, valid.dataset.images, test.images, test.labels)],
     }
     if killed < 0:
         test.images[0] = rank()  # seen by nobody else
@@ -92,10 +82,10 @@ def test_one_process_reads_and_all_have_it_in_the_same_memory(tmp_path):
 def test_the_others_keep_it_when_the_first_is_killed(tmp_path):
     """And nothing stays behind, whoever is killed."""
     before = set(SHM.iterdir())
+    (alone,) = together(1, read, tmp_path / "alone")
     for killed in (0, 1):
         found = together(2, read, tmp_path / f"killed {killed}", killed)
         assert found[killed] is None
-        (alone,) = together(1, read, tmp_path / "alone")
         assert found[1 - killed]["contents"] == alone["contents"]
     assert set(SHM.iterdir()) <= before
 
