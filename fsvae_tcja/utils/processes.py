@@ -31,11 +31,23 @@ def world() -> int:
 
 
 def total(tensor: Tensor) -> Tensor:
-    """Sum of a tensor over the processes, in all of them bit for bit the same."""
-    if _several():
-        tensor = tensor.clone()
-        dist.all_reduce(tensor)
-    return tensor
+    """Sum of a tensor over the processes, in all of them bit for bit the same. Its gradient is that of all as well."""
+    summed: Tensor = _Total.apply(tensor) if _several() else tensor
+    return summed
+
+
+class _Total(torch.autograd.Function):
+    """Backward: what each process makes of the sum counts for the tensors of all."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        summed = x.clone()
+        dist.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return total(grad)
 
 
 def anywhere(condition: bool) -> bool:

@@ -20,7 +20,7 @@ from classifiers.train import callbacks as of_classifiers
 from eval.networks.autoencoder import Autoencoder
 from eval.networks.classifier import Classifier
 from eval.training import TrainingConfig, train
-from fsvae_tcja.core import TDBatchNorm
+from fsvae_tcja.core import LeakyReLU, TDBatchNorm
 from fsvae_tcja.core.shared import sharing
 from fsvae_tcja.core.statistics import by_own_statistics
 from fsvae_tcja.data import MemoryImages
@@ -31,7 +31,7 @@ from fsvae_tcja.utils.processes import rank
 from fsvae_tcja.utils.shares import share_of
 from fsvae_tcja.vae.config import FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.judge import Tuning
-from fsvae_tcja.vae.latent import Bernoulli, Escape
+from fsvae_tcja.vae.latent import Bernoulli, Escape, Gaussian, Poisson
 from fsvae_tcja.vae.recalibrate import recalibrate
 from fsvae_tcja.vae.sample import stream
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
@@ -71,6 +71,23 @@ def escape(steps: int) -> TrainConfig:
     return TrainConfig(**SHARED, **EVERYTHING, steps=steps // 4, recalibrate=40, model=model, tuning=tuning)
 
 
+def conditional(steps: int) -> TrainConfig:
+    """`escape` with labels in place of clusters."""
+    run = escape(steps)
+    return replace(run, model=replace(run.model, latent=replace(run.model.latent, clusters=0, classes=3)))
+
+
+def poisson(steps: int) -> TrainConfig:
+    """A loss that is no mean over images: it compares all of a batch, or of a part of one, with one another."""
+    return TrainConfig(**SHARED, **EVERYTHING, steps=steps, model=replace(TINY, latent=Poisson(weight=1.0)))
+
+
+def gaussian(steps: int) -> TrainConfig:
+    """No spikes at all."""
+    model = replace(TINY, T=1, latent=Gaussian(), neuron=LeakyReLU(), tcja=TCJAConfig())
+    return TrainConfig(**SHARED, **EVERYTHING, steps=steps, model=model)
+
+
 def classifier(steps: int) -> ClassifierTraining:
     model = ClassifierConfig("4C TCJA(2,2) MP2 DP.2 FC20 LIF FC3", T=3, shape=(1, 8, 8), classes=3)
     augment = Augment(flip=True, rotate=20, roll=2, cutout=4, mixup=0.5)
@@ -81,6 +98,9 @@ CONFIGS: dict[str, Callable[[int], Any]] = {
     "bernoulli": bernoulli,
     "prefix": prefix,
     "escape": escape,
+    "conditional": conditional,
+    "poisson": poisson,
+    "gaussian": gaussian,
     "classifier": classifier,
 }
 NETWORKS: dict[str, tuple[Callable, Callable]] = {
