@@ -31,12 +31,16 @@ NOT_SHARED = OSError, RuntimeError, PickleError  # no memory, no /proc, another 
 def once_per_machine() -> Iterator[None]:
     """Inside, one process of each machine goes first: it fetches and caches files, and makes what `held` gives.
 
-    All processes go through the block. Where memory cannot be shared each makes its own, which a warning says.
+    All processes go through the block; one inside another is a part of it. Where memory cannot be shared each makes its
+    own, which a warning says.
     """
+    if _current.get() is not None:
+        yield
+        return
     with ExitStack() as files:
         with one_before_the_others() as told:
             block = _Block(told, files)
-            token = _current.set(block if world() > 1 and os.environ.get("LOCAL_WORLD_SIZE") != "1" else None)
+            token = _current.set(block)
             try:
                 yield
             finally:
@@ -67,7 +71,7 @@ def found(key: str) -> Values | None:
 def kept(key: str, values: Values) -> Values:
     """The same values; from the first process of a machine the others get them."""
     block = _current.get()
-    if block is None or not block.first:
+    if block is None or not block.has_others:
         return values
     name = f"fsvae-tcja-{secrets.token_hex(8)}"
     try:
@@ -92,8 +96,10 @@ class _Block:
     reason: str = ""
 
     @property
-    def first(self) -> bool:
-        return os.environ.get("LOCAL_RANK", "0") == "0"
+    def has_others(self) -> bool:
+        """Whether this process is the first of several on its machine."""
+        first, alone = (os.environ.get(name) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+        return world() > 1 and first in (None, "0") and alone != "1"
 
 
 _current: ContextVar[_Block | None] = ContextVar("_current", default=None)

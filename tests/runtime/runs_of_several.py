@@ -208,11 +208,11 @@ def _fused(norm: TDBatchNorm, y: torch.Tensor) -> torch.Tensor:
 
 
 def fit_network(kind: str, folder: Path, steps: int) -> None:
-    """A network of scores on 5 batches an epoch, the last of 3 images only.
+    """A network of scores on 5 batches an epoch, the last of 5 images only.
 
     In float64: AdamW makes whole steps also of gradients that are nothing but rounding, those of biases before a norm.
     """
     config = TrainingConfig(epochs=max(1, steps // 5), batch_size=BATCH)
     build, loss = NETWORKS[kind]
     wide = lambda network, images, labels: loss(network, images.double(), labels)  # noqa: E731
-    train(lambda: build().double(), wide, toy(4 * BATCH + 3, size=32), config, run=folder)
+    train(lambda: build().double(), wide, toy(4 * BATCH + 5, size=32), config, run=folder)
