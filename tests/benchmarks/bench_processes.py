@@ -139,8 +139,10 @@ def forecast(args: argparse.Namespace) -> None:
     for name, (rate, latency) in NETWORKS.items():
         for processes in (2, 4, 8, 16, 32):
             ring = 2 * (processes - 1)
-            seconds = args.step / processes + ring / processes * (gradients + moments) / rate + ring * latency * sums
-            print(f"  {name}, {processes:2} processes: {args.step / seconds:5.1f} times as fast (modelled)")
+            between = ring / processes * (gradients + moments) / rate + ring * latency * sums
+            same, larger = (args.step / (args.step / part + between) for part in (processes, 1))
+            times = f"{same:.2f} times the images a second, {processes * larger:.2f} times by as many times the batch"
+            print(f"  {name}, {processes:2} processes: {times} (modelled)")
 
 
 def main() -> None:
