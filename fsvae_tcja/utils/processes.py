@@ -135,7 +135,7 @@ def joined() -> Iterator[None]:
                 stack.enter_context(redirect_stderr(nowhere))
             yield
     except Exception as error:
-        if store.add("errors", 1) > 1:
+        if _is_said(store):
             raise SystemExit(2) from error
         if _is_lost_connection(error):
             raise ValueError(
@@ -145,6 +145,14 @@ def joined() -> Iterator[None]:
         raise
     finally:
         dist.destroy_process_group()
+
+
+def _is_said(store: dist.Store) -> bool:
+    """Whether another process says what was wrong. Who the store died with may have been killed and say nothing."""
+    try:
+        return store.add("errors", 1) > 1
+    except dist.DistError:
+        return False
 
 
 def _is_lost_connection(error: Exception) -> bool:

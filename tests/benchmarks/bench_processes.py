@@ -119,16 +119,20 @@ def measure(sides: dict[str, Callable[[], tuple[float, int]]], repeats: int) -> 
 
 
 def traffic(preset: str) -> tuple[int, int, int]:
-    """Bytes of gradients and of statistics that a step of the first stage sums, and the number of sums."""
+    """Bytes of gradients and of statistics that a step of the first stage sums, and the number of sums.
+
+    DistributedDataParallel sums the gradients of all weights, zeros for those that another stage trains, in one part of
+    1 MiB and others of 25 MiB, and which of them there are.
+    """
     config = PRESETS[preset].config
     model = build(lambda: FSVAE(config.model), config)
     prior = getattr(model.latent, "prior", None) if config.model.latent.stages() else None  # trained in the next
     idle = set(prior.modules()) if prior is not None else set()
-    weights = {p for m in model.modules() if m not in idle for p in m.parameters(recurse=False)}
     norms = [m for m in model.modules() if isinstance(m, TDBatchNorm) and m not in idle]
-    gradients = 4 * sum(p.numel() for p in weights)
-    moments = sum((2 * 8 + 2 * 4) * m.weight.numel() for m in norms)  # float64 forward, float32 backward
-    return gradients, moments, 2 * len(norms) + -(-gradients // (25 * 2**20)) + 2  # losses, and who stops
+    gradients = 4 * sum(p.numel() for p in model.parameters())
+    moments = sum(2 * 2 * 8 * m.weight.numel() for m in norms)  # in float64, forward and backward
+    parts = 1 + max(0, -(-(gradients - 2**20) // (25 * 2**20)))
+    return gradients, moments, 2 * len(norms) + parts + 3  # which gradients there are, losses, and who stops
 
 
 def forecast(args: argparse.Namespace) -> None:

@@ -27,7 +27,7 @@ from fsvae_tcja.data import MemoryImages
 from fsvae_tcja.runtime.config import Stage
 from fsvae_tcja.runtime.run import open_run
 from fsvae_tcja.runtime.trainer import Outcome, Trainer
-from fsvae_tcja.utils.processes import rank
+from fsvae_tcja.utils.processes import barrier, rank
 from fsvae_tcja.utils.shares import share_of
 from fsvae_tcja.vae.config import FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.judge import Tuning
@@ -142,6 +142,12 @@ def _with_event(number: int, event: str) -> Callable:
         return task.losses(*batch)
 
     return loss
+
+
+def first_is_killed() -> None:
+    if rank() == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    barrier()
 
 
 def shared_batches(folder: Path) -> list[list[int]]:

@@ -23,6 +23,7 @@ from tests.runtime.runs_of_several import (
     NETWORKS,
     codes_of_a_stage,
     drawn,
+    first_is_killed,
     fit,
     fit_network,
     shared_batches,
@@ -161,6 +162,14 @@ def test_a_killed_process_ends_all_and_another_number_goes_on(tmp_path):
     run("bernoulli", whole, 12, 1)
     found = difference(whole, folder)
     assert all(found[name] <= TOLERANCE[name] for name in TOLERANCE), found
+
+
+def test_the_death_of_the_process_that_all_meet_at_is_told_too():
+    """Without torchrun that is the first one."""
+    killed, *survivors = together(3, first_is_killed)
+    assert killed is None
+    for error in survivors:
+        assert isinstance(error, ValueError) and "another of the 3 processes has ended" in str(error), error
 
 
 def test_a_signal_to_one_process_stops_all_after_the_same_step(tmp_path):
