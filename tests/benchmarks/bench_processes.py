@@ -97,8 +97,9 @@ def as_two_hosts(args: argparse.Namespace) -> tuple[float, int]:
     with tempfile.TemporaryDirectory() as folder, hosts(args.rate) as ends:
         out, meeting = Path(folder) / "run", f"{next(iter(HOSTS.values()))}:29400"
         running = []
-        for name, address in HOSTS.items():
+        for number, (name, address) in enumerate(HOSTS.items()):
             where = ["--rdzv-backend", "c10d", "--rdzv-endpoint", meeting, "--rdzv-id", "1", "--local-addr", address]
+            where += ["--rdzv-conf", f"is_host={number == 0}"]  # their names do not tell: both have that of the machine
             command = ["ip", "netns", "exec", name, *RUN, "--nnodes", "2", "--nproc-per-node", "1", *where]
             running.append(start([*command, *options(out, args)], GLOO_SOCKET_IFNAME=ends[name]))
         ended(running)
