@@ -22,6 +22,7 @@ from fsvae_tcja.data.folder import inspect_folder, load_folder
 from fsvae_tcja.data.names import check_named
 from fsvae_tcja.runtime.run import MODEL
 from fsvae_tcja.utils.memory import check_fits
+from fsvae_tcja.utils.one_copy import once_per_machine
 from fsvae_tcja.utils.processes import rank, world
 from fsvae_tcja.utils.spelling import did_you_mean
 
@@ -310,7 +311,8 @@ def _open_path(
     size, named = stated["size"], split is not None
 
     def sibling(split: str) -> Source:
-        return _open_path(f"{text}:{split}", stated, root, download, None, seed, device, None)
+        with once_per_machine():
+            return _open_path(f"{text}:{split}", stated, root, download, None, seed, device, None)
 
     if text in IMAGE_SETS:
         split = split or default or "test"

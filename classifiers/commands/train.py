@@ -10,8 +10,9 @@ from fsvae_tcja.runtime.command import RunOptions, TrainCommand
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.runtime.run import RunFolder, open_run
 from fsvae_tcja.runtime.trainer import Trainer
+from fsvae_tcja.utils.one_copy import once_per_machine
 from fsvae_tcja.utils.printable import shown
-from fsvae_tcja.utils.processes import one_before_the_others, own, rank
+from fsvae_tcja.utils.processes import own, rank
 from fsvae_tcja.utils.streams import Lasting
 
 from .. import checkpoint
@@ -76,7 +77,7 @@ def _fit(config: TrainConfig, options: RunOptions, run: RunFolder) -> int:
             download=options.download,
         )
 
-    with one_before_the_others():
+    with once_per_machine():
         test = split("test")  # loaded before the training, so that missing files are found now
         train, valid = split("train"), split("valid")
     task = ClassifierTask(config, train, valid, test if config.test_every_epoch else None)

@@ -12,8 +12,9 @@ from ..runtime.command import RunOptions, TrainCommand
 from ..runtime.device import resolve
 from ..runtime.run import RunFolder, open_run
 from ..runtime.trainer import Trainer
+from ..utils.one_copy import once_per_machine
 from ..utils.printable import shown
-from ..utils.processes import one_before_the_others, own
+from ..utils.processes import own
 from ..utils.program import check_not_hidden
 from ..utils.streams import Lasting
 from ..vae.checkpoint import KIND
@@ -48,7 +49,9 @@ def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[
         found = f"{len(images):,} {'grey' if images.channels == 1 else 'colour'} images of {shown(config.data)}"
         _tell(f"{found}, at {images.size} pixels (--size)")
     if options.conditional:
-        model = _conditional(model, load_images(config.data, size=model.image_size, root=options.data_root))
+        with once_per_machine():
+            images = load_images(config.data, size=model.image_size, root=options.data_root)
+        model = _conditional(model, images)
     return replace(config, model=model)
 
 
@@ -119,7 +122,7 @@ def _fit(config: TrainConfig, options: TrainOptions, run: RunFolder) -> int:
     if scoring.score_every:
         check_not_hidden("eval")
         score = scorer(scoring, config, device, run, where)
-    with one_before_the_others():
+    with once_per_machine():
         train, test = (load_images(config.data, split, **where) for split in ("train", "test"))
     task = FSVAETask(config, train, test, score)
     scoring.remember(run)

@@ -17,8 +17,9 @@ from ..runtime.modes import evaluated
 from ..runtime.pictures import save_grid, save_pairs
 from ..runtime.run import RunFolder
 from ..utils.configuration import to_dict
+from ..utils.one_copy import held, once_per_machine
 from .checkpoint import KIND, check_rebuildable
-from .codes import codes_of
+from .codes import Codes, codes_of
 from .config import FSVAEConfig
 from .judge import Tuner, Tuning
 from .model import FSVAE
@@ -182,9 +183,10 @@ class FSVAETask:
         if number > len(self.config.model.latent.stages()):
             self.tuner = Tuner(self.model, self.config.tuning.weight, self.config.seed)
             return data
-        codes = codes_of(self.model, data, self.config.seed)
-        self.model.latent.start_stage(codes.codes, data.labels)
-        return codes
+        with once_per_machine():
+            codes = held("codes", lambda: {"codes": codes_of(self.model, data, self.config.seed).codes})["codes"]
+        self.model.latent.start_stage(codes, data.labels)
+        return Codes(codes, data)
 
     @torch.no_grad()
     def end_of_epoch(self, epoch: int, run: RunFolder) -> dict[str, float]:
