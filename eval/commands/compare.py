@@ -98,17 +98,23 @@ def _rows(table: Sequence[Sequence[Score | None]], files: Sequence[Path], form: 
     head = ["file", "score", "value", "real images", "protocol", "n", "record"]
     body = [
         [
-            *(file.stem, score.name, _value(score), _floor(score)),
+            *(name, score.name, _value(score), _floor(score)),
             *(score.protocol, str(score.n), score.sha256[:HASH]),
         ]
         for row in table
-        for file, score in zip(files, row, strict=True)
+        for name, score in zip(_names(files), row, strict=True)
         if score is not None
     ]
     if form == "markdown":
         cells = [[cell.replace("|", r"\|") for cell in line] for line in (head, ["---"] * len(head), *body)]
         return [f"| {' | '.join(line)} |" for line in cells]
     return [" & ".join(map(_latex, line)) + r" \\" for line in (head, *body)]
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """What rows call the files: their names, or the whole paths where two are called the same."""
+    names = [file.stem for file in files]
+    return names if len(set(names)) == len(names) else [str(file.with_suffix("")) for file in files]
 
 
 def _floor(score: Score) -> str:

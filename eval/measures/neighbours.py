@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 PART = 1000  # rows of distances at once
+EQUAL = 1e-5  # of a feature's distance from the mean; 8-bit images that differ in one pixel differ by more
 ALL = slice(None)
 
 
 def distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
-    """Euclidean distances of features a [N, d] to b [N', d], in parts [n, N'].
+    """Euclidean distances of features a [N, d] to b [N', d], in parts [n, N']; those of equal images are 0.
 
     Raises:
         ValueError: features of different lengths.
@@ -19,8 +20,10 @@ def distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
         raise ValueError(f"cannot compare features of {a.shape[1]} dimensions with features of {b.shape[1]}")
     centre = b.double().mean(0)  # distances come of products: small numbers lose fewer digits
     b = b.double() - centre
+    nothing = EQUAL * b.norm(dim=1)  # [N'], above what rounding makes of 0
     for part in a.split(PART):
-        yield torch.cdist(part.double() - centre, b)
+        found = torch.cdist(part.double() - centre, b)
+        yield found.masked_fill_(found < nothing, 0)
 
 
 def radii(features: Tensor, k: int, which: Tensor | slice = ALL) -> Tensor:

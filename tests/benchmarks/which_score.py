@@ -1,8 +1,9 @@
-"""Which score sees what: sets of degraded MNIST digits, all scores, a table and a picture.
+"""Which score sees what: sets of degraded MNIST digits and of digits that models drew, all scores, a table, a picture.
 
-python tests/benchmarks/which_score.py --autoencoder mnist_64.pth --classifier classifier.safetensors --picture out.png
+python tests/benchmarks/which_score.py --model ours=mnist --model FSVAE=runs/fsvae2022-mnist --picture out.png
 
-The autoencoder is the FSVAE authors' (or one of `train-fad`), the classifier one of `fsvae-tcja eval train-classifier`.
+A model is one that comes with the package, by its name, a run folder or a checkpoint. The networks are the packaged ones
+of MNIST unless others are given.
 """
 
 import argparse
@@ -12,8 +13,9 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from eval import Networks, evaluate, make_references
+from eval.images import as_uint8
 from eval.subset import SEED
-from fsvae_tcja import load_images
+from fsvae_tcja import FSVAE, load_images
 
 SCORES = (
     *("FAD", "FD-inf-AE", "MIND-AE", "PRC-AE", "DC-AE", "AuthPct-AE"),
@@ -46,6 +48,11 @@ def degraded(n: int) -> dict[str, Tensor]:
     }
 
 
+def drawn(model: str, n: int) -> Tensor:
+    """Images 0 .. n - 1 of a model's seed 0, uint8 [n, 1, 32, 32]."""
+    return as_uint8(FSVAE.from_pretrained(model).sample(n, seed=SEED))
+
+
 def table(values: dict[str, dict[str, float]]) -> str:
     names = list(next(iter(values.values())))
     lines = [["score", *values], ["---"] * (len(values) + 1)]
@@ -63,15 +70,20 @@ def picture(path: str, sets: dict[str, Tensor], values: dict[str, dict[str, floa
 
     names, others = list(spread), [name for name in sets if name != "real"]
     away = np.array([[abs(values[s][k] - values["real"][k]) / max(spread[k], 1e-9) for s in others] for k in names])
-    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7.3), height_ratios=(1, 9), layout="constrained")
+    size = 2.4 + 1.1 * len(others), 7.3
+    figure, (above, below) = plt.subplots(2, 1, figsize=size, height_ratios=(1, 9), layout="constrained")
     rows = [torch.cat(list(sets[name][:8, 0]), 1) for name in others]
-    above.imshow(torch.cat([torch.cat(list(row.split(128, 1))) for row in rows], 1), cmap="gray")
-    above.set_axis_off()
+    above.imshow(torch.cat([torch.cat(list(row.split(128, 1))) for row in rows], 1), cmap="gray", aspect="auto")
+    above.set_xticks([])
+    above.set_yticks([])
+    for i in range(1, len(rows)):
+        above.axvline(128 * i - 0.5, color="white", linewidth=4)
     shown = below.imshow(np.log10(1 + away), aspect="auto", cmap="viridis")
     below.set_xticks(range(len(others)), others)
     below.set_yticks(range(len(names)), names)
     for (y, x), value in np.ndenumerate(away):
-        below.text(x, y, f"{value:.1f}" if value < 100 else f"{value:.0f}", ha="center", va="center", color="white")
+        text, colour = f"{value:.1f}" if value < 100 else f"{value:.0f}", "black" if value > 100 else "white"
+        below.text(x, y, text, ha="center", va="center", color=colour)
     below.set_title("distance from the score of real images, in standard deviations of that")
     figure.colorbar(shown, ax=below, label="log10(1 + distance)")
     figure.savefig(path, dpi=100)
@@ -79,8 +91,9 @@ def picture(path: str, sets: dict[str, Tensor], values: dict[str, dict[str, floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--autoencoder", required=True)
-    parser.add_argument("--classifier", required=True)
+    parser.add_argument("--model", action="append", default=[], metavar="NAME=CHECKPOINT", help="several, if you like")
+    parser.add_argument("--autoencoder", default="mnist")
+    parser.add_argument("--classifier", default="mnist")
     parser.add_argument("--n", type=int, default=2000)
     parser.add_argument("--bootstrap", type=int, default=10)
     parser.add_argument("--picture")
@@ -92,7 +105,8 @@ def main() -> None:
     references = make_references(reference, "strict", others, networks=networks)
     # a fifth of the training images, the copied ones among them, keeps it short
     references |= make_references(training[: len(training) // 5], "strict", copies, networks=networks)
-    sets = degraded(options.n)
+    models = dict(model.split("=", 1) for model in options.model)
+    sets = degraded(options.n) | {name: drawn(model, options.n) for name, model in models.items()}
     values: dict[str, dict[str, float]] = {}
     spread: dict[str, float] = {}
     for name, images in sets.items():

@@ -187,6 +187,11 @@ def test_records_keep_doubt_and_what_stands_beside(networks, tmp_path, capsys):
     assert main(["compare", *files[:2], "--format", "markdown"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert rows[1] == "| --- | --- | --- | --- | --- | --- | --- |" and len(rows) == 4
+    (tmp_path / "other").mkdir()
+    save_scores(tmp_path / "other" / "a.json", b)
+    assert main(["compare", files[0], str(tmp_path / "other" / "a.json"), "--format", "markdown"]) == 0
+    called = [row.split(" | ")[0] for row in capsys.readouterr().out.splitlines()[2:]]
+    assert called == [f"| {tmp_path / 'a'}", f"| {tmp_path / 'other' / 'a'}"]
     assert main(["compare", files[0]]) == 2 and "two files of scores or more" in capsys.readouterr().err
     assert main(["protocols"]) == 0 and "by name alone: MIND-AE, " in capsys.readouterr().out
 
