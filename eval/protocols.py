@@ -330,7 +330,7 @@ STRICT = Protocol(
         ),
         replace(
             _STRICT_FAD,
-            score="sure",
+            score="Domain-sure",
             measure="sure",
             extractor="classifier",
             layer="logits",

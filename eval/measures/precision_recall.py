@@ -28,7 +28,8 @@ class PrecisionRecall(Measure[FeatureStore]):
         from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
         assert reference is not None, "it compares"
-        metric = prc_features_to_metric(scored.features, reference.features, verbose=False)
+        # a part of the distances at a time: all of 50,000 images to as many others are 20 GB
+        metric = prc_features_to_metric(scored.features, reference.features, save_cpu_ram=True, verbose=False)
         precision, recall = metric[KEY_METRIC_PRECISION], metric[KEY_METRIC_RECALL]
         return {recipe.in_space("Precision"): (precision, None), recipe.in_space("Recall"): (recall, None)}
 

@@ -2,8 +2,8 @@
 
 python tests/benchmarks/which_score.py --model ours=mnist --model FSVAE=runs/fsvae2022-mnist --picture out.png
 
-A model is one that comes with the package, by its name, a run folder or a checkpoint. The networks are the packaged ones
-of MNIST unless others are given.
+A model is one that comes with the package, by its name, a run folder or a checkpoint. The networks are those of MNIST
+that come with the package unless others are given.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from fsvae_tcja import FSVAE, load_images
 
 SCORES = (
     *("FAD", "FD-inf-AE", "MIND-AE", "PRC-AE", "DC-AE", "AuthPct-AE"),
-    *("Domain-Frechet", "MIND-Domain", "PRC-Domain", "DC-Domain", "AuthPct-Domain", "Domain-IS", "sure"),
+    *("Domain-Frechet", "MIND-Domain", "PRC-Domain", "DC-Domain", "AuthPct-Domain", "Domain-IS", "Domain-sure"),
 )
 
 

@@ -50,7 +50,7 @@ def _scores(
     from eval import Networks, evaluate, make_references, save_scores
     from eval.checkpoints import drawn_from
 
-    names = (["FAD"] if study.autoencoder else []) + (["Domain-IS", "sure"] if study.classifier else [])
+    names = (["FAD"] if study.autoencoder else []) + (["Domain-IS", "Domain-sure"] if study.classifier else [])
     if not names:
         return {}
     networks = Networks(autoencoder=study.autoencoder, classifier=study.classifier)

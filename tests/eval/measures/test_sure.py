@@ -58,7 +58,7 @@ def test_of_several_processes_the_counts_are_added(monkeypatch):
 def test_bad_input():
     with pytest.raises(ValueError, match="logits hold NaN"):
         share(torch.full((4, 2), float("nan")))
-    recipe = STRICT.recipe("sure")
+    recipe = STRICT.recipe("Domain-sure")
     assert not recipe.compares
-    with pytest.raises(ValueError, match="sure needs at least 2 images, found 1 to score"):
+    with pytest.raises(ValueError, match="Domain-sure needs at least 2 images, found 1 to score"):
         Sure().check(recipe, 1)
