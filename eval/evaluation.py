@@ -136,6 +136,7 @@ def evaluate(
         notes = source.notes + subset_note(source, job.n, protocol)
         notes += order_note(source, job.n, recipe, protocol) + seen[job.n].notes
         compared_with = references.get(recipe.score)
+        notes += _odd_pairs(source, job.extractor, compared_with)
         stands = beside.get(recipe.score) or kept_floor(compared_with, job.collector.n)
         if floor is not False and not any(REAL in found for found in stands.values()):
             notes += (why_no_floor(real(recipe), other, job.collector.n),)
@@ -330,6 +331,18 @@ def _other_split(given: Source) -> Callable[[tuple[Extractor, Recipe]], str | No
         return needed if given.sibling and not given.named and needed != given.split else None
 
     return split
+
+
+def _odd_pairs(source: Source, extractor: Extractor, reference: Reference | None) -> tuple[str, ...]:
+    """Notes on images of a data set that are compared with themselves, and on a network of another data set."""
+    compared = reference.key["data"] if reference else {}
+    where, of = (compared.get("data_set"), compared.get("split")), compared.get("data_set") or source.data_set
+    notes = []
+    if source.data_set and where == (source.data_set, source.split):
+        notes.append(f"{source.name}: the images are compared with themselves")
+    if extractor.data and of and extractor.data != of:
+        notes.append(f"the {extractor.name} was not trained on {of}, whose images it looks at")
+    return tuple(notes)
 
 
 def _scores(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .measure import Measure, Values, collapse_notes
+from .neighbours import few_notes
 from .store import FeatureStore
 
 if TYPE_CHECKING:
@@ -35,4 +36,5 @@ class PrecisionRecall(Measure[FeatureStore]):
 
     def notes(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> tuple[str, ...]:
         assert reference is not None, "it compares"
-        return collapse_notes(recipe.score, scored.variance, reference.variance)
+        few = few_notes(recipe.score, scored.n, reference.n)
+        return few + collapse_notes(recipe.score, scored.variance, reference.variance)
