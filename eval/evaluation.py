@@ -1,5 +1,6 @@
 """Images to scores: the one way in."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -136,7 +137,7 @@ def evaluate(
         notes = source.notes + subset_note(source, job.n, protocol)
         notes += order_note(source, job.n, recipe, protocol) + seen[job.n].notes
         compared_with = references.get(recipe.score)
-        notes += _odd_pairs(source, job.extractor, compared_with)
+        notes += _odd_pairs(source, made["pixels"], job.extractor, compared_with)
         stands = beside.get(recipe.score) or kept_floor(compared_with, job.collector.n)
         if floor is not False and not any(REAL in found for found in stands.values()):
             notes += (why_no_floor(real(recipe), other, job.collector.n),)
@@ -333,16 +334,24 @@ def _other_split(given: Source) -> Callable[[tuple[Extractor, Recipe]], str | No
     return split
 
 
-def _odd_pairs(source: Source, extractor: Extractor, reference: Reference | None) -> tuple[str, ...]:
-    """Notes on images of a data set that are compared with themselves, and on a network of another data set."""
+def _odd_pairs(source: Source, pixels: str, extractor: Extractor, reference: Reference | None) -> tuple[str, ...]:
+    """Notes on images that are compared with themselves, or with some of another size, and on a network of another
+    data set."""
     compared = reference.key["data"] if reference else {}
     where, of = (compared.get("data_set"), compared.get("split")), compared.get("data_set") or source.data_set
     notes = []
     if source.data_set and where == (source.data_set, source.split):
         notes.append(f"{source.name}: the images are compared with themselves")
+    if reference and extractor.size is None and _differ_in_size(pixels, reference.pixels):
+        notes.append(f"{source.name}: {pixels}, compared with {reference.pixels}: these differ in sharpness anyway")
     if extractor.data and of and extractor.data != of:
         notes.append(f"the {extractor.name} was not trained on {of}, whose images it looks at")
     return tuple(notes)
+
+
+def _differ_in_size(*pixels: str) -> bool:
+    """Whether images that come as they are, "28 x 28", are of several sizes."""
+    return len(set(pixels)) > 1 and all(re.fullmatch(r"\d+ x \d+", one) for one in pixels)
 
 
 def _scores(

@@ -15,6 +15,11 @@ from .display import console
 
 HASH = 12  # hex digits of a record that a row shows
 UNKNOWN = "-"
+LATEX = str.maketrans(
+    {character: rf"\{character}" for character in "&%$#_{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+)
+"""What LaTeX's own characters become."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,10 @@ def main(args: list[str]) -> int:
     if len(options.files) < 2:
         raise ValueError(f"give two files of scores or more to compare, found {len(options.files)}")
     table = side_by_side([load_scores(file) for file in options.files])
+    if not any(sum(score is not None for score in row) > 1 for row in table):
+        raise ValueError(
+            f"no two of {', '.join(map(str, options.files))} hold the same score: there is nothing to compare"
+        )
     refused = [why for row in table for why in _refused(row)]
     if options.format == "table":
         _show(table, options.files)
@@ -123,5 +132,4 @@ def _floor(score: Score) -> str:
 
 def _latex(text: str) -> str:
     """Text with LaTeX's own characters escaped."""
-    text = "".join(rf"\{character}" if character in "&%$#_{}" else character for character in text)
-    return text.replace("+/-", r"$\pm$")
+    return text.translate(LATEX).replace("+/-", r"$\pm$")

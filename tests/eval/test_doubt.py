@@ -192,6 +192,14 @@ def test_records_keep_doubt_and_what_stands_beside(networks, tmp_path, capsys):
     assert main(["compare", files[0], str(tmp_path / "other" / "a.json"), "--format", "markdown"]) == 0
     called = [row.split(" | ")[0] for row in capsys.readouterr().out.splitlines()[2:]]
     assert called == [f"| {tmp_path / 'a'}", f"| {tmp_path / 'other' / 'a'}"]
+    save_scores(tmp_path / "a~b^c.json", b)
+    assert main(["compare", files[0], str(tmp_path / "a~b^c.json"), "--format", "latex"]) == 0
+    assert r"a\textasciitilde{}b\textasciicircum{}c & FAD" in capsys.readouterr().out
+    save_scores(tmp_path / "none.json", [])
+    assert main(["compare", files[0], str(tmp_path / "none.json")]) == 2
+    assert "there is nothing to compare" in capsys.readouterr().err
+    assert main(["compare", files[0], "absent.json"]) == 2
+    assert "there is no file of scores absent.json" in capsys.readouterr().err
     assert main(["compare", files[0]]) == 2 and "two files of scores or more" in capsys.readouterr().err
     assert main(["protocols"]) == 0 and "by name alone: MIND-AE, " in capsys.readouterr().out
 

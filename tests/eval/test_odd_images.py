@@ -24,7 +24,9 @@ def networks():
         dims = dict.fromkeys(layers, 16)
         return Extractor(f"{name} of mnist", "0" * 64, dims, torch.device("cpu"), features, data="mnist")
 
-    return Networks(autoencoder=network("autoencoder", "latent"), classifier=network("classifier", "features", "logits"))
+    return Networks(
+        autoencoder=network("autoencoder", "latent"), classifier=network("classifier", "features", "logits")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,17 @@ def test_images_compared_with_themselves_are_told(networks):
     itself = "digits test: the images are compared with themselves"
     for images, reference, names in (("digits:test", "digits", ["FAD"]), ("digits:train", "digits", [])):
         assert told(evaluate(images, "strict", ("FAD",), reference=reference, networks=networks), itself) == names
+
+
+def test_images_of_another_size_than_the_reference_are_told(networks, digits):
+    """Networks that resize take both; the images that were enlarged more are softer."""
+    resizing = Extractor(
+        "mean", "0" * 64, {"latent": 1}, torch.device("cpu"), lambda x: {"latent": x.double().mean((2, 3))}
+    )
+    given = {"networks": Networks(autoencoder=resizing), "reference": digits}
+    for images, names in ((digits[:, :, 2:-2, 2:-2], ["FAD"]), (digits, [])):
+        scores = evaluate(images, "strict", ("FAD",), **given)
+        assert told(scores, "28 x 28, compared with 32 x 32: these differ in sharpness") == names
 
 
 def test_a_network_of_another_data_set_is_told(networks, digits):
