@@ -117,11 +117,8 @@ class InceptionScore(Measure[Predictions]):
 
     def notes(self, recipe: Recipe, scored: Predictions, reference: Predictions | None) -> tuple[str, ...]:
         n, classes = int(scored.counts.min()), scored.predictions.shape[1]
-        notes = []
-        if n < ENOUGH * classes:
-            notes.append(f"splits of {n} images for {classes} classes: it is biased downwards")
         if n > 1 and scored.value()[0] <= 1 + CONSTANT:
-            notes.append(
-                "the network predicts the same of every image: they are all but equal, or nothing that it knows"
-            )
-        return tuple(f"{recipe.score}: {note}" for note in notes)
+            equal = "the network predicts the same of every image: they are all but equal, or nothing that it knows"
+            return (f"{recipe.score}: {equal}",)
+        few = f"{recipe.score}: splits of {n} images for {classes} classes: it is biased downwards"
+        return (few,) * (n < ENOUGH * classes)

@@ -55,6 +55,17 @@ def test_equal_images_are_told_by_every_score(networks, digits, side):
     assert (told(scores, "all images are taken for one class") == ["Domain-sure"]) is (side != "reference")
 
 
+def test_a_score_asked_for_twice_is_there_once(networks, digits):
+    scores = evaluate(digits, "strict", ("PRC-AE", "FAD", "PRC-AE"), reference=digits, networks=networks)
+    assert [score.name for score in scores] == ["Precision-AE", "Recall-AE", "FAD"]
+
+
+def test_a_score_of_another_protocol_is_named_with_it(networks, digits):
+    for score, of in (("FD-EffLite0", "offline"), ("FID", "standard and fsvae2022")):
+        with pytest.raises(ValueError, match=rf"{score} is one of protocol {of} \(protocol, --protocol\)"):
+            evaluate(digits, "strict", (score,), reference=digits, networks=networks)
+
+
 def test_few_images_are_told(networks, digits):
     names = "PRC-AE", "DC-AE", "Domain-IS"
     scores = evaluate(digits[:10], "strict", names, reference=digits, networks=networks)
