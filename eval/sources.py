@@ -4,6 +4,7 @@ Every source hands out batches by position: batch g holds the images g B .. (g +
 takes the batches r, r + R, ..., so any number of processes sees the same batches.
 """
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from fsvae_tcja.data.names import check_named
 from fsvae_tcja.data.shards import inspect_shards, load_shards, means_shards
 from fsvae_tcja.runtime.run import MODEL
 from fsvae_tcja.utils.memory import check_fits
+from fsvae_tcja.utils.one_copy import once_per_machine
 from fsvae_tcja.utils.processes import rank, world
 from fsvae_tcja.utils.spelling import did_you_mean
 
@@ -32,6 +34,8 @@ from .randomness import isolated_randomness
 
 BATCH = 256
 """Images per batch where a score does not depend on it."""
+WEIGHTS = (".pt", ".pth")
+"""Names of PyTorch's own files end so."""
 LARGE = 512
 """Height and width up to which nobody asks how much memory there is."""
 
@@ -308,7 +312,8 @@ def _open_path(
     size, named = stated["size"], split is not None
 
     def sibling(split: str) -> Source:
-        return _open_path(f"{text}:{split}", stated, root, download, None, seed, device, None)
+        with once_per_machine():
+            return _open_path(f"{text}:{split}", stated, root, download, None, seed, device, None)
 
     if text in IMAGE_SETS:
         split = split or default or "test"
@@ -328,6 +333,11 @@ def _open_path(
     if path.suffix in (".npy", ".npz"):
         images, labels = _read_arrays(path)
         return _in_memory(images, name or path.name, stated, labels)
+    if path.is_file() and path.suffix in WEIGHTS:
+        raise ValueError(
+            f"{path} is no images; if it is a model of the FSVAE 2022 program, score what this makes of it: "
+            f"fsvae-tcja import {shlex.quote(str(path))} --out ours.safetensors"
+        )
     shards = means_shards(path)
     if not shards and (path.is_file() or (not path.exists() and path.suffix)):
         raise ValueError(

@@ -156,6 +156,7 @@ class FeatureNetwork(LayeredNetwork):
             device=torch.device(device),
             features=features_of(network, recipe, self.channels, self.size),
             size=self.size,
+            data=AUTOENCODERS.get(self.sha256, self.provenance.get("data")),
             notes=self._notes(recipe),
         )
 
@@ -209,8 +210,9 @@ class TrainedNetwork(Network):
         if given is None:
             kind = self.network.kind
             raise ValueError(
-                f"{recipe.score} looks through the network {kind}: give its path (--networks.{kind}; while training "
-                f"--{kind}), or make one: {self.network.command}"
+                f"{recipe.score} looks through the network {kind}: give its file, or the name of one that comes with "
+                f"the package, {' or '.join(names())} (--networks.{kind}; while training --{kind}), or make one: "
+                f"{self.network.command}"
             )
         network = given if isinstance(given, FeatureNetwork) else self.network.load(given)
         return network.extractor(recipe, device)

@@ -37,7 +37,7 @@ def main(args: list[str]) -> int:
     originals, reconstructions = zip(*pairs, strict=True)
     x, recon = torch.cat(originals), torch.cat(reconstructions)
     which = f"{options.source} {images.split}"
-    save_pairs(x, recon, options.out, title=f"{which}: each original above its reconstruction")
+    save_pairs(x, recon, options.out, title=f"{which}, seed {options.seed}")
     mse = torch.nn.functional.mse_loss(recon, x).item()
     print(f"reconstruction MSE {mse:.4f} (range [-1, 1], n = {n}, {which}): {options.out}")
     return 0

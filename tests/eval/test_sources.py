@@ -228,6 +228,8 @@ def test_bad_sources(tmp_path):
     check(
         tmp_path / "absent.safetensors", "no checkpoint at .*absent.safetensors: give a run folder", FileNotFoundError
     )
+    (tmp_path / "theirs.pth").touch()
+    check(tmp_path / "theirs.pth", "score what this makes of it: fsvae-tcja import .*theirs.pth --out")
     check("nonsense.txt", "cannot take images from nonsense.txt: give a folder")
     check(object(), "cannot take images from object")
     check(torch.zeros(2, 1, 8, 8), "unknown value range", value_range="0..2")
