@@ -68,6 +68,12 @@ def escape(steps: int) -> TrainConfig:
     return TrainConfig(**SHARED, **EVERYTHING, steps=steps // 4, recalibrate=40, model=model, tuning=tuning)
 
 
+def stochastic(steps: int) -> TrainConfig:
+    """A code that is drawn, in the first stage and for the second."""
+    latent = Escape(groups=2, hidden=16, joint_groups=2, joint_hidden=8, stochastic=0.1, prior=replace(STAGE, steps=2))
+    return TrainConfig(**SHARED, **EVERYTHING, steps=steps - 2, recalibrate=40, model=replace(TINY, latent=latent))
+
+
 def classifier(steps: int) -> ClassifierTraining:
     model = ClassifierConfig("4C TCJA(2,2) MP2 DP.2 FC20 LIF FC3", T=3, shape=(1, 8, 8), classes=3)
     augment = Augment(flip=True, rotate=20, roll=2, cutout=4, mixup=0.5)
@@ -78,6 +84,7 @@ CONFIGS: dict[str, Callable[[int], Any]] = {
     "bernoulli": bernoulli,
     "prefix": prefix,
     "escape": escape,
+    "stochastic": stochastic,
     "classifier": classifier,
 }
 NETWORKS: dict[str, tuple[Callable, Callable]] = {

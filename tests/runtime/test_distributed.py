@@ -68,8 +68,8 @@ def alone(tmp_path_factory, steps):
     return of
 
 
-SHORT = [("escape", 2), ("classifier", 3)]
-LONG = [(kind, 2) for kind in [*CONFIGS, *NETWORKS] if kind != "escape"] + [("escape", 4)]
+SHORT = [("escape", 2), ("stochastic", 2), ("classifier", 3)]
+LONG = [(kind, 2) for kind in [*CONFIGS, *NETWORKS] if (kind, 2) not in SHORT] + [("escape", 4)]
 CASES = [*SHORT, *(pytest.param(*case, marks=long) for case in LONG)]
 
 
