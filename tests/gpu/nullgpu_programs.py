@@ -96,6 +96,13 @@ def long_step(batch_size: int = 250, T: int = 16) -> dict[str, int]:
     return {name: max(step[name] for step in steps) for name in steps[0]}
 
 
+def stochastic() -> dict[str, int]:
+    """A step of mnist with a code that is drawn, as one graph."""
+    model = PRESETS["mnist"].config.model
+    _, steps = train("mnist", graph=True, model=replace(model, latent=replace(model.latent, stochastic=0.1)))
+    return steps[-1]
+
+
 def shapes() -> dict[str, Any]:
     """Layers that are larger than the second and third axis of a grid, and what they take of memory."""
     from fsvae_tcja.core import FSVAE_LIF
@@ -158,5 +165,11 @@ def commands() -> dict[str, Any]:
 
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
-    programs = {"budgets": budgets, "long step": long_step, "shapes": shapes, "commands": commands}
+    programs = {
+        "budgets": budgets,
+        "long step": long_step,
+        "stochastic": stochastic,
+        "shapes": shapes,
+        "commands": commands,
+    }
     print(json.dumps(programs[what](*arguments)))

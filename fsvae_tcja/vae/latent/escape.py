@@ -129,7 +129,8 @@ def _drawing(neuron: Neuron) -> LIFParams:
 
 
 class EscapeLatent(LatentModule):
-    """Joint prior and prior. Its noise is uniform [1, N, T L], with kinds [1, N, T L + 1]: the last draws one of them.
+    """Joint prior and prior. Its noise is uniform [1, N, T L], with kinds [1, N, T L + 1]: the last draws one of them,
+    the others the bits of a code, in `sample` and, where the code is stochastic, in `infer`.
 
     Before its second stage it has seen no code, and draws from a prior that is not trained.
     """
