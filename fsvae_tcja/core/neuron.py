@@ -61,6 +61,8 @@ def for_kernels(neuron: NeuronModule, x: Tensor) -> FusedConstants | None:
     Raises:
         ValueError: a backend that is asked for by name cannot run them.
     """
+    if not neuron.params.spiking:  # the rectifier of a baseline, which no kernel is for
+        return None
     constants = neuron.fused_constants
     chosen = backends.choose(x.device.type, x.dtype, getattr(neuron, "backend", "auto"), constants is not None)
     return None if chosen == "reference" else constants
