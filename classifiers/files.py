@@ -13,7 +13,7 @@ from fsvae_tcja.data.events.clock import placed
 from fsvae_tcja.data.events.formats import read_aedat2, read_aedat3, read_atis
 from fsvae_tcja.data.events.frames import SliceBy
 from fsvae_tcja.data.events.gestures import labels_of, read_labels
-from fsvae_tcja.data.image_file import is_image, read_image
+from fsvae_tcja.data.image_file import Header, is_image, read_header, read_image
 from fsvae_tcja.data.inputs import time_first, to_input
 from fsvae_tcja.utils.foreign import reading
 
@@ -45,6 +45,8 @@ def read_inputs(path: Path, config: ClassifierConfig, slices: SliceBy = "count")
     if is_image(path.name):
         if channels not in (1, 3):
             raise ValueError(f"{path} is an image, the model takes events {list(config.shape)}")
+        if changes := _changes(read_header(path), channels, height):
+            log.warning(f"{path}: {', '.join(changes)}")
         yield str(path), to_input(read_image(path, channels, height)[None])
         return
     if channels != 2:
@@ -59,6 +61,17 @@ def read_inputs(path: Path, config: ClassifierConfig, slices: SliceBy = "count")
             n = len(events) - len(kept)
             log.warning(f"{name}: left out {n:,} of {len(events):,} events, which the camera's clock does not place")
         yield name, time_first(to_input(torch.from_numpy(frames)[None]))
+
+
+def _changes(header: Header, channels: int, size: int) -> list[str]:
+    """What is done to an image for a model of so many channels and pixels, in words."""
+    found = list(header.conversions)
+    if channels == 1 and not header.grey:
+        found.append("colours brought to grey levels, as the model takes them")
+    if header.size != (size, size):
+        cut = ", the central square" if header.width != header.height else ""
+        found.append(f"from {header.width} x {header.height} to {size} x {size} pixels, PIL bilinear{cut}")
+    return found
 
 
 def _recordings(path: Path) -> Iterator[tuple[str, np.ndarray]]:

@@ -28,6 +28,15 @@ class SpikingClassifier(nn.Module):
         self.layers = builder.build()
         self.sizes = builder.sizes
 
+    def __str__(self) -> str:
+        """The table of `summary`; of a model without numbers, or with other layers than ours, PyTorch's description."""
+        from .report.summary import summary
+
+        try:
+            return summary(self)
+        except Exception:  # whatever is wrong with a model, it can be printed
+            return repr(self)
+
     def forward(self, x: Tensor) -> Tensor:
         """Outputs of every step; their mean over T names the class.
 

@@ -58,12 +58,12 @@ def _on_seeds(model: FSVAE, name: str, seed: int) -> IndexedImages:
 def drawn_from(model: FSVAE, seed: int, name: str) -> IndexedImages:
     """A model as a source of images: image i depends on (seed, i) alone.
 
-    A GPU draws them in one pass; the tensors of 64 images fit the caches of a CPU.
+    A GPU draws a batch in one pass; the tensors of 64 images fit the caches of a CPU.
     """
     device = next(model.parameters()).device
 
     def draw(start: int, count: int) -> torch.Tensor:
-        size = count if device.type == "cuda" else 64
+        size = BATCH if device.type == "cuda" else 64
         with full_precision(device):
             return torch.cat(list(stream(model, count, seed, first=start, batch_size=size)))
 

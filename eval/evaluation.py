@@ -271,7 +271,7 @@ def open_reference(what: Any, protocol: Protocol, **options: Any) -> Any:
         if options.get("value_range") is not None:
             raise ValueError("statistics hold no pixels, whose range could be stated: leave it out (--reference-range)")
         return Path(what).expanduser() if stored else what
-    split = protocol.split_of(str(what) if isinstance(what, str | Path) else "") or "test"
+    split = protocol.split_of(what if isinstance(what, str) else "") or "test"
     source = open_images(what, seed=REFERENCE_SEED, split=split, **options)
     if source.data_set is None and source.split not in (None, split):
         note = f"the reference is the split {source.split}; protocol {protocol.name} compares with {split}"

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fsvae_tcja.data import IMAGE_SETS
 from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.utils import foreign
 
@@ -192,7 +193,12 @@ def check_keeps_statistics(recipe: Recipe) -> None:
 
 
 def holds_statistics(path: str | Path) -> bool:
-    """Whether a path is statistics (a .safetensors, an .npz with mu and sigma, what `reference` wrote), not images."""
+    """Whether a path is statistics (a .safetensors, an .npz with mu and sigma, what `reference` wrote), not images.
+
+    The name of a data set is none.
+    """
+    if path in IMAGE_SETS:
+        return False
     path = Path(path).expanduser()
     if path.suffix == ".npz" and path.is_file():
         return _has_moments(path)

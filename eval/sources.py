@@ -4,6 +4,7 @@ Every source hands out batches by position: batch g holds the images g B .. (g +
 takes the batches r, r + R, ..., so any number of processes sees the same batches.
 """
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,9 +19,10 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 
 from fsvae_tcja.data import IMAGE_SETS, LabelledDataset, MemoryImages, load_images, parse_name
 from fsvae_tcja.data.folder import inspect_folder, load_folder
-from fsvae_tcja.data.image_file import read_header
+from fsvae_tcja.data.names import check_named
 from fsvae_tcja.runtime.run import MODEL
 from fsvae_tcja.utils.memory import check_fits
+from fsvae_tcja.utils.one_copy import once_per_machine
 from fsvae_tcja.utils.processes import rank, world
 from fsvae_tcja.utils.spelling import did_you_mean
 
@@ -31,6 +33,8 @@ from .randomness import isolated_randomness
 
 BATCH = 256
 """Images per batch where a score does not depend on it."""
+WEIGHTS = (".pt", ".pth")
+"""Names of PyTorch's own files end so."""
 LARGE = 512
 """Height and width up to which nobody asks how much memory there is."""
 
@@ -189,9 +193,9 @@ def open_images(
     Args:
         what: a tensor or array; a callable (start, count) -> images; a path to a folder ("mine", or "mine:test"
             for a split of it as `load_images` has it), .npy, .npz, a run folder or checkpoint of ours; an `FSVAE`; the
-            name of a data set and a split, "mnist:test"; a PyTorch Dataset or DataLoader, a list, or any iterable of
-            batches or single images, packed as `images_of` has it; a pair (images, labels). Tensors and batches are
-            [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
+            name of a data set and a split, "mnist:test", which no Path is; a PyTorch Dataset or DataLoader, a list, or
+            any iterable of batches or single images, packed as `images_of` has it; a pair (images, labels). Tensors
+            and batches are [N, C, H, W]; arrays may be [N, H, W] and [N, H, W, C] too.
         value_range: range of floating point pixels, which have to state it. 8-bit images are 0..255 without it; where
             it is 0..1 they have to be 0 and 1.
         size: height and width of data sets (32 if None) and folders (that of the images if None, which must agree);
@@ -302,11 +306,13 @@ def _open_path(
     device: torch.device | str,
     default: str | None,
 ) -> Source:
-    text, split = parse_name(str(what))
+    check_named(what)
+    text, split = parse_name(what if isinstance(what, str) else str(what.absolute()))
     size, named = stated["size"], split is not None
 
     def sibling(split: str) -> Source:
-        return _open_path(f"{text}:{split}", stated, root, download, None, seed, device, None)
+        with once_per_machine():
+            return _open_path(f"{text}:{split}", stated, root, download, None, seed, device, None)
 
     if text in IMAGE_SETS:
         split = split or default or "test"
@@ -326,6 +332,11 @@ def _open_path(
     if path.suffix in (".npy", ".npz"):
         images, labels = _read_arrays(path)
         return _in_memory(images, name or path.name, stated, labels)
+    if path.is_file() and path.suffix in WEIGHTS:
+        raise ValueError(
+            f"{path} is no images; if it is a model of the FSVAE 2022 program, score what this makes of it: "
+            f"fsvae-tcja import {shlex.quote(str(path))} --out ours.safetensors"
+        )
     if path.is_file() or (not path.exists() and path.suffix):
         raise ValueError(
             f"cannot take images from {path}: give a folder, an .npy or .npz, a run folder or checkpoint, or one of "
@@ -364,7 +375,7 @@ def _check_size(name: str, held: int, channels: int, size: int) -> None:
 
 
 def _open_dataset(dataset: LabelledDataset, name: str | None, stated: _Stated) -> IndexedImages:
-    data_set, split = (dataset.name, dataset.split) if dataset.name in IMAGE_SETS else (None, None)
+    data_set, split = (dataset.name, dataset.split) if dataset.published else (None, None)
     return IndexedImages(
         name or f"{dataset.name} {dataset.split}",
         len(dataset),
@@ -397,15 +408,12 @@ def _open_folder(
     if size is not None:
         _check_size(str(folder), 0, contents.channels, size)
     dataset = load_folder(folder, split, size)
-    pixels = None
-    if size is not None:
-        pixels = _resized({(header.width, header.height) for header in map(read_header, dataset.paths)}, size)
     return IndexedImages(
         name or (dataset.name if split == "all" else f"{dataset.name} {split}"),
         len(dataset),
         _draw(dataset),
         split=None if split == "all" else split,
-        pixels=pixels,
+        pixels=None if size is None else _resized({*contents.sizes_of[dataset.split]}, size),
         labels=_known(dataset),
         notes=notes,
         **stated,

@@ -6,7 +6,8 @@ NumPy keeps that stream for good, and the images of a smaller n are among those 
 
 import numpy as np
 import torch
-from torch import Tensor
+
+from fsvae_tcja.data.dataset import by_class
 
 from .protocols import Protocol, Recipe
 from .sources import Source
@@ -50,11 +51,6 @@ def order_note(source: Source, n: int | None, recipe: Recipe, protocol: Protocol
     return (
         f"{source.name} comes one class after the other, and {recipe.score} depends on the order ({why}): shuffle it",
     )
-
-
-def by_class(labels: Tensor) -> bool:
-    """Whether labels [N] of more than one class come one class after the other."""
-    return 1 < len(labels.unique()) == len(labels.unique_consecutive())
 
 
 def _is_published_order(source: Source, protocol: Protocol) -> bool:

@@ -41,7 +41,7 @@ def reconstruct(model: FSVAE, test: LabelledDataset, path: Path) -> float:
     """Draw 32 reconstructions; return the mean squared error over the test split."""
     originals, reconstructions = zip(*reconstruct_images(model, test, len(test), SEED), strict=True)
     x, recon = torch.cat(originals), torch.cat(reconstructions)
-    save_pairs(x[:32], recon[:32], path)
+    save_pairs(x[:32], recon[:32], path, title=f"first 32 of {test.name} {test.split}")
     return torch.nn.functional.mse_loss(recon, x).item()
 
 

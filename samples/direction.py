@@ -20,9 +20,10 @@ from classifiers.presets import PRESETS
 from classifiers.results import write_results
 from classifiers.train import ClassifierTask, TrainConfig, callbacks
 from fsvae_tcja.runtime.callbacks import KeepMemory
+from fsvae_tcja.runtime.pictures import save_figure
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
-from fsvae_tcja.utils.atomic import replacing, write_json
+from fsvae_tcja.utils.atomic import write_json
 
 VARIANTS = {  # name: (attention, neuron)
     "TCJA": ("joint", "atan"),
@@ -61,16 +62,15 @@ def draw(found: dict[str, list[float]], path: Path) -> None:
         axis.barh(row, mean, color="tab:gray" if "no memory" in name else "tab:blue", alpha=0.6, height=0.7)
         axis.plot(values, [row] * len(values), "k.", clip_on=False)
         axis.annotate(f"{mean:.1%}", (1.02, row), annotation_clip=False, va="center")
-    axis.axvline(0.5, color="tab:red", linewidth=1)
-    axis.annotate("most that single frames can tell", (0.49, -0.75), color="tab:red", ha="right", fontsize="small")
+    axis.axvline(0.5, color="black", linestyle="--", linewidth=1)
+    axis.annotate("most that single frames can tell", (0.49, -0.75), ha="right", fontsize="small")
     axis.set_yticks(range(len(found)), list(found))
     axis.set_ylim(len(found) - 0.5, -1)
     axis.set_xlim(0, 1)
     axis.set_xlabel("test accuracy")
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_title(f"Direction of motion: {EPOCHS} epochs, n = 200, seeds {SEEDS}", fontsize="medium")
-    with replacing(path, ".png") as temporary:
-        figure.savefig(temporary, format="png")
+    save_figure(figure, path)
 
 
 def main() -> None:

@@ -7,9 +7,8 @@ Steps that are still to come are without spikes.
 
 import torch
 from _pretrained import arguments
-from PIL import Image
 
-from fsvae_tcja.data.pixels import to_uint8
+from fsvae_tcja.runtime.pictures import grid
 from fsvae_tcja.utils.atomic import replacing
 from fsvae_tcja.vae.sample import draw_codes
 
@@ -22,9 +21,8 @@ with torch.no_grad():
     for steps in range(1, len(z) + 1):
         known = z.clone()
         known[steps:] = 0
-        pixels = to_uint8(model.decode(known).cpu())[:, 0]  # [N, H, W]
-        picture = pixels.unflatten(0, (ROWS, COLUMNS)).permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
-        frames.append(Image.fromarray(picture.numpy()).resize((picture.shape[1] * SCALE, picture.shape[0] * SCALE), 0))
+        title = f"decoded from {steps} of {len(z)} steps, seed {SEED}"
+        frames.append(grid(model.decode(known), COLUMNS, SCALE, title))
 with replacing(out, ".gif") as temporary:
     frames[0].save(temporary, format="GIF", save_all=True, append_images=frames[1:], duration=600, loop=0)
 print(out)

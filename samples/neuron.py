@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 
 from fsvae_tcja.core import FSVAE_LIF, TCJA_LIF, LIFParams, lif_step
-from fsvae_tcja.utils.atomic import replacing
+from fsvae_tcja.runtime.pictures import save_figure
 
 STEPS, SEED = 60, 0
 NEURONS = {"FSVAE 2022": FSVAE_LIF, "TCJA-SNN 2024": TCJA_LIF}
@@ -43,11 +43,10 @@ for row, (name, neuron) in zip(rows, NEURONS.items(), strict=True):
     u, s = history(current * neuron.v_th, neuron)
     row.plot(time, u / neuron.v_th, ".-", color="black", label="membrane u before the reset")
     row.axhline(1, color="0.6", linestyle="--", label="threshold")
-    row.vlines(s.nonzero().flatten() + 1, 2.15, 2.4, color="black", linewidth=2, label=f"{int(s.sum())} spikes")
-    row.set(ylabel="u / threshold", ylim=(0, 3.2))
+    row.vlines(s.nonzero().flatten() + 1, 2.55, 2.85, color="black", linewidth=2, label=f"{int(s.sum())} spikes")
+    row.set(ylabel="u / threshold", ylim=(0, 3.8))
     row.set_title(f"{name}: u = {neuron.decay:g} v + {neuron.gain:g} x", loc="left", fontsize="medium")
     row.legend(loc="upper right", ncols=3, fontsize="small")
 rows[-1].set(xlabel="step t")
-with replacing(out, ".png") as temporary:
-    figure.savefig(temporary, format="png")
+save_figure(figure, out)
 print(out)

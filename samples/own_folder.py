@@ -4,6 +4,8 @@ python samples/own_folder.py [OUT]
 """
 
 import argparse
+import shutil
+from contextlib import chdir
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,9 +13,16 @@ from fsvae_tcja import load_images
 from fsvae_tcja.cli import main
 from fsvae_tcja.runtime.pictures import save_png
 
+COMMANDS = """
+train mnist-5k --data pictures --steps 300 --out run
+eval train-fad pictures --epochs 20 --out fad.safetensors
+score run --scores FAD --networks.autoencoder fad.safetensors --n-images 300 --reference pictures
+sample run --n 64 --out samples.png
+"""
+
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("out", metavar="OUT", nargs="?", type=Path, default=Path("own-folder.png"))
-out = parser.parse_args().out
+out = parser.parse_args().out.absolute()
 
 
 def fill(folder: Path) -> None:
@@ -25,26 +34,11 @@ def fill(folder: Path) -> None:
             save_png(pixels, folder / split / str(label) / f"{i}.png")
 
 
-with TemporaryDirectory() as place:
-    pictures, run, network = (Path(place) / name for name in ("pictures", "run", "fad.safetensors"))
-    fill(pictures)
-    for command in (
-        ["train", "mnist-5k", "--data", pictures, "--steps", 300, "--out", run],
-        ["eval", "train-fad", pictures, "--epochs", 20, "--out", network],
-        [
-            "score",
-            run,
-            "--scores",
-            "FAD",
-            "--networks.autoencoder",
-            network,
-            "--n-images",
-            300,
-            "--reference",
-            pictures,
-        ],
-        ["sample", run, "--n", 64, "--out", out.absolute()],
-    ):
-        if status := main([str(part) for part in command]):
+with TemporaryDirectory() as place, chdir(place):
+    fill(Path("pictures"))
+    for command in COMMANDS.strip().splitlines():
+        print(f"$ fsvae-tcja {command}")
+        if status := main(command.split()):
             raise SystemExit(status)
+    shutil.copyfile("samples.png", out)
 print(out)

@@ -18,6 +18,6 @@ digits = load_images("mnist-5k", "test", size=model.config.image_size)  # in the
 images = Subset(digits, torch.randperm(len(digits), generator=torch.Generator().manual_seed(SEED)))
 originals, reconstructions = (torch.cat(part) for part in zip(*reconstruct(model, images, N, SEED), strict=True))
 mse = torch.nn.functional.mse_loss(reconstructions, originals)
-latent = f"{model.config.T} x {model.config.L} spikes"
-save_pairs(originals, reconstructions, out, title=f"each digit above its reconstruction from {latent}: MSE {mse:.3f}")
+code = f"{model.config.T} x {model.config.L} bits"
+save_pairs(originals, reconstructions, out, title=f"digits, and what codes of {code} keep of them: MSE {mse:.3f}")
 print(out)

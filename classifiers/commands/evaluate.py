@@ -30,7 +30,8 @@ class EvaluateOptions:
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder of the report; by default evaluation-SPLIT beside the checkpoint."""
     n_looked_at: int = 256
-    """First inputs of the split, over which firing, energy and mean gates are taken."""
+    """How many inputs firing, energy and mean gates are taken over: of a published data set the first, else drawn by a
+    fixed permutation."""
     batch_size: BatchSize = 64
     data_root: DataRoot = None
     download: Download = False

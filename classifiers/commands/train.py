@@ -10,8 +10,9 @@ from fsvae_tcja.runtime.command import RunOptions, TrainCommand
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.runtime.run import RunFolder, open_run
 from fsvae_tcja.runtime.trainer import Trainer
+from fsvae_tcja.utils.one_copy import once_per_machine
 from fsvae_tcja.utils.printable import shown
-from fsvae_tcja.utils.processes import one_before_the_others, own, rank
+from fsvae_tcja.utils.processes import own, rank
 from fsvae_tcja.utils.streams import Lasting
 
 from .. import checkpoint
@@ -25,7 +26,7 @@ from ..train import ClassifierTask, TrainConfig, callbacks
 SHAPE = frozenset({"--model.shape", "--model.classes", "--model.layers"})
 
 
-def _fit_to_images(config: TrainConfig, options: RunOptions, given: frozenset[str]) -> TrainConfig:
+def _fit_to_images(config: TrainConfig, options: RunOptions, given: frozenset[str], preset: TrainConfig) -> TrainConfig:
     """The network for the colours and classes of a folder of one's own, unless one of these options was given."""
     if config.data in IMAGE_SETS or config.data in EVENT_SETS or given & SHAPE:
         return config
@@ -76,7 +77,7 @@ def _fit(config: TrainConfig, options: RunOptions, run: RunFolder) -> int:
             download=options.download,
         )
 
-    with one_before_the_others():
+    with once_per_machine():
         test = split("test")  # loaded before the training, so that missing files are found now
         train, valid = split("train"), split("valid")
     task = ClassifierTask(config, train, valid, test if config.test_every_epoch else None)

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from torch import Tensor
 
 from fsvae_tcja.runtime.firing import Firing
-from fsvae_tcja.utils.atomic import replacing
+from fsvae_tcja.runtime.pictures import save_figure
 
 DPI = 120
 WIDTH = 9.0  # inches, of gates and firing
@@ -46,7 +46,7 @@ def save_confusion(matrix: Tensor, path: str | Path, title: str, classes: Sequen
     axis = figure.subplots()
     image = axis.imshow(shares, "Blues", norm=PowerNorm(0.5, 0, 1))  # the root shows rare errors
     bar = figure.colorbar(image, ax=axis, location="bottom", fraction=0.1, shrink=0.6, aspect=4 * size, pad=0.01)
-    bar.set_label("share of the true class" + (", with numbers of inputs" if small else ""))
+    bar.set_label("share of the true class, on a root scale" + ("; numbers: inputs" if small else ""))
     if small:
         _write_counts(axis, counts, shares, letters)
     _label_classes(axis, names, letters, cell)
@@ -94,7 +94,7 @@ def _draw_accuracies(axis: Axes, shares: np.ndarray, totals: np.ndarray, letters
 
 
 def save_gates(gates: Mapping[str, Tensor], path: str | Path, title: str) -> None:
-    """Draw the gates of each TCJA, time down and channels across, in one scale of colours around 0.5.
+    """Draw the gates of each TCJA, time down and channels across, all on the scale from 0 to 1, as every other picture.
 
     Args:
         gates: {layer: [T, C] in [0, 1]}, of one input or a mean, as `gates` and `mean_gates` give it.
@@ -107,20 +107,21 @@ def save_gates(gates: Mapping[str, Tensor], path: str | Path, title: str) -> Non
     if not gates:
         raise ValueError("nothing to draw: this network has no TCJA (its attention is 'none', or no layer has one)")
     panels = {name: gate.detach().float().cpu().numpy() for name, gate in gates.items()}
-    reach = max(np.abs(gate - 0.5).max() for gate in panels.values()).clip(0.01)
     heights = [0.8 + 0.08 * len(gate) for gate in panels.values()]  # inches
     figure = Figure((WIDTH, sum(heights) + 0.6), dpi=DPI, layout="constrained")
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, (name, gate) in zip(axes, panels.items(), strict=True):
-        image = _draw_gate(axis, gate, reach)
+        image = _draw_gate(axis, gate)
         axis.set_title(f"layer {name}: mean gate {gate.mean():.3f}", loc="left", fontsize="medium")
     axes[-1].set_xlabel("channel")
-    figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01).set_label("gate F")
+    figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01).set_label("gate, 0 to 1", fontsize="small")
     _save(figure, title, path)
 
 
-def _draw_gate(axis: Axes, gate: np.ndarray, reach: float) -> AxesImage:
-    image = axis.imshow(gate, "RdBu_r", vmin=0.5 - reach, vmax=0.5 + reach, aspect="auto", interpolation="nearest")
+def _draw_gate(axis: Axes, gate: np.ndarray) -> AxesImage:
+    steps, channels = gate.shape
+    extent = (-0.5, channels - 0.5, steps + 0.5, 0.5)  # steps count from 1
+    image = axis.imshow(gate, "viridis", vmin=0, vmax=1, aspect="auto", interpolation="nearest", extent=extent)
     axis.set_ylabel("step t")
     axis.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -150,8 +151,10 @@ def save_firing(firing: Firing, path: str | Path, title: str) -> None:
     rates.xaxis.set_major_locator(MaxNLocator(5))
     rates.set_xlabel("spikes per neuron and step")
     dead, saturated = [layer.dead for layer in layers], [layer.saturated for layer in layers]
-    ends.barh(places - 0.2, dead, height=0.35, color="tab:gray", label="dead: never fired")
-    ends.barh(places + 0.2, saturated, height=0.35, color="tab:red", label="saturated: fired at every step")
+    ends.barh(places - 0.2, dead, height=0.35, color="0.75", edgecolor="black", label="dead: never fired")
+    ends.barh(
+        places + 0.2, saturated, height=0.35, color="black", edgecolor="black", label="saturated: fired at every step"
+    )
     ends.set_xlim(0, 1)
     ends.xaxis.set_major_formatter(PercentFormatter(1))
     ends.set_xlabel("neurons")
@@ -166,5 +169,4 @@ def save_firing(firing: Firing, path: str | Path, title: str) -> None:
 def _save(figure: Figure, title: str, path: str | Path) -> None:
     """Write the figure under its title, wrapped to its width."""
     figure.suptitle(textwrap.fill(title, int(figure.get_figwidth() / LETTER)), fontsize="medium", fontweight="bold")
-    with replacing(path, ".png") as temporary:
-        figure.savefig(temporary, format="png", bbox_inches="tight")  # nothing is cut off
+    save_figure(figure, path)

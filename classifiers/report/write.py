@@ -1,13 +1,13 @@
 """The report on a trained classifier: one folder of pictures and JSON, one text."""
 
 from collections.abc import Iterator
-from itertools import islice
-from math import ceil, isnan
+from math import isnan
 from pathlib import Path
 
 from torch import Tensor
 
 from fsvae_tcja.data import LabelledDataset
+from fsvae_tcja.data.dataset import some
 from fsvae_tcja.runtime.energy import FORMULA, Energy
 from fsvae_tcja.runtime.firing import Firing, warnings
 from fsvae_tcja.utils.atomic import write_json
@@ -38,7 +38,7 @@ def write_report(
         data: the split.
         folder: where to; files of these names are replaced.
         weights: which weights these are, for the title, such as "epoch 2, best by validation".
-        n: first inputs of the split, for firing, energy and gates; whole batches, at least one.
+        n: `some` inputs of the split, for firing, energy and gates.
         batch_size: inputs per pass.
 
     Returns:
@@ -49,21 +49,31 @@ def write_report(
     evaluation = evaluate(model, data, batch_size)
     device = next(model.parameters()).device
 
-    def first() -> Iterator[Tensor]:
-        return (x for x, _ in islice(inputs(data, min(batch_size, n), device), ceil(n / batch_size)))
+    looked_at = some(data, n)
 
-    fired, cost = firing(model, first()), energy(model, first())
+    def shown() -> Iterator[Tensor]:
+        return (x for x, _ in inputs(looked_at, batch_size, device))
+
+    fired, cost = firing(model, shown()), energy(model, shown())
     what = f"{data.name} {data.split}"
     title = f"{what}: accuracy {evaluation.accuracy:.2%}, n = {evaluation.n:,}, {weights}"
     save_confusion(evaluation.confusion, folder / "confusion.png", title, data.class_names)
-    save_firing(fired, folder / "firing.png", f"{what}: firing over the first {fired.n:,} inputs")
-    if mean := mean_gates(model, first()):
-        save_gates(mean, folder / "gates.png", f"{what}: mean gate over the first {fired.n:,} inputs")
-        one = {name: gate[:, 0] for name, gate in gates(model, next(iter(first()))[..., :1, :, :, :]).items()}
+    save_firing(fired, folder / "firing.png", f"{data.name} {looked_at.split}: firing")
+    if mean := mean_gates(model, shown()):
+        save_gates(mean, folder / "gates.png", f"{data.name} {looked_at.split}: mean gate")
+        one = {name: gate[:, 0] for name, gate in gates(model, next(shown())[..., :1, :, :, :]).items()}
         save_gates(one, folder / "gates-first-input.png", f"{what}: gate of the first input")
-    write_json(folder / "evaluation.json", _plain(data, weights, evaluation, fired, cost))
+    write_json(folder / "evaluation.json", _plain(data, looked_at.split, weights, evaluation, fired, cost))
     return "\n\n".join(
-        [title, *_silent(evaluation), _classes(data, evaluation), fired.table(), *warnings(fired), cost.text()]
+        [
+            title,
+            *_silent(evaluation),
+            _classes(data, evaluation),
+            f"looked at: {data.name} {looked_at.split}",
+            fired.table(),
+            *warnings(fired),
+            cost.text(),
+        ]
     )
 
 
@@ -85,7 +95,9 @@ def _classes(data: LabelledDataset, evaluation: Evaluation) -> str:
     return table(("class", "n", "accuracy"), rows)
 
 
-def _plain(data: LabelledDataset, weights: str, evaluation: Evaluation, fired: Firing, cost: Energy) -> dict:
+def _plain(
+    data: LabelledDataset, looked_at: str, weights: str, evaluation: Evaluation, fired: Firing, cost: Energy
+) -> dict:
     layers = {
         layer.name: {"rate": layer.rate, "dead": layer.dead, "saturated": layer.saturated} for layer in fired.layers
     }
@@ -99,8 +111,9 @@ def _plain(data: LabelledDataset, weights: str, evaluation: Evaluation, fired: F
         "classes": list(data.class_names),
         "per_class": [None if isnan(accuracy) else accuracy for accuracy in evaluation.per_class.tolist()],
         "confusion": evaluation.confusion.tolist(),
-        "firing": {"n": fired.n, "layers": layers},
+        "firing": {"of": looked_at, "n": fired.n, "layers": layers},
         "energy": {
+            "of": looked_at,
             "n": cost.n,
             "snn_pj": cost.pj,
             "snn_pj_if_zeros_are_free": cost.sparse_pj,

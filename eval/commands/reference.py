@@ -7,8 +7,9 @@ from typing import Annotated
 import tyro
 
 from fsvae_tcja.runtime.device import resolve
+from fsvae_tcja.utils.one_copy import once_per_machine
 from fsvae_tcja.utils.options import parse
-from fsvae_tcja.utils.processes import joined, one_before_the_others, own, rank
+from fsvae_tcja.utils.processes import joined, own, rank
 
 from ..evaluation import open_reference, write_references
 from ..networks import Networks
@@ -40,7 +41,7 @@ def main(args: list[str]) -> int:
         options = parse(ReferenceOptions, "fsvae-tcja eval reference", args)
         protocol, networks = get_protocol(options.protocol), Networks(**vars(options.networks))
         device = own(resolve(options.device))
-        with one_before_the_others():
+        with once_per_machine():
             images = open_reference(options.images, protocol, value_range=options.value_range, **options.where)
         with image_bar(images_to_read(options.n_images or 0, images)) as advance:
             keywords = {

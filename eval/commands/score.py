@@ -12,8 +12,9 @@ from rich.table import Table
 
 from fsvae_tcja.core.memory import keep_freed_memory
 from fsvae_tcja.runtime.device import resolve
+from fsvae_tcja.utils.one_copy import once_per_machine
 from fsvae_tcja.utils.options import parse
-from fsvae_tcja.utils.processes import joined, one_before_the_others, own, rank
+from fsvae_tcja.utils.processes import joined, own, rank
 
 from ..beside import CODE_LENGTH, REAL, RECONSTRUCTED
 from ..evaluation import evaluate, open_reference
@@ -86,7 +87,7 @@ def _scores(options: ScoreOptions) -> Sequence[Score]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"eval\.")  # what they say is shown as notes
         where = options.where | {"device": device}
-        with one_before_the_others():
+        with once_per_machine():
             images = open_images(options.images, value_range=options.value_range, seed=options.seed or 0, **where)
             reference = open_reference(options.reference, protocol, value_range=options.reference_range, **where)
             floor = {"auto": True, "none": False}.get(options.floor, options.floor)

@@ -15,8 +15,9 @@ from fsvae_tcja.data.load import load_images
 from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.runtime.run import has_checkpoint
+from fsvae_tcja.utils.one_copy import once_per_machine
 from fsvae_tcja.utils.options import DataRoot, Device, Download, parse
-from fsvae_tcja.utils.processes import joined, one_before_the_others, own, rank, started_anew
+from fsvae_tcja.utils.processes import joined, own, rank, started_anew
 
 from ..networks.autoencoder import Autoencoder, train_autoencoder
 from ..networks.autoencoder import training_for as autoencoder_training_for
@@ -90,7 +91,7 @@ def _train(
         raise ValueError(
             f"{options.training} already holds a training: go on with `{again}`, delete it, or choose another --out"
         )
-    with one_before_the_others():
+    with once_per_machine():
         train_set, test_set = (
             load_images(options.data, split, size=options.size, root=options.data_root, download=options.download)
             for split in ("train", "test")

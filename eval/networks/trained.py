@@ -209,8 +209,9 @@ class TrainedNetwork(Network):
         if given is None:
             kind = self.network.kind
             raise ValueError(
-                f"{recipe.score} looks through the network {kind}: give its path (--networks.{kind}; while training "
-                f"--{kind}), or make one: {self.network.command}"
+                f"{recipe.score} looks through the network {kind}: give its file, or the name of one that comes with "
+                f"the package, {' or '.join(names())} (--networks.{kind}; while training --{kind}), or make one: "
+                f"{self.network.command}"
             )
         network = given if isinstance(given, FeatureNetwork) else self.network.load(given)
         return network.extractor(recipe, device)

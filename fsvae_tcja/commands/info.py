@@ -71,11 +71,15 @@ SUMMARIES = {"fsvae": _of_fsvae, "classifier": _of_classifier}
 """By the kind of checkpoint."""
 
 
+CALLED = {"parameters": "parameters in the file", "made_of": "SHA-256 of the run's tensors"}
+"""What the table calls some of the metadata. A file in half precision lacks parameters that never act."""
+
+
 def _table(metadata: Mapping[str, Any]) -> str:
     """What it is, then its settings under the names of their options."""
     settings = metadata.get("training") or {"model": metadata.get("config", {})}
-    summary = {name: _text(value) for name, value in metadata.items() if name not in ("config", "training")}
-    summary["parameters"] = f"{metadata['parameters']:,}"
+    told = {**metadata, "parameters": f"{metadata['parameters']:,}"}
+    summary = {CALLED.get(n, n): _text(value) for n, value in told.items() if n not in ("config", "training")}
     options = {name.replace("_", "-"): _text(value) for name, value in flat(settings).items()}
     sections = {"checkpoint": summary, "settings": options}
     return facts({title: section for title, section in sections.items() if section})

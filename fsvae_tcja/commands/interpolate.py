@@ -32,6 +32,8 @@ def main(args: list[str]) -> int:
     options = parse(InterpolateOptions, "fsvae-tcja interpolate", args)
     if options.n < 1:
         raise ValueError(f"n must be >= 1, found {options.n}")
+    if options.between == "drawn" and options.data is not None:
+        raise ValueError("--data names images, and the ends are drawn codes: give --between images, or leave it out")
     model = load(options.checkpoint, resolve(options.device))
     if options.between == "drawn":
         z, ends = draw_codes(model, 2 * options.n, options.seed), "drawn codes"

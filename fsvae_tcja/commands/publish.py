@@ -21,7 +21,7 @@ class PublishOptions:
     """Write the model of a run and a card into a folder to hand on, which `FSVAE.from_pretrained` reads.
 
     Scores belong to a file: publish, score the published model (`score OUT --out score.json`), and publish again with
-    --scores.
+    --scores. Sections that you wrote into the card stay, and --command where it is not given again.
     """
 
     run: tyro.conf.Positional[Path]
@@ -54,8 +54,17 @@ def main(args: list[str]) -> int:
         facts["reconstruction MSE"] = f"{mse:.4f} (range [-1, 1], images of the test split)"
     facts["SHA-256 of its tensors"] = tensors_sha256(checkpoint.read(file, "model.")[0])
     model = for_drawing(run.model) if options.half else run.model
-    card = card_of(model, name=options.out.name, data=run.data, command=options.command, facts=facts, scores=scores)
-    with replacing(options.out / CARD) as temporary:
+    place = options.out / CARD
+    card = card_of(
+        model,
+        name=options.out.name,
+        data=run.data,
+        command=options.command,
+        facts=facts,
+        scores=scores,
+        before=place.read_text(encoding="utf-8") if place.exists() else "",
+    )
+    with replacing(place) as temporary:
         temporary.write_text(card, encoding="utf-8")
     print(f"{options.out}: {file.stat().st_size / 1e6:.2f} MB")
     return 0

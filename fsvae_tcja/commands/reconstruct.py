@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from ..data.dataset import some
 from ..runtime.device import resolve
 from ..runtime.pictures import save_pairs
 from ..utils.options import BatchSize, Whole, parse
@@ -20,7 +21,8 @@ class ReconstructOptions(ImageOptions):
     out: Path = Path("reconstructions.png")
     """The picture: rows of originals above their reconstructions."""
     n: Whole = None
-    """How many images, the first of the split; None: 32, or all if there are fewer."""
+    """How many images; None: 32, or all if there are fewer. Of a published data set the first, else drawn by a fixed
+    permutation."""
     batch_size: BatchSize = 64
 
 
@@ -28,13 +30,14 @@ def main(args: list[str]) -> int:
     """Draw originals above their reconstructions, and print the error."""
     options = parse(ReconstructOptions, "fsvae-tcja reconstruct", args)
     model = load(options.checkpoint, resolve(options.device))
-    images, data = options.images(model), options.source
+    images = options.images(model)
     n = min(32, len(images)) if options.n is None else options.n
+    images = some(images, n) if n > 0 else images
     pairs = reconstruct(model, images, n, options.seed, batch_size=options.batch_size)
     originals, reconstructions = zip(*pairs, strict=True)
     x, recon = torch.cat(originals), torch.cat(reconstructions)
-    title = f"first {n} of {data} {options.split}: each original above its reconstruction"
-    save_pairs(x, recon, options.out, title=title)
+    which = f"{options.source} {images.split}"
+    save_pairs(x, recon, options.out, title=f"{which}, seed {options.seed}")
     mse = torch.nn.functional.mse_loss(recon, x).item()
-    print(f"reconstruction MSE {mse:.4f} (range [-1, 1], first {n} of {data} {options.split}): {options.out}")
+    print(f"reconstruction MSE {mse:.4f} (range [-1, 1], n = {n}, {which}): {options.out}")
     return 0

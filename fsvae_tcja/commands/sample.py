@@ -45,7 +45,7 @@ def main(args: list[str]) -> int:
         options = parse(SampleOptions, "fsvae-tcja sample", args)
         keep_freed_memory()
         model = load(options.checkpoint, own(resolve(options.device)))
-        labels = None if options.label is None else torch.full((options.n,), options.label)
+        labels = None if options.label is None else _labels(options.label, options.n)
         drawn = stream(
             model,
             options.n,
@@ -63,6 +63,13 @@ def main(args: list[str]) -> int:
                     pass
         print(f"drew {options.n} images (seed {options.seed}): {options.out}")
     return 0
+
+
+def _labels(label: int, n: int) -> Tensor:
+    """int64 [n], of a number of images that may be none."""
+    if not 0 <= label < 2**31:
+        raise ValueError(f"--label must be one of the model's classes, 0, 1, ...; found {label}")
+    return torch.full((max(n, 0),), label)
 
 
 def _title(options: SampleOptions) -> str:

@@ -18,6 +18,7 @@ from ..utils.atomic import write_json
 from ..utils.configuration import from_dict
 from ..utils.foreign import reading
 from ..utils.once import warn_once
+from ..utils.one_copy import once_per_machine
 from ..utils.options import File, Whole
 from ..utils.progress import progress
 from ..vae.model import FSVAE
@@ -158,7 +159,8 @@ def scorer(
     protocol, names, networks, n = plan.protocol, plan.names, plan.networks, plan.n
     references = None
     if any(recipe.compares for recipe in plan.recipes):
-        images = load_images(config.data, protocol.split_of(config.data) or "test", **where)
+        with once_per_machine():
+            images = load_images(config.data, protocol.split_of(config.data) or "test", **where)
         with progress("reference", len(images), "images") as bar:
             references = make_references(
                 images, protocol, names, networks=networks, device=device, progress=bar.advance

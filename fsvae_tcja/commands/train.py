@@ -6,15 +6,15 @@ from typing import Any
 
 import torch
 
-from ..data import IMAGE_SETS, load_images, located
-from ..data.dataset import LabelledDataset
+from ..data import IMAGE_SETS, LabelledDataset, limited, load_images, located
 from ..runtime.callbacks import KeepMemory
 from ..runtime.command import RunOptions, TrainCommand
 from ..runtime.device import resolve
 from ..runtime.run import RunFolder, open_run
 from ..runtime.trainer import Trainer
+from ..utils.one_copy import once_per_machine
 from ..utils.printable import shown
-from ..utils.processes import one_before_the_others, own
+from ..utils.processes import own
 from ..utils.program import check_not_hidden
 from ..utils.streams import Lasting
 from ..vae.checkpoint import KIND
@@ -26,6 +26,8 @@ from ..vae.presets import PRESETS
 from ..vae.train import FSVAETask, TrainConfig
 from ..vae.watch import Watch
 from .scoring import ScoringOptions, planned, scorer
+
+LENGTHS = frozenset({"--model.latent.prior.steps", "--tuning.stage.steps"})
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,11 @@ def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[
         images = load_images(config.data, size=model.image_size)
         model = replace(model, in_channels=images.channels)
         found = f"{len(images):,} {'grey' if images.channels == 1 else 'colour'} images of {shown(config.data)}"
-        print(f"{found}, at {images.size} pixels (--size)", file=Lasting(sys.stderr))
+        _tell(f"{found}, at {images.size} pixels (--size)")
     if options.conditional:
-        model = _conditional(model, load_images(config.data, size=model.image_size, root=options.data_root))
+        with once_per_machine():
+            images = load_images(config.data, size=model.image_size, root=options.data_root)
+        model = _conditional(model, images)
     return replace(config, model=model)
 
 
@@ -62,9 +66,34 @@ def _conditional(model: FSVAEConfig, images: LabelledDataset) -> FSVAEConfig:
     return replace(model, latent=replace(model.latent, classes=images.classes, clusters=0))
 
 
-def _adapted(config: TrainConfig, options: TrainOptions, given: frozenset[str]) -> TrainConfig:
-    """`_fit_to_images`; --dry-run checks the scores too, as training itself does before it begins."""
-    config = _fit_to_images(config, options, given)
+def _shared(config: TrainConfig, options: TrainOptions, given: frozenset[str], preset: TrainConfig) -> TrainConfig:
+    """The stages of a preset share the steps of --steps as they share its own, unless one of LENGTHS was given too."""
+    stages = len(config.stages())
+    if "--steps" not in given or not config.steps or stages == 1 or given & LENGTHS:
+        return config
+    size, download = config.model.image_size, options.download and not options.dry_run
+    try:
+        with one_before_the_others():
+            train = load_images(config.data, "train", size=size, root=options.data_root, download=download)
+    except FileNotFoundError:
+        if not options.dry_run:
+            raise
+        _tell(f"the {config.steps:,} steps will be shared by {stages} stages, when the images are there")
+        return config
+    images = len(limited(train, config.limit or None))
+    config = replace(config, steps=preset.steps, epochs=preset.epochs).lasting_in_all(config.steps, images)
+    shares = " + ".join(f"{stage.steps:,}" for stage in config.stages())
+    _tell(f"steps of the {stages} stages: {shares}; {' and '.join(sorted(LENGTHS))} would set them one by one")
+    return config
+
+
+def _tell(line: str) -> None:
+    print(line, file=Lasting(sys.stderr))
+
+
+def _adapted(config: TrainConfig, options: TrainOptions, given: frozenset[str], preset: TrainConfig) -> TrainConfig:
+    """`_fit_to_images` and `_shared`; --dry-run checks the scores too, as training itself does before it begins."""
+    config = _shared(_fit_to_images(config, options, given), options, given, preset)
     if options.dry_run and options.given:
         check_not_hidden("eval")
         planned(options, config, torch.device("cpu"))
@@ -93,7 +122,7 @@ def _fit(config: TrainConfig, options: TrainOptions, run: RunFolder) -> int:
     if scoring.score_every:
         check_not_hidden("eval")
         score = scorer(scoring, config, device, run, where)
-    with one_before_the_others():
+    with once_per_machine():
         train, test = (load_images(config.data, split, **where) for split in ("train", "test"))
     task = FSVAETask(config, train, test, score)
     scoring.remember(run)

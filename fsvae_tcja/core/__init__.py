@@ -1,6 +1,7 @@
 """What the generative model and the classifiers are both made of: neuron, surrogates, norm, attention, layer."""
 
 from .backend import BACKENDS
+from .gates import record_gates
 from .layers import Placement, SpikingLayer
 from .lif import LIF, lif, lif_step
 from .linear import Linear
@@ -48,6 +49,7 @@ __all__ = [
     "TDBatchNorm",
     "lif",
     "lif_step",
+    "record_gates",
     "spike",
     "tcja",
     "tcja_gate",

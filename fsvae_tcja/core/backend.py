@@ -48,7 +48,7 @@ def obstacle(backend: str, device: str, dtype: torch.dtype, fusable: bool = True
     if backend == "reference":
         return None
     if not fusable:
-        return "it knows LIF neurons by their constants, and this neuron has none for it; take 'reference'"
+        return "it knows the LIF neurons of this package, and these are others; take 'reference'"
     if device != _DEVICES[backend]:
         return f"it runs on {_DEVICES[backend]} tensors, found one on {device}; move the model and the data there"
     if dtype not in DTYPES:
@@ -81,7 +81,7 @@ def choose(device: str, dtype: torch.dtype, backend: str = "auto", fusable: bool
         if why is None:
             return fused
         if not torch.compiler.is_compiling():
-            warn_once(log, f"no fused kernel, the reference runs instead: {fused}: {why}")
+            warn_once(log, f"no fused kernel, the reference runs instead (the same, slower): {fused}: {why}")
         return "reference"
     if backend not in BACKENDS:
         raise ValueError(

@@ -58,11 +58,15 @@ class NeuronModule(nn.Module):
 def for_kernels(neuron: NeuronModule, x: Tensor) -> FusedConstants | None:
     """With which constants a fused kernel runs these neurons on tensors like x; None: their own `forward` runs.
 
+    What does not spike needs none, and nobody is told.
+
     Raises:
         ValueError: a backend that is asked for by name cannot run them.
     """
     if not neuron.params.spiking:  # the rectifier of a baseline, which no kernel is for
         return None
     constants = neuron.fused_constants
+    if constants is None and not neuron.params.spiking:
+        return None
     chosen = backends.choose(x.device.type, x.dtype, getattr(neuron, "backend", "auto"), constants is not None)
     return None if chosen == "reference" else constants

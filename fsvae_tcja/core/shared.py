@@ -9,7 +9,6 @@ The loss of every process depends on m and V: their gradients are summed, and p_
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,18 +48,6 @@ def of_all(mean: Tensor, var: Tensor, part: float) -> tuple[Tensor, Tensor]:
     return mean.to(kind), (square - mean.square()).clamp(min=0).to(kind)
 
 
-class _Total(torch.autograd.Function):
-    """The sum over the processes; so is its gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return total(x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return total(grad)
-
-
 def batch_norm_of_all(x: Tensor, weight: Tensor, bias: Tensor, eps: float, part: float) -> tuple[Tensor, ...]:
     """Normalise x [N, C, ...], a part of a batch, by the statistics of the batch, with the gradient through these.
 
@@ -68,7 +55,7 @@ def batch_norm_of_all(x: Tensor, weight: Tensor, bias: Tensor, eps: float, part:
         y, of the shape of x; mean and biased variance [C], without gradient.
     """
     values = x.double().transpose(0, 1).flatten(1)  # [C, values]
-    mean, square = _Total.apply(part * torch.stack([values.mean(1), values.square().mean(1)]))
+    mean, square = total(part * torch.stack([values.mean(1), values.square().mean(1)]))
     var = (square - mean.square()).clamp(min=0).to(weight.dtype)
     mean = mean.to(weight.dtype)
     tables = affine(weight, bias, mean, var, 1.0, eps)

@@ -1,52 +1,60 @@
-"""Images of equal contents, found without reading most of the files whole."""
+"""Images of equal contents: files of the same bytes, and images of the same pixels."""
 
 import hashlib
-import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..utils.once import warn_once
-from .image_file import format_of, read_header, read_rgb
+from .image_file import read_rgb
 
 TAIL = 512  # bytes; the end of a compressed image is hardly ever that of another one
-DECODED = 2**28  # pixels of a folder: some seconds
-log = logging.getLogger(__name__)
+DECODED = 2**28  # pixels of a folder: as PNG some 13 s
+Size = tuple[int, int]
+"""Width and height in pixels."""
 
 
-def equal_images(paths: Sequence[Path]) -> list[int]:
-    """For each image the index of the first equal one: its own where there is none before it.
+class Equal(NamedTuple):
+    """Which images are equal.
 
-    Equal are files with the same bytes, and images of the same pixels in files of different formats. For these the
-    images whose width and height occur in several formats are decoded, if they have 2^28 pixels at most in all; if they
-    have more the log says that they were not compared.
+    Attributes:
+        first: for each image the index of the first equal one, its own where there is none before it.
+        note: that their pixels were not compared; "" if they were.
+    """
+
+    first: list[int]
+    note: str
+
+
+def equal_images(paths: Sequence[Path], sizes: Sequence[Size]) -> Equal:
+    """Find the images of which a model sees the same: the pixels as `read_image` decodes them, before it resizes them.
+
+    Files of the same bytes are equal without a look at their pixels. Of the others, those that share their size with
+    another one are decoded, once each, if they have 2^28 pixels at most in all; if they have more, none is.
+
+    Args:
+        paths: image files.
+        sizes: of each, as its header has it.
 
     Raises:
-        OSError, ValueError: a file that cannot be read, or is no image.
+        OSError, ValueError: a file that cannot be read; the message names it.
     """
     first = equal_files(paths)
-    if len({format_of(path) for path in paths}) < 2:
-        return first
-    sizes = {i: read_header(paths[i])[1:3] for i, original in enumerate(first) if i == original}
-    mixed = [same for same in _alike(sizes, lambda i: sizes[i]) if len({format_of(paths[i]) for i in same}) > 1]
-    if sum(len(same) * sizes[same[0]][0] * sizes[same[0]][1] for same in mixed) > DECODED:
-        number = sum(map(len, mixed))
-        warn_once(log, f"copies in another format are not looked for among {number:,} images: they are too large")
-        return first
-    for same in mixed:
+    alike = _alike((i for i, original in enumerate(first) if i == original), lambda i: sizes[i])
+    pixels = sum(len(same) * sizes[same[0]][0] * sizes[same[0]][1] for same in alike)
+    if pixels > DECODED:
+        too_many = f"{pixels:,} pixels are more than the {DECODED:,} that are compared"
+        return Equal(first, f"copies are known by their bytes alone: {too_many}")
+    for same in alike:
         for original, *copies in _alike(same, lambda i: _pixels(paths[i])):
             for copy in copies:
                 first[copy] = original
-    return [first[original] for original in first]
+    return Equal([first[original] for original in first], "")
 
 
 def _pixels(path: Path) -> bytes:
-    """The SHA-256 of the decoded pixels, of images of one size; of the bytes where they cannot be decoded."""
-    try:
-        return hashlib.sha256(read_rgb(path).tobytes()).digest()
-    except ValueError:  # told when the image is asked for
-        return _sha256(path)
+    """The SHA-256 of the decoded pixels, of images of one size."""
+    return hashlib.sha256(read_rgb(path).tobytes()).digest()
 
 
 def equal_files(paths: Sequence[Path]) -> list[int]:

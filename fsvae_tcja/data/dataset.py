@@ -35,6 +35,7 @@ class LabelledDataset(Dataset[tuple[Tensor, int]]):
         directed: whether a mirrored or turned sample belongs to another class.
         workers: loader processes that pay for this data set.
         sha256: of the unzipped contents of each of its files, where its loader tells: the identity of the data.
+        published: whether it is one of the data sets known by name, in its published order.
         notes: what was guessed, converted or passed over on reading, a line each.
 
     Raises:
@@ -45,6 +46,7 @@ class LabelledDataset(Dataset[tuple[Tensor, int]]):
     directed = False
     workers = 0
     sha256: tuple[str, ...] = ()
+    published = False
     notes: tuple[str, ...] = ()
 
     def __init__(
@@ -130,6 +132,7 @@ class Subset(LabelledDataset):
         self.dataset = dataset
         self.indices = indices
         self.T, self.directed, self.workers, self.notes = dataset.T, dataset.directed, dataset.workers, dataset.notes
+        self.published = dataset.published
 
     def load(self, indices: Sequence[int]) -> Tensor:
         return self.dataset.load(self._of_whole(indices))
@@ -190,3 +193,22 @@ def limited(dataset: LabelledDataset, n: int | None) -> LabelledDataset:
         return dataset
     chosen = np.sort(np.random.RandomState(SPLIT_SEED).permutation(len(dataset))[:n])
     return Subset(dataset, torch.from_numpy(chosen), f"{dataset.split}, {n} of {len(dataset)}")
+
+
+def some(dataset: LabelledDataset, n: int) -> LabelledDataset:
+    """n samples for a figure, all if there are fewer: those of `limited`; of a published data set the first ones.
+
+    One that is published class after class is drawn from too. The split says which they are: "test, 64 of 10000" or
+    "test, the first 64 of 10000".
+
+    Raises:
+        ValueError: n < 1.
+    """
+    if not 1 <= n < len(dataset) or not dataset.published or by_class(dataset.labels):
+        return limited(dataset, n)
+    return Subset(dataset, torch.arange(n), f"{dataset.split}, the first {n} of {len(dataset)}")
+
+
+def by_class(labels: Tensor) -> bool:
+    """Whether labels [N] of more than one class come one class after the other."""
+    return 1 < len(labels.unique()) == len(labels.unique_consecutive())

@@ -6,9 +6,11 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import torch
+from torch import Tensor
 
 from ..utils.once import warn_once
 from ..utils.printable import shown
@@ -16,17 +18,18 @@ from .copies import equal_images
 from .image_dataset import FileImages
 from .image_file import DEEP, FLOATS, is_image, read_header
 from .layout import Layout, layout_of, split_named
-from .listing import list_files
+from .listing import Listing, in_words, list_files
 from .plausible import darkness
 from .splits import whole_groups
 
 log = logging.getLogger(__name__)
 BESIDE = "images beside the folders of the splits"
+KEPT = 2  # folders: images and what they are compared with
 
 
 @dataclass(frozen=True)
 class FolderContents:
-    """What a folder of images holds, by the names and headers of its files.
+    """What a folder of images holds.
 
     Attributes:
         folder: its absolute path.
@@ -34,7 +37,8 @@ class FolderContents:
         files: the images of each split, by their paths below the folder, sorted.
         class_names: the folders that name classes, sorted; empty: no labels.
         channels: 1 if every file is grey, else 3.
-        sizes: (width, height) in pixels, turned as EXIF says, and how many images have it.
+        sizes_of: of the images of each split, (width, height) in pixels, turned as EXIF says, and how many have it.
+        copies: of each image that is equal to one before it the first such one.
         wide: whether some file has levels of 16 bits or of floating point.
         understood: splits, classes and their sizes, a line.
         notes: what was passed over and converted, and which files are copies; a line each.
@@ -45,13 +49,19 @@ class FolderContents:
     files: dict[str, list[PurePosixPath]]
     class_names: list[str]
     channels: int
-    sizes: Counter[tuple[int, int]]
+    sizes_of: dict[str, Counter[tuple[int, int]]]
+    copies: dict[PurePosixPath, PurePosixPath]
     wide: bool
     understood: str
     notes: tuple[str, ...]
 
     def __len__(self) -> int:
         return self.sizes.total()
+
+    @property
+    def sizes(self) -> Counter[tuple[int, int]]:
+        """`sizes_of` all images."""
+        return self.sizes_of["all"]
 
     @property
     def is_split(self) -> bool:
@@ -76,7 +86,9 @@ class FolderContents:
 
 
 def inspect_folder(folder: str | Path) -> FolderContents:
-    """Look at the images below a folder, nested or not; the headers of all are read.
+    """Look at the images below a folder, nested or not: the headers of all, and the pixels of those that may be copies.
+
+    What was found is kept in the process for the last two folders, and holds while no file has changed.
 
     Which files count is the rule of `list_files`, what the names of folders mean that of `layout_of`. Splits:
 
@@ -92,12 +104,14 @@ def inspect_folder(folder: str | Path) -> FolderContents:
     folder = Path(folder).expanduser().absolute()
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder of images {shown(folder)}")
-    listing = list_files(folder, is_image)
+    return _contents(folder, list_files(folder, is_image))
+
+
+@lru_cache(KEPT)
+def _contents(folder: Path, listing: Listing) -> FolderContents:
     layout = layout_of(folder, listing.files)
     names = [name for name in listing.files if layout.counts(name)]
-    if beside := len(listing.files) - len(names):
-        listing.passed_over[BESIDE] = beside
-    passed_over = listing.note()
+    passed_over = in_words(listing.passed_over + Counter({BESIDE: len(listing.files) - len(names)}))
     if not names:
         raise ValueError(
             f"no image in {shown(folder)}: expected files that end in .png, .jpg or what else Pillow reads; "
@@ -106,13 +120,16 @@ def inspect_folder(folder: str | Path) -> FolderContents:
     headers = [read_header(folder / name) for name in names]
     conversions = Counter(conversion for header in headers for conversion in header.conversions)
     classes = sorted({part for name in names if (part := layout.class_of(name)) is not None})
-    first = equal_images([folder / name for name in names])
-    original = {name: names[i] for name, i in zip(names, first, strict=True)}
-    splits = _splits(layout, names, original)
+    first, not_compared = equal_images([folder / name for name in names], [header.size for header in headers])
+    copies = {name: names[first[i]] for i, name in enumerate(names) if first[i] != i}
+    splits = _splits(layout, names, copies)
+    sizes = {name: header.size for name, header in zip(names, headers, strict=True)}
     notes = (
         passed_over and f"passed over: {passed_over}",
         ", ".join(f"{n:,} of {len(names):,} images {conversion}" for conversion, n in conversions.items()),
-        _copied(layout, splits, original),
+        _copied(layout, splits, copies),
+        not_compared,
+        _strange_classes(layout, splits),
     )
     return FolderContents(
         folder,
@@ -120,7 +137,8 @@ def inspect_folder(folder: str | Path) -> FolderContents:
         splits,
         classes,
         1 if all(header.grey for header in headers) else 3,
-        Counter((header.width, header.height) for header in headers),
+        {split: Counter(sizes[name] for name in files) for split, files in splits.items()},
+        copies,
         not conversions.keys().isdisjoint({DEEP, FLOATS}),
         f"{shown(folder)}: {_understood(layout, splits, classes)}",
         tuple(f"{shown(folder)}: {note}" for note in notes if note),
@@ -158,6 +176,7 @@ def load_folder(folder: Path, split: str, size: int | None) -> FileImages:
         channels=contents.channels,
         size=contents.size if size is None else size,
         class_names=[shown(name) for name in contents.class_names],
+        equal=_numbered([contents.copies.get(name, name) for name in names]),
     )
     guessed = split != "all" or contents.layout.folders
     notes = (contents.understood if guessed else "", *contents.notes, _resized(contents, data.size))
@@ -168,28 +187,34 @@ def load_folder(folder: Path, split: str, size: int | None) -> FileImages:
 
 
 def has_valid_folder(folder: Path) -> bool:
-    """Whether a folder has a validation split of its own beside its test split, by the names of its subfolders."""
+    """Whether a folder has images of a validation split of its own beside those of its test split."""
     folder = folder.expanduser()
-    found = {split_named(path.name) for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
-    return {"valid", "test"} <= found
+    return folder.is_dir() and {"valid", "test"} <= inspect_folder(folder).layout.folders.keys()
 
 
 Splits = dict[str, list[PurePosixPath]]
+Copies = Mapping[PurePosixPath, PurePosixPath]
 
 
-def _splits(layout: Layout, names: list[PurePosixPath], original: Mapping[PurePosixPath, PurePosixPath]) -> Splits:
+def _numbered(names: Sequence[PurePosixPath]) -> Tensor:
+    """A number for each name, int64 [len], the same for the same name."""
+    numbers: dict[PurePosixPath, int] = {}
+    return torch.tensor([numbers.setdefault(name, len(numbers)) for name in names])
+
+
+def _splits(layout: Layout, names: list[PurePosixPath], copies: Copies) -> Splits:
     """The images of each split; "all" is every one."""
     found = {split: [name for name in names if name.parts[0] == top] for split, top in layout.folders.items()}
     if "valid" in found and "test" not in found:
         found["test"] = found["valid"]
     elif not found.keys() - {"train"}:
-        found = _split_by_hash(names, original)
+        found = _split_by_hash(names, copies)
     return found | {"all": names}
 
 
-def _split_by_hash(names: list[PurePosixPath], original: Mapping[PurePosixPath, PurePosixPath]) -> Splits:
+def _split_by_hash(names: list[PurePosixPath], copies: Copies) -> Splits:
     ranked = sorted(names, key=lambda name: hashlib.sha256(os.fsencode(str(name))).digest())
-    chosen = whole_groups([original[name] for name in ranked], max(1, round(len(names) / 10)))
+    chosen = whole_groups([copies.get(name, name) for name in ranked], max(1, round(len(names) / 10)))
     test = {name for name, is_chosen in zip(ranked, chosen, strict=True) if is_chosen}
     return {"train": [name for name in names if name not in test], "test": [name for name in names if name in test]}
 
@@ -213,19 +238,27 @@ def _test_split(own: Mapping[str, str], splits: Splits) -> str:
     return f"; the test split is {len(splits['test']):,} of the images, by the SHA-256 of their paths"
 
 
-def _copied(layout: Layout, splits: Splits, original: Mapping[PurePosixPath, PurePosixPath]) -> str:
+def _copied(layout: Layout, splits: Splits, copies: Copies) -> str:
     """How many files are copies, and on which side of a split; "" if none is."""
-    copies = sum(name != first for name, first in original.items())
     if not copies:
         return ""
-    found = f"copies of other images: {copies:,}"
+    found = f"copies of other images: {len(copies):,}"
     if not layout.folders.keys() - {"train"}:
         return f"{found}; they stay on one side of a split"
-    seen = {original[name] for name in splits.get("train", ())}
-    both = sum(
-        original[name] in seen for split in ("valid", "test") if split in layout.folders for name in splits[split]
-    )
+    seen = {copies.get(name, name) for name in splits.get("train", ())}
+    outside = [name for split in ("valid", "test") if split in layout.folders for name in splits[split]]
+    both = sum(copies.get(name, name) in seen for name in outside)
     return f"{found}; outside of train, but also in it: {both:,}"
+
+
+def _strange_classes(layout: Layout, splits: Splits) -> str:
+    """The classes of other splits that the training split lacks, in words; "" if it has classes and lacks none."""
+    known = {layout.class_of(name) for name in splits.get("train", ())} - {None}
+    found = [part for name in splits["all"] if (part := layout.class_of(name)) is not None and part not in known]
+    if not known or not found:
+        return ""
+    names = ", ".join(shown(name) for name in sorted({*found})[:5]) + ", ..." * (len({*found}) > 5)
+    return f"classes that train does not have: {len({*found}):,} ({names}), of {len(found):,} images"
 
 
 def _resized(contents: FolderContents, size: int) -> str:

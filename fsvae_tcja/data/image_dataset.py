@@ -1,6 +1,7 @@
 """A data set of square images of one size, in memory or in files."""
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import torch
 from torch import Tensor
 
 from ..utils.cpus import spare_cpus
+from ..utils.once import warn_once
 from .copies import equal_images
 from .dataset import LabelledDataset
-from .image_file import read_image
+from .image_file import read_header, read_image
+
+log = logging.getLogger(__name__)
 
 
 class MemoryImages(LabelledDataset):
@@ -34,7 +38,11 @@ class MemoryImages(LabelledDataset):
 
 
 class FileImages(LabelledDataset):
-    """Images in files, each brought to (channels, size, size) by `read_image` when it is asked for."""
+    """Images in files, each brought to (channels, size, size) by `read_image` when it is asked for.
+
+    Args:
+        equal: int64 [N], equal for images of equal contents, where that is known; None: it is found when asked for.
+    """
 
     workers = min(16, spare_cpus())
 
@@ -50,10 +58,12 @@ class FileImages(LabelledDataset):
         size: int,
         crop: int | None = None,
         class_names: Sequence[str] | None = None,
+        equal: Tensor | None = None,
     ) -> None:
         super().__init__(name, split, (channels, size, size), labels, classes, class_names)
         self.paths = paths
         self.crop = crop
+        self.equal = equal
 
     def load(self, indices: Sequence[int]) -> Tensor:
         return torch.stack([read_image(self.paths[i], self.channels, self.size, self.crop) for i in indices])
@@ -65,4 +75,9 @@ class FileImages(LabelledDataset):
                 yield hashlib.file_digest(file, "sha256").digest()
 
     def contents(self) -> Tensor:
-        return torch.tensor(equal_images(self.paths))
+        if self.equal is None:
+            first, note = equal_images(self.paths, [read_header(path).size for path in self.paths])
+            self.equal = torch.tensor(first)
+            if note:
+                warn_once(log, f"{self.name}, {self.split}: {note}")
+        return self.equal

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps, PngImagePlugin, TiffImagePlugin
 from torch import Tensor
 
 from ..utils.memory import check_fits
@@ -18,7 +18,13 @@ from ..utils.printable import shown
 NOT_READ = ("EPS", "MPEG")  # Pillow hands EPS to Ghostscript, and knows of MPEG no more than its size
 BACKGROUND = "white"
 GREY_MODES = ("1", "L", "LA", "I", "F")  # and I;16, I;16B, ...
+WHITE_IS_ZERO = 0  # of TIFF's PhotometricInterpretation
 LYING = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+EXIF = {  # where Pillow keeps it, and how its chunk of a PNG begins
+    "exif": b"eXIf",
+    "xmp": b"iTXtXML:com.adobe.xmp",
+    "Raw profile type exif": b"zTXtRaw profile type exif",
+}
 ALPHA = f"with an alpha channel or transparent colour, drawn on {BACKGROUND}"
 FRAMES = "of several frames, of which the first is taken"
 TURNED = "turned as their EXIF orientation says"
@@ -50,6 +56,11 @@ class Header(NamedTuple):
     height: int
     conversions: tuple[str, ...] = ()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.width, self.height
+
 
 @cache
 def formats() -> dict[str, list[str]]:
@@ -78,11 +89,6 @@ def extensions() -> frozenset[str]:
 def is_image(name: str) -> bool:
     """Whether a file is an image by the extension of its name."""
     return Path(name).suffix.lower() in extensions()
-
-
-def format_of(path: Path) -> str:
-    """The format of an image file by the extension of its name; "" if it is none."""
-    return next((name for name, known in formats().items() if path.suffix.lower() in known), "")
 
 
 def read_rgb(path: Path) -> Image.Image:
@@ -118,11 +124,23 @@ def read_header(path: Path) -> Header:
 
 
 def _orientation(image: Image.Image) -> int:
-    """1 to 8, as EXIF or XMP have it; what stands behind the pixels of a PNG is found only when it is decoded."""
-    if image.format == "PNG" and not image.info.keys() & {"exif", "xmp", "Raw profile type exif"}:
-        return 1
+    """1 to 8, as EXIF or XMP have it, which may stand behind the pixels of a PNG."""
+    known = bool(image.info.keys() & EXIF.keys())
+    if isinstance(image, PngImagePlugin.PngImageFile) and not known and image.fp and not _has_exif(image.fp):
+        return 1  # where `getexif` would decode it to see
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1
+
+
+def _has_exif(png: IO[bytes]) -> bool:
+    """Whether a PNG holds EXIF or XMP, by the beginnings of its chunks."""
+    place, chunk, kind = png.tell(), 8, b"IHDR"
+    while kind and not kind.startswith((*EXIF.values(), b"IEND")):
+        png.seek(chunk)
+        length, kind = int.from_bytes(png.read(4), "big"), png.read(32)
+        chunk += length + 12
+    png.seek(place)
+    return kind.startswith(tuple(EXIF.values()))
 
 
 def read_image(path: Path, channels: int, size: int, crop: int | None = None) -> Tensor:
@@ -160,6 +178,14 @@ def _check_pixels(image: Image.Image) -> None:
         raise ValueError(f"it has {image.width:,} x {image.height:,} pixels, Pillow's limit is {most:,}")
 
 
+def _check_levels(image: Image.Image) -> None:
+    """Refuse levels of 16 bits that fall as the image gets brighter, which Pillow leaves as they are."""
+    if not (isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode.startswith("I;16")):
+        return
+    if image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO:
+        raise ValueError("its 0 is white (WhiteIsZero) in 16 bits, expected black: save it so")
+
+
 def _in_8_bits(image: Image.Image) -> Image.Image:
     """The image with 8 bits a channel and nothing transparent."""
     if image.mode[0] in "IF":
@@ -189,6 +215,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path, formats=list(formats())) as image:
             _check_pixels(image)
+            _check_levels(image)
             yield image
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, struct.error, ...
         raise ValueError(

@@ -1,5 +1,6 @@
 """What the folders of a data set mean: splits, and classes within them. The rules are in docs/DATA.md."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,12 @@ SPLIT_NAMES = {
 def split_named(name: str) -> str | None:
     """The split that a folder of this name holds, in any case: "Val" -> "valid"; None: it names no split."""
     return SPLIT_NAMES.get(name.lower())
+
+
+def _split_in(name: str) -> str | None:
+    """The split of which a longer name speaks: "training_set", "val2017", "testA"; None: none."""
+    words = re.findall("[A-Z]?[a-z]+|[A-Z]+", name)
+    return next((split for word in words if (split := split_named(word.lower().removesuffix("set")))), None)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,8 @@ def layout_of(folder: Path, paths: Iterable[PurePosixPath]) -> Layout:
     """The layout of a folder with images at these paths below it.
 
     Raises:
-        ValueError: names of splits and other names side by side, splits within classes, or one split twice.
+        ValueError: names of splits and other names side by side, splits within classes, one split twice, or several
+            splits in longer names, which may be classes.
     """
     folders = sorted({path.parts[:-1] for path in paths})
     top = sorted({parts[0] for parts in folders if parts})
@@ -64,6 +72,12 @@ def layout_of(folder: Path, paths: Iterable[PurePosixPath]) -> Layout:
         if not splits and len(top) == 1:
             remedy = f"name {shown(folder / top[0])} instead if the splits are in there, else rename the folder"
         raise ValueError(f"{where} {shown(inner)}/, where the name of a split stands within another folder: {remedy}")
+    if not splits and len({_split_in(name) for name in top} - {None}) > 1:
+        alike = [name for name in top if _split_in(name)]
+        raise ValueError(
+            f"{where} {_names(alike)}, which may name splits or classes: rename splits to train/, val/ and test/, or "
+            f"name one of them, {shown(folder / alike[0])}; classes need names without these words"
+        )
     named = {split_named(name) or "": name for name in splits}
     if len(named) < len(splits):
         raise ValueError(f"{where} {_names(splits)}, two of which name one split: merge them or move one away")

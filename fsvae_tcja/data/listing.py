@@ -3,10 +3,11 @@
 One rule for every data set, images and events.
 """
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 DEBRIS = {  # what systems and network drives put beside the data, in small letters; names with a dot are hidden anyway
@@ -30,19 +31,17 @@ def is_debris(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Listing:
-    """The files below a folder.
+    """The files below a folder. Two listings of a folder are equal if nothing has changed in it.
 
     Attributes:
         files: their paths relative to the folder, sorted.
         passed_over: how many files and folders are not among them, by reason.
+        state: SHA-256 over these, and of each file device, inode, size, times of its contents and of its inode.
     """
 
-    files: list[PurePosixPath]
-    passed_over: Counter[str]
-
-    def note(self) -> str:
-        """What was passed over, as `in_words` has it."""
-        return in_words(self.passed_over)
+    files: list[PurePosixPath] = field(compare=False)
+    passed_over: Counter[str] = field(compare=False)
+    state: bytes
 
 
 def in_words(passed_over: Counter[str]) -> str:
@@ -65,7 +64,8 @@ def list_files(folder: Path, wanted: Callable[[str], bool]) -> Listing:
         links, found.links = sorted(found.links), []
         for relative in links:
             found.follow(folder / relative, relative)
-    return Listing(sorted(found.files), found.passed_over)
+    found.state.update(repr(found.passed_over).encode())
+    return Listing(sorted(found.files), found.passed_over, found.state.digest())
 
 
 Identity = tuple[int, ...]
@@ -90,6 +90,7 @@ class _Walk:
         self.files: list[PurePosixPath] = []
         self.links: list[PurePosixPath] = []
         self.passed_over: Counter[str] = Counter()
+        self.state = hashlib.sha256()
 
     def enter(self, folder: Path, relative: PurePosixPath) -> None:
         """Everything in a folder but for its links, which wait."""
@@ -128,3 +129,5 @@ class _Walk:
                 self.enter(path, relative)
             else:
                 self.files.append(relative)
+                numbers = state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+                self.state.update(os.fsencode(relative) + b"\0" + repr(numbers).encode())

@@ -1,13 +1,16 @@
 """Image sets by name or folder."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from ..utils.once import warn_once
+from ..utils.one_copy import found, kept
 from .dataset import LabelledDataset, split_off
 from .folder import has_valid_folder, load_folder
+from .image_dataset import MemoryImages
 from .image_sets import IMAGE_SETS, wrong_contents
-from .names import find_folder, warn_of_namesake
+from .names import check_named, find_folder, warn_of_namesake
 from .plausible import check_different
 from .root import data_root
 
@@ -61,6 +64,7 @@ def load_images(
     """
     if size is not None and size < 1:
         raise ValueError(f"size must be at least 1 pixel, found {size}")
+    check_named(name_or_folder)
     if validation and split in ("train", "valid") and not has_valid(name_or_folder):
         whole = load_images(name_or_folder, "train", size=size, root=root, download=download)
         return split_off(whole, validation)[split == "valid"]
@@ -80,15 +84,29 @@ def _load_set(name: str, split: str, size: int | None, root: str | Path | None, 
         hint = '; "valid" is a part of train: say which with validation=0.1' if split == "valid" else ""
         raise ValueError(f"unknown split {split!r}: {name} has the splits {', '.join(source.splits)}{hint}")
     paths = source.fetch(name, split, data_root(root), download)
-    data = source.load(split, size, paths)
-    found = (
+    data = _held(f"{name}, {split}, {size}, {paths}", lambda: source.load(split, size, paths))
+    data.published = True
+    contents = (
         wrong_contents(name, file, path, sha256)
         for file, path, sha256 in zip(source.splits[split], paths, data.sha256, strict=False)
     )
-    data.notes += tuple(wrong for wrong in found if wrong)
+    data.notes += tuple(wrong for wrong in contents if wrong)
     for note in data.notes:
         warn_once(log, note)
     return data
+
+
+def _held(key: str, read: Callable[[], LabelledDataset]) -> LabelledDataset:
+    """What `read` gives; images in memory once for the processes of a machine, by this name (`once_per_machine`)."""
+    values = found(key)
+    if values is None:
+        data = read()
+        if type(data) is not MemoryImages:
+            return data
+        values = kept(key, vars(data))
+    images = object.__new__(MemoryImages)
+    vars(images).update(values)
+    return images
 
 
 def has_valid(name_or_folder: str | Path) -> bool:

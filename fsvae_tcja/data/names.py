@@ -31,6 +31,16 @@ def parse_name(text: str) -> tuple[str, str | None]:
     return text, None
 
 
+def check_named(name: object) -> None:
+    """Refuse an empty name, of which a path would make the working folder.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if isinstance(name, str) and not name.strip():
+        raise ValueError("the name of a data set or folder is empty; the working folder is reached as .")
+
+
 def find_folder(name: str | Path, *, classes: bool = False) -> Path:
     """The folder that is meant by a name which is no data set's.
 
@@ -41,6 +51,7 @@ def find_folder(name: str | Path, *, classes: bool = False) -> Path:
     Raises:
         ValueError: neither a data set nor a folder.
     """
+    check_named(name)
     folder = Path(name).expanduser()
     if isinstance(name, str) and str(folder) == name == folder.name and not folder.exists():
         images = [one for one, source in IMAGE_SETS.items() if source.labelled or not classes]

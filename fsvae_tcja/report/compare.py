@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from eval import Score
+
 from ..runtime.curves import compared_figure
 from .page import Picture, Section, Table
 from .run import Run
@@ -25,19 +27,36 @@ def _summary(names: Sequence[str], runs: Sequence[Run]) -> Section:
     values = {name: [str(run.settings.get(name, "")) for run in runs] for name in settings}
     different = [[name.replace("_", "-"), *found] for name, found in values.items() if len(set(found)) > 1]
     line = "Settings not listed are the same in all." if different else "All settings are the same."
-    return Section("Runs", [line], [Table(("", *names), rows), Table(("option", *names), different)])
+    options = [Table(("option", *names), different)] if different else []
+    return Section("Runs", [line], [Table(("", *names), rows), *options])
 
 
 def _scores(names: Sequence[str], runs: Sequence[Run]) -> Section:
     if not any(run.scores for run in runs):
         return Section("Scores")
-    return Section("Scores", score_lines(runs), [score_table(dict(zip(names, runs, strict=True)))])
+    lines = [*_incomparable(names, runs), *score_lines(runs)]
+    return Section("Scores", lines, [score_table(dict(zip(names, runs, strict=True)))])
+
+
+def _incomparable(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
+    """Why scores of one name and protocol cannot be compared with that of the first run that has one."""
+    lines: list[str] = []
+    firsts: dict[tuple[str, str], tuple[str, Score]] = {}
+    for name, run in zip(names, runs, strict=True):
+        for _, score in run.scores:
+            whose, first = firsts.setdefault((score.protocol, score.name), (name, score))
+            try:
+                first.check_comparable(score)
+            except ValueError as error:
+                lines += [f"{score.name} of {whose} and {name}: {error}."] if whose != name else []
+    return list(dict.fromkeys(lines))
 
 
 def _curves(names: Sequence[str], runs: Sequence[Run]) -> Section:
     pictures = []
     for quantity in CURVES:
-        figure = compared_figure(quantity, {n: run.rows for n, run in zip(names, runs, strict=True)})
+        rows = {name: run.rows for name, run in zip(names, runs, strict=True)}
+        figure = compared_figure(quantity, rows, units=runs[0].model.units)
         pictures += [Picture.of_figure(quantity, figure)] if figure else []
     return Section("Curves", pictures=pictures, captions=False)
 

@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..data.dataset import LabelledDataset, Subset
+from ..data.dataset import LabelledDataset, some
 from ..runtime.modes import evaluated
 from ..vae.codes import codes_of
 from ..vae.model import FSVAE
@@ -59,11 +59,11 @@ def _summary(rates: Tensor) -> str:
 
 @torch.no_grad()
 def latent_use(model: FSVAE, images: LabelledDataset | None, seed: int = 0, n: int = N) -> LatentUse:
-    """The rates over n drawn codes, and over as many of the first images, if there are any."""
+    """The rates over n drawn codes, and over those of `some` n images, if there are any."""
     n = min(n, len(images)) if images else n
     with evaluated(model):
         drawn = model.latent.sample(noise_of(model, seed, 0, n)).mean(1).cpu()
     if images is None:
         return LatentUse(n, drawn, None)
-    codes, _ = codes_of(model, Subset(images, torch.arange(n)), seed).read(range(n))  # [N, T, L]
+    codes, _ = codes_of(model, some(images, n), seed).read(range(n))  # [N, T, L]
     return LatentUse(n, drawn, codes.float().mean(0))

@@ -16,6 +16,7 @@ HEADER = (
     "protocol",
     "n",
     "seed",
+    "network",
     "against",
     "file",
 )
@@ -35,10 +36,12 @@ def score_lines(runs: Sequence[Run]) -> list[str]:
     """What the columns say, the length of codes, and the notes of the scores, each once."""
     scores = [one for run in runs for _, one in run.scores]
     lines = []
-    if any(one.beside for one in scores):
+    if any("real images" in one.beside for one in scores):
+        lines.append("Real images: what as many of them score, the floor.")
+    if any("reconstructions" in one.beside for one in scores):
         lines.append(
-            "Real images: the score of as many of them, its floor. Reconstructions: that of the model's of these same "
-            "images; from the floor to them is the decoder's share, from there to the value the prior's."
+            "Reconstructions: what those of these same images score; from the floor to them is the decoder's share, "
+            "from there to the value the prior's."
         )
     lengths = [f"{one['value']:.4g} nats, {one['images']}" for s in scores if (one := s.beside.get("code length"))]
     lines += [f"Code length: {text}" for text in lengths]
@@ -49,7 +52,8 @@ def score_lines(runs: Sequence[Run]) -> list[str]:
 def _cells(score: Score) -> tuple[str, ...]:
     beside = (_number(score.beside.get(name, {}).get("value")) for name in ("real images", "reconstructions"))
     seed = "" if score.seed is None else str(score.seed)
-    described = (score.protocol, f"{score.n:,}", seed, score.reference_description)
+    network = f"{score.extractor_description} {score.extractor[:8]}"
+    described = (score.protocol, f"{score.n:,}", seed, network, score.reference_description)
     return (score.name, _value(score), *beside, _interval(score), *described)
 
 

@@ -79,7 +79,7 @@ def _reconstructions(run: Run) -> Section:
     if not pairs:
         return Section("Reconstructions")
     epoch = max(pairs)
-    picture = Picture(f"epoch {epoch}: each original above its reconstruction", pairs[epoch].read_bytes())
+    picture = Picture(f"epoch {epoch}: originals above their reconstructions", pairs[epoch].read_bytes())
     return Section("Reconstructions", pictures=[picture], wide=True, pixels=True)
 
 

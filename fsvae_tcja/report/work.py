@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from ..data.dataset import limited
 from ..data.pixels import to_float
 from ..data.workers import batches
-from ..runtime.energy import Energy
+from ..runtime.energy import Energy, microjoules
 from ..runtime.firing import Firing
 from ..vae.energy import NOTES, EnergyReport, energy
 from .page import Picture, Section, Table
@@ -32,13 +32,23 @@ def work(run: Run) -> list[Section]:
 
 
 def _energy(found: EnergyReport) -> Section:
-    header = ("per image", "uJ", "uJ if zeros of analog inputs cost nothing", "synaptic operations", "ANN VAE, uJ")
+    header = (
+        *("per image", "uJ", "uJ if zeros of analog inputs cost nothing", "synaptic operations"),
+        *("ANN VAE, uJ", "ANN VAE / this"),
+    )
     rows = [
-        [verb, _uj(snn.pj), _uj(snn.sparse_pj), f"{snn.synops:,.0f}", f"{_uj(ann.pj)}, {ann.pj / snn.pj:.3g} times"]
+        [
+            verb,
+            *(microjoules(pj) for pj in (snn.pj, snn.sparse_pj)),
+            f"{snn.synops:,.0f}",
+            microjoules(ann.pj),
+            f"{ann.pj / snn.pj:.3g}",
+        ]
         for verb, snn, ann, _ in found.ways()
     ]
     layers, notes = found.drawn.cells(), NOTES.replace("\n", " ")
     lines = [f"{notes[0].upper()}{notes[1:]}. Mean over {found.drawn.n:,} images, T = {found.drawn.T}."]
+    lines.append("Active: the share of a layer's inputs that are not 0.")
     pictures = [
         Picture.of_figure(f"energy of each layer, per image {verb}", _bars(snn, verb)) for verb, snn, *_ in found.ways()
     ]
@@ -71,7 +81,9 @@ def _bars(found: Energy, verb: str) -> Figure:
         left = {name: left[name] + width for name, width in zip(costs, widths, strict=True)}
     axis.invert_yaxis()
     axis.set_xlabel("uJ per image")
-    axis.set_title(f"energy of an image {verb}: {_uj(found.pj)} uJ", loc="left", fontsize="medium", fontweight="bold")
+    axis.set_title(
+        f"energy of an image {verb}: {microjoules(found.pj)} uJ", loc="left", fontsize="medium", fontweight="bold"
+    )
     axis.legend(frameon=False, fontsize="small")
     axis.spines[["top", "right"]].set_visible(False)
     return figure
@@ -97,7 +109,3 @@ def _rates(ways: Sequence[tuple[str, Firing]]) -> Figure:
     axis.legend(frameon=False, fontsize="small")
     axis.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-def _uj(pj: float) -> str:
-    return f"{pj / 1e6:.3g}"

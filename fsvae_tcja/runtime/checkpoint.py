@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import shlex
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -120,8 +121,8 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
         if _format(_head(path)) == "pickle":
             raise ValueError(
                 f"{path} is a pickled PyTorch file, which could run code when it is read; expected .safetensors, as "
-                "this program writes it. If it is a checkpoint of the FSVAE 2022 program, "
-                "fsvae_tcja.vae.interop.import_fsvae2022 reads it"
+                "this program writes it. If it is of the FSVAE 2022 program: "
+                f"fsvae-tcja import {shlex.quote(str(path))} --out ours.safetensors"
             )
         with safe_open(path, "pt", device=str(device)) as file:
             text = (file.metadata() or {}).get(KEY)

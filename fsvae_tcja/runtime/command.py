@@ -18,6 +18,7 @@ from ..utils.options import DataRoot, Device, Download, Folder, choose_parts, pa
 from ..utils.presets import Preset
 from ..utils.processes import joined, started_anew
 from ..utils.spelling import choose, did_you_mean
+from .checkpoint import start_from
 from .device import resolve
 from .memory import REMEDY, STEP, step_memory
 from .resume import newest_metadata
@@ -48,8 +49,9 @@ class RunOptions:
     """Go on with this run; its own configuration is used if no preset is named. --epochs and --steps may change."""
 
 
-Adapt = Callable[[Any, Any, frozenset[str]], Any]
-"""(configuration, options, names of the options that were given, such as "--lr") -> configuration."""
+Adapt = Callable[[Any, Any, frozenset[str], Any], Any]
+"""(configuration, options, names of the options that were given, such as "--lr", configuration of the preset) ->
+configuration."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class TrainCommand:
     kind: str
     network: Callable[[Any], nn.Module]
     folder: Path = Path("runs")
-    adapt: Adapt = lambda config, options, given: config
+    adapt: Adapt = lambda config, options, given, preset: config
 
     def run(self, args: list[str], train: Callable[[Any, Any], int]) -> int:
         """Parse the arguments and train, or print help or (--dry-run) the configuration; returns the exit status.
@@ -122,13 +124,16 @@ class TrainCommand:
         """Of the network, built without its numbers: how many parameters, and the least memory of a training step.
 
         Raises:
-            ValueError: on the CPU, the step does not fit into the memory.
+            FileNotFoundError, ValueError: on the CPU, the step does not fit into the memory; or (--init-from) there are
+                no weights, or they do not fit.
         """
         with torch.device("meta"):
             network = self.network(config.model)
         needed = step_memory(network, config)
         if resolve(options.device).type == "cpu":
             check_fits(needed, STEP, REMEDY)
+        if options.init_from:
+            start_from(self.network(config.model), options.init_from, self.kind)
         return {"parameters": sum(p.numel() for p in network.parameters()), "step_takes_at_least": gigabytes(needed)}
 
     def _usage(self) -> str:
@@ -141,7 +146,7 @@ class TrainCommand:
             [
                 f"usage: {self.program} PRESET [options]",
                 f"       {self.program} --config RUN [options]",
-                f"       {self.program} --resume RUN [--epochs EPOCHS]",
+                f"       {self.program} --resume RUN [--epochs EPOCHS | --steps STEPS]",
                 "\npresets:",
                 *presets,
                 f"\n{self.program} PRESET --help shows every option with the value that the preset gives it.",
@@ -210,7 +215,9 @@ class TrainCommand:
         config, options = read(
             lambda given: tyro.cli(parsed, prog=program, args=given, description=about), program, args
         )
-        return self.adapt(config, options, given), options
+        if "--epochs" in given and "--steps" not in given:
+            config = replace(config, steps=0)  # of a preset, which go before epochs
+        return self.adapt(config, options, given, preset.config), options
 
     def _resumed(self, path: Path, args: list[str]) -> tuple[Any, RunOptions]:
         """The run in this folder, perhaps of another length."""

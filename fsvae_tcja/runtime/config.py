@@ -24,7 +24,8 @@ class Stage:
     epochs: int = 150
     """Passes over the training images."""
     steps: int = 0
-    """Optimiser steps in all, instead of epochs; 0: as many as the epochs have."""
+    """Optimiser steps, instead of epochs; 0: as many as the epochs have. --steps of a preset with several stages is
+    shared by all of them."""
     batch_size: int = 250
     """Images per step; a last smaller batch is left out."""
     lr: float = 1e-3

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from ..utils.atomic import replacing
+from .pictures import save_figure
 
 COLUMNS = 3  # at most
 PANEL = (4.4, 3.0)  # inches
@@ -53,8 +53,7 @@ def save_curves(
         _draw(axis, quantity, curves, x, units.get(quantity, quantity))
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    with replacing(path, ".png") as temporary:
-        figure.savefig(temporary, format="png")
+    save_figure(figure, path)
 
 
 def curve_figures(
@@ -69,7 +68,10 @@ def curve_figures(
 
 
 def compared_figure(
-    quantity: str, runs: Mapping[str, Iterable[Mapping[str, object]]], x: str = "step"
+    quantity: str,
+    runs: Mapping[str, Iterable[Mapping[str, object]]],
+    x: str = "step",
+    units: Mapping[str, str] = MappingProxyType({}),
 ) -> Figure | None:
     """One quantity of the metrics of several runs, by name, in one panel; None if no run has it."""
     panel = _split(quantity)[1]
@@ -78,7 +80,7 @@ def compared_figure(
     if not found:
         return None
     figure, (axis,) = _figure(1, 1)
-    _draw(axis, quantity, found, x, quantity)
+    _draw(axis, " ".join(_split(quantity)), found, x, units.get(panel, quantity))
     return figure
 
 
@@ -111,15 +113,16 @@ def _split(name: str) -> tuple[str, str]:
 def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str, label: str) -> None:
     for (name, points), style in zip(curves.items(), cycle(STYLES), strict=False):
         steps, values = points.T
-        legend = " ".join(_split(name)) if _split(name)[1] == quantity else name
+        split, of = _split(name)
+        legend = split if of == quantity else name
         if len(points) > DENSE:
             window = len(points) // 50
-            (line,) = axis.plot(steps, values, linewidth=0.5, alpha=0.3, label=f"{legend}, every row")
+            (line,) = axis.plot(steps, values, linewidth=0.8, alpha=0.4, label=f"{legend}, raw")
             axis.plot(
                 *_running_mean(points, window).T,
                 style,
                 color=line.get_color(),
-                label=f"{legend}, mean of {window} rows",
+                label=f"{legend}, mean of {window}",
             )
         else:
             axis.plot(steps, values, style, marker="." if len(points) < 30 else None, label=legend)
@@ -131,7 +134,7 @@ def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str, labe
         axis.yaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_minor_formatter(NullFormatter())
         label = f"{label} (log scale)"
-    axis.set_title(quantity, loc="left", fontsize="medium", fontweight="bold")
+    axis.set_title(quantity.replace("_", " "), loc="left", fontsize="medium", fontweight="bold")
     axis.set_xlabel(f"{x} ({AXES[x]})" if x in AXES else x)
     axis.set_ylabel(label)
     axis.grid(alpha=0.3)

@@ -6,6 +6,9 @@ import torch
 def resolve(device: str = "auto") -> torch.device:
     """ "auto" takes CUDA, then MPS, then the CPU; a device asked for by name must be there.
 
+    A GPU asked for by number becomes the current one: what names no device leaves the others alone, which may be full
+    or another's.
+
     Raises:
         ValueError: the device is unknown or absent.
     """
@@ -26,4 +29,6 @@ def resolve(device: str = "auto") -> torch.device:
         raise ValueError(f"unknown device {device!r}: choose auto, cpu, cuda or mps") from error
     if kind == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device {device!r} was asked for; here are {torch.cuda.device_count()} CUDA devices")
+    if kind == "cuda" and chosen.index is not None:
+        torch.cuda.set_device(chosen)
     return chosen

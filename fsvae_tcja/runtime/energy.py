@@ -106,9 +106,9 @@ class Energy:
     def text(self) -> str:
         """The totals first, then what they stand for in short, then the layers."""
         lines = (
-            f"energy per inference: SNN {_uj(self.pj)} uJ, same network as an ANN {_uj(self.ann_pj)} uJ: ANN / SNN = "
-            f"{self.ratio:.3g} (T = {self.T}, mean over {self.n:,})",
-            f"if zeros cost nothing among analog inputs: SNN {_uj(self.sparse_pj)} uJ, "
+            f"energy per inference: SNN {microjoules(self.pj)} uJ, same network as an ANN "
+            f"{microjoules(self.ann_pj)} uJ: ANN / SNN = {self.ratio:.3g} (T = {self.T}, mean over {self.n:,})",
+            f"if zeros cost nothing among analog inputs: SNN {microjoules(self.sparse_pj)} uJ, "
             f"ANN / SNN = {_divide(self.ann_pj, self.sparse_pj):.3g}",
             NOTES,
         )
@@ -138,7 +138,8 @@ def _nj(pj: float) -> str:
     return f"{pj / 1000:,.1f}"
 
 
-def _uj(pj: float) -> str:
+def microjoules(pj: float) -> str:
+    """Energy in pJ as text in uJ, with three digits."""
     uj = pj / 1e6
     return f"{uj:,.0f}" if uj >= 100 else f"{uj:.3g}"
 

@@ -1,12 +1,6 @@
 """What can go wrong in a training besides wrong input, in one line each: the disk, the memory, a lost process."""
 
-import torch
-
-NO_MEMORY = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-)  # in messages of CUDA and the CPU's allocator
+from ..utils.memory import is_lack_of_memory
 
 
 def explained(error: Exception, step: int, saved: str) -> Exception:
@@ -19,7 +13,7 @@ def explained(error: Exception, step: int, saved: str) -> Exception:
     """
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         return OSError(f"{_plain(error)}; {saved}")
-    if _is_memory(error):
+    if is_lack_of_memory(error):
         line = (str(error) or "MemoryError").splitlines()[0]
         return OSError(
             f"out of memory in step {step + 1}: {line}; {saved}. A smaller --batch-size needs less, so do --accumulate "
@@ -30,9 +24,3 @@ def explained(error: Exception, step: int, saved: str) -> Exception:
 
 def _plain(error: OSError) -> str:
     return f"{error.strerror}: {error.filename}" if error.strerror and error.filename else error.strerror or str(error)
-
-
-def _is_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)

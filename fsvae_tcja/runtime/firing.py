@@ -12,6 +12,7 @@ from ..utils.tables import table
 # layer over 16 inputs, 0.70 over 64, 0.61 over 360, and 0.004 saturated ones.
 MANY_DEAD = 0.9
 MANY_SATURATED = 0.05
+NAMED = 4  # layers in a warning
 
 
 @dataclass(frozen=True)
@@ -70,18 +71,25 @@ class Spikes:
 
 
 def warnings(found: Firing, dead: float = MANY_DEAD, saturated: float = MANY_SATURATED) -> list[str]:
-    """A sentence for each layer of whose neurons a larger fraction never fires, or fires at every step."""
+    """A sentence for all layers of whose neurons a larger fraction never fires, and one for those at every step."""
+    silent = [f"{x.dead:.0%} of the {x.neurons:,} of layer {x.name}" for x in found.layers if x.dead > dead]
+    full = [
+        f"{x.saturated:.0%} of the {x.neurons:,} of layer {x.name}" for x in found.layers if x.saturated > saturated
+    ]
     sentences = []
-    for layer in found.layers:
-        if layer.dead > dead:
-            sentences.append(
-                f"layer {layer.name}: {layer.dead:.0%} of {layer.neurons:,} neurons never fired over {found.n:,} "
-                "inputs. If the loss does not fall, lower the learning rate, and check that the inputs are neither "
-                "empty nor scaled down"
-            )
-        if layer.saturated > saturated:
-            sentences.append(
-                f"layer {layer.name}: {layer.saturated:.0%} of {layer.neurons:,} neurons fired at every step of all "
-                f"{found.n:,} inputs and tell nothing apart. Lower the learning rate, and check the range of the inputs"
-            )
+    if silent:
+        sentences.append(
+            f"neurons that never fired over {found.n:,} inputs: {_some(silent)}. If the loss does not fall, lower the "
+            "learning rate, and check that the inputs are neither empty nor scaled down"
+        )
+    if full:
+        sentences.append(
+            f"neurons that fired at every step of all {found.n:,} inputs, and tell nothing apart: {_some(full)}. Lower "
+            "the learning rate, and check the range of the inputs"
+        )
     return sentences
+
+
+def _some(layers: list[str]) -> str:
+    more = f" and {len(layers) - NAMED} layers more" if len(layers) > NAMED else ""
+    return ", ".join(layers[:NAMED]) + more

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core.recording import rehearsed
+from ..utils.memory import is_lack_of_memory
 
 Step = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
@@ -37,6 +38,7 @@ class StepGraph:
 
         Raises:
             ValueError: something in the step cannot be recorded.
+            RuntimeError: lack of memory.
         """
         kind = kind, images.shape, labels.shape
         if kind != self.kind:
@@ -66,6 +68,8 @@ class StepGraph:
             with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
                 self.losses = self.step(self.images, self.labels)
         except RuntimeError as problem:
+            if is_lack_of_memory(problem):
+                raise
             raise ValueError(
                 f"the training step cannot be one CUDA graph: {str(problem).splitlines()[0]}; train without --graph"
             ) from problem

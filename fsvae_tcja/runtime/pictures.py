@@ -1,8 +1,11 @@
-"""PNG pictures: one image, a grid, pairs. Images are float in [-1, 1] or uint8, grey or RGB."""
+"""PNG pictures: one image, a grid, pairs, a figure. Images are float in [-1, 1] or uint8, grey or RGB."""
 
 import textwrap
+from collections.abc import Iterable
+from itertools import cycle
 from math import ceil, sqrt
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -12,10 +15,15 @@ from torch import Tensor
 from ..data.pixels import to_uint8
 from ..utils.atomic import replacing
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure  # slow to import
+
 CELL = 96  # pixels: smaller images are enlarged to about this
 GAP = 4  # pixels between cells and around them
 PAPER = 255  # white
 TITLE_SIZE = 18  # pixels
+LABELS = ("original", "reconstruction")  # of a pair, beside its rows
+LABEL_SIZE = 13  # pixels: the longer label fits into CELL
 
 
 def save_png(image: Tensor, path: str | Path) -> None:
@@ -40,16 +48,22 @@ def save_grid(
     Raises:
         ValueError: wrong shape, type or range, or a path that does not end in .png.
     """
+    _write(grid(images, columns, scale, title), path)
+
+
+def grid(images: Tensor, columns: int | None = None, scale: int | None = None, title: str | None = None) -> Image.Image:
+    """The picture that `save_grid` writes."""
     pixels = _pixels(images)
     columns = columns or ceil(sqrt(len(pixels)))
     scale = scale or max(1, round(CELL / pixels.shape[-1]))
-    _write(_titled(_picture(_grid(_enlarge(pixels, scale), columns)), title), path)
+    return _titled(_picture(_grid(_enlarge(pixels, scale), columns)), title)
 
 
 def save_pairs(
     originals: Tensor, reconstructions: Tensor, path: str | Path, columns: int | None = None, title: str | None = None
 ) -> None:
-    """Write rows of originals [N, C, H, W], each above its reconstruction. Otherwise as `save_grid`."""
+    """Write rows of originals [N, C, H, W], each above its reconstruction, which stands beside the rows. Otherwise as
+    `save_grid`."""
     if originals.shape != reconstructions.shape:
         raise ValueError(
             f"originals {list(originals.shape)} and reconstructions {list(reconstructions.shape)} differ in shape"
@@ -60,7 +74,21 @@ def save_pairs(
     line, space = (above.new_full((*above.shape[:2], n, above.shape[3]), PAPER) for n in (GAP // 2, 2 * GAP))
     pairs = torch.cat([above, line, below, space], dim=2)
     columns = columns or ceil(sqrt(2 * len(pairs)))
-    _write(_titled(_picture(_grid(pairs, columns)), title), path)
+    picture = _picture(_grid(pairs, columns))
+    height, pitch = above.shape[2], pairs.shape[2] + GAP
+    tops = [top for first in range(GAP, picture.height, pitch) for top in (first, first + height + GAP // 2)]
+    labels = list(zip(tops, cycle(LABELS), strict=False))
+    _write(_titled(_labelled(picture, labels, height), title), path)
+
+
+def save_figure(figure: "Figure", path: str | Path) -> None:
+    """Write what Matplotlib draws of a figure, whole or not at all, with nothing cut off; missing folders are made.
+
+    Raises:
+        ValueError: a path that does not end in .png.
+    """
+    with replacing(path, ".png") as temporary:
+        figure.savefig(temporary, format="png", bbox_inches="tight")
 
 
 def _pixels(images: Tensor) -> Tensor:
@@ -90,6 +118,18 @@ def _picture(pixels: Tensor) -> Image.Image:
     """uint8 [C, H, W] -> image."""
     array = pixels.permute(1, 2, 0).contiguous().numpy()
     return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
+
+
+def _labelled(picture: Image.Image, labels: Iterable[tuple[int, str]], height: int) -> Image.Image:
+    """The picture with text left of rows of this height, which is read upwards: where a row begins, and its text."""
+    font, margin = ImageFont.load_default(max(6, min(LABEL_SIZE, LABEL_SIZE * height // CELL))), LABEL_SIZE + GAP
+    canvas = Image.new(picture.mode, (margin + picture.width, picture.height), "white")
+    canvas.paste(picture, (margin, 0))
+    for top, text in labels:
+        strip = Image.new(picture.mode, (height, margin), "white")
+        ImageDraw.Draw(strip).text((height / 2, margin / 2), text, "black", font, anchor="mm")
+        canvas.paste(strip.transpose(Image.Transpose.ROTATE_90), (0, top))
+    return canvas
 
 
 def _titled(picture: Image.Image, title: str | None) -> Image.Image:

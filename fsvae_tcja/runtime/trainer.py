@@ -290,7 +290,9 @@ class Trainer:
 
     def _next_stage(self) -> None:
         self._take_average()
-        self._enter(self.spans[self.span.number + 1])
+        span = self.spans[self.span.number + 1]
+        self.message(f"stage {span.number + 1} of {len(self.spans)}: {span.total:,} steps")
+        self._enter(span)
 
     def _prepare_gpu(self, stack: ExitStack) -> None:
         """The precision of products, and the stream on which a step is recorded, for the time of the training."""
@@ -491,7 +493,7 @@ class Trainer:
             checkpoint.load_into(self.task.model, _under("model.", tensors), path)
         if self._beside:
             self._beside.load_state_dict(_under("beside.", tensors))
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": self._laid_out(moments)})
         self.scaler.load_state_dict(metadata["scaler"])
         if self.average:
             self.average.restore(_under("average.", tensors))
@@ -500,6 +502,15 @@ class Trainer:
             callback.restore(_under(prefix, tensors) | _under(prefix, metadata.get("callbacks", {})))
         self.notes |= {name: metadata[name] for name in ("init_from",) if name in metadata}
         return messages
+
+    def _laid_out(self, moments: Mapping[int, Mapping[str, Tensor]]) -> dict[int, dict[str, Tensor]]:
+        """The optimiser's state of each parameter in the memory layout of that, as the fused step of a GPU demands."""
+        parameters = self._parameters()
+
+        def like(x: Tensor, parameter: Tensor) -> Tensor:
+            return torch.empty_like(parameter, dtype=x.dtype).copy_(x) if x.shape == parameter.shape else x
+
+        return {i: {name: like(x, parameters[i]) for name, x in state.items()} for i, state in moments.items()}
 
     def check_finite(self, values: Mapping[str, Tensor]) -> None:
         """Raise a ValueError that names the first of these tensors that is not finite."""

@@ -4,6 +4,15 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
+LACKING = "out of memory", "can't allocate memory", "not enough memory"  # in messages of CUDA and the CPU's allocator
+
+
+def is_lack_of_memory(error: Exception) -> bool:
+    """Whether it says that the memory of the CPU or a GPU is full."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in LACKING)
+    )
+
 
 def available() -> int:
     """Bytes of memory that this process may still take, by Linux, its control group and its own limit."""

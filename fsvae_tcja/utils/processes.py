@@ -31,11 +31,23 @@ def world() -> int:
 
 
 def total(tensor: Tensor) -> Tensor:
-    """Sum of a tensor over the processes, in all of them bit for bit the same."""
-    if _several():
-        tensor = tensor.clone()
-        dist.all_reduce(tensor)
-    return tensor
+    """Sum of a tensor over the processes, in all of them bit for bit the same. Its gradient is that of all as well."""
+    summed: Tensor = _Total.apply(tensor) if _several() else tensor
+    return summed
+
+
+class _Total(torch.autograd.Function):
+    """Backward: what each process makes of the sum counts for the tensors of all."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        summed = x.clone()
+        dist.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return total(grad)
 
 
 def anywhere(condition: bool) -> bool:
@@ -67,14 +79,17 @@ def barrier() -> None:
 
 
 @contextmanager
-def one_before_the_others() -> Iterator[None]:
-    """On each machine one process goes through the block before the others: it fetches and caches, they find."""
-    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
-    if not first:
-        barrier()
-    yield
-    if first:
-        barrier()
+def one_before_the_others() -> Iterator[dict[str, Any]]:
+    """On each machine one process goes through the block before the others: it fetches and caches, they find.
+
+    Yields:
+        what the first process puts into it, the others of its machine find in it.
+    """
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    told = gather(None)[rank() - local] or {} if local else {}  # torchrun numbers those of a machine in a row
+    yield told
+    if not local:
+        gather(told)
 
 
 def started_anew() -> bool:
@@ -120,7 +135,7 @@ def joined() -> Iterator[None]:
                 stack.enter_context(redirect_stderr(nowhere))
             yield
     except Exception as error:
-        if store.add("errors", 1) > 1:
+        if _is_said(store):
             raise SystemExit(2) from error
         if _is_lost_connection(error):
             raise ValueError(
@@ -130,6 +145,14 @@ def joined() -> Iterator[None]:
         raise
     finally:
         dist.destroy_process_group()
+
+
+def _is_said(store: dist.Store) -> bool:
+    """Whether another process says what was wrong. Who the store died with may have been killed and say nothing."""
+    try:
+        return store.add("errors", 1) > 1
+    except dist.DistError:
+        return False
 
 
 def _is_lost_connection(error: Exception) -> bool:

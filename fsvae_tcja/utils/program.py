@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .cpus import tell_quota
+from .memory import is_lack_of_memory
 from .spelling import choose
 from .streams import discard, flush, prepare_streams, readable
 
@@ -94,6 +95,12 @@ class Program(NamedTuple):
             return _end(f"error: this needs {package}: pip install 'fsvae-tcja[{EXTRAS[package]}]'", 2)
         except (ValueError, OSError) as error:
             return _end(f"error: {error}", 2)
+        except (MemoryError, RuntimeError) as error:
+            if not is_lack_of_memory(error):
+                raise
+            line = (str(error) or "MemoryError").splitlines()[0]
+            remedy = "compute less at once (--batch-size), or on another --device"
+            return _end(f"error: out of memory; {remedy}. {line}", 2)
         except KeyboardInterrupt:
             return _end("interrupted", 130)
 

@@ -25,10 +25,9 @@ class Share(NamedTuple):
         return x.narrow(axis, self.first, self.n)
 
     def put(self, x: Tensor) -> Tensor:
-        """What each process has of x, [n, ...], put together: [whole, ...]."""
-        everything = x.new_zeros(self.whole, *x.shape[1:])
-        self.take(everything).copy_(x)
-        return total(everything)
+        """What each process has of x, [n, ...], put together: [whole, ...], with the gradient through it."""
+        before, behind = (x.new_zeros(n, *x.shape[1:]) for n in (self.first, self.whole - self.first - self.n))
+        return total(torch.cat([before, x, behind]))
 
 
 class Generator(torch.Generator):
@@ -59,6 +58,15 @@ def share_of(batch: int) -> Share:
 def known_share(generator: torch.Generator | None) -> Share | None:
     """The share that a generator tells; None: it knows of no other processes."""
     return generator.share if isinstance(generator, Generator) else None
+
+
+def gathered(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    """What all processes have of x, [n, ...]: [whole, ...], with the gradient through it; x where there are no others.
+
+    For a loss that is no mean over images: each process computes it of the whole batch.
+    """
+    share = known_share(generator)
+    return x if share is None else share.put(x)
 
 
 def drawn(draw: Callable[[int], Tensor], n: int, generator: torch.Generator | None, axis: int = 0) -> Tensor:

@@ -1,11 +1,14 @@
 """The card of a model to hand on: what it is, how it was made, how it scores."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..runtime.run import flat
 from ..utils.configuration import to_dict
 from .model import FSVAE
+
+SCORES, SETTINGS = "## Scores\n", "## Settings\n"
 
 
 def card_of(
@@ -16,6 +19,7 @@ def card_of(
     command: str = "",
     facts: Mapping[str, str] | None = None,
     scores: Sequence[str] = (),
+    before: str = "",
 ) -> str:
     """Markdown for a model.
 
@@ -26,7 +30,10 @@ def card_of(
         command: that made it.
         facts: more that is known, by its name.
         scores: each with protocol, n and seed.
+        before: the card that this one replaces: sections that somebody wrote into it stay, and the command if none is
+            given.
     """
+    command = command or next(iter(re.findall(r"^- made by: `(.+)`$", before, re.MULTILINE)), "")
     parameters = sum(p.numel() for p in model.parameters())
     known = {
         "trained on": data,
@@ -49,8 +56,15 @@ def card_of(
         *(f"- {fact}: {value}" for fact, value in known.items() if value),
     ]
     if scores:
-        lines += ["", "## Scores", "", "Of this file, not of a larger one.", "", *(f"- {score}" for score in scores)]
-    lines += ["", "## Settings", "", "| setting | value |", "|---|---|"]
+        lines += ["", SCORES, "Of this file, not of a larger one.", "", *(f"- {score}" for score in scores)]
+    lines += [f"\n{section.rstrip()}" for section in _own_sections(before)]
+    lines += ["", SETTINGS, "| setting | value |", "|---|---|"]
     settings: dict[str, Any] = flat(to_dict(model.config))
     lines += [f"| {setting.replace('_', '-')} | {value} |" for setting, value in settings.items()]
     return "\n".join(lines) + "\n"
+
+
+def _own_sections(card: str) -> list[str]:
+    """Those that `card_of` does not write."""
+    _, *sections = re.split(r"^(?=## )", card, flags=re.MULTILINE)
+    return [section for section in sections if not section.startswith((SCORES, SETTINGS))]

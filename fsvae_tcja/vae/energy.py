@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..core import LeakyReLU
-from ..runtime.energy import AC_PJ, MAC_PJ, Energy, Tally
+from ..runtime.energy import AC_PJ, MAC_PJ, Energy, Tally, microjoules
 from ..runtime.firing import Firing, LayerFiring, Spikes, warnings
 from ..runtime.modes import evaluated
 from .activity import Passing
@@ -55,7 +55,7 @@ class EnergyReport:
         return sum(layer.rate * layer.neurons for layer in self.drawing.layers) / max(1, neurons)
 
     def warnings(self) -> list[str]:
-        """A sentence for each layer with many dead or saturated neurons."""
+        """A sentence for the layers with many dead neurons, and one for those with saturated ones."""
         found = replace(
             self.reconstructing,
             layers=(*self.reconstructing.layers, *(x for x in self.drawing.layers if x.name.startswith("prior"))),
@@ -72,9 +72,10 @@ class EnergyReport:
         parts = [NOTES]
         for verb, snn, ann, fired in self.ways():
             total = (
-                f"energy per {verb} image: {_uj(snn.pj)}; {_uj(snn.sparse_pj)} if zeros of analog inputs cost nothing"
+                f"energy per {verb} image: {microjoules(snn.pj)} uJ; "
+                f"{microjoules(snn.sparse_pj)} uJ if zeros of analog inputs cost nothing"
             )
-            other = f"the ANN VAE with these layers: {_uj(ann.pj)}, {ann.pj / snn.pj:.3g} times as much"
+            other = f"the ANN VAE with these layers: {microjoules(ann.pj)} uJ, {ann.pj / snn.pj:.3g} times as much"
             synops = f"{snn.synops:,.0f} synaptic operations (T = {snn.T}, mean over {snn.n:,})"
             parts += ["\n".join([total, other, synops]), snn.table(), fired.table()]
         return "\n\n".join([*parts, *self.warnings()])
@@ -130,10 +131,6 @@ def energy(model: FSVAE, images: Tensor, *, seed: int = 0, batch_size: int = 64)
     base, rebase = (_look(ann, [passes], 1)[0] for passes in (draw(ann, noise), reconstruct(ann, image, noise)))
     (one, fired), (other, refired) = found
     return EnergyReport(one, other, base, rebase, fired, refired)
-
-
-def _uj(pj: float) -> str:
-    return f"{pj / 1e6:.3g} uJ"
 
 
 def ann_of(config: FSVAEConfig) -> FSVAEConfig:

@@ -115,14 +115,29 @@ class Tuner:
         y = self.kinds[chosen]
         recon, drawn = model.decoder(torch.cat([z, self.codes[:, chosen].to(z.dtype)], dim=1)).split(n)
         mse = F.mse_loss(recon.float(), x)
-        judge.requires_grad_(False)
-        opinion = judge(drawn, y).float().mean()
-        judge.requires_grad_(True)
-        real, unreal = judge(x, kinds).float(), judge(drawn.detach(), y).float()
+        opinion = self._opinion(drawn, y)
+        real, unreal = self._judged(x, kinds, drawn.detach(), y)
         hinge = F.relu(1 - real).mean() + F.relu(1 + unreal).mean()
         rise = (judge.steps / RISE).clamp(max=1)
         judge.steps += 1
         return {"loss": mse - self.weight * rise * opinion + hinge, "mse": mse, "opinion": opinion, "hinge": hinge}
+
+    def _opinion(self, drawn: Tensor, y: Tensor) -> Tensor:
+        """The mean of D of drawn images, with a gradient for these alone; on a GPU without power iteration."""
+        judge, training = self.judge, self.judge.training
+        judge.requires_grad_(False).train(training and not drawn.is_cuda)
+        opinion: Tensor = judge(drawn, y).float().mean()
+        judge.requires_grad_(True).train(training)
+        return opinion
+
+    def _judged(self, x: Tensor, kinds: Tensor, drawn: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """D of real and of drawn images, [N] each. On a GPU in one call: its weights are normalised once a step, by
+        launches that cost more there than their work."""
+        if x.is_cuda:
+            both: Tensor = self.judge(torch.cat([x, drawn]), torch.cat([kinds, y])).float()
+            real, unreal = both.split(len(x))
+            return real, unreal
+        return self.judge(x, kinds).float(), self.judge(drawn, y).float()
 
     def _code(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Code and kind of images, by encoder and latent in eval mode."""

@@ -148,6 +148,15 @@ class FSVAE(nn.Module):
             self.latent = config.latent.build(config.T, config.L, config.neuron)
             self.decoder = Decoder(config)
 
+    def __str__(self) -> str:
+        """The table of `summary`; of a model without numbers, or with other layers than ours, PyTorch's description."""
+        from .summary import summary
+
+        try:
+            return summary(self)
+        except Exception:  # whatever is wrong with a model, it can be printed
+            return repr(self)
+
     @property
     def sizes(self) -> list[int]:
         """Numbers that the layers hand on for one image, in all steps."""
@@ -203,9 +212,11 @@ class FSVAE(nn.Module):
 
     @property
     def units(self) -> dict[str, str]:
-        """The unit of each loss, for curves."""
-        terms = {name: term.unit for name, term in self.latent.terms.items()}
-        return {"loss": " + ".join(["MSE", *terms]), "mse": "MSE, images in [-1, 1]", **terms}
+        """The unit of each loss, also in a stage of the latent's own, for curves."""
+        terms = self.latent.terms
+        parts = ["MSE", *(name if term.weight == 1 else f"weighted {name}" for name, term in terms.items())]
+        units = {name: term.unit for name, term in terms.items()}
+        return {"loss": " + ".join(parts), "mse": "MSE, images in [-1, 1]", **units, "prior_nats": "nats"}
 
     def target(self, images: Tensor) -> Tensor:
         """What the reconstruction is compared with, [N, C, H, W] in [-1, 1]: the images, or 2 (mean of frames) - 1."""

@@ -9,7 +9,7 @@ how.
 import logging
 from collections import Counter
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from itertools import chain
 from threading import Lock, get_ident
 from weakref import WeakKeyDictionary
@@ -29,7 +29,7 @@ Function = Callable[..., Tensor]
 Inputs = tuple[Tensor | None, ...]
 
 WARM = 3  # calls of a kind that run as they are: kernels are compiled, and a kind that is rare is never recorded
-KINDS = 8  # recordings that a module keeps
+KINDS = 8  # recordings that a module keeps, the last used; each holds the memory of a run
 RECORDED = ("cuda",)  # types of device
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,8 @@ def record(run: Run, device: torch.device) -> Recording:
         RuntimeError: something in it cannot be recorded.
     """
     with torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):  # back to it after a failure
-        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(device)
+        graph = torch.cuda.CUDAGraph()
+        stream = _beside(device, torch.cuda.current_stream(device).cuda_stream, get_ident())
         torch.clear_autocast_cache()
         try:
             with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):  # others may pin memory
@@ -50,6 +51,13 @@ def record(run: Run, device: torch.device) -> Recording:
         finally:
             torch.clear_autocast_cache()  # a cast inside the graph has not been computed
     return graph.replay, output
+
+
+@cache
+def _beside(device: torch.device, stream: int, thread: int) -> torch.cuda.Stream:
+    """The stream to record on what this thread replays on that one. Each stream has a workspace of cuBLAS, 32 MiB on an
+    H100, which runs that follow one another can share."""
+    return torch.cuda.Stream(device)
 
 
 class Replay:
@@ -82,8 +90,8 @@ class Recordings:
         self.places: tuple[int, ...] = ()
         self.lock = Lock()
 
-    def find(self, kind: tuple, module: nn.Module, function: Function, inputs: Inputs) -> Function:
-        """The recorded run for inputs of this kind; the function itself while it is not worth one."""
+    def find(self, kind: tuple, module: nn.Module, function: Function, inputs: Inputs, warm: int) -> Function:
+        """The recorded run for inputs of this kind; the function itself in the first `warm` calls."""
         places = tuple(x.data_ptr() for x in chain(module.parameters(), module.buffers()))
         with self.lock:
             if places != self.places:
@@ -91,7 +99,11 @@ class Recordings:
                 self.calls.clear()
                 self.runs.clear()
             self.calls[kind] += 1
-            if kind not in self.runs and self.calls[kind] > WARM and len(self.runs) < KINDS:
+            if kind in self.runs:
+                self.runs[kind] = self.runs.pop(kind)  # the last used last
+            elif self.calls[kind] > warm:
+                while len(self.runs) >= KINDS:
+                    del self.calls[oldest := next(iter(self.runs))], self.runs[oldest]
                 self.runs[kind] = _recorded(function, inputs)
             return self.runs.get(kind) or function
 
@@ -142,7 +154,12 @@ def _kind(name: str, module: nn.Module, inputs: Inputs) -> tuple:
     )
 
 
-def replayed(function: Function, *, by_batch: bool = False) -> Function:
+def records(device: torch.device) -> bool:
+    """Whether runs that come again are recorded there."""
+    return device.type in RECORDED
+
+
+def replayed(function: Function, *, by_batch: bool = False, warm: int = WARM) -> Function:
     """A function(module, *tensors or None) -> tensor, without gradient, that is recorded on a GPU.
 
     It draws no random number and has no effect but its result and on what the module's norms track. Elsewhere it runs
@@ -152,15 +169,16 @@ def replayed(function: Function, *, by_batch: bool = False) -> Function:
         function: is called with the module and the tensors.
         by_batch: whether it normalises by the statistics of its batch: while several processes share these, it runs as
             it is.
+        warm: calls of a kind that run as they are, at least 1.
     """
 
     @wraps(function)
     @torch.no_grad()
     def run(module: nn.Module, *inputs: Tensor | None) -> Tensor:
-        if _device(inputs).type not in RECORDED or _is_watched(module) or (by_batch and _is_shared(module)):
+        if not records(_device(inputs)) or _is_watched(module) or (by_batch and _is_shared(module)):
             return function(module, *inputs)
         found = _recordings.setdefault(module, Recordings())
         bound = partial(function, module)
-        return found.find(_kind(function.__name__, module, inputs), module, bound, inputs)(*inputs)
+        return found.find(_kind(function.__name__, module, inputs), module, bound, inputs, warm)(*inputs)
 
     return run

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..runtime.modes import evaluated
 from ..utils.processes import gather_to_first, rank, world
 from .noise import Streams
-from .replay import replayed
+from .replay import records, replayed
 
 if TYPE_CHECKING:
     from .model import FSVAE
@@ -22,10 +22,22 @@ if TYPE_CHECKING:
 BLOCK = 16
 
 
-def padded(x: Tensor, axis: int) -> Tensor:
-    """x with zeros behind, up to whole blocks of images along `axis`."""
-    missing = -x.shape[axis] % BLOCK
+def padded(x: Tensor, axis: int, size: int | None = None) -> Tensor:
+    """x with zeros behind, up to `size` images along `axis`; None: up to whole blocks."""
+    missing = -x.shape[axis] % BLOCK if size is None else size - x.shape[axis]
     return torch.cat([x, x.new_zeros(*x.shape[:axis], missing, *x.shape[axis + 1 :])], dim=axis)
+
+
+def size_of_pass(n: int, batch_size: int, device: torch.device) -> int:
+    """Images to which a pass of n is padded, n <= batch_size: whole blocks.
+
+    Where passes are recorded these are 1, 2, 4, ... blocks, or `batch_size` images: sizes that come again, and so few
+    that the memory of all recordings is at most three times that of the largest.
+    """
+    blocks = -(-n // BLOCK)
+    if records(device):
+        blocks = min(1 << (blocks - 1).bit_length(), -(-batch_size // BLOCK))
+    return blocks * BLOCK
 
 
 def noise_of(model: FSVAE, seed: int, first: int, n: int) -> Tensor:
@@ -62,7 +74,7 @@ def stream(
         _check_labels(labels, n, model.latent.classes)
     model.latent.tempered(torch.empty(0), temperature)  # a wrong one is refused here
     parts = [range(start, min(start + batch_size, n)) for start in range(0, n, batch_size)]
-    drawn = partial(_stream, model, seed, noise, labels, first, temperature)
+    drawn = partial(_stream, model, seed, noise, labels, first, temperature, batch_size)
     return _in_turn(drawn, parts) if together else drawn(parts)
 
 
@@ -75,7 +87,10 @@ def _in_turn(drawn: Callable[[list[range]], Iterator[Tensor]], parts: list[range
 
 def _check_labels(labels: Tensor, n: int, classes: int) -> None:
     if not classes:
-        raise ValueError("this model draws without labels; its latent was trained without classes")
+        raise ValueError(
+            "this model draws without labels: it was trained without them; train one that knows the classes of its "
+            "images: fsvae-tcja train PRESET --conditional"
+        )
     wanted = f"labels must be int64 [{n}] in 0..{classes - 1}"
     if labels.dtype != torch.int64 or list(labels.shape) != [n]:
         raise ValueError(f"{wanted}, found {labels.dtype} {list(labels.shape)}")
@@ -90,19 +105,21 @@ def _stream(
     labels: Tensor | None,
     first: int,
     temperature: float,
+    batch_size: int,
     parts: list[range],
 ) -> Iterator[Tensor]:
     device = next(model.parameters()).device
     for start, b in ((part.start, len(part)) for part in parts):
         drawn = noise_of(model, seed, first + start, b) if noise is None else noise[:, start : start + b]
         tempered = model.latent.tempered(drawn, temperature)
-        given = None if labels is None else padded(labels[start : start + b], 0).to(device)
+        size = size_of_pass(b, batch_size, device)
+        given = None if labels is None else padded(labels[start : start + b], 0, size).to(device)
         with evaluated(model):
-            images = _drawn(model, padded(tempered, 1).to(device), given)[:b].cpu()
+            images = _drawn(model, padded(tempered, 1, size).to(device), given)[:b].cpu()
         yield images
 
 
-@replayed
+@partial(replayed, warm=1)  # sizes that come once are few
 def _drawn(model: FSVAE, noise: Tensor, labels: Tensor | None) -> Tensor:
     """Images of whole blocks of noise, on the model's device."""
     given = [noise] if labels is None else [noise, labels]

@@ -17,8 +17,9 @@ from ..runtime.modes import evaluated
 from ..runtime.pictures import save_grid, save_pairs
 from ..runtime.run import RunFolder
 from ..utils.configuration import to_dict
+from ..utils.one_copy import held, once_per_machine
 from .checkpoint import KIND, check_rebuildable
-from .codes import codes_of
+from .codes import Codes, codes_of
 from .config import FSVAEConfig
 from .judge import Tuner, Tuning
 from .model import FSVAE
@@ -67,15 +68,27 @@ class TrainConfig(TrainerConfig):
     def stages(self) -> list[Stage]:
         return [*super().stages(), *self.model.latent.stages(), *([self.tuning.stage] if self.tuning.weight else [])]
 
+    def check_batches(self, images: int) -> None:
+        """Raise a ValueError if so many training images do not fill a batch of every stage."""
+        parts = ["", *("model.latent.prior." for _ in self.model.latent.stages()), "tuning.stage."]
+        large = [f"--{part}batch-size" for part, x in zip(parts, self.stages(), strict=False) if x.batch_size > images]
+        if large:
+            largest = max(stage.batch_size for stage in self.stages())
+            raise ValueError(
+                f"{self.data} has {images} training images, fewer than one batch of {largest}; use a smaller "
+                f"{' and '.join(large)}"
+            )
+
     def lasting_in_all(self, steps: int, images: int) -> "TrainConfig":
         """The same run with so many steps in all, which its stages share as they do now on so many images.
 
         Raises:
             ValueError: fewer steps than stages, or fewer images than a batch.
         """
+        self.check_batches(images)
         now = [stage.total_steps(images // stage.batch_size) for stage in self.stages()]
-        if steps < len(now) or not all(now):
-            raise ValueError(f"{steps} steps on {images} images are too few for {len(now)} stage(s) of whole batches")
+        if steps < len(now):
+            raise ValueError(f"{steps} steps are too few for {len(now)} stages, each of one at least")
         own, *rest = _shares(steps, now)
         latent, tuning = self.model.latent, self.tuning
         count = len(latent.stages())
@@ -122,6 +135,7 @@ class FSVAETask:
                 f"the model takes {wanted[0]} channel(s) of {wanted[1]} pixels, {train.name} gives {train.channels} of "
                 f"{train.size}; set --model.in-channels {train.channels} --model.image-size {train.size}"
             )
+        config.check_batches(len(limited(train, config.limit or None)))
         self.config = config
         self.stage = 0
         self.tuner: Tuner | None = None
@@ -169,9 +183,10 @@ class FSVAETask:
         if number > len(self.config.model.latent.stages()):
             self.tuner = Tuner(self.model, self.config.tuning.weight, self.config.seed)
             return data
-        codes = codes_of(self.model, data, self.config.seed)
-        self.model.latent.start_stage(codes.codes, data.labels)
-        return codes
+        with once_per_machine():
+            codes = held("codes", lambda: {"codes": codes_of(self.model, data, self.config.seed).codes})["codes"]
+        self.model.latent.start_stage(codes, data.labels)
+        return Codes(codes, data)
 
     @torch.no_grad()
     def end_of_epoch(self, epoch: int, run: RunFolder) -> dict[str, float]:
@@ -191,7 +206,7 @@ class FSVAETask:
         save_pairs(
             *shown,
             run.pictures / f"epoch-{epoch:03d}-reconstructions.png",
-            title=f"{title} {self.test.split}: each original above its reconstruction",
+            title=f"{title} {self.test.split}: reconstructions",
         )
         if self.stage == len(self.config.stages()) - 1:
             drawn = sample(self.model, 64, self.config.seed)

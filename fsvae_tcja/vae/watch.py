@@ -1,12 +1,11 @@
 """Warnings while there is still time: what goes wrong early in a training and stays wrong."""
 
 from collections.abc import Mapping
-from itertools import islice
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
+from ..data.dataset import some
 from ..data.pixels import to_float
 from ..data.workers import batches
 from ..runtime.callbacks import Callback
@@ -18,25 +17,40 @@ from .sample import sample
 if TYPE_CHECKING:
     from ..runtime.trainer import Trainer
 
-LOOKED_AT = 64  # training images, and images drawn
+LOOKED_AT = 64  # training images
+DRAWN = 16  # images
 ALIKE = 1 / 127.5  # one of 256 levels: the eye sees no difference
 LAG = 2.0  # times the error in training mode
 
 
 class Watch(Callback):
-    """After the first epoch that is evaluated a line for each layer that is dead or saturated, for samples that are all
-    equal, and for running statistics that lag behind the weights."""
+    """After the first epoch that is evaluated a line each for dead and for saturated layers, for samples that are all
+    equal, and for running statistics that lag behind the weights. In a run of several stages, whose prior comes later,
+    samples are looked at when it ends."""
 
     def epoch_end(self, trainer: "Trainer", figures: Mapping[str, float]) -> None:
-        model = trainer.task.model
-        if trainer.epoch != trainer.first_evaluated or not isinstance(model, FSVAE) or model.config.input != "image":
+        model, staged = trainer.task.model, len(trainer.spans) > 1
+        lines: list[str] = []
+        if not isinstance(model, FSVAE) or model.config.input != "image":
             return
-        pixels, _ = next(
-            islice(batches(trainer.data, LOOKED_AT, order=torch.arange(min(LOOKED_AT, len(trainer.data)))), 1)
-        )
-        drawn = None if len(trainer.spans) > 1 else sample(model, 16, trainer.config.seed)  # its prior comes later
-        for line in find(model, to_float(pixels), drawn, trainer.row.get("mse"), figures.get("test_mse")):
+        if trainer.epoch == trainer.first_evaluated:
+            pixels, _ = next(batches(some(trainer.data, LOOKED_AT), LOOKED_AT))
+            drawn = None if staged else sample(model, DRAWN, trainer.config.seed)
+            lines = find(model, to_float(pixels), drawn, trainer.row.get("mse"), figures.get("test_mse"))
+        if staged and trainer.step == trainer.total:
+            lines += alike(sample(model, DRAWN, trainer.config.seed))
+        for line in lines:
             trainer.message(f"warning: {line}")
+
+
+def alike(drawn: Tensor) -> list[str]:
+    """A sentence if images [n, C, H, W] that a model drew, at least two, are all the same."""
+    if (drawn - drawn[0]).abs().max() >= ALIKE:
+        return []
+    return [
+        "all images drawn are the same: the prior has not learned yet, or its neurons are silent. If they stay so in a "
+        "longer training, raise the learning rate of a run that has hardly moved, lower that of one that leapt"
+    ]
 
 
 def find(
@@ -53,11 +67,8 @@ def find(
     """
     with evaluated(model):
         found = energy(model, images).warnings()
-    if drawn is not None and (drawn - drawn[0]).abs().max() < ALIKE:
-        found.append(
-            "all images drawn are the same: the prior has not learned yet, or its neurons are silent. If they stay so "
-            "over the next epochs, raise the learning rate of a run that has hardly moved, lower that of one that leapt"
-        )
+    if drawn is not None:
+        found += alike(drawn)
     if mse and test_mse and test_mse > LAG * mse:
         found.append(
             f"test_mse {test_mse:.4g} is {test_mse / mse:.2g} times mse {mse:.4g}: the running statistics of the batch "

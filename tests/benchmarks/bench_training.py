@@ -15,11 +15,10 @@ import argparse
 import os
 import sys
 import tempfile
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
-from itertools import chain, count
 from pathlib import Path
+from threading import Semaphore, Thread
 
 import torch
 from programs import Calls, Program, in_turns
@@ -28,6 +27,7 @@ from timing import copy_bandwidth, machine, multiply_rate
 from fsvae_tcja import FSVAE, Bernoulli, FSVAEConfig
 from fsvae_tcja.core.memory import keep_freed_memory
 from fsvae_tcja.data.image_dataset import MemoryImages
+from fsvae_tcja.runtime.callbacks import Callback
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.vae.config import TCJAConfig
@@ -57,23 +57,48 @@ def config(steps: int, tcja: bool) -> FSVAEConfig:
 def fitted(
     device: str, steps: int, batch: int, tcja: bool, precision: str = "fp32", tf32: bool = False, graph: bool = False
 ) -> Calls:
-    """The same on a GPU: a step as `Trainer.fit` runs it, with loader, copies, random numbers, scheduled sampling."""
+    """The same on a GPU: a step of `Trainer.fit`, with loader, copies, random numbers, scheduled sampling, metrics."""
     settings = TrainConfig(
-        steps=10**6, batch_size=batch, model=config(steps, tcja), precision=precision, tf32=tf32, graph=graph
-    )
+        steps=10**6, batch_size=batch, model=config(steps, tcja), precision=precision, tf32=tf32, graph=graph,
+        evaluate_every=10**6,
+    )  # fmt: skip
     n = 60 * batch
     pixels = torch.randint(0, 256, (n, 1, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     data = MemoryImages("noise", "train", pixels, torch.zeros(n, dtype=torch.int64), 10)
     task, folder = FSVAETask(settings, data, data), tempfile.mkdtemp()
-    trainer = Trainer(task, settings, RunFolder(Path(folder) / "run"), device=device)
-    trainer._prepare_gpu(ExitStack())  # for as long as the process lives
-    task.model.train()
-    batches = chain.from_iterable(trainer._batches() for _ in count())
+    step = Turns()
+    trainer = Trainer(task, settings, RunFolder(Path(folder) / "run"), device=device, callbacks=[step])
+    Thread(target=step.run, args=(trainer,), daemon=True).start()
     drawn, at_once = DRAWN[device]
-    return {
-        "train": lambda: trainer._train_step(*next(batches)),
-        "draw": lambda: task.model.sample(drawn, batch_size=at_once),
-    }
+    return {"train": step, "draw": lambda: task.model.sample(drawn, batch_size=at_once)}
+
+
+class Turns(Callback):
+    """A training in another thread, which does a step for each call."""
+
+    def __init__(self) -> None:
+        self.asked, self.done = Semaphore(0), Semaphore(0)
+        self.failure: BaseException | None = None
+
+    def __call__(self) -> None:
+        self.asked.release()
+        self.done.acquire()
+        if self.failure:
+            raise self.failure
+
+    def run(self, trainer: Trainer) -> None:
+        try:
+            trainer.fit()
+        except BaseException as failure:
+            self.failure = failure
+        self.done.release()
+
+    def start(self, trainer: Trainer) -> None:
+        self.asked.acquire()
+
+    def step(self, trainer: Trainer, losses: object) -> None:
+        self.done.release()
+        self.asked.acquire()
 
 
 def ours(device: str, steps: int, batch: int, tcja: bool, precision: str = "fp32") -> Calls:

@@ -67,7 +67,8 @@ def test_evaluate_writes_pictures_and_tells_everything(run, capsys, tmp_path):
         "digits test: accuracy",
         f"n = 297, {weights}",
         "no output neuron fired for",
-        "firing over 24 inputs",
+        "looked at: digits test, the first 20 of 297",
+        "firing over 20 inputs",
         "energy per inference",
         "4.6 pJ",
     ):
@@ -84,6 +85,7 @@ def test_evaluate_writes_pictures_and_tells_everything(run, capsys, tmp_path):
     assert found["weights"] == weights
     totals = [sum(row) for row in found["confusion"]]
     assert found["per_class"] == pytest.approx([row[i] / totals[i] for i, row in enumerate(found["confusion"])])
+    assert found["energy"]["of"] == found["firing"]["of"] == "test, the first 20 of 297"
     assert found["energy"]["snn_pj"] > 0 and len(found["firing"]["layers"]) == 3
     assert "\n".join(found["energy"]["notes"]) == FORMULA and FORMULA not in told
 
@@ -127,6 +129,17 @@ def test_predict_names_classes_of_images(capsys, tmp_path):
     head, *lines = capsys.readouterr().out.splitlines()
     assert head == f"{path} (weights of no training run): classes with their mean logits, the largest first"
     assert lines == expected
+
+
+def test_predict_says_what_it_does_to_an_image(capsys, caplog, tmp_path):
+    _, path = network(tmp_path, "4C MP2 FC10")
+    Image.new("RGBA", (20, 12)).save(tmp_path / "a.png")
+    Image.new("L", (10, 10)).save(tmp_path / "b.png")
+    assert main(["classify", "predict", path, str(tmp_path / "a.png"), str(tmp_path / "b.png")]) == 0
+    assert [record.getMessage() for record in caplog.records if ".png" in record.getMessage()] == [
+        f"{tmp_path / 'a.png'}: with an alpha channel or transparent colour, drawn on white, colours brought to grey "
+        "levels, as the model takes them, from 20 x 12 to 10 x 10 pixels, PIL bilinear, the central square"
+    ]
 
 
 def test_predict_and_evaluate_agree_on_equal_outputs(capsys, tmp_path):

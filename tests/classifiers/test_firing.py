@@ -136,9 +136,14 @@ def test_warnings_name_layer_share_and_remedy():
     assert warnings(just) == []
     sick = Firing(64, 4, (LayerFiring("1 64C", 16384, 0.0, 0.97, 0.0), LayerFiring("3 128C", 10, 0.9, 0.0, 0.5)))
     dead, saturated = warnings(sick)
-    assert dead.startswith("layer 1 64C: 97% of 16,384 neurons never fired over 64 inputs")
-    assert saturated.startswith("layer 3 128C: 50% of 10 neurons fired at every step of all 64 inputs")
+    assert dead.startswith("neurons that never fired over 64 inputs: 97% of the 16,384 of layer 1 64C. If")
+    assert "every step of all 64 inputs" in saturated and ": 50% of the 10 of layer 3 128C. Lower" in saturated
     assert all("ower the learning rate" in sentence for sentence in (dead, saturated))
+
+
+def test_one_warning_for_all_dead_layers():
+    (line,) = warnings(Firing(64, 4, tuple(LayerFiring(f"{i} 8C", 8, 0.0, 1.0, 0.0) for i in range(7))))
+    assert "100% of the 8 of layer 3 8C and 3 layers more. If" in line and "layer 4 8C" not in line
 
 
 def test_table():

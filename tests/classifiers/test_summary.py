@@ -26,6 +26,8 @@ def test_layers_with_shape_parameters_firing_rule_and_energy():
 
 
 def test_without_inputs_there_is_no_energy():
-    text = summary(network("4C MP2 FC3"))
+    model = network("4C MP2 FC3")
+    text = summary(model)
+    assert str(model) == text
     assert text.splitlines()[0].split() == ["layer", "output", "parameters", "neurons", "threshold", "decay"]
     assert rows(text)["layers.0"][0] == "4x8x9" and "T = 3" in text

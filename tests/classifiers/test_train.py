@@ -221,7 +221,7 @@ def test_neurons_that_cannot_fire_are_told_of_in_the_first_epoch(digits, tmp_pat
         task.model.layers[0].norm.bias.fill_(-5)
     Trainer(task, task.config, RunFolder(tmp_path / "run"), callbacks=callbacks(task)).fit()
     told = capsys.readouterr().err
-    assert "neurons never fired" in told
+    assert "neurons that never fired" in told
     assert "warning: epoch 1: no output neuron fired for 146 of 146 validation inputs" in told
 
 

@@ -78,6 +78,10 @@ def test_complete(conditional, capsys):
     [
         (["interpolate", "RUN", "--steps", "1"], "steps must be >= 2"),
         (["interpolate", "RUN", "--n", "0"], "n must be >= 1, found 0"),
+        (
+            ["interpolate", "RUN", "--data", "digits"],
+            "--data names images, and the ends are drawn codes: give --between",
+        ),
         (["interpolate", "RUN", "--between", "images", "--n", "200"], "n must be in 1..297, the images of digits test"),
         (["complete", "RUN", "--given", "5"], "given must be in 0..4"),
         (["sample", "RUN", "--temperature", "0"], "temperature must be > 0, found 0.0"),

@@ -18,6 +18,7 @@ import eval.cli
 import fsvae_tcja
 from fsvae_tcja.cli import PROGRAM as PROGRAM_TABLE
 from fsvae_tcja.cli import main
+from fsvae_tcja.utils.program import Program
 
 from .program import PROGRAM
 
@@ -94,6 +95,26 @@ def test_an_error_as_a_process():
     assert done.stdout == ""
     assert done.stderr.startswith("error: unknown preset 'nope'")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nmore")])
+def test_lack_of_memory_is_one_line(error, monkeypatch, capsys):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(Program, "run", fail)
+    assert main(["doctor"]) == 2
+    found = capsys.readouterr().err
+    assert found.startswith("error: out of memory; compute less at once (--batch-size)") and found.count("\n") == 1
+
+
+def test_another_error_of_the_program_is_not_taken_for_lack_of_memory(monkeypatch):
+    def fail(*_):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(Program, "run", fail)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        main(["doctor"])
 
 
 @pytest.mark.parametrize("args", [["--help"], ["info", "--help"], ["doctor"]], ids=" ".join)

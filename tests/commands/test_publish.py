@@ -14,8 +14,20 @@ def test_a_run_becomes_a_folder_with_a_card(run, tmp_path, capsys):
     save_scores(tmp_path / "score.json", [Score("FAD", 12.5, protocol="strict", n=321, **words, **rest)])
     assert main(["publish", str(run), "--out", "mine", "--half", "--scores", "score.json"]) == 0
     card = (tmp_path / "mine" / "README.md").read_text()
-    for text in ("# mine\n", "- trained on: digits\n", "- seed: 0\n", "- FAD 12.5 (strict, n = 321, seed 0"):
+    made_by = "- made by: `fsvae-tcja train digits`\n"  # said when it was published first
+    for text in ("# mine\n", "- trained on: digits\n", made_by, "- seed: 0\n", "- FAD 12.5 (strict, n = 321, seed 0"):
         assert text in card
+
+
+def test_what_somebody_wrote_into_the_card_stays(run, tmp_path):
+    assert main(["publish", str(run), "--out", "mine"]) == 0
+    card = tmp_path / "mine" / "README.md"
+    own = "## Networks of scores\n\n| file | accuracy |\n|---|---|\n| c.safetensors | 0.98 |\n\n### More\n\nOf it.\n"
+    written = card.read_text().replace("## Settings\n", f"{own}\n## Settings\n")
+    card.write_text(written)
+    for _ in range(2):
+        assert main(["publish", str(run), "--out", "mine"]) == 0
+        assert card.read_text() == written
 
 
 def test_another_model_is_not_overwritten(run, tmp_path, fails):

@@ -13,7 +13,7 @@ from fsvae_tcja.vae.model import FSVAE
 def test_reconstruct_prints_the_error_and_draws_pairs(run, tmp_path, capsys):
     assert main(["reconstruct", str(run), "--n", "4", "--device", "cpu"]) == 0
     out = capsys.readouterr().out
-    assert "(range [-1, 1], first 4 of digits test): reconstructions.png" in out
+    assert "(range [-1, 1], n = 4, digits test, the first 4 of 297): reconstructions.png" in out
     assert 0 < float(out.split()[2]) < 4
     picture = np.asarray(Image.open("reconstructions.png"))
     first = load_images("digits", "test").images[0, 0].numpy()
@@ -25,8 +25,9 @@ def test_reconstruct_takes_any_folder_of_images(run, tmp_path, capsys):
     (tmp_path / "mine").mkdir()
     for i in range(3):
         Image.fromarray(np.full((32, 32), 80 * i, np.uint8)).save(tmp_path / "mine" / f"{i}.png")
-    assert main(["reconstruct", str(run), "--data", "./mine", "--split", "all", "--n", "3", "--out", "r.png"]) == 0
-    assert "first 3 of ./mine all): r.png" in capsys.readouterr().out
+    mine = ["reconstruct", str(run), "--data", "./mine", "--split", "all", "--out", "r.png"]
+    assert main([*mine, "--n", "3"]) == 0 and "n = 3, ./mine all): r.png" in capsys.readouterr().out
+    assert main([*mine, "--n", "2"]) == 0 and "n = 2, ./mine all, 2 of 3): r.png" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval import Score, save_scores
+from eval import Score, load_scores, save_scores
 from eval.doubt import of_seeds
 from fsvae_tcja.cli import main
 
@@ -60,6 +61,7 @@ def page(run, tmp_path_factory):
     beside = {"real images": 1.25, "reconstructions": 7.75, "code length": 88.5}
     rest["beside"] = {name: {"value": value, "images": "digits test"} for name, value in beside.items()}
     rest["doubt"] = of_seeds([12.5, 13.5])
+    words |= {"extractor": 64 * "a", "extractor_description": "autoencoder of digits"}
     fad = Score("FAD", 12.5, protocol="strict", n=321, notes=("<rank> deficient",), **words, **rest)
     save_scores(folder / "score.json", [fad])
     with pytest.MonkeyPatch.context() as patch:
@@ -85,6 +87,7 @@ def test_a_score_stands_beside_its_floor_and_its_doubt(page):
     for cell in ("1.25", "7.75", f"{mean:.4g} ± {spread:.2g}", f"{mean - half:.4g} to {mean + half:.4g} (2 seeds)"):
         assert cell in text, cell
     assert "Code length: 88.5 nats, digits test" in text
+    assert "autoencoder of digits aaaaaaaa" in text  # the network, by the first digits of its hash
 
 
 def test_energy_and_firing_are_those_of_the_command(page, run, capsys):
@@ -111,8 +114,21 @@ def test_runs_side_by_side(run, page, tmp_path, capsys):
     assert re.fullmatch(r"report\.html: \d\.\d MB\n", capsys.readouterr().out)
     found = Page("report.html")
     assert found.headings == ["Runs", "Scores", "Curves", "Samples"]
-    assert "All settings are the same." in found.text and "12.5" not in found.text and "13 ± 0.71" in found.text
+    assert "All settings are the same." in found.text and "option" not in found.text
+    assert "12.5" not in found.text and "13 ± 0.71" in found.text
     assert found.pictures == ["test_mse", "tiny: epoch 2, seed 0", "other: epoch 2, seed 0"]
+
+
+def test_scores_that_cannot_be_compared_are_named(page, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(page.parent, other)
+    (score,) = load_scores(other / "score.json")
+    save_scores(other / "score.json", [replace(score, n=100)])
+    assert main(["report", str(page.parent), str(other), "--device", "cpu"]) == 0
+    assert (
+        "FAD of tiny and other: these scores cannot be compared; they differ in n: 321 and 100."
+        in Page("report.html").text
+    )
 
 
 def test_a_folder_with_a_model_alone(run, tmp_path):
@@ -152,31 +168,39 @@ def test_a_page_ends_in_html(run, fails, tmp_path):
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 @pytest.mark.parametrize("width", [400, 1400])
 def test_a_browser_shows_all_of_it(page, tmp_path, width):
-    """Every picture is decoded, nothing is wider than the window, and letters of 10 pt have 8 pixels or more."""
+    """Every picture is decoded, nothing is wider than the page, letters of 10 pt have 8 pixels or more, and the first
+    cell of a row, its name, is one line. A window is at least 500 pixels wide: the page is made narrower in it."""
     probe = """<script>onload = () => {
       const bad = [...document.images].filter(i => !(i.complete && i.naturalWidth > 100 && i.clientWidth > 250)).length;
       const drawn = [...document.querySelectorAll('.pictures:not(.pixels) img')];
       const letters = Math.min(...drawn.map(i => 20 * i.clientWidth / i.naturalWidth));
-      const wide = document.documentElement.scrollWidth;
-      document.title = `bad ${bad} of ${document.images.length}, width ${wide}, letters ${letters}`;
+      const wide = document.body.scrollWidth;
+      const lines = cell => {
+        const text = document.createRange();
+        text.selectNodeContents(cell);
+        return text.getClientRects().length;
+      };
+      const most = Math.max(...[...document.querySelectorAll('td:first-child')].map(lines));
+      document.title = `bad ${bad} of ${document.images.length}, width ${wide}, lines ${most}, letters ${letters}`;
     }</script></body>"""
-    (tmp_path / "probed.html").write_text(page.read_text().replace("</body>", probe))
+    narrow = f"<style>html {{ width: {width}px; }}</style></head>"
+    (tmp_path / "probed.html").write_text(page.read_text().replace("</head>", narrow).replace("</body>", probe))
     window = [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},3000"]
     told = subprocess.run(
         [CHROMIUM, *QUIET, *window, "--dump-dom", (tmp_path / "probed.html").as_uri()],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    found = re.search(r"<title>bad (\d+) of (\d+), width (\d+), letters ([\d.]+)</title>", told.stdout)
+    found = re.search(r"<title>bad (\d+) of (\d+), width (\d+), lines (\d+), letters ([\d.]+)</title>", told.stdout)
     assert found, told.stderr[-2000:]
-    bad, pictures, wide = map(int, found.groups()[:3])
-    assert bad == 0 and pictures == len(Page(page).pictures) and wide <= max(width, 500)
-    assert float(found[4]) >= 8
+    bad, pictures, wide, lines = map(int, found.groups()[:4])
+    assert bad == 0 and pictures == len(Page(page).pictures) and wide <= width and lines == 1
+    assert float(found[5]) >= 8
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_a_browser_draws_ink(page, tmp_path):
     shot = tmp_path / "page.png"
     window = [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,2000", f"--screenshot={shot}"]
-    subprocess.run([CHROMIUM, *QUIET, *window, page.as_uri()], capture_output=True, timeout=120, check=True)
+    subprocess.run([CHROMIUM, *QUIET, *window, page.as_uri()], capture_output=True, timeout=300, check=True)
     grey = np.asarray(Image.open(shot).convert("L"))
     assert grey.shape == (2000, 1400) and (grey < 100).mean() > 0.01 and (grey > 250).mean() > 0.3

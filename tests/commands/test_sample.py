@@ -50,8 +50,10 @@ def test_images_belong_to_the_seed(run):
     ("args", "message"),
     [
         (["--out", "a.jpg"], "cannot write a.jpg: end it in .png (one grid) or .npz (an array), or name a folder"),
-        (["--label", "1"], "this model draws without labels; its latent was trained without classes"),
+        (["--label", "1"], "train one that knows the classes of its images: fsvae-tcja train PRESET --conditional"),
         (["--n", "0"], "n and batch_size must be >= 1 and seed in 0"),
+        (["--n", "-5", "--label", "1"], "n and batch_size must be >= 1 and seed in 0..2^63 - 1, found n=-5"),
+        (["--label", str(2**64)], "--label must be one of the model's classes, 0, 1, ...; found 18446744073709551616"),
         (["--seed", "-1"], "found n=64, batch_size=64, seed=-1"),
         (["--device", "cuda:x"], "device 'cuda:x'"),
     ],

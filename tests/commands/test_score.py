@@ -63,7 +63,7 @@ def test_wrong_settings_of_score(run, autoencoder, fails):
     network = ["--networks.autoencoder", autoencoder, "--reference", "digits", "--n-images", "80"]
     for seed in (-1, 2**63):
         assert f"seed must be in 0..2^63 - 1, found {seed}" in fails("score", run, "--seed", seed, *network)
-    assert "give its path (--networks.autoencoder" in fails("score", run, "--n-images", 80, "--reference", "digits")
+    assert "mnist (--networks.autoencoder" in fails("score", run, "--n-images", 80, "--reference", "digits")
 
 
 def test_help_of_score_points_to_scores_while_training(capsys):

@@ -148,6 +148,31 @@ def test_starting_from_another_runs_weights(run, fails):
     assert "leave --out and --init-from away" in fails("train", "digits", "--resume", run, "--init-from", run)
 
 
+def test_stages_share_the_steps_of_a_run(capsys, monkeypatch):
+    short = ["train", "mnist", "--data", "digits", "--limit", "500", "--dry-run"]
+    for steps, shares in (([20], (14, 1, 5)), ([20, "--tuning.stage.steps", 3], (20, 0, 3))):
+        assert main([*short, "--steps", *map(str, steps)]) == 0
+        shown = capsys.readouterr()
+        stages = from_dict(TrainConfig, json.loads(shown.out)["configuration"]).stages()
+        assert tuple(stage.steps for stage in stages) == shares
+        assert ("steps of the 3 stages: 14 + 1 + 5; " in shown.err) == (len(steps) == 1)
+    assert main(["train", "mnist", "--steps", "20", "--dry-run"]) == 0  # without the images
+    assert "will be shared by 3 stages" in capsys.readouterr().err
+
+
+def test_epochs_replace_the_steps_of_a_preset(capsys):
+    assert main(["train", "mnist", "--epochs", "2", "--dry-run"]) == 0
+    printed = json.loads(capsys.readouterr().out)["configuration"]
+    assert (printed["epochs"], printed["steps"]) == (2, 0)
+
+
+def test_a_dry_run_looks_at_the_weights_to_start_from(run, fails):
+    assert train("next", "--init-from", str(run), "--dry-run") == 0
+    message = "no checkpoint at mnst (did you mean 'mnist'?)"
+    assert message in fails("train", "digits", "--init-from", "mnst", "--dry-run")
+    assert "does not fit the model" in fails("train", "digits", "--init-from", run, "--dry-run")
+
+
 def photos(folder, mode, size):
     folder.mkdir()
     for i in range(20):
@@ -235,6 +260,11 @@ def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, 
         (["--epochs", "3"], "put a preset before --epochs"),
         (["digits", "--epochs", "0"], "epochs must be >= 1, found 0"),
         (["digits", "--batch-size", "2000"], "digits has 1500 training images, fewer than one batch of 2000"),
+        (
+            ["mnist", "--data", "digits", "--limit", "200"],
+            "fewer than one batch of 256; use a smaller --model.latent.prior.batch-size",
+        ),
+        (["mnist", "--data", "digits", "--steps", "2"], "2 steps are too few for 3 stages, each of one at least"),
         (["digits", "--model.in-channels", "3"], "the model takes 3 channel(s) of 32 pixels, digits gives 1 of 32"),
         (["digits", "--data", "nope"], "unknown data set 'nope'"),
         (["digits", "--device", "tpu"], "unknown device 'tpu'"),

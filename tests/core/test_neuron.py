@@ -124,7 +124,7 @@ def test_it_learns_in_a_layer_that_is_checkpointed():
 
 @pytest.mark.parametrize("backend", ["cpu", "triton"])
 def test_a_backend_that_cannot_take_it_is_refused_by_name(backend, monkeypatch):
-    message = f"backend '{backend}' cannot run: it knows LIF neurons by their constants.*take 'reference'"
+    message = f"backend '{backend}' cannot run: it knows the LIF neurons of this package.*take 'reference'"
     with pytest.raises(ValueError, match=message):
         layer(None, backend)
     ours = layer(None, "reference")

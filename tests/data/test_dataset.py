@@ -9,6 +9,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from fsvae_tcja.data import MemoryImages, batches, limited, load_events, load_images, split_off
+from fsvae_tcja.data.dataset import some
 from tests.data.events.writers import write_synthetic
 
 
@@ -113,3 +114,22 @@ def test_a_limit_takes_the_same_samples_everywhere_and_not_the_first():
 
 def test_a_part_is_read_by_as_many_processes_as_the_whole(tmp_path):
     assert limited(write_folder(tmp_path), 3).workers == min(16, len(os.sched_getaffinity(0)) - 1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "published", "split"),
+    [
+        ([0] * 50 + [1] * 50, False, "test, 20 of 100"),  # a folder of classes
+        ([0] * 50 + [1] * 50, True, "test, 20 of 100"),
+        ([0, 1] * 50, False, "test, 20 of 100"),
+        ([0, 1] * 50, True, "test, the first 20 of 100"),
+    ],
+)
+def test_some_of_a_data_set_are_of_all_classes(labels, published, split):
+    data = MemoryImages("set", "test", torch.arange(100, dtype=torch.uint8).view(-1, 1, 1, 1), torch.tensor(labels), 2)
+    data.published = published
+    chosen = some(data, 20)
+    assert len(chosen) == 20 and chosen.split == split and {*chosen.labels.tolist()} == {0, 1}
+    assert some(data, 100) is data and len(some(data, 200)) == 100
+    with pytest.raises(ValueError, match="at least 1 sample, found 0"):
+        some(data, 0)

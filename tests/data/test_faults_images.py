@@ -17,14 +17,12 @@ from classifiers.data import load_split
 from fsvae_tcja.data import (
     IMAGE_SETS,
     MemoryImages,
-    copies,
     inspect_folder,
     load_images,
     located,
     parse_name,
     split_off,
 )
-from fsvae_tcja.data.copies import equal_images
 from fsvae_tcja.data.image_sets import status
 from fsvae_tcja.data.splits import validation_split, whole_groups
 
@@ -99,6 +97,13 @@ def test_training_never_sees_what_is_held_out(tmp_path):
     assert parts() == [20, 8, 5]
 
 
+def test_a_folder_of_a_split_without_images_is_none(tmp_path):
+    folder = save(tmp_path, *numbered("train/a", 10), *numbered("train/b", 10), *numbered("test/a", 2))
+    (folder / "val").mkdir()
+    (folder / "val" / "labels.csv").write_text("1")
+    assert len(load_images(folder, "valid", size=8, validation=0.1)) == 2
+
+
 def test_splits_and_their_names(tmp_path):
     save(tmp_path, *numbered("training/a", 3), *numbered("Validation/a", 2), *numbered("testing/a", 1), "preview.png")
     lengths = {"train": 3, "val": 2, "valid": 2, "Validation": 2, "test": 1, "all": 6}
@@ -117,12 +122,31 @@ def test_splits_and_their_names(tmp_path):
         (["train/test/1.png"], r"has images in train/test/, where the name of a split stands within another folder"),
         (["train/1.png", "val/1.png", "valid/1.png"], r"train/, val/, valid/, two of which name one split: merge"),
         (["Train/1.png", "train/1.png"], r"Train/, train/, two of which name one split"),
+        (["training_set/a/1.png", "test_set/a/1.png"], r"test_set/, training_set/, which may name splits or classes"),
+        (["train2017/1.png", "val2017/1.png", "extra/1.png"], r"train2017/, val2017/, which may .*: rename splits to "),
+        (["trainA/1.png", "trainB/1.png", "testA/1.png"], r"testA/, trainA/, trainB/, which may name"),
+        (["DIV2K_TRAIN_HR/1.png", "DIV2K_valid_HR/1.png"], r"DIV2K_TRAIN_HR/, DIV2K_valid_HR/, which may name"),
+        (["trainset/1.png", "TestSet/1.png"], r"TestSet/, trainset/, which may name"),
     ],
 )
 def test_names_that_mix_splits_and_classes_are_refused(tmp_path, files, message):
     save(tmp_path, *files)
     with pytest.raises(ValueError, match=message):
         load_images(tmp_path, "train")
+
+
+def test_classes_may_have_a_word_of_a_split_in_their_names(tmp_path):
+    save(tmp_path, *numbered("train_station", 2), *numbered("restaurant", 2), *numbered("contest", 2))
+    assert load_images(tmp_path, "all", size=8).class_names == ("contest", "restaurant", "train_station")
+
+
+def test_classes_that_the_training_split_lacks_are_told(tmp_path):
+    """As Tiny ImageNet is unpacked: the images of val/ lie in one folder, beside a list of their classes."""
+    save(tmp_path, *numbered("train/a", 2), *numbered("train/b", 2), *numbered("val/images", 3))
+    note = f"{tmp_path}: classes that train does not have: 1 (images), of 3 images"
+    assert note in load_images(tmp_path, "val", size=8).notes
+    (tmp_path / "val/images").rename(tmp_path / "val/a")
+    assert not any("does not have" in note for note in load_images(tmp_path, "val", size=8).notes)
 
 
 def test_folders_without_images_are_no_classes(tmp_path):
@@ -191,21 +215,6 @@ def test_copies_between_splits_of_ones_own_are_told(tmp_path):
     save(tmp_path, "train/3.png", "test/4.png")
     data = load_images(tmp_path, "train")
     assert len(data) == 2 and "copies of other images: 1; outside of train, but also in it: 1" in data.notes[1]
-
-
-def test_copies_in_another_format_are_copies(tmp_path, monkeypatch, caplog):
-    """Equal pixels as PNG, BMP and TIFF; the third file of a size has others."""
-    save(tmp_path, "train/1.png", "test/2.bmp", "test/2.tiff", like=noise(8, 8))
-    save(tmp_path, "train/3.png", "test/4.bmp")
-    Image.fromarray(noise(8, 8)).convert("RGB").save(tmp_path / "test" / "5.bmp")
-    paths = [tmp_path / name for name in ("train/1.png", "test/2.bmp", "train/3.png", "test/2.tiff", "test/4.bmp")]
-    assert equal_images([*paths, tmp_path / "test/5.bmp"]) == [0, 0, 2, 0, 4, 0]
-    notes = load_images(tmp_path, "train").notes
-    assert "copies of other images: 3; outside of train, but also in it: 3" in "".join(notes)
-    monkeypatch.setattr(copies, "DECODED", 6 * 64 - 1)
-    assert equal_images(paths) == [0, 0, 2, 0, 4]  # five of 64 pixels
-    assert equal_images([*paths, tmp_path / "test/5.bmp"]) == list(range(6))
-    assert "copies in another format are not looked for among 6 images" in caplog.text
 
 
 def test_copies_in_memory_stay_on_one_side_of_a_validation_split(told):

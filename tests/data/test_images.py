@@ -391,6 +391,26 @@ def test_levels_outside_the_stated_range_are_refused(tmp_path, values, found):
         load_images(tmp_path, "all")
 
 
+def white_as_zero(file, levels):
+    """A TIFF that says that its 0 is white."""
+    Image.fromarray(levels).save(file)
+    entry, content = struct.pack("<HHI", 262, 3, 1), file.read_bytes()  # PhotometricInterpretation: one short
+    assert content.count(entry + b"\1") == 1
+    file.write_bytes(content.replace(entry + b"\1", entry + b"\0"))
+
+
+def test_white_as_zero_is_turned_or_refused(tmp_path):
+    """Pillow turns the levels of such a TIFF, but for those of 16 bits."""
+    levels, file = noise(8, 8), tmp_path / "a.tif"
+    white_as_zero(file, levels)
+    assert np.array_equal(load_images(tmp_path, "all", size=8)[0][0][0].numpy(), 255 - levels)
+    white_as_zero(file, levels.astype(np.uint16) * 257)
+    with pytest.raises(
+        ValueError, match=r"cannot read the image .*a\.tif: its 0 is white .* in 16 bits, expected black"
+    ):
+        load_images(tmp_path, "all", size=8)
+
+
 @pytest.mark.filterwarnings("error")
 def test_palettes_alpha_and_cmyk_become_rgb(tmp_path):
     rgba = Image.fromarray(noise(8, 8, 4), "RGBA")

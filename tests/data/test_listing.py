@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from fsvae_tcja.data import MemoryImages, Subset, load_images
-from fsvae_tcja.data.listing import is_debris, list_files
+from fsvae_tcja.data.listing import in_words, is_debris, list_files
 from fsvae_tcja.utils.printable import shown
 
 
@@ -49,7 +49,7 @@ def test_what_is_passed_over_is_counted(tmp_path):
     os.mkfifo(tmp_path / "g.x")
     assert listed(tmp_path) == (["a.x", "b/c.x"], {".txt": 2, "without an extension": 1, "no regular files": 1})
     found = list_files(tmp_path, lambda name: name.endswith(".x"))
-    assert found.note() == ".txt (2), without an extension (1), no regular files (1)"
+    assert in_words(found.passed_over) == ".txt (2), without an extension (1), no regular files (1)"
 
 
 def test_links_give_no_file_twice_and_end(tmp_path):

@@ -6,6 +6,7 @@ import re
 import pytest
 from PIL import Image
 
+from eval.sources import open_images
 from fsvae_tcja.data import inspect_folder, load_images, located, parse_name
 
 LEVELS = itertools.cycle(range(256))
@@ -57,6 +58,17 @@ def test_a_folder_says_what_a_model_for_it_needs(tmp_path):
     assert load_images(tmp_path, size=None).shape == (1, 20, 20)
     save(tmp_path / "test/cat/5.png", "RGB", (20, 20))
     assert inspect_folder(tmp_path).channels == 3
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_not_the_working_folder(tmp_path, monkeypatch, name):
+    """As an unset variable of a shell gives it."""
+    save(tmp_path / "1.png")
+    monkeypatch.chdir(tmp_path)
+    for use in (load_images, located, open_images):
+        with pytest.raises(ValueError, match=r"the name of a data set or folder is empty; the working folder is .* \."):
+            use(name)
+    assert len(load_images(".", "all")) == 1
 
 
 @pytest.mark.parametrize(("sizes", "found"), [([(8, 8), (9, 9)], "8 x 8, 9 x 9"), ([(8, 6)], "8 x 6")])

@@ -25,16 +25,17 @@ def features(images):
     pixels = images.double().flatten(1)[:, 400:416]
     return {"2048": pixels, "latent": pixels}
 
-def pixels(images, protocol, name, reference, **given):
+def pixels(images, protocol, name, reference, n=290, **given):
     extractor = Extractor("pixels", "0", {"2048": 16, "latent": 16}, torch.device("cpu"), features)
-    options = {"networks": Networks(inception=extractor, autoencoder=extractor), "n": 290, "seed": 3, "batch": 64}
+    options = {"networks": Networks(inception=extractor, autoencoder=extractor), "n": n, "seed": 3, "batch": 64}
     (result,) = evaluate(images, protocol, (name,), reference=reference, **options, **given)
     return [result.value, result.reference]
 
 def values():
     drawn = lambda start, count: torch.rand(count, 1, 32, 32)  # the global random state
     stated = {"value_range": "0..1"}
-    return [pixels("digits:test", "standard", "KID", "digits"), pixels(drawn, "strict", "FAD", "digits", **stated)]
+    kid, fad = pixels("digits:test", "standard", "KID", "digits"), pixels(drawn, "strict", "FAD", "digits", **stated)
+    return [kid, fad, pixels("digits:test", "strict", "FAD", "digits", n=40)]
 
 if __name__ == "__main__":
     with joined():
@@ -96,7 +97,7 @@ def test_the_command_line_of_torchrun(networks, tmp_path):
 
 
 def test_two_processes_share_features_and_draws(tmp_path):
-    """KID, which needs every feature, and a generator that uses the global random state."""
+    """KID, which needs every feature; a generator that uses the global random state; one batch for both."""
     (tmp_path / "both.py").write_text(SCRIPT)
     output = torchrun(str(tmp_path / "both.py"))
     namespace: dict = {"__name__": "one process"}

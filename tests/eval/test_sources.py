@@ -1,6 +1,7 @@
 """Sources of images: every kind gives the same images, and says what is wrong with a bad one."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from eval.evaluation import open_reference
 from eval.features import Extractor
 from eval.protocols import STANDARD, STRICT
+from eval.reference import holds_statistics
 from eval.sources import IndexedImages, open_images
+from fsvae_tcja.data import load_images
 from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.runtime import checkpoint
 
@@ -26,7 +29,7 @@ def images(request) -> torch.Tensor:
 
 
 def write_folder(folder, images):
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for i, image in enumerate(images):
         Image.fromarray(image.permute(1, 2, 0).squeeze(-1).numpy()).save(folder / f"{i:04d}.png")
     return folder
@@ -225,6 +228,8 @@ def test_bad_sources(tmp_path):
     check(
         tmp_path / "absent.safetensors", "no checkpoint at .*absent.safetensors: give a run folder", FileNotFoundError
     )
+    (tmp_path / "theirs.pth").touch()
+    check(tmp_path / "theirs.pth", "score what this makes of it: fsvae-tcja import .*theirs.pth --out")
     check("nonsense.txt", "cannot take images from nonsense.txt: give a folder")
     check(object(), "cannot take images from object")
     check(torch.zeros(2, 1, 8, 8), "unknown value range", value_range="0..2")
@@ -324,3 +329,24 @@ def test_draws_from_the_global_state_do_not_depend_on_the_process(monkeypatch):
 def test_a_source_is_taken_as_it_is():
     source = IndexedImages("mine", 2, lambda start, count: torch.zeros(count, 1, 2, 2))
     assert open_images(source) is source
+
+
+def test_a_folder_called_like_a_data_set_is_none(tmp_path):
+    """Also where it was opened before: what a protocol fixes of the data set does not hold for it."""
+    made = write_folder(tmp_path / "digits", torch.randint(0, 256, (N, 1, 8, 8), dtype=torch.uint8))
+    named, folder = open_images(load_images("digits", "test")), open_images(load_images(made, "all", size=8))
+    assert (named.data_set, named.split, named.name) == ("digits", "test", "digits test")
+    assert (folder.data_set, folder.split, folder.name) == (None, None, "digits all")
+
+
+def test_a_path_is_never_the_name_of_a_data_set(tmp_path, monkeypatch):
+    """Path("./digits") and Path("digits") are the same."""
+    monkeypatch.chdir(tmp_path)
+    images = torch.randint(0, 256, (N, 1, 8, 8), dtype=torch.uint8)
+    for split in ("train", "test"):
+        write_folder(tmp_path / "digits" / split, images)
+    folder = open_images(Path("digits"), split="test")
+    assert (folder.n, folder.data_set, folder.sibling("train").n) == (N, None, N)
+    assert open_images("./digits:test").n == N and open_images("digits:test").n == 297
+    (tmp_path / "digits" / "strict-FAD.safetensors").touch()
+    assert not holds_statistics("digits") and holds_statistics("./digits") and holds_statistics(Path("digits"))

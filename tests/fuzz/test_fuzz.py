@@ -32,6 +32,7 @@ OTHERS = {  # functions that open no bytes of others, or none that a reader coul
     "fsvae_tcja/utils/atomic.py:_sync",
     "fsvae_tcja/utils/cpus.py:_quota",
     "fsvae_tcja/utils/lock.py:_acquired",
+    "fsvae_tcja/utils/one_copy.py:_mapped",  # what a process of the same program wrote
     "fsvae_tcja/utils/streams.py:prepare_streams",
     "fsvae_tcja/utils/streams.py:discard",
     "fsvae_tcja/report/compare.py:_samples",  # pictures of the run go into the page as they are

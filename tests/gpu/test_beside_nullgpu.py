@@ -15,7 +15,7 @@ import pytest
 from .conftest import long
 
 PROGRAMS = Path(__file__).with_name("nullgpu_programs.py")
-FLOOR = {"sync": 0, "badgrid": 0, "triton_bad": 0, "capture_violations": 0}
+FLOOR = {"sync": 0, "pageable": 0, "badgrid": 0, "triton_bad": 0, "capture_violations": 0}
 
 BUDGETS = {  # operations outside of graphs, launches of graphs among them; nodes of graphs; bytes from the host
     "mnist": {
@@ -31,6 +31,16 @@ BUDGETS = {  # operations outside of graphs, launches of graphs among them; node
         "scored": {"operations": 7, "graph_nodes_launched": 157, "h2d_bytes": 0},
     },
 }
+LATER = {  # of preset mnist
+    "prior": {"operations": 109, "h2d_bytes": 256 * (4 * 128 + 8)},
+    "prior, graph": {"operations": 14, "graph_nodes_launched": 103, "h2d_bytes": 256 * (4 * 128 + 8)},
+    "judge": {"operations": 479, "h2d_bytes": 32 * (1024 + 8)},
+    "judge, graph": {"operations": 18, "graph_nodes_launched": 471, "h2d_bytes": 32 * (1024 + 8)},
+}
+DRAWS = {
+    "mnist": (79, 74),
+    "fsvae2022-mnist": (161, 157),
+}  # operations of a pass that is not recorded, nodes of one that is
 
 
 def beside_nullgpu(*arguments: str, gpus: int = 1) -> Any:
@@ -52,21 +62,45 @@ def beside_nullgpu(*arguments: str, gpus: int = 1) -> Any:
 def test_no_step_and_no_draw_costs_more_than_before(preset):
     found = beside_nullgpu(str(PROGRAMS), "budgets", preset)
     for what, budget in BUDGETS[preset].items():
-        counts = found[what]
-        limits = FLOOR | budget | {"sync": int(what in ("draw", "scored"))}  # images go to the CPU
-        above = {name: (counts[name], limit) for name, limit in limits.items() if counts[name] > limit}
-        assert not above, f"{what}: (found, budget) of {above}"
+        check(what, found[what], budget | {"sync": int(what in ("draw", "scored"))})  # images go to the CPU
+
+
+def check(what: str, counts: dict[str, int], budget: dict[str, int]) -> None:
+    above = {name: (counts[name], limit) for name, limit in (FLOOR | budget).items() if counts[name] > limit}
+    assert not above, f"{what}: (found, budget) of {above}"
+
+
+def test_no_step_of_a_later_stage_costs_more_than_before():
+    for what, counts in beside_nullgpu(str(PROGRAMS), "later_stages", "mnist").items():
+        check(what, counts, LATER[what])
+
+
+@pytest.mark.parametrize("preset", ["mnist", pytest.param("fsvae2022-mnist", marks=long)])
+def test_a_draw_of_any_number_of_images_is_recorded(preset):
+    """A size of passes, of which there are few, is new once; it is recorded when it comes again."""
+    found, (plain, nodes) = beside_nullgpu(str(PROGRAMS), "draws", preset), DRAWS[preset]
+    check("the first pass of a size", found["first"], {"operations": plain, "sync": 1})
+    check("the second", found["second"], {"operations": plain + 5, "sync": 2, "graph_nodes_launched": nodes})
+    check("any number", found["any"], {"operations": 9, "sync": 1, "graph_nodes_launched": nodes})
+    check("of two passes", found["two"], {"operations": 18, "sync": 2, "graph_nodes_launched": 2 * nodes})
 
 
 def test_budgets_keep_what_was_promised():
     for budget in BUDGETS.values():
         assert budget["step"]["operations"] <= 500
         assert budget["draw"]["operations"] <= 40
+    assert all(budget["operations"] <= 500 for budget in LATER.values())
+
+
+@long
+def test_the_benchmark_times_what_a_training_runs():
+    found = beside_nullgpu(str(PROGRAMS), "benchmark")
+    assert found["timed"] == found["run"] and found["run"]["operations"] > 0
 
 
 @long
 def test_a_step_of_sixteen_times_250_images_keeps_what_was_promised():
-    counts = beside_nullgpu(str(PROGRAMS), "long step")
+    counts = beside_nullgpu(str(PROGRAMS), "long_step")
     assert counts["operations"] <= 356 and counts["sync"] == 0 and counts["h2d_bytes"] <= 250 * (1024 + 8)
 
 
@@ -83,6 +117,7 @@ def test_layers_of_any_size():
     for name in ("plain", "wide"):
         assert (found[name]["triton_bad"], found[name]["operations"] > 0) == (0, True), name
     assert found["partial sums"] < 0.35
+    assert sorted(found["kernels"]) == sorted(set(found["kernels"])), "compiled anew for another size of the batch"
 
 
 def test_seeding_a_scored_source_takes_no_memory_of_a_gpu_and_says_nothing():
@@ -117,6 +152,39 @@ print(json.dumps([backend.report()["cuda"], list(spikes.shape)]))
     assert shape == [2, 3]
     assert report.startswith("reference (triton: the package triton does not work")
     assert "Failed to find C compiler" in report and "install one, such as gcc" in report
+
+
+def test_recordings_share_their_workspace_and_move_the_generator_that_they_draw_from():
+    found = beside_nullgpu(str(PROGRAMS), "recordings")
+    assert found["bytes"] <= 2 * 64 * 64 * 4
+    assert found["moved"] > 0  # so a replay behind another seed draws other numbers
+
+
+def test_a_training_goes_on():
+    assert beside_nullgpu(str(PROGRAMS), "resumed") == [0, 0]
+
+
+def test_lack_of_memory_ends_a_command_in_one_line():
+    status, said = beside_nullgpu(str(PROGRAMS), "lack_of_memory")
+    assert status == 2 and said.startswith("error: out of memory") and said.count("\n") == 1
+
+
+@long
+def test_lack_of_memory_while_a_step_is_recorded_is_told_as_such():
+    said = beside_nullgpu(str(PROGRAMS), "lack_of_memory_in_a_graph")
+    assert said.startswith("out of memory in step 4: CUDA out of memory.") and "--batch-size" in said
+
+
+@long
+def test_the_second_of_two_gpus_leaves_the_first_alone():
+    found = beside_nullgpu(str(PROGRAMS), "second", gpus=2)
+    assert found["commands"] == {"train": 0, "sample": 0}
+    assert (found["current"], found["of the first"]) == (1, 0)
+
+
+@long
+def test_nothing_is_refused_for_not_being_deterministic():
+    assert all(beside_nullgpu(str(PROGRAMS), "deterministic"))
 
 
 @long

@@ -5,6 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
+
+from fsvae_tcja.core import FSVAE_LIF
+from fsvae_tcja.core.kernels.lif.inputs import Inputs
 
 from ..core.test_triton import FORWARD_FLAGS, INTEGERS, backward_flags
 from .conftest import long
@@ -30,7 +34,7 @@ def compiled(name: str, arch: int) -> tuple[int, int, int]:
     forward = name == "forward"
     kernel = kernels._forward if forward else kernels._backward
     flags = FORWARD_FLAGS if forward else backward_flags(1 if "one" in name else 16)
-    flags |= PLAIN | FIRST if name == "backward" else {}
+    flags |= tile(128) | (PLAIN | FIRST if name == "backward" else {})
     signature, attributes = {}, {}
     for i, argument in enumerate(kernel.arg_names):
         kind = "i32" if argument in INTEGERS else "*fp32"
@@ -49,6 +53,15 @@ def compiled(name: str, arch: int) -> tuple[int, int, int]:
     report = subprocess.run(command, input=ptx, capture_output=True, text=True, check=True).stderr
     spilled = sum(map(int, re.findall(r"(\d+) bytes spill", report)))
     return int(re.search(r"Used (\d+) registers", report)[1]), spilled, ptx.count("bar.sync")
+
+
+def tile(channels: int) -> dict[str, int]:
+    """Positions and channels that a program takes of a layer of so many."""
+    from fsvae_tcja.core.kernels.lif import triton as kernels
+
+    table = torch.empty(channels)
+    call = kernels._Call(Inputs(torch.empty(1, 1, channels, 16, 16), table, table), FSVAE_LIF.fused_constants.constants)
+    return {"BLOCK_P": call.block_p, "BLOCK_C": call.block_c}
 
 
 CASES = [

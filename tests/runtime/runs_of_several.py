@@ -20,19 +20,22 @@ from classifiers.train import callbacks as of_classifiers
 from eval.networks.autoencoder import Autoencoder
 from eval.networks.classifier import Classifier
 from eval.training import TrainingConfig, train
-from fsvae_tcja.core import TDBatchNorm
+from fsvae_tcja.core import LeakyReLU, TDBatchNorm
 from fsvae_tcja.core.shared import sharing
 from fsvae_tcja.core.statistics import by_own_statistics
 from fsvae_tcja.data import MemoryImages
 from fsvae_tcja.runtime.config import Stage
 from fsvae_tcja.runtime.run import open_run
 from fsvae_tcja.runtime.trainer import Outcome, Trainer
-from fsvae_tcja.utils.processes import rank
+from fsvae_tcja.utils.processes import barrier, rank
 from fsvae_tcja.utils.shares import share_of
 from fsvae_tcja.vae.config import FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.judge import Tuning
-from fsvae_tcja.vae.latent import Bernoulli, Escape
+from fsvae_tcja.vae.latent import Bernoulli, Escape, Gaussian, Poisson
+from fsvae_tcja.vae.recalibrate import recalibrate
+from fsvae_tcja.vae.sample import stream
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
+from tests.several import place_of
 
 BATCH = 16
 EVERYTHING: dict[str, Any] = {"accumulate": 2, "clip": 0.5, "ema": 0.9, "schedule": "cosine", "warmup": 2}
@@ -74,6 +77,23 @@ def stochastic(steps: int) -> TrainConfig:
     return TrainConfig(**SHARED, **EVERYTHING, steps=steps - 2, recalibrate=40, model=replace(TINY, latent=latent))
 
 
+def conditional(steps: int) -> TrainConfig:
+    """`escape` with labels in place of clusters."""
+    run = escape(steps)
+    return replace(run, model=replace(run.model, latent=replace(run.model.latent, clusters=0, classes=3)))
+
+
+def poisson(steps: int) -> TrainConfig:
+    """A loss that is no mean over images: it compares all of a batch, or of a part of one, with one another."""
+    return TrainConfig(**SHARED, **EVERYTHING, steps=steps, model=replace(TINY, latent=Poisson(weight=1.0)))
+
+
+def gaussian(steps: int) -> TrainConfig:
+    """No spikes at all."""
+    model = replace(TINY, T=1, latent=Gaussian(), neuron=LeakyReLU(), tcja=TCJAConfig())
+    return TrainConfig(**SHARED, **EVERYTHING, steps=steps, model=model)
+
+
 def classifier(steps: int) -> ClassifierTraining:
     model = ClassifierConfig("4C TCJA(2,2) MP2 DP.2 FC20 LIF FC3", T=3, shape=(1, 8, 8), classes=3)
     augment = Augment(flip=True, rotate=20, roll=2, cutout=4, mixup=0.5)
@@ -85,6 +105,9 @@ CONFIGS: dict[str, Callable[[int], Any]] = {
     "prefix": prefix,
     "escape": escape,
     "stochastic": stochastic,
+    "conditional": conditional,
+    "poisson": poisson,
+    "gaussian": gaussian,
     "classifier": classifier,
 }
 NETWORKS: dict[str, tuple[Callable, Callable]] = {
@@ -128,6 +151,12 @@ def _with_event(number: int, event: str) -> Callable:
     return loss
 
 
+def first_is_killed() -> None:
+    if rank() == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    barrier()
+
+
 def shared_batches(folder: Path) -> list[list[int]]:
     """The images that this process sees in each of two epochs of 100, of a batch in two parts, one after the other."""
     seen: list[list[int]] = [[], []]
@@ -145,6 +174,23 @@ def shared_batches(folder: Path) -> list[list[int]]:
 
     Trainer(task, config, open_run(folder), loss=loss).fit()
     return seen
+
+
+def codes_of_a_stage() -> dict[str, Any]:
+    """What a process has of the codes of its second stage: where they lie, their bytes, their clusters."""
+    task = FSVAETask(escape(8), toy(100), toy(20, "test"))
+    codes = task.start_stage(1, task.data).codes
+    latent = task.model.latent
+    found = {"codes": codes, "centres": latent.centres, "seen": latent.seen}
+    return {"place": place_of(codes)} | {name: value.numpy().tobytes() for name, value in found.items()}
+
+
+def drawn(n: int) -> np.ndarray | None:
+    """Images that the processes draw together, in the first one."""
+    model = FSVAETask(escape(8), toy(100), toy(20, "test")).model
+    recalibrate(model, toy(100), 100)  # else no neuron fires
+    images = list(stream(model, n, 3, batch_size=16, together=True))
+    return torch.cat(images).numpy() if rank() == 0 else None
 
 
 def statistics() -> dict[str, np.ndarray]:
@@ -175,11 +221,11 @@ def _fused(norm: TDBatchNorm, y: torch.Tensor) -> torch.Tensor:
 
 
 def fit_network(kind: str, folder: Path, steps: int) -> None:
-    """A network of scores on 5 batches an epoch, the last of 3 images only.
+    """A network of scores on 5 batches an epoch, the last of 5 images only.
 
     In float64: AdamW makes whole steps also of gradients that are nothing but rounding, those of biases before a norm.
     """
     config = TrainingConfig(epochs=max(1, steps // 5), batch_size=BATCH)
     build, loss = NETWORKS[kind]
     wide = lambda network, images, labels: loss(network, images.double(), labels)  # noqa: E731
-    train(lambda: build().double(), wide, toy(4 * BATCH + 3, size=32), config, run=folder)
+    train(lambda: build().double(), wide, toy(4 * BATCH + 5, size=32), config, run=folder)

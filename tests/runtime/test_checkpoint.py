@@ -195,7 +195,7 @@ def test_a_pickled_file_is_named(tmp_path, zipped, cut):
     path = tmp_path / "a.safetensors"
     torch.save({"w": torch.ones(3)}, path, _use_new_zipfile_serialization=zipped)
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(ValueError, match=r"pickled PyTorch file, which could run code .*import_fsvae2022"):
+    with pytest.raises(ValueError, match=r"pickled PyTorch file, which could run code .*: fsvae-tcja import "):
         read(path)
 
 

@@ -6,12 +6,16 @@ from fsvae_tcja.runtime.device import resolve
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A machine with that many CUDA devices, and with MPS or not."""
+    """A machine with that many CUDA devices, and with MPS or not; returns the devices that become the current one."""
+
+    current = []
 
     def build(cuda=0, mps=False):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+        monkeypatch.setattr(torch.cuda, "set_device", current.append)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+        return current
 
     return build
 
@@ -25,9 +29,10 @@ def test_auto_takes_the_fastest(machine, cuda, mps, expected):
 
 
 def test_a_device_by_name(machine):
-    machine(cuda=2, mps=True)
+    current = machine(cuda=2, mps=True)
     for name in ("cpu", "cuda", "cuda:1", "mps"):
         assert resolve(name) == torch.device(name)
+    assert current == [torch.device("cuda:1")]  # the number that was asked for
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "mps"])

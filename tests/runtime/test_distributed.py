@@ -6,6 +6,7 @@ The long form, 50 steps: FSVAE_TCJA_LONG=1 pytest -n 0 -s tests/runtime/test_dis
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,17 @@ from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.utils.shares import Share, share_of
 from tests.conftest import long
-from tests.runtime.runs_of_several import CONFIGS, NETWORKS, fit, fit_network, shared_batches, statistics
+from tests.runtime.runs_of_several import (
+    CONFIGS,
+    NETWORKS,
+    codes_of_a_stage,
+    drawn,
+    first_is_killed,
+    fit,
+    fit_network,
+    shared_batches,
+    statistics,
+)
 from tests.several import together
 
 TOLERANCE = {
@@ -68,8 +79,8 @@ def alone(tmp_path_factory, steps):
     return of
 
 
-SHORT = [("escape", 2), ("stochastic", 2), ("classifier", 3)]
-LONG = [(kind, 2) for kind in [*CONFIGS, *NETWORKS] if (kind, 2) not in SHORT] + [("escape", 4)]
+SHORT = [("escape", 2), ("stochastic", 2), ("poisson", 2), ("classifier", 3)]
+LONG = [(kind, processes) for kind in [*CONFIGS, *NETWORKS] for processes in (2, 4) if (kind, processes) not in SHORT]
 CASES = [*SHORT, *(pytest.param(*case, marks=long) for case in LONG)]
 
 
@@ -121,6 +132,23 @@ def test_statistics_and_gradients_of_a_norm_are_those_of_the_whole_batch():
             np.testing.assert_allclose(result, value, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
+def test_the_codes_of_a_machine_lie_in_memory_once():
+    """Those of the second stage, and their clusters are those of one process."""
+    (alone,) = together(1, codes_of_a_stage)
+    found = together(3, codes_of_a_stage)
+    assert not [error for error in found if isinstance(error, BaseException)], found
+    assert {one.pop("place") for one in found} - {"00:00 0", alone.pop("place")} and found == [alone] * 3
+
+
+def test_drawn_images_are_those_of_one_process_bit_for_bit():
+    """In batches of 16, of which no number of processes gets as many."""
+    (alone,) = together(1, drawn, 41)
+    assert len(alone) == 41 == len(np.unique(alone, axis=0))
+    for processes in (2, 4):
+        first, *others = together(processes, drawn, 41)
+        assert np.array_equal(first, alone) and others == [None] * (processes - 1)
+
+
 def test_a_killed_process_ends_all_and_another_number_goes_on(tmp_path):
     """The survivor says so in one line; its last checkpoint is sound; three go on to where one would have come."""
     folder, whole = tmp_path / "run", tmp_path / "whole"
@@ -136,6 +164,14 @@ def test_a_killed_process_ends_all_and_another_number_goes_on(tmp_path):
     assert all(found[name] <= TOLERANCE[name] for name in TOLERANCE), found
 
 
+def test_the_death_of_the_process_that_all_meet_at_is_told_too():
+    """Without torchrun that is the first one."""
+    killed, *survivors = together(3, first_is_killed)
+    assert killed is None
+    for error in survivors:
+        assert isinstance(error, ValueError) and "another of the 3 processes has ended" in str(error), error
+
+
 def test_a_signal_to_one_process_stops_all_after_the_same_step(tmp_path):
     folder = tmp_path / "run"
     outcomes = together(2, fit, "classifier", folder, 12, False, {1: (7, "interrupt")})  # in the 4th step
@@ -143,19 +179,28 @@ def test_a_signal_to_one_process_stops_all_after_the_same_step(tmp_path):
     assert [outcome.step for outcome in together(2, fit, "classifier", folder, 12, True)] == [12, 12]
 
 
-def torchrun(*args: object, check: bool = True) -> subprocess.CompletedProcess:
+def started(*args: object, **environment: str) -> subprocess.Popen:
+    """torchrun with these arguments, in a process group of its own."""
     command = [sys.executable, "-m", "torch.distributed.run", *map(str, args)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "FSVAE_TCJA_BACKEND": "reference"}
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "FSVAE_TCJA_BACKEND": "reference"} | environment
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=environment, **pipes, text=True, start_new_session=True)
+
+
+def ended(process: subprocess.Popen) -> tuple[str, str]:
+    """What it wrote on stdout and stderr."""
     try:
-        out, err = process.communicate(timeout=200)
+        return process.communicate(timeout=200)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGTERM)
         raise
-    assert not check or process.returncode == 0, out + err
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def torchrun(*args: object) -> tuple[str, str]:
+    process = started(*args)
+    out, err = ended(process)
+    assert process.returncode == 0, out + err
+    return out, err
 
 
 TRAIN = ["fsvae_tcja", "train", "digits", "--model.T", "4", "--model.L", "8", "--model.latent.k", "3"]
@@ -163,31 +208,60 @@ TRAIN += ["--model.channels", "2", "3", "4", "5", "--device", "cpu", "--limit", 
 TRAIN += ["--log-every", "2", "--epochs", "3"]
 
 
+UNLUCKY = """
+import os, signal, sys
+from fsvae_tcja.cli import main
+from fsvae_tcja.runtime.callbacks import Metrics
+step = Metrics.step
+def fatal(self, trainer, losses):
+    step(self, trainer, losses)
+    if trainer.step == 8 and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        DIE
+Metrics.step = fatal
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def check_went_on(out: Path, trained: str, told: str) -> None:
+    """A run that lost a process in its 8th step, after its checkpoint of the 6th, is at its end, and says so once."""
+    assert told.count("error: another of the 2 processes has ended") == 1
+    assert "Traceback" not in trained and trained.count("trained 12 steps") == 1
+    rows = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert rows == sorted(rows) and rows[-1] == 18
+    assert checkpoint.read_metadata(out / "checkpoint.safetensors")["step"] == 18
+
+
 @long
 def test_torchrun_starts_again_and_goes_on_and_draws_the_same_images(tmp_path):
     """A process kills itself once, in the second epoch; --max-restarts 1. Then the images of one process and two."""
-    script = tmp_path / "unlucky.py"
-    script.write_text(
-        "import os, signal, sys\n"
-        "from fsvae_tcja.cli import main\n"
-        "from fsvae_tcja.runtime.callbacks import Metrics\n"
-        "step = Metrics.step\n"
-        "def fatal(self, trainer, losses):\n"
-        "    step(self, trainer, losses)\n"
-        "    if (trainer.step, os.environ['RANK'], os.environ['TORCHELASTIC_RESTART_COUNT']) == (8, '1', '0'):\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "Metrics.step = fatal\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
-    out = tmp_path / "run"
+    script, out = tmp_path / "unlucky.py", tmp_path / "run"
+    script.write_text(UNLUCKY.replace("DIE", "os.environ['RANK'] == '1' and os.kill(os.getpid(), signal.SIGKILL)"))
     two = ["--standalone", "--nproc-per-node", 2]
-    found = torchrun(*two, "--max-restarts", 1, script, *TRAIN[1:], "--out", out)
-    assert found.stderr.count("error: another of the 2 processes has ended") == 1
-    assert "Traceback" not in found.stdout and found.stdout.count("trained 12 steps") == 1  # after the first 6
-    rows = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert rows == sorted(rows) and rows[-1] == 18
+    check_went_on(out, *torchrun(*two, "--max-restarts", 1, script, *TRAIN[1:], "--out", out))
     assert not list(out.glob(".*"))  # neither lock nor half a file
     for number in (1, 2):
         args = [out, "--batch-size", 16, "--out", tmp_path / f"{number}.npz"]
         torchrun("--standalone", "--nproc-per-node", number, "-m", "--", "fsvae_tcja", "sample", *args, "--n", 41)
     assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "2.npz").read_bytes()
+
+
+@long
+def test_torchrun_goes_on_with_the_machines_that_are_left(tmp_path):
+    """Two launchers, as two machines would have them; one of them dies with its process."""
+    script, out = tmp_path / "unlucky.py", tmp_path / "run"
+    script.write_text(
+        UNLUCKY.replace(
+            "DIE", "'UNLUCKY' in os.environ and [os.kill(p, signal.SIGKILL) for p in (os.getppid(), os.getpid())]"
+        )
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    where = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", 1]
+    where += ["--rdzv-conf", "last_call_timeout=5", "--local-addr", "127.0.0.1"]
+    how = ["--nnodes", "1:2", "--nproc-per-node", 1, "--max-restarts", 1, *where, script, *TRAIN[1:], "--out", out]
+    lucky = started(*how)
+    unlucky = started(*how, UNLUCKY="1")
+    written, other = ended(lucky), ended(unlucky)
+    assert (lucky.returncode, unlucky.returncode) == (0, -signal.SIGKILL), written + other
+    check_went_on(out, *written)

@@ -9,7 +9,7 @@ from PIL import Image
 from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.runtime import curves
 from fsvae_tcja.runtime.curves import save_curves
-from fsvae_tcja.runtime.pictures import GAP, save_grid, save_pairs, save_png
+from fsvae_tcja.runtime.pictures import GAP, LABEL_SIZE, save_grid, save_pairs, save_png
 from fsvae_tcja.utils.atomic import replacing
 
 
@@ -72,9 +72,16 @@ def test_pairs_put_reconstructions_below_originals(tmp_path):
     originals, reconstructions = noise(3, 1, 96, 96), noise(3, 1, 96, 96, seed=1)
     save_pairs(originals, to_float(reconstructions), tmp_path / "pairs.png", columns=2)
     picture = pixels(tmp_path / "pairs.png")
-    assert torch.equal(picture[:, GAP : GAP + 96, GAP : GAP + 96], originals[0])
-    below = picture[:, GAP + 96 + GAP // 2 :, GAP : GAP + 96]
-    assert torch.equal(below[:, :96], reconstructions[0])
+    labels, pairs = picture.split([GAP + LABEL_SIZE, picture.shape[2] - GAP - LABEL_SIZE], dim=2)
+    second = GAP + 96 + GAP // 2
+    assert torch.equal(pairs[:, GAP : GAP + 96, GAP : GAP + 96], originals[0])
+    assert torch.equal(pairs[:, second : second + 96, GAP : GAP + 96], reconstructions[0])
+    third = second + 96 + 3 * GAP
+    assert torch.equal(pairs[:, third : third + 96, GAP : GAP + 96], originals[2])
+    rows = [labels[:, top : top + 96] for top in (GAP, second, third)]
+    assert torch.equal(rows[0], rows[2]) and not torch.equal(rows[0], rows[1])
+    for row in rows:  # written, and whole
+        assert row.min() == 0 and (row[:, [0, -1]] == 255).all() and (row[:, :, [0, -1]] == 255).all()
 
 
 def test_bad_images_are_refused(tmp_path):
@@ -135,7 +142,7 @@ def test_axes_are_labelled_and_log_where_the_span_is_wide(monkeypatch, tmp_path)
     assert (mse.get_xlabel(), mse.get_ylabel()) == ("step (iterations)", "MSE, images in [-1, 1] (log scale)")
     assert loss.get_ylabel() == "loss (log scale)"
     assert (mse.get_yscale(), loss.get_yscale()) == ("log", "log")
-    assert [text.get_text() for text in mse.get_legend().get_texts()] == ["training mse", "test mse"]
+    assert [text.get_text() for text in mse.get_legend().get_texts()] == ["training", "test"]
     assert pixels(tmp_path / "curves.png").shape[0] == 4 and os.listdir(tmp_path) == ["curves.png"]
     assert matplotlib.rcParams._get("backend") == backend
 
@@ -153,10 +160,10 @@ def test_each_quantity_as_a_figure_of_its_own():
     (axis,) = figures["mse"].axes
     texts = [text.get_text() for text in axis.get_legend().get_texts()]
     assert texts == [
-        "training mse, every row",
-        "training mse, mean of 6 rows",
-        "test mse, every row",
-        "test mse, mean of 6 rows",
+        "training, raw",
+        "training, mean of 6",
+        "test, raw",
+        "test, mean of 6",
     ]
     assert curves.curve_figures([{"loss": 1.0}]) == {}
 

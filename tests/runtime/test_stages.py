@@ -67,10 +67,11 @@ def images(n, value):
     return MemoryImages("toy", "train", torch.full((n, 1, 2, 2), value, dtype=torch.uint8), torch.arange(n), n)
 
 
-def test_each_stage_has_its_data_its_batches_and_its_optimiser(tmp_path):
+def test_each_stage_has_its_data_its_batches_and_its_optimiser(tmp_path, capsys):
     task, config = Toy(), TwoStages(data="toy", steps=4, batch_size=4, lr=1e-3, log_every=1, weight_decay=0.0)
     outcome = Trainer(task, config, RunFolder(tmp_path)).fit()
     assert (outcome.step, outcome.total) == (7, 7)
+    assert "stage 2 of 2: 3 steps\n" in capsys.readouterr().err
     assert task.seen == [(0, 0, 4, 0)] * 3 + [(0, 1, 4, 0)] + [(1, 2, 6, 1)] * 2 + [(1, 3, 6, 1)]
     assert [row["lr"] for row in RunFolder(tmp_path, True).read_metrics() if "lr" in row] == [1e-3] * 4 + [0.5] * 3
 

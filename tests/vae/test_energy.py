@@ -1,5 +1,7 @@
 """Energy and firing of the generative model, against counts made in another way."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -9,7 +11,7 @@ from fsvae_tcja.runtime.energy import AC_PJ, MAC_PJ
 from fsvae_tcja.vae import FSVAE, Bernoulli, Escape, FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.energy import ann_of, energy
 from fsvae_tcja.vae.sample import noise_of
-from fsvae_tcja.vae.watch import find
+from fsvae_tcja.vae.watch import Watch, find
 
 from .conftest import awake
 
@@ -147,13 +149,30 @@ def test_what_is_wrong_is_found(images):
     with torch.no_grad():
         layer.norm.bias.fill_(-100)
     dead, same = find(model, images, model.sample(8))
-    assert dead.startswith("layer decoder 1: 100% of ") and "never fired" in dead
+    assert dead.startswith("neurons that never fired over ") and "100% of the " in dead and "layer decoder 1" in dead
     assert same.startswith("all images drawn are the same")
     with torch.no_grad():
         layer.norm.bias.fill_(100)
-    assert any("layer decoder 1: 100%" in line and "at every step" in line for line in find(model, images, None))
+    assert any("layer decoder 1" in line and "fired at every step" in line for line in find(model, images, None))
     layer.norm.bias.data.zero_()
     assert find(small(), images, None, mse=0.1, test_mse=0.3)[0].startswith("test_mse 0.3 is 3 times mse 0.1")
+
+
+def test_samples_that_are_all_the_same_are_told_of_at_the_end_of_stages():
+    told = []
+    run = SimpleNamespace(
+        task=SimpleNamespace(model=small()), config=SimpleNamespace(seed=0), message=told.append,
+        spans=[1, 2], epoch=7, first_evaluated=1, step=9, total=9,
+    )  # fmt: skip
+    Watch().epoch_end(run, {})
+    assert told == []
+    with torch.no_grad():
+        run.task.model.decoder.blocks[1].norm.bias.fill_(-100)
+    Watch().epoch_end(run, {})
+    assert len(told) == 1 and told[0].startswith("warning: all images drawn are the same")
+    run.step = 8
+    Watch().epoch_end(run, {})
+    assert len(told) == 1
 
 
 def test_shares_of_micro_steps_lie_between_none_and_all(images):

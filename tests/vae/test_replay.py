@@ -11,7 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from fsvae_tcja.utils.once import warn_once
-from fsvae_tcja.vae import replay
+from fsvae_tcja.vae import FSVAE, replay
 from fsvae_tcja.vae.latent.bernoulli import draw_prefix, draw_stream
 from fsvae_tcja.vae.replay import KINDS, WARM, Replay
 
@@ -124,21 +124,58 @@ def test_a_module_that_moved_is_recorded_anew(prior, recordings):
     assert torch.equal(found, plain(prior, choice))
 
 
-def test_the_number_of_recordings_is_bounded_and_they_go_with_their_module(prior, recordings, monkeypatch):
+def test_the_recordings_last_used_are_kept_and_go_with_their_module(prior, recordings, monkeypatch):
     monkeypatch.setattr(replay, "record", lambda run, device: recordings.append(1) or (lambda: None, run()))
-    for n in range(1, KINDS + 3):
+    for n in [*range(1, KINDS + 1), 1, KINDS + 1]:  # 1 is used again, so 2 gives way
         for _ in range(WARM + 1):
             prior.sample(picks(n))
-    assert len(recordings) == KINDS
+    kept = replay._recordings[prior].runs
+    assert len(recordings) == KINDS + 1 and len(kept) == KINDS
+    prior.sample(picks(1))
+    assert len(recordings) == KINDS + 1
+    for _ in range(WARM):
+        prior.sample(picks(2))
+    assert len(recordings) == KINDS + 1, "a kind that gave way has to come as often as a new one"
+    prior.sample(picks(2))
+    assert len(recordings) == KINDS + 2 and len(kept) == KINDS
+    recordings.clear()
     twin = copy.deepcopy(prior)
     assert prior in replay._recordings and twin not in replay._recordings
     for _ in range(WARM + 1):
         twin.sample(picks(4))
-    assert len(recordings) == KINDS + 1
+    assert len(recordings) == 1
     gone = weakref.ref(twin)
     del twin
     gc.collect()
     assert gone() is None
+
+
+def test_drawing_records_a_size_of_passes_when_it_comes_again(recordings):
+    """Sizes double up to that of the batch, and no image depends on them."""
+    model = awake(SMALL)
+    twin = copy.deepcopy(model)
+    expected = twin.sample(70, seed=3, batch_size=70)
+    shapes = []
+    handle = twin.decoder.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape[1]))
+    for n in (1, 16, 17, 33, 48, 60, 70):
+        assert torch.equal(twin.sample(n, seed=3, batch_size=70), expected[:n])
+    handle.remove()
+    assert shapes == [16, 16, 32, 64, 64, 64, 80]
+    recordings.clear()  # of the prior's steps, as there is no GPU that says that a pass is recorded
+    model.sample(40, batch_size=64)
+    assert not recordings
+    model.sample(61, batch_size=64)
+    assert len(recordings) == 1
+    for n in range(33, 65, 5):
+        model.sample(n, batch_size=64)
+    assert len(recordings) == 2  # the prior's steps again
+
+
+def test_the_cpu_pads_to_whole_blocks_alone():
+    model, shapes = FSVAE(SMALL), []
+    model.decoder.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape[1]))
+    model.sample(33, batch_size=64)
+    assert shapes == [48]
 
 
 def recorded(prior, choice):

@@ -66,6 +66,13 @@ def test_every_parameter_and_every_picojoule_is_in_a_row(changes):
     assert float(found["total"][-1].replace(",", "")) == pytest.approx(both / 1000, abs=0.06)
 
 
+def test_a_model_prints_as_its_table():
+    model = FSVAE(CONFIG)
+    assert str(model) == f"{model}" == summary(model)
+    with torch.device("meta"):
+        assert str(FSVAE(CONFIG)).startswith("FSVAE(\n")
+
+
 def test_a_model_is_left_as_it_was():
     model = FSVAE(CONFIG).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...data.dataset import LabelledDataset
+from ...data.dataset import LabelledDataset, some
 from ...runtime.modes import evaluated
 from ...runtime.run import RunFolder
 from ...vae import FSVAE
@@ -32,7 +32,8 @@ def measure(
 ) -> dict[str, float]:
     """Figures by the keys of table.COLUMNS; the scores in full go to scores.json of the run."""
     rows = run.read_metrics()
-    pairs = reconstruct(model, data.test, min(study.n, len(data.test)), seed)
+    shown = some(data.test, study.n)
+    pairs = reconstruct(model, shown, len(shown), seed)
     x, recon = (torch.cat(part) for part in zip(*pairs, strict=True))
     report = energy(model, x[:SHOWN], seed=seed)
     losses = [row["loss"] for row in rows if "loss" in row and "mse" in row and "hinge" not in row]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ...utils.atomic import replacing
+from ...runtime.pictures import save_figure
 from .study import Study
 from .table import COLUMNS, Row, caption
 
@@ -24,10 +24,9 @@ def save_study(study: Study, rows: Sequence[Row], path: Path) -> None:
                 axis.barh(place, cell.mean, color="tab:blue", alpha=0.6)
                 axis.plot(cell.values, [place] * len(cell.values), "k.", markersize=5)
         axis.set_title(COLUMNS[key].title, fontsize="medium")
-        axis.set_yticks(range(len(rows)), [row.name for row in rows])
+        axis.set_yticks(range(len(rows)), [row.name if row.seeds else f"{row.name} (not finished)" for row in rows])
         axis.spines[["top", "right"]].set_visible(False)
     if keys:
         axes[0].invert_yaxis()
-    figure.suptitle(caption(study), fontsize="small", wrap=True)
-    with replacing(path, ".png") as temporary:
-        figure.savefig(temporary, format="png")
+    figure.suptitle(caption(study, "a bar for the mean, a point for each"), fontsize="small", wrap=True)
+    save_figure(figure, path)

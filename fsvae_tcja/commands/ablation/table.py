@@ -87,12 +87,12 @@ def _grid(study: Study, rows: Sequence[Row], between: str) -> list[list[str]]:
     return [head, *lines]
 
 
-def caption(study: Study) -> str:
-    """What the figures are."""
+def caption(study: Study, shown: str = "mean and standard deviation") -> str:
+    """What the figures are, and what is shown of those of several seeds."""
     budget = f"{study.steps:,} steps" if study.steps else f"{study.seconds:g} s"
     return (
-        f"{study.title or 'Study'}: {budget} each, seeds {', '.join(map(str, study.seeds))}, mean and standard "
-        f"deviation; MSE and scores (protocol strict) of the test split, n = {study.n:,}."
+        f"{study.title or 'Study'}: {budget} each, seeds {', '.join(map(str, study.seeds))}, {shown}; "
+        f"MSE and scores (protocol strict) of the test split, n = {study.n:,}."
     )
 
 

@@ -21,6 +21,7 @@ class EventFrames(LabelledDataset):
     """
 
     workers = min(4, spare_cpus())
+    published = True
 
     def __init__(
         self,

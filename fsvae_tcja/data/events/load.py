@@ -18,7 +18,8 @@ from .cache import FrameCache
 from .dataset import EventFrames
 from .frames import SliceBy
 from .recording import Recording
-from .sources import EVENT_SETS
+from .sources import EVENT_SETS, Parts
+from .splits import same_contents
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +49,8 @@ def load_events(
 
     and whatever was added to `EVENT_SETS`. 9:1 is per class, by the SHA-256 of the recordings' names. The first call
     reads every recording of the split and keeps its frames; later ones find them. What is passed over is told in a
-    warning and in `notes` of the data set: hidden and other files, and, by count, events that the camera's clock does
-    not place.
+    warning and in `notes` of the data set: hidden and other files, copies, which stay on one side of a split that is
+    made here, and, by count, events that the camera's clock does not place.
 
     Args:
         name: of the table.
@@ -84,7 +85,11 @@ def load_events(
         (Path(cache) if cache else root / ".cache" / "events") / f"{name}-T{T}-{by}", events.read, T, by, events.size
     )
     frames.fill(recordings, f"{name}, {split}")
-    notes = [*_passed_over(name, parts.passed_over), *_left_out(name, split, frames.left_out(recordings))]
+    notes = [
+        *_passed_over(name, parts.passed_over),
+        *_copied(name, parts),
+        *_left_out(name, split, frames.left_out(recordings)),
+    ]
     for note in notes:
         warn_once(log, note)
     return EventFrames(name, split, recordings, parts.class_names, frames, events.directed, notes)
@@ -93,6 +98,16 @@ def load_events(
 def _passed_over(name: str, counts: Counter[str]) -> list[str]:
     """A line on the files that are no recordings, unless there are none."""
     return [f"{name}: passed over {in_words(counts)}"] if counts else []
+
+
+def _copied(name: str, parts: Parts) -> list[str]:
+    """A line on recordings that are copies of others, unless there are none."""
+    contents = same_contents([*parts.train, *parts.test])
+    if not (copies := len(contents) - len({*contents})):
+        return []
+    train, test = {*contents[: len(parts.train)]}, contents[len(parts.train) :]
+    both = len([one for one in test if one in train])
+    return [f"{name}: copies of other recordings: {copies:,}; in test, but also in train: {both:,}"]
 
 
 def _left_out(name: str, split: str, counts: Mapping[str, tuple[int, int]]) -> list[str]:
@@ -113,4 +128,5 @@ def _hold_out(recordings: list[Recording], fraction: float, seed: int) -> tuple[
     if groups:
         assert len(groups) == len(recordings)
         return validation_groups(groups, fraction, seed)
-    return validation_split(torch.tensor([recording.label for recording in recordings]), fraction, seed)
+    labels, contents = torch.tensor([one.label for one in recordings]), torch.tensor(same_contents(recordings))
+    return validation_split(labels, fraction, seed, contents)

@@ -12,7 +12,7 @@ from ..listing import is_debris, list_files
 from . import gestures
 from .formats import read_aedat2, read_aedat3, read_atis
 from .recording import Recording
-from .splits import nine_to_one
+from .splits import nine_to_one, same_contents
 from .synthetic import DIRECTIONS, SIZE, SYNTHETIC_SET, draw_synthetic_set
 
 SYNTHETIC_FOLDER = "synthetic-events-1"  # the number changes with what is drawn
@@ -54,7 +54,7 @@ class EventSet:
     draw: Callable[[Path], None] | None = None
 
     def status(self, name: str, root: Path) -> str:
-        """A line on whether the set is there, by its folders, lists and tables of labels; no recording is read."""
+        """A line on whether the set is there, by its folders, lists and tables; no recording is read whole."""
         try:
             self.find(name, root)
             return "found"
@@ -113,7 +113,7 @@ def _class_folders(classes: Sequence[str] | int, suffix: str, folder: Path) -> P
             )
         classes = names
     recordings = _by_class(folder, folder, classes, suffix, passed_over)
-    return Parts(tuple(classes), *nine_to_one(recordings), passed_over)
+    return Parts(tuple(classes), *nine_to_one(recordings, same_contents(recordings)), passed_over)
 
 
 def _by_class(

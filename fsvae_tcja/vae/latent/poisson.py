@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core import Neuron, Surrogate, spike
+from ...utils.shares import gathered
 from ..activity import Passing
 from ..losses import mmd_rbf
 from ..noise import Source
@@ -83,7 +84,8 @@ class PoissonLatent(LatentModule):
         """Two-sample MMD^2 between the rates of the batch and as many of the prior."""
         rate, n = q
         with torch.autocast(z.device.type, enabled=False):
-            return {"mmd": mmd_rbf(rate.float(), self.prior(n.float()))}
+            rates = gathered(torch.cat([rate.float(), self.prior(n.float())], dim=1), generator)  # [N, 2L]
+            return {"mmd": mmd_rbf(*rates.chunk(2, dim=1))}
 
     def passing(self, x: Tensor | None, z: Tensor, noise: Tensor) -> Iterator[Passing]:
         if x is None:

@@ -316,6 +316,24 @@ def test_a_recording_that_a_link_leads_to_counts_once(nmnist):
     assert line == "nmnist: passed over reached again through a link (1), links that lead back up (1)"
 
 
+def test_copies_of_recordings_stay_on_one_side(tmp_path):
+    """As a file manager names them: of every recording of a class three files with the same bytes."""
+    for path in [*write_synthetic("cifar10dvs", tmp_path, train=6, test=1).rglob("*.aedat")]:
+        for n in (1, 2):
+            shutil.copy(path, path.with_name(f"{path.stem} ({n}).aedat"))
+    parts = [load_events("cifar10dvs", split, T=2, root=tmp_path) for split in ("train", "valid", "test")]
+    assert sum(map(len, parts)) == 210 and all(len(part) % 3 == 0 for part in parts)
+    seen = [{recording.path.read_bytes() for recording in part.recordings} for part in parts]
+    assert [len(contents) for contents in seen] == [50, 10, 10] and len(set().union(*seen)) == 70
+    assert parts[0].notes == ("cifar10dvs: copies of other recordings: 140; in test, but also in train: 0",)
+
+
+def test_copies_between_published_splits_are_told(nmnist):
+    folder = nmnist / "NMNIST"
+    shutil.copy(folder / "Train/3/00000.bin", folder / "Test/3/copy.bin")
+    assert load(nmnist, "test").notes == ("nmnist: copies of other recordings: 1; in test, but also in train: 1",)
+
+
 def test_names_that_are_not_utf8(nmnist):
     folder = nmnist / "NMNIST" / "Test" / "3"
     name = os.fsdecode(b"caf\xe9.bin")

@@ -82,7 +82,8 @@ def test_bad_input(digits, classifier, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no classifier .*train-classifier"):
         Classifier.load(tmp_path / "absent.safetensors")
     with pytest.raises(
-        ValueError, match=r"through the network classifier: give its path .--networks.classifier; while training --cl"
+        ValueError,
+        match=r"through the network classifier: give its file, .* .--networks.classifier; while training --cl",
     ):
         evaluate(digits[1], STRICT, ("Domain-IS",))
     with pytest.raises(ValueError, match="protocol strict compares with the split test, found digits train"):
