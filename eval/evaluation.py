@@ -1,5 +1,6 @@
 """Images to scores: the one way in."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,8 @@ def evaluate(
     Args:
         images: what `open_images` takes: a tensor, an array, a path, a data set, a loader, a callable, a checkpoint.
         protocol: what is fixed, or its name in PROTOCOLS.
-        scores: names; none takes those whose networks are given, else the protocol's default.
+        scores: names, each of which is computed once; none takes those whose networks are given, else the protocol's
+            default.
         reference: images, of which a callable or a checkpoint draws as many as are scored; statistics (a `Reference`,
             one by the name of each score, the file or folder that `write_references` made, an .npz with mu and sigma
             for fsvae2022). For an Inception Score None.
@@ -91,7 +93,7 @@ def evaluate(
     check_seed(seed)
     protocol = get_protocol(protocol)
     networks = networks or Networks()
-    recipes = [protocol.recipe(name) for name in scores or networks.usual_scores(protocol)]
+    recipes = [protocol.recipe(name) for name in dict.fromkeys(scores or networks.usual_scores(protocol))]
     source = open_images(images, value_range=value_range, seed=seed or 0, device=device)
     _check_doubt(source, repeats, bootstrap)
     if parts and (source.parts is None or floor is False):
@@ -136,6 +138,7 @@ def evaluate(
         notes = source.notes + subset_note(source, job.n, protocol)
         notes += order_note(source, job.n, recipe, protocol) + seen[job.n].notes
         compared_with = references.get(recipe.score)
+        notes += _odd_pairs(source, made["pixels"], job.extractor, compared_with)
         stands = beside.get(recipe.score) or kept_floor(compared_with, job.collector.n)
         if floor is not False and not any(REAL in found for found in stands.values()):
             notes += (why_no_floor(real(recipe), other, job.collector.n),)
@@ -330,6 +333,26 @@ def _other_split(given: Source) -> Callable[[tuple[Extractor, Recipe]], str | No
         return needed if given.sibling and not given.named and needed != given.split else None
 
     return split
+
+
+def _odd_pairs(source: Source, pixels: str, extractor: Extractor, reference: Reference | None) -> tuple[str, ...]:
+    """Notes on images that are compared with themselves, or with some of another size, and on a network of another
+    data set."""
+    compared = reference.key["data"] if reference else {}
+    where, of = (compared.get("data_set"), compared.get("split")), compared.get("data_set") or source.data_set
+    notes = []
+    if source.data_set and where == (source.data_set, source.split):
+        notes.append(f"{source.name}: the images are compared with themselves")
+    if reference and extractor.size is None and _differ_in_size(pixels, reference.pixels):
+        notes.append(f"{source.name}: {pixels}, compared with {reference.pixels}: these differ in sharpness anyway")
+    if extractor.data and of and extractor.data != of:
+        notes.append(f"the {extractor.name} was not trained on {of}, whose images it looks at")
+    return tuple(notes)
+
+
+def _differ_in_size(*pixels: str) -> bool:
+    """Whether images that come as they are, "28 x 28", are of several sizes."""
+    return len(set(pixels)) > 1 and all(re.fullmatch(r"\d+ x \d+", one) for one in pixels)
 
 
 def _scores(

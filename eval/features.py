@@ -31,6 +31,8 @@ class Extractor:
     """Canonical images [B, C, H, W] -> features [B, dim] by layer."""
     size: int | None = None
     """Height and width of the images that it takes; None: it resizes."""
+    data: str | None = None
+    """The data set that it was trained on; None: unknown, or ImageNet."""
     notes: tuple[str, ...] = ()
     """What a reader of its scores must know of it."""
 

@@ -154,8 +154,10 @@ class Protocol:
             return replace(self.recipe(name), score=score, layer=layer)
         known = ", ".join(recipe.score for recipe in (*self.recipes, *self.further))
         others = ", ".join(f"{name}-{layer}" for name, layers in self.layers.items() for layer in layers)
+        of = [one.name for one in PROTOCOLS.values() if score in (r.score for r in (*one.recipes, *one.further))]
+        elsewhere = f"; {score} is one of protocol {' and '.join(of)} (protocol, --protocol)" if of else ""
         raise ValueError(
-            f"protocol {self.name} defines no {score}; it defines {known}{' and ' if others else ''}{others}"
+            f"protocol {self.name} defines no {score}; it defines {known}{' and ' if others else ''}{others}{elsewhere}"
         )
 
     def split_of(self, data: str) -> str | None:
@@ -330,7 +332,7 @@ STRICT = Protocol(
         ),
         replace(
             _STRICT_FAD,
-            score="sure",
+            score="Domain-sure",
             measure="sure",
             extractor="classifier",
             layer="logits",

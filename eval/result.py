@@ -165,6 +165,8 @@ def load_scores(path: str | Path) -> list[Score]:
         FileNotFoundError: no such file.
         ValueError: no JSON, or no scores.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file of scores {path}: `fsvae-tcja score ... --out {path}` writes one")
     with reading(path, "holds no scores", "score the images again"):
         content = json.loads(Path(path).read_text())
         return [Score._from_dict(item) for item in (content if isinstance(content, list) else [content])]

@@ -15,6 +15,11 @@ from .display import console
 
 HASH = 12  # hex digits of a record that a row shows
 UNKNOWN = "-"
+LATEX = str.maketrans(
+    {character: rf"\{character}" for character in "&%$#_{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+)
+"""What LaTeX's own characters become."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,10 @@ def main(args: list[str]) -> int:
     if len(options.files) < 2:
         raise ValueError(f"give two files of scores or more to compare, found {len(options.files)}")
     table = side_by_side([load_scores(file) for file in options.files])
+    if not any(sum(score is not None for score in row) > 1 for row in table):
+        raise ValueError(
+            f"no two of {', '.join(map(str, options.files))} hold the same score: there is nothing to compare"
+        )
     refused = [why for row in table for why in _refused(row)]
     if options.format == "table":
         _show(table, options.files)
@@ -98,11 +107,11 @@ def _rows(table: Sequence[Sequence[Score | None]], files: Sequence[Path], form: 
     head = ["file", "score", "value", "real images", "protocol", "n", "record"]
     body = [
         [
-            *(file.stem, score.name, _value(score), _floor(score)),
+            *(name, score.name, _value(score), _floor(score)),
             *(score.protocol, str(score.n), score.sha256[:HASH]),
         ]
         for row in table
-        for file, score in zip(files, row, strict=True)
+        for name, score in zip(_names(files), row, strict=True)
         if score is not None
     ]
     if form == "markdown":
@@ -111,11 +120,16 @@ def _rows(table: Sequence[Sequence[Score | None]], files: Sequence[Path], form: 
     return [" & ".join(map(_latex, line)) + r" \\" for line in (head, *body)]
 
 
+def _names(files: Sequence[Path]) -> list[str]:
+    """What rows call the files: their names, or the whole paths where two are called the same."""
+    names = [file.stem for file in files]
+    return names if len(set(names)) == len(names) else [str(file.with_suffix("")) for file in files]
+
+
 def _floor(score: Score) -> str:
     return f"{score.beside['real images']['value']:.5g}" if "real images" in score.beside else UNKNOWN
 
 
 def _latex(text: str) -> str:
     """Text with LaTeX's own characters escaped."""
-    text = "".join(rf"\{character}" if character in "&%$#_{}" else character for character in text)
-    return text.replace("+/-", r"$\pm$")
+    return text.translate(LATEX).replace("+/-", r"$\pm$")

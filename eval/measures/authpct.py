@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .measure import Measure, Values
+from .measure import Measure, Values, collapse_notes
 from .neighbours import distances, radii
 from .store import FeatureStore
 
@@ -36,8 +36,9 @@ class AuthPct(Measure[FeatureStore]):
         return {recipe.score: (authentic(scored.features, reference.features), None)}
 
     def notes(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> tuple[str, ...]:
+        assert reference is not None, "it compares"
         hint = "a hint of copied training images, no proof; the reference has to be what was trained on"
-        return (f"{recipe.score}: {hint}",)
+        return (f"{recipe.score}: {hint}", *collapse_notes(recipe.score, scored.variance, reference.variance))
 
 
 def authentic(x: Tensor, training: Tensor) -> float:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .measure import Measure, Values, collapse_notes
-from .neighbours import distances, radii
+from .neighbours import distances, few_notes, radii
 from .store import FeatureStore
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class DensityCoverage(Measure[FeatureStore]):
 
     def notes(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> tuple[str, ...]:
         assert reference is not None, "it compares"
-        return collapse_notes(recipe.score, scored.variance, reference.variance)
+        few = few_notes(recipe.score, scored.n, reference.n)
+        return few + collapse_notes(recipe.score, scored.variance, reference.variance)
 
 
 def density_and_coverage(x: Tensor, y: Tensor, k: int, radius: Tensor | None = None) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fsvae_tcja.utils.processes import total
 
-from .measure import Measure, Values, collapse_notes
+from .measure import Measure, Values, beyond_rounding, collapse_notes
 
 if TYPE_CHECKING:
     from ..protocols import Recipe
@@ -87,8 +87,8 @@ class GaussianStatistics:
 
     @property
     def variance(self) -> float:
-        """Summed over the dimensions: the trace of the covariance."""
-        return self.covariance.trace().item()
+        """Summed over the dimensions: the trace of the covariance; 0 of equal features."""
+        return beyond_rounding(self.covariance.trace().item(), self.mean.square().sum().item())
 
     def update(self, features: Tensor, start: int = 0) -> None:
         """Add features [B, d] of any floating point type; moments do not depend on their position `start`.

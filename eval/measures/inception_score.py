@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..protocols import Recipe
 
 SHUFFLE_SEED = 2020  # torch-fidelity's
+ENOUGH = 4  # images of a class in a split; log IS is below its expectation by up to (classes - 1) / (2 images)
 CONSTANT = 1e-6  # above an Inception Score of 1, that of equal predictions
 
 SPLIT_ORDER: dict[str, Callable[[int], Tensor]] = {
@@ -115,7 +116,9 @@ class InceptionScore(Measure[Predictions]):
         return {recipe.score: scored.value()}
 
     def notes(self, recipe: Recipe, scored: Predictions, reference: Predictions | None) -> tuple[str, ...]:
-        if scored.value()[0] > 1 + CONSTANT:
-            return ()
-        equal = "the network predicts the same of every image: they are all but equal, or nothing that it knows"
-        return (f"{recipe.score}: {equal}",)
+        n, classes = int(scored.counts.min()), scored.predictions.shape[1]
+        if n > 1 and scored.value()[0] <= 1 + CONSTANT:
+            equal = "the network predicts the same of every image: they are all but equal, or nothing that it knows"
+            return (f"{recipe.score}: {equal}",)
+        few = f"{recipe.score}: splits of {n} images for {classes} classes: it is biased downwards"
+        return (few,) * (n < ENOUGH * classes)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..protocols import Recipe
 
 COLLAPSED = 1e-6  # of the variance of the other images
+ROUNDING = 1e-10  # of the squared mean, above the variance that rounding gives to equal features
 
 Values = dict[str, tuple[float, float | None]]
 """Value and standard deviation (None: there is none) by the name of the score."""
@@ -72,6 +73,11 @@ def check_logits(logits: Tensor) -> None:
     """Raise ValueError for NaN or infinite logits."""
     if not logits.isfinite().all():
         raise ValueError("the logits hold NaN or infinite values: check the images and the extractor's weights")
+
+
+def beyond_rounding(variance: float, squared_mean: float) -> float:
+    """A summed variance, or 0 where rounding alone may have made it."""
+    return variance if variance > ROUNDING * squared_mean else 0.0
 
 
 def collapse_notes(name: str, scored: float, reference: float) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .measure import Measure, Values, collapse_notes
+from .neighbours import few_notes
 from .store import FeatureStore
 
 if TYPE_CHECKING:
@@ -28,10 +29,12 @@ class PrecisionRecall(Measure[FeatureStore]):
         from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
         assert reference is not None, "it compares"
-        metric = prc_features_to_metric(scored.features, reference.features, verbose=False)
+        # a part of the distances at a time: all of 50,000 images to as many others are 20 GB
+        metric = prc_features_to_metric(scored.features, reference.features, save_cpu_ram=True, verbose=False)
         precision, recall = metric[KEY_METRIC_PRECISION], metric[KEY_METRIC_RECALL]
         return {recipe.in_space("Precision"): (precision, None), recipe.in_space("Recall"): (recall, None)}
 
     def notes(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> tuple[str, ...]:
         assert reference is not None, "it compares"
-        return collapse_notes(recipe.score, scored.variance, reference.variance)
+        few = few_notes(recipe.score, scored.n, reference.n)
+        return few + collapse_notes(recipe.score, scored.variance, reference.variance)

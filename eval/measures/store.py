@@ -5,6 +5,7 @@ from torch import Tensor
 
 from fsvae_tcja.utils.processes import gather
 
+from .measure import beyond_rounding
 from .neighbours import radii
 
 
@@ -26,8 +27,9 @@ class FeatureStore:
 
     @property
     def variance(self) -> float:
-        """Summed over the dimensions."""
-        return self.features.double().var(0).sum().item()
+        """Summed over the dimensions; 0 of equal features."""
+        variance, mean = torch.var_mean(self.features.double(), 0)
+        return beyond_rounding(variance.sum().item(), mean.square().sum().item())
 
     def radii(self, k: int) -> Tensor:
         """`neighbours.radii` of all features, computed once."""

@@ -17,20 +17,26 @@ if TYPE_CHECKING:
 
 
 class SureImages:
-    """Counts of images, and of those whose largest predicted probability is above a threshold.
+    """Counts of images by the class that is predicted, and of those whose predicted probability is above a threshold.
 
     Args:
         above: the threshold, in [0, 1).
+        classes: K, their number.
         device: where to count.
     """
 
-    def __init__(self, above: float, device: torch.device | str = "cpu") -> None:
+    def __init__(self, above: float, classes: int, device: torch.device | str = "cpu") -> None:
         self.above = above
-        self.counts = torch.zeros(2, dtype=torch.int64, device=device)  # all, sure
+        self.counts = torch.zeros(2, classes, dtype=torch.int64, device=device)  # all, sure
 
     @property
     def n(self) -> int:
-        return int(self.counts[0])
+        return int(self.counts[0].sum())
+
+    @property
+    def classes(self) -> int:
+        """How many classes are predicted of any image."""
+        return int(self.counts[0].count_nonzero())
 
     def update(self, logits: Tensor, start: int) -> None:
         """Take logits [B, K].
@@ -39,8 +45,9 @@ class SureImages:
             ValueError: NaN or infinite logits.
         """
         check_logits(logits)
-        sure = logits.to(self.counts.device).double().softmax(1).amax(1) > self.above  # [B]
-        self.counts += torch.stack([torch.ones_like(sure).sum(), sure.sum()])
+        probability, predicted = logits.to(self.counts.device).double().softmax(1).max(1)  # [B]
+        parts = predicted, predicted[probability > self.above]
+        self.counts += torch.stack([torch.bincount(part, minlength=self.counts.shape[1]) for part in parts])
 
     def reduce(self) -> None:
         """Join what all processes have seen."""
@@ -48,7 +55,7 @@ class SureImages:
 
     def value(self) -> float:
         """The share, 0 to 1."""
-        return int(self.counts[1]) / self.n
+        return int(self.counts[1].sum()) / self.n
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,10 @@ class Sure(Measure[SureImages]):
     compares = False
 
     def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> SureImages:
-        return SureImages(self.above, device)
+        return SureImages(self.above, dim, device)
 
     def value(self, recipe: Recipe, scored: SureImages, reference: SureImages | None) -> Values:
         return {recipe.score: (scored.value(), None)}
+
+    def notes(self, recipe: Recipe, scored: SureImages, reference: SureImages | None) -> tuple[str, ...]:
+        return (f"{recipe.score}: all images are taken for one class",) * (scored.classes == 1)

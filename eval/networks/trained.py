@@ -156,6 +156,7 @@ class FeatureNetwork(LayeredNetwork):
             device=torch.device(device),
             features=features_of(network, recipe, self.channels, self.size),
             size=self.size,
+            data=AUTOENCODERS.get(self.sha256, self.provenance.get("data")),
             notes=self._notes(recipe),
         )
 

@@ -73,7 +73,7 @@ def _shared(config: TrainConfig, options: TrainOptions, given: frozenset[str], p
         return config
     size, download = config.model.image_size, options.download and not options.dry_run
     try:
-        with one_before_the_others():
+        with once_per_machine():
             train = load_images(config.data, "train", size=size, root=options.data_root, download=download)
     except FileNotFoundError:
         if not options.dry_run:

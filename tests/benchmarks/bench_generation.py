@@ -136,7 +136,7 @@ class Scorer:
             "autoencoder": trained_on(self.data, Autoencoder, options.autoencoder),
             "classifier": trained_on(self.data, Classifier, options.classifier),
         }
-        self.names = ("FAD", *(("Domain-IS", "sure") if own["classifier"] else ()))
+        self.names = ("FAD", *(("Domain-IS", "Domain-sure") if own["classifier"] else ()))
         self.networks = Networks(**own)
         self.train = self.real(options.n)
 
@@ -265,7 +265,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     _panel(fad, rows, f"FAD (strict, n = {n:,})")
     fad.set_yscale("log")
     _log(fad.yaxis)
-    _panel(sure, rows, f"sure (strict, n = {n:,})")
+    _panel(sure, rows, f"Domain-sure (strict, n = {n:,})")
     sure.set_ylim(-0.03, 1.03)
     for axes in (fad, sure):
         axes.set_xscale("log")

@@ -1,11 +1,12 @@
 """Do the scores of protocol offline rank degraded images as the FAD does? Spearman's rank correlation, three sets.
 
-python tests/benchmarks/offline_agreement.py mnist mnist_64.pth
-python tests/benchmarks/offline_agreement.py fashion-mnist fashion_64.pth
+python tests/benchmarks/offline_agreement.py mnist mnist
+python tests/benchmarks/offline_agreement.py fashion-mnist fashion-mnist
 python tests/benchmarks/offline_agreement.py photographs photographs.safetensors --folder photographs
 
-`photographs` are squares of the two that come with scikit-learn, brought to 32 x 32: `--folder` writes them where they
-are not there yet, and `fsvae-tcja eval train-fad FOLDER` makes the autoencoder of them.
+The second argument is the autoencoder of the FAD: a file, or the name of a pretrained one. `photographs` are squares of
+the two that come with scikit-learn, brought to 32 x 32: `--folder` writes them where they are not there yet, and
+`fsvae-tcja eval train-fad FOLDER` makes the autoencoder of them.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from eval import Networks, evaluate, make_references
+from eval import Autoencoder, Networks, evaluate, make_references
 from eval.subset import SEED
 from fsvae_tcja import load_images
 
@@ -72,8 +73,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.folder and not options.folder.exists():
         write_squares(options.folder)
-    if not Path(options.autoencoder).exists():
-        parser.error(f"there is no {options.autoencoder}: make it with fsvae-tcja eval train-fad")
+    networks = Networks(autoencoder=Autoencoder.load(options.autoencoder))
     if options.folder:
         files = sorted((options.folder / "test").iterdir())
         images = torch.stack([torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1) for file in files])
@@ -84,7 +84,6 @@ def main() -> None:
     sets = {"real": real}
     for name, (corrupt, strengths) in CORRUPTIONS.items():
         sets |= {f"{name} {s:g}": corrupt(real.float(), s).clamp(0, 255).round().to(torch.uint8) for s in strengths}
-    networks = Networks(autoencoder=options.autoencoder)
     values: dict[str, list[float]] = {}
     for protocol, scores in ("strict", ("FAD",)), ("offline", ("FD-EffLite0", "MIND-EffLite0")):
         compared = make_references(reference, protocol, scores, networks=networks)

@@ -1,23 +1,33 @@
-"""Which score sees what: sets of degraded MNIST digits, all scores, a table and a picture.
+"""Which score sees what: sets of degraded MNIST digits and of digits that models drew, all scores, a table, a picture.
 
-python tests/benchmarks/which_score.py --autoencoder mnist_64.pth --classifier classifier.safetensors --picture out.png
+python tests/benchmarks/which_score.py --model ours=mnist --model FSVAE=runs/fsvae2022-mnist --picture out.png
 
-The autoencoder is the FSVAE authors' (or one of `train-fad`), the classifier one of `fsvae-tcja eval train-classifier`.
+A model is one that comes with the package, by its name, a run folder or a checkpoint. The networks are those of MNIST
+that come with the package unless others are given.
 """
 
 import argparse
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from eval import Networks, evaluate, make_references
+from eval import Autoencoder, Classifier, Networks, Score, evaluate, make_references
+from eval.images import as_uint8
 from eval.subset import SEED
-from fsvae_tcja import load_images
+from fsvae_tcja import FSVAE, load_images
+from fsvae_tcja.utils.atomic import write_json
+
+SHOWN = 8
+"""Images of each set that the picture shows, and whose hash says whether a set was measured."""
 
 SCORES = (
     *("FAD", "FD-inf-AE", "MIND-AE", "PRC-AE", "DC-AE", "AuthPct-AE"),
-    *("Domain-Frechet", "MIND-Domain", "PRC-Domain", "DC-Domain", "AuthPct-Domain", "Domain-IS", "sure"),
+    *("Domain-Frechet", "MIND-Domain", "PRC-Domain", "DC-Domain", "AuthPct-Domain", "Domain-IS", "Domain-sure"),
 )
 
 
@@ -46,6 +56,24 @@ def degraded(n: int) -> dict[str, Tensor]:
     }
 
 
+def drawn(model: str, n: int) -> Tensor:
+    """Images 0 .. n - 1 of a model's seed 0, uint8 [n, 1, 32, 32]."""
+    return as_uint8(FSVAE.from_pretrained(model).sample(n, seed=SEED))
+
+
+def scorer(networks: Networks) -> Callable[[Tensor, int], list[Score]]:
+    """A function (images, halves of a bootstrap) -> all scores; what they are compared with is made once."""
+    training, reference = permuted("train")[0], permuted("test")[0][-5000:]
+    copies = [name for name in SCORES if name.startswith("AuthPct")]
+    others = [name for name in SCORES if name not in copies]
+    references = make_references(reference, "strict", others, networks=networks)
+    # a fifth of the training images, the copied ones among them, keeps it short
+    references |= make_references(training[: len(training) // 5], "strict", copies, networks=networks)
+    return lambda images, halves: evaluate(
+        images, "strict", SCORES, reference=references, networks=networks, bootstrap=halves
+    )
+
+
 def table(values: dict[str, dict[str, float]]) -> str:
     names = list(next(iter(values.values())))
     lines = [["score", *values], ["---"] * (len(values) + 1)]
@@ -54,7 +82,7 @@ def table(values: dict[str, dict[str, float]]) -> str:
 
 
 def picture(path: str, sets: dict[str, Tensor], values: dict[str, dict[str, float]], spread: dict[str, float]) -> None:
-    """Eight images of each set above how many spreads of the real images' score each score is away from it."""
+    """SHOWN images of each set above how many spreads of the real images' score each score is away from it."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -63,15 +91,20 @@ def picture(path: str, sets: dict[str, Tensor], values: dict[str, dict[str, floa
 
     names, others = list(spread), [name for name in sets if name != "real"]
     away = np.array([[abs(values[s][k] - values["real"][k]) / max(spread[k], 1e-9) for s in others] for k in names])
-    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7.3), height_ratios=(1, 9), layout="constrained")
-    rows = [torch.cat(list(sets[name][:8, 0]), 1) for name in others]
-    above.imshow(torch.cat([torch.cat(list(row.split(128, 1))) for row in rows], 1), cmap="gray")
-    above.set_axis_off()
+    size = 2.4 + 1.1 * len(others), 7.3
+    figure, (above, below) = plt.subplots(2, 1, figsize=size, height_ratios=(1, 9), layout="constrained")
+    rows = [torch.cat(list(sets[name][:SHOWN, 0]), 1) for name in others]
+    above.imshow(torch.cat([torch.cat(list(row.split(128, 1))) for row in rows], 1), cmap="gray", aspect="auto")
+    above.set_xticks([])
+    above.set_yticks([])
+    for i in range(1, len(rows)):
+        above.axvline(128 * i - 0.5, color="white", linewidth=4)
     shown = below.imshow(np.log10(1 + away), aspect="auto", cmap="viridis")
     below.set_xticks(range(len(others)), others)
     below.set_yticks(range(len(names)), names)
     for (y, x), value in np.ndenumerate(away):
-        below.text(x, y, f"{value:.1f}" if value < 100 else f"{value:.0f}", ha="center", va="center", color="white")
+        text, colour = f"{value:.1f}" if value < 100 else f"{value:.0f}", "black" if value > 100 else "white"
+        below.text(x, y, text, ha="center", va="center", color=colour)
     below.set_title("distance from the score of real images, in standard deviations of that")
     figure.colorbar(shown, ax=below, label="log10(1 + distance)")
     figure.savefig(path, dpi=100)
@@ -79,31 +112,41 @@ def picture(path: str, sets: dict[str, Tensor], values: dict[str, dict[str, floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--autoencoder", required=True)
-    parser.add_argument("--classifier", required=True)
+    parser.add_argument("--model", action="append", default=[], metavar="NAME=CHECKPOINT", help="several, if you like")
+    parser.add_argument("--autoencoder", default="mnist")
+    parser.add_argument("--classifier", default="mnist")
     parser.add_argument("--n", type=int, default=2000)
     parser.add_argument("--bootstrap", type=int, default=10)
+    parser.add_argument("--values", type=Path, help="a .json that keeps what is measured, once for each set")
     parser.add_argument("--picture")
     options = parser.parse_args()
-    networks = Networks(autoencoder=options.autoencoder, classifier=options.classifier)
-    training, reference = permuted("train")[0], permuted("test")[0][-5000:]
-    copies = [name for name in SCORES if name.startswith("AuthPct")]
-    others = [name for name in SCORES if name not in copies]
-    references = make_references(reference, "strict", others, networks=networks)
-    # a fifth of the training images, the copied ones among them, keeps it short
-    references |= make_references(training[: len(training) // 5], "strict", copies, networks=networks)
-    sets = degraded(options.n)
-    values: dict[str, dict[str, float]] = {}
-    spread: dict[str, float] = {}
-    for name, images in sets.items():
-        times = options.bootstrap if name == "real" else 0
-        scores = evaluate(images, "strict", SCORES, reference=references, networks=networks, bootstrap=times)
-        values[name] = {score.name: score.value for score in scores}
-        spread |= {score.name: score.doubt.spread for score in scores if score.doubt}
+    autoencoder, classifier = Autoencoder.load(options.autoencoder), Classifier.load(options.classifier)
+    setting = {"n": options.n, "bootstrap": options.bootstrap}
+    setting |= {network.kind: network.sha256 for network in (autoencoder, classifier)}
+    kept = options.values and options.values.exists() and json.loads(options.values.read_text())
+    if kept and kept["setting"] != setting:
+        parser.error(f"{options.values} was measured with {kept['setting']}, not with {setting}: take another file")
+    kept = kept or {"setting": setting, "spread": {}, "sets": {}}
+    sets, models = degraded(options.n), dict(model.split("=", 1) for model in options.model)
+    first = {name: images[:SHOWN] for name, images in sets.items()}
+    first |= {name: drawn(model, SHOWN) for name, model in models.items()}
+    hashes = {name: hashlib.sha256(images.numpy().tobytes()).hexdigest() for name, images in first.items()}
+    measure = None
+    for name, of in hashes.items():
+        if kept["sets"].get(name, {}).get("first images") == of:
+            continue
+        measure = measure or scorer(Networks(autoencoder=autoencoder, classifier=classifier))
+        images = sets[name] if name in sets else drawn(models[name], options.n)
+        scores = measure(images, options.bootstrap if name == "real" else 0)
+        kept["sets"][name] = {"first images": of, "values": {score.name: score.value for score in scores}}
+        kept["spread"] |= {score.name: score.doubt.spread for score in scores if score.doubt}
+        if options.values:
+            write_json(options.values, kept)
         print(f"{name}: done", flush=True)
-    print(table({"real, spread": spread} | values))
+    values = {name: kept["sets"][name]["values"] for name in hashes}
+    print(table({"real, spread": kept["spread"]} | values))
     if options.picture:
-        picture(options.picture, sets, values, spread)
+        picture(options.picture, first, values, kept["spread"])
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def test_scores_while_training_are_kept_and_leave_the_weights_alone(run, autoenc
     scores = scored(tmp_path / "scored")
     assert list(scores) == ["epoch-002"]
     names = {"Domain-Frechet": "domain_frechet_strict", "Domain-IS": "domain_is_strict"}
-    named = {"FAD": "fad_strict", **names, "sure": "sure_strict"}
+    named = {"FAD": "fad_strict", **names, "Domain-sure": "domain_sure_strict"}
     assert [(s.name, s.n, s.seed, s.protocol) for s in scores["epoch-002"]] == [(n, 150, 0, "strict") for n in named]
     (row,) = (row for row in map(json.loads, rows_of(tmp_path / "scored" / "metrics.jsonl")) if "fad_strict" in row)
     assert {name: row[name] for name in named.values()} == {named[s.name]: s.value for s in scores["epoch-002"]}
@@ -139,7 +139,10 @@ def test_a_new_run_does_not_remember(tmp_path):
             ["--score-every", "1", "--score-protocol", "fsvae2022", "--score-n", "9", "--autoencoder", "AUTOENCODER"],
             "FAD under protocol fsvae2022 takes exactly 5120 images, 9 were asked for",
         ),
-        (["--score-every", "1", "--scores", "sure", "--classifier", "LARGER"], "takes 64 x 64 images, found 32 x 32"),
+        (
+            ["--score-every", "1", "--scores", "Domain-sure", "--classifier", "LARGER"],
+            "takes 64 x 64 images, found 32 x 32",
+        ),
     ],
 )
 def test_scores_while_training_are_checked_before_it(autoencoder, classifier, fails, tmp_path, options, message):

@@ -75,13 +75,13 @@ def test_a_difference_is_welchs():
 
 
 def test_the_bootstrap_of_a_share_is_binomial():
-    """`sure` is a mean over independent images: its spread is sqrt(p (1 - p) / n)."""
+    """`Domain-sure` is a mean over independent images: its spread is sqrt(p (1 - p) / n)."""
     images = torch.zeros(400, 1, 32, 32, dtype=torch.uint8)
     images[:100] = 255
     bright = Extractor(
         "bright", "0" * 64, {"logits": 2}, torch.device("cpu"), lambda x: {"logits": x[:, 0, :2, 0] * ONE}
     )
-    protocol = Protocol("strict", "", ("sure",), (STRICT.recipe("sure"),))
+    protocol = Protocol("strict", "", ("Domain-sure",), (STRICT.recipe("Domain-sure"),))
     (score,) = evaluate(images, protocol, bootstrap=400, networks=Networks(classifier=bright))
     assert score.value == 0.25 and score.doubt.mean == 0.25 and score.doubt.how == "bootstrap"
     assert score.doubt.spread == pytest.approx(math.sqrt(0.25 * 0.75 / 400), rel=0.1)
@@ -153,7 +153,7 @@ def test_floors_are_kept_with_statistics(networks, tmp_path):
 def test_a_note_says_why_there_is_no_floor(networks, tmp_path, reference, floor, n, why):
     images = load_images("digits", "train").images
     images = torch.cat([images, images])[:n]
-    name = "FAD" if reference else "sure"
+    name = "FAD" if reference else "Domain-sure"
     given = {"tensor": images[:50]}.get(reference, reference)
     if reference == "statistics":
         given = make_references("digits", "strict", ("FAD",), networks=networks)
@@ -187,6 +187,19 @@ def test_records_keep_doubt_and_what_stands_beside(networks, tmp_path, capsys):
     assert main(["compare", *files[:2], "--format", "markdown"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert rows[1] == "| --- | --- | --- | --- | --- | --- | --- |" and len(rows) == 4
+    (tmp_path / "other").mkdir()
+    save_scores(tmp_path / "other" / "a.json", b)
+    assert main(["compare", files[0], str(tmp_path / "other" / "a.json"), "--format", "markdown"]) == 0
+    called = [row.split(" | ")[0] for row in capsys.readouterr().out.splitlines()[2:]]
+    assert called == [f"| {tmp_path / 'a'}", f"| {tmp_path / 'other' / 'a'}"]
+    save_scores(tmp_path / "a~b^c.json", b)
+    assert main(["compare", files[0], str(tmp_path / "a~b^c.json"), "--format", "latex"]) == 0
+    assert r"a\textasciitilde{}b\textasciicircum{}c & FAD" in capsys.readouterr().out
+    save_scores(tmp_path / "none.json", [])
+    assert main(["compare", files[0], str(tmp_path / "none.json")]) == 2
+    assert "there is nothing to compare" in capsys.readouterr().err
+    assert main(["compare", files[0], "absent.json"]) == 2
+    assert "there is no file of scores absent.json" in capsys.readouterr().err
     assert main(["compare", files[0]]) == 2 and "two files of scores or more" in capsys.readouterr().err
     assert main(["protocols"]) == 0 and "by name alone: MIND-AE, " in capsys.readouterr().out
 

@@ -85,9 +85,9 @@ def test_floats_have_to_state_their_range(folder, capsys):
 
 def test_domain_scores(folder):
     classifier = "--networks.classifier", folder / "classifier.safetensors"
-    names = "--scores", "Domain-IS", "Domain-Frechet", "sure"
+    names = "--scores", "Domain-IS", "Domain-Frechet", "Domain-sure"
     scores = score(folder, "digits:train", "--reference", "digits", *classifier, *names)
-    assert [s.name for s in scores] == ["Domain-IS", "Domain-Frechet", "sure"]
+    assert [s.name for s in scores] == ["Domain-IS", "Domain-Frechet", "Domain-sure"]
     assert 0 <= scores[2].value <= 1 and scores[2].std is scores[2].reference is None
     assert json.loads((folder / "scores.json").read_text())[0]["recipe"]["splits"] == 10
 
@@ -96,10 +96,10 @@ def test_scores_follow_from_the_networks_that_are_given(folder):
     options = ["score", "digits:train", "--reference", "digits", "--device", "cpu", "--out", str(folder / "given.json")]
     classifier = ["--networks.classifier", str(folder / "classifier.safetensors")]
     for networks, names in (
-        (classifier, ["Domain-Frechet", "Domain-IS", "sure"]),
+        (classifier, ["Domain-Frechet", "Domain-IS", "Domain-sure"]),
         (
             [*classifier, "--networks.autoencoder", str(folder / "fad.safetensors")],
-            ["FAD", "Domain-Frechet", "Domain-IS", "sure"],
+            ["FAD", "Domain-Frechet", "Domain-IS", "Domain-sure"],
         ),
     ):
         assert main([*options, *networks]) == 0
@@ -264,7 +264,9 @@ def test_what_was_not_begun_cannot_be_resumed(capsys, tmp_path):
 def test_protocols_are_shown(capsys):
     main(["protocols"])
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("standard", "fsvae2022", "strict", "Domain-IS", "sure", "5120", "float64"))
+    assert all(
+        name in shown for name in ("standard", "fsvae2022", "strict", "Domain-IS", "Domain-sure", "5120", "float64")
+    )
 
 
 def test_where_nothing_can_be_written_is_said_first(folder, capsys):

@@ -48,7 +48,8 @@ def test_every_measure_is_in_the_table():
     assert [name for name, *_ in table] == list(MEASURES)
     every = (recipe for protocol in PROTOCOLS.values() for recipe in (*protocol.recipes, *protocol.further))
     recipes = {recipe.measure: recipe for recipe in every}
-    for name, _, compares, stored, least in table:
+    assert all(source and better and "," in span for _, _, source, span, better, *_ in table)
+    for name, *_, compares, stored, least in table:
         measure = MEASURES[name]
         assert (compares == "yes") == measure.compares
         assert (stored == "yes") == (measure.collector is GaussianStatistics)

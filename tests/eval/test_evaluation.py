@@ -396,7 +396,7 @@ def test_equal_predictions_get_a_note():
     assert result.notes == (
         "IS: the network predicts the same of every image: they are all but equal, or nothing that it knows",
     )
-    assert score(images(40, 1), extractor, STANDARD.recipe("IS")).notes == ()
+    assert score(images(640, 1), extractor, STANDARD.recipe("IS")).notes == ()
 
 
 def test_reference_hash_knows_the_images_not_the_batches():

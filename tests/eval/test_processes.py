@@ -81,15 +81,15 @@ def torchrun(*arguments: str) -> str:
 def test_the_command_line_of_torchrun(networks, tmp_path):
     """torchrun --nproc-per-node 2 -m eval score ... gives the numbers of one process."""
     arguments = ["score", "digits:train", "--reference", "digits", "--scores"]
-    arguments += ["FAD", "Domain-IS", "Domain-Frechet", "sure"]
+    arguments += ["FAD", "Domain-IS", "Domain-Frechet", "Domain-sure"]
     arguments += ["--networks.autoencoder", str(networks / "autoencoder.safetensors")]
     arguments += ["--networks.classifier", str(networks / "classifier.safetensors")]
     arguments += ["--n-images", "300", "--batch", "64", "--device", "cpu", "--out"]
     output = torchrun("-m", "eval", *arguments, str(tmp_path / "two.json"))
-    assert output.count("written to") == output.count("Domain-IS") == 1  # by the first process
+    assert output.count("written to") == output.count("│ Domain-IS ") == 1  # by the first process
     assert main([*arguments, str(tmp_path / "one.json")]) == 0
     one, two = (load_scores(tmp_path / f"{name}.json") for name in ("one", "two"))
-    assert [s.name for s in two] == ["FAD", "Domain-IS", "Domain-Frechet", "sure"]
+    assert [s.name for s in two] == ["FAD", "Domain-IS", "Domain-Frechet", "Domain-sure"]
     for a, b in zip(one, two, strict=True):
         assert b.value == pytest.approx(a.value, rel=1e-9)
         assert (b.n, b.extractor, b.reference) == (a.n, a.extractor, a.reference)

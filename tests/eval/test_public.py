@@ -26,7 +26,7 @@ RECIPES = {  # the first digits of the hash of each recipe of version 0.1.0
     "strict Domain-IS": "40ddaf534c7a",
 }
 LATER = {  # and of what came after it
-    "strict sure": "2a83267828fe",
+    "strict Domain-sure": "301799eff02f",
     "offline FD-EffLite0": "a609599cacd5",
     "offline MIND-EffLite0": "9ec699dfa911",
 }

@@ -347,7 +347,7 @@ def networks(tmp_path_factory) -> Networks:
 
 
 @slow_without_gpu
-@pytest.mark.parametrize("score", ["FAD", "Domain-Frechet", "Domain-IS", "sure"])
+@pytest.mark.parametrize("score", ["FAD", "Domain-Frechet", "Domain-IS", "Domain-sure"])
 def test_scores(score, networks):
     images, other = (load_images("digits", split) for split in ("train", "test"))
     options = {"reference": other, "networks": networks, "n": 256}

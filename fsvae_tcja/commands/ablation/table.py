@@ -24,7 +24,7 @@ COLUMNS = {
     "FAD recon": Column("FAD of reconstructions"),
     "FAD floor": Column("FAD of real images"),
     "Domain-IS": Column("Domain-IS"),
-    "sure": Column("sure"),
+    "sure": Column("Domain-sure"),
     "rate": Column("firing rate"),
     "energy": Column("uJ an image drawn"),
     "parameters": Column("parameters", 7),

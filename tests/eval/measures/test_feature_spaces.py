@@ -92,6 +92,16 @@ def test_authentic_of_copies_and_of_the_same_distribution():
     assert authentic(some, training) == pytest.approx(authentic(others[:600], training) / 2, abs=1e-12)
 
 
+def test_equal_images_are_at_no_distance_whatever_their_batch_did_to_the_last_bit():
+    """Training images that are there twice have a neighbour at 0, so that a copy of one is no nearer than that."""
+    images, last_bit = 3 * normal(300, 64, 0, 2), 1e-14 * normal(300, 64, 1)
+    assert authentic(images + last_bit, torch.cat([images, images])) == 0
+    assert authentic(images + 1e-2 * normal(300, 64, 1), torch.cat([images, images])) == 1
+    equal = torch.ones(100, 64)
+    reference = torch.cat([images, equal])  # balls around those that are equal are open, of radius 0, and hold none
+    assert density_and_coverage(equal + 1e-2 * last_bit[:100], reference, 5) == (0, 0)
+
+
 @pytest.mark.parametrize("measure", [lambda x, y: density_and_coverage(x, y, 3), authentic])
 def test_neither_rotation_nor_shift_matters_to_neighbours(measure):
     x, y = normal(200, 12, 0), normal(200, 12, 1)

@@ -1,14 +1,16 @@
-"""Precision and recall in VGG16 with seeded random weights are torch-fidelity's own."""
+"""Precision and recall are torch-fidelity's own, in VGG16 with seeded random weights, and those of prdc."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 import torch_fidelity
 from for_fidelity import PlainImages, randomised
+from prdc import compute_prdc
 from torchvision.models import vgg16
 
 from eval import Networks, evaluate
-from eval.protocols import STANDARD
+from eval.measures import MEASURES, FeatureStore
+from eval.protocols import STANDARD, STRICT
 
 N = 6  # a neighbourhood is the third nearest image
 
@@ -45,3 +47,16 @@ def test_precision_and_recall_are_torch_fidelitys(weights):
     assert (precision.name, precision.value) == ("Precision", expected["precision"])
     assert (recall.name, recall.value) == ("Recall", expected["recall"])
     assert 0 < recall.value < precision.value
+
+
+def test_precision_and_recall_are_prdcs():
+    """On shared features, of another number on either side, narrower than the reference."""
+    generator = torch.Generator().manual_seed(0)
+    stores = FeatureStore(), FeatureStore()
+    for store, n, spread in zip(stores, (300, 400), (0.5, 1.0), strict=True):
+        store.update(spread * torch.randn(n, 6, generator=generator, dtype=torch.float64), 0)
+    found = MEASURES["precision recall"].value(STRICT.recipe("PRC-AE"), *stores)
+    expected = compute_prdc(stores[1].features.numpy(), stores[0].features.numpy(), nearest_k=3)
+    assert 0 < expected["recall"] < expected["precision"]
+    for name in ("precision", "recall"):
+        assert found[f"{name.title()}-AE"][0] == pytest.approx(expected[name], abs=1e-6)

@@ -10,7 +10,7 @@ from eval.protocols import STRICT
 
 
 def share(logits: torch.Tensor, above: float = Sure().above, batch: int = 7) -> float:
-    counted = SureImages(above)
+    counted = SureImages(above, logits.shape[1])
     for start in range(0, len(logits), batch):
         counted.update(logits[start : start + batch], start)
     assert counted.n == len(logits)
@@ -47,7 +47,7 @@ def test_any_batch_size_and_order():
 
 def test_of_several_processes_the_counts_are_added(monkeypatch):
     logits = 4 * torch.randn(103, 10, generator=torch.Generator().manual_seed(0))
-    parts = [SureImages(0.95), SureImages(0.95)]
+    parts = [SureImages(0.95, 10), SureImages(0.95, 10)]
     parts[0].update(logits[:64], 0)
     parts[1].update(logits[64:], 64)
     monkeypatch.setattr("eval.measures.sure.total", lambda counts: sum(part.counts for part in parts))
@@ -58,7 +58,7 @@ def test_of_several_processes_the_counts_are_added(monkeypatch):
 def test_bad_input():
     with pytest.raises(ValueError, match="logits hold NaN"):
         share(torch.full((4, 2), float("nan")))
-    recipe = STRICT.recipe("sure")
+    recipe = STRICT.recipe("Domain-sure")
     assert not recipe.compares
-    with pytest.raises(ValueError, match="sure needs at least 2 images, found 1 to score"):
+    with pytest.raises(ValueError, match="Domain-sure needs at least 2 images, found 1 to score"):
         Sure().check(recipe, 1)

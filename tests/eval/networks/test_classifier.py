@@ -30,7 +30,7 @@ def domain_scores(images, classifier, reference, tmp_path) -> list:
     return evaluate(
         images,
         STRICT,
-        ("Domain-IS", "Domain-Frechet", "sure"),
+        ("Domain-IS", "Domain-Frechet", "Domain-sure"),
         reference=reference,
         networks=Networks(classifier=tmp_path / "classifier.safetensors"),
     )
@@ -63,7 +63,7 @@ def test_digits_score_better_than_noise_and_collapse(digits, classifier, tmp_pat
     assert 10 * good[1].value < min(bad[1].value, same[1].value)
     assert good[2].value > 0.9 > 0.5 > bad[2].value
     assert same[2].value in (0.0, 1.0)  # one image is all of them
-    assert [s.name for s in good] == ["Domain-IS", "Domain-Frechet", "sure"]
+    assert [s.name for s in good] == ["Domain-IS", "Domain-Frechet", "Domain-sure"]
     assert all("classifier of digits" in s.extractor_description for s in good)
 
 
