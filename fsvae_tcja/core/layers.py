@@ -75,6 +75,10 @@ class SpikingLayer(nn.Module):
         """
         return self._maybe_checkpointed(self._sum, x, coefficients)
 
+    def current(self, x: Tensor) -> Tensor:
+        """x [T, N, ...] -> the current [T, N, C, ...] that drives the neurons, for one who lets them fire by chance."""
+        return self._maybe_checkpointed(lambda x: self._current(self._transformed(x), len(x)), x)
+
     def step(self, x: Tensor, v: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One step by the running statistics: x [N, ...], membrane v or None -> spikes [N, C, ...], membrane.
 
@@ -120,12 +124,14 @@ class SpikingLayer(nn.Module):
 
     def _spikes(self, y: Tensor, steps: int) -> Tensor:
         """Output of the transform [T or 1, N, C, ...] -> spikes [T, N, C, ...], one equation after the other."""
+        spikes, _ = self.neuron(self._current(y, steps))
+        return spikes if self._on_spikes is None else self._on_spikes(spikes)
+
+    def _current(self, y: Tensor, steps: int) -> Tensor:
+        """Output of the transform [T or 1, N, C, ...] -> current [T, N, C, ...]."""
         current = self.norm(y.flatten(0, 1), repeats=steps // len(y)).unflatten(0, y.shape[:2])
         current = current.expand(steps, *current.shape[1:])
-        if self._on_current is not None:
-            current = self._on_current(current)
-        spikes, _ = self.neuron(current)
-        return spikes if self._on_spikes is None else self._on_spikes(spikes)
+        return current if self._on_current is None else self._on_current(current)
 
     @property
     def _on_current(self) -> TCJA | None:

@@ -63,6 +63,8 @@ def for_kernels(neuron: NeuronModule, x: Tensor) -> FusedConstants | None:
     Raises:
         ValueError: a backend that is asked for by name cannot run them.
     """
+    if not neuron.params.spiking:  # the rectifier of a baseline, which no kernel is for
+        return None
     constants = neuron.fused_constants
     if constants is None and not neuron.params.spiking:
         return None

@@ -62,6 +62,8 @@ def encoder_graph(model: FSVAE) -> "NIRGraph":
     import nir
 
     c = model.config
+    if c.latent.takes_current:
+        raise ValueError("the last neurons of this encoder fire by chance, and NIR's LIF does not: it cannot hold them")
     shape = np.array([c.in_channels, c.image_size, c.image_size])
     nodes: dict[str, NIRNode] = {"input": nir.Input({"input": shape})}
     blocks = {f"encoder.blocks.{i}": block for i, block in enumerate(model.encoder.blocks)}

@@ -212,7 +212,7 @@ class Trainer:
         rate = torch.tensor(stage.lr, device=self.device) if graph else stage.lr
         self.optimizer = torch.optim.AdamW(
             self._parameters(), rate, stage.betas, weight_decay=stage.weight_decay,
-            fused=on_gpu or None, capturable=graph,
+            foreach=not on_gpu, fused=on_gpu, capturable=graph,
         )  # fmt: skip
         if self.graph:
             self.graph.restart()

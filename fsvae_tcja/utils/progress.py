@@ -20,7 +20,7 @@ class Bar(Protocol):
     """What `progress` yields."""
 
     def advance(self, n: int = 1, /, **figures: float) -> None:
-        """Count n more units; figures such as loss=0.1 are shown until they are replaced."""
+        """Count n more units; figures such as loss=0.1 are shown until there are others."""
 
     def message(self, line: str) -> None:
         """Show a line of text that stays."""
@@ -125,7 +125,7 @@ class _Terminal:
 
     def advance(self, n: int = 1, /, **figures: float) -> None:
         self.clock.advance(n)
-        self.figures |= figures
+        self.figures = figures or self.figures
         text = " ".join([self.unit, _shown(self.figures, self.clock)])
         self.bar.update(self.task, completed=self.clock.done, text=text)
         if line := self.clock.forecast(self.unit):
@@ -143,7 +143,7 @@ class _Lines:
 
     def advance(self, n: int = 1, /, **figures: float) -> None:
         self.clock.advance(n)
-        self.figures |= figures
+        self.figures = figures or self.figures
         if line := self.clock.forecast(self.unit):
             self.message(line)
         if time.monotonic() >= self.next:

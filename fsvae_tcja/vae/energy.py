@@ -148,9 +148,9 @@ def draw(model: FSVAE, noise: Tensor) -> Iterator[Passing]:
 
 def reconstruct(model: FSVAE, images: Tensor, noise: Tensor) -> Iterator[Passing]:
     """The work of reconstructing images with this noise."""
-    yield from model.encoder.passing(images)
     x = model.encoder(images)
     z, _ = model.latent.infer(x, noise)
+    yield from model.encoder.passing(images, z)
     yield from model.latent.passing(x, z, noise)
     yield from model.decoder.passing(z, not model.config.latent.analog)
 

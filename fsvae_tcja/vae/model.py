@@ -54,6 +54,7 @@ class Encoder(nn.Module):
     def __init__(self, config: FSVAEConfig) -> None:
         super().__init__()
         self.T = config.T
+        self.gives_current = config.latent.takes_current
         widths = (config.in_channels, *config.channels)
         self.blocks = nn.ModuleList(
             _layer(nn.Conv2d(widths[i], widths[i + 1], 3, 2, 1), widths[i + 1], config, i in config.tcja.encoder)
@@ -62,16 +63,20 @@ class Encoder(nn.Module):
         self.to_latent = _dense(4 * widths[-1], config.latent.features(config.L), config)
 
     def forward(self, images: Tensor) -> Tensor:
-        """images [N, C, H, W], the same at each step, or frames [T, N, C, H, W] -> spikes [T, N, L]."""
+        """images [N, C, H, W], the same at each step, or frames [T, N, C, H, W] -> what the latent takes, [T, N, L]."""
         first, *rest = self.blocks
         assert isinstance(first, SpikingLayer)
         x = first(images) if images.dim() == 5 else first.forward_static(images, self.T)
         for block in rest:
             x = block(x)
-        return self.to_latent(x.flatten(2))
+        x = x.flatten(2)
+        if self.gives_current:
+            assert isinstance(self.to_latent, SpikingLayer)
+            return self.to_latent.current(x)
+        return self.to_latent(x)
 
-    def passing(self, images: Tensor) -> Iterator[Passing]:
-        """The work of `forward`, layer by layer."""
+    def passing(self, images: Tensor, code: Tensor) -> Iterator[Passing]:
+        """The work of `forward`, layer by layer; the last neurons of a latent that takes their current fire `code`."""
         x, binary = images if images.dim() == 5 else images.unsqueeze(0), False
         for i, block in enumerate(self.blocks):
             assert isinstance(block, SpikingLayer)
@@ -79,7 +84,7 @@ class Encoder(nn.Module):
             yield passing(f"encoder {i}", block, x, y, binary)
             x, binary = y, gives_binary(block)
         x = x.flatten(2)
-        yield passing("to latent", self.to_latent, x, self.to_latent(x), binary)
+        yield passing("to latent", self.to_latent, x, code if self.gives_current else self.to_latent(x), binary)
 
 
 class Decoder(nn.Module):

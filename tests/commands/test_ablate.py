@@ -8,9 +8,14 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 
+from fsvae_tcja import load_images
 from fsvae_tcja.cli import main
 from fsvae_tcja.commands.ablation.study import read_study
+from fsvae_tcja.runtime.run import RunFolder
+from fsvae_tcja.vae import load
+from fsvae_tcja.vae.sample import noise_of
 from fsvae_tcja.vae.train import FSVAETask
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -75,11 +80,11 @@ def test_a_dry_run_lists_the_runs(tmp_path, capsys):
     assert capsys.readouterr().out == "runs/study/tcja/seed-0  to be trained\n"
 
 
-@pytest.mark.parametrize("name", ["systems", "tcja"])
+@pytest.mark.parametrize("name", ["systems", "tcja", "stochastic"])
 def test_the_studies_of_the_documentation_can_be_read(name):
     study = read_study(DOCS / "studies" / f"{name}.toml")
     assert {config.data for config in study.settings.values()} == {"mnist-5k"}
-    assert (study.steps, study.seconds) in {(4000, 0), (0, 600)}
+    assert (study.steps, study.seconds) in {(4000, 0), (1000, 0), (0, 600)}
     for config in study.settings.values() if study.steps else ():
         staged = config.lasting_in_all(study.steps, 4000)
         assert sum(stage.total_steps(4000 // stage.batch_size) for stage in staged.stages()) == study.steps
@@ -118,7 +123,7 @@ def test_missing_files_and_wrong_shards(tmp_path, fails):
 
 @pytest.mark.parametrize(
     ("setting", "seeds", "stages"),
-    [("", [0, 1], 1), ('preset = "mnist-5k"\ndata = "digits"\n', [0], 2)],
+    [("", [0, 1], 1), ('preset = "mnist-5k"\ndata = "digits"\n"model.latent.stochastic" = 0.2\n', [0], 2)],
     ids=["one stage", "two stages"],
 )
 def test_a_budget_in_seconds_is_measured_once_for_all_seeds(tmp_path, capsys, setting, seeds, stages):
@@ -131,6 +136,20 @@ def test_a_budget_in_seconds_is_measured_once_for_all_seeds(tmp_path, capsys, se
     cells = json.loads((folder / "table.json").read_text())["settings"]["one"]
     assert cells["steps"] == [steps] * len(seeds) and steps >= stages
     assert "FAD" not in cells and "0.2 s each" in capsys.readouterr().out
+    if stages == 2:
+        assert cells["nats"] == [pytest.approx(bound(folder / "one" / "seed-0"), rel=1e-4)]
+
+
+def bound(run):
+    """Code length less the entropy of the posterior, by the numbers of a run, over 100 images."""
+    lengths = [row["test_prior_nats"] for row in RunFolder(run, True).read_metrics() if "test_prior_nats" in row]
+    model, images = load(run), load_images("digits", "test").images[:100] / 127.5 - 1
+    with torch.no_grad():
+        _, a = model.latent.infer(model.encoder(images), noise_of(model, 0, 0, 100))
+    p = torch.sigmoid(a.double())
+    entropy = -(torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p)).sum().item() / 100
+    assert entropy > 1
+    return lengths[-1] - entropy
 
 
 def test_a_study_ends_as_the_signal_says(tmp_path, capsys, monkeypatch):

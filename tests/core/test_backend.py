@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fsvae_tcja.core import backend, lif
+from fsvae_tcja.core import LeakyReLU, Linear, SpikingLayer, TDBatchNorm, backend, lif
 from fsvae_tcja.utils.once import warn_once
 
 F32 = torch.float32
@@ -20,6 +20,16 @@ def test_auto_falls_back_and_says_why_once(monkeypatch, caplog):
     assert [backend.choose("cpu", torch.float64) for _ in range(3)] == ["reference"] * 3
     assert len(caplog.messages) == 1
     assert "found float64" in caplog.text
+
+
+@pytest.mark.parametrize("forced", ["", "cpu"])
+def test_a_rectifier_asks_for_no_kernel(monkeypatch, caplog, forced):
+    """The baseline of every energy estimate has them: neither a word about it, nor an error where a name is forced."""
+    monkeypatch.setenv(backend.ENVIRONMENT, forced)
+    warn_once.cache_clear()
+    layer = SpikingLayer(Linear(3, 4), TDBatchNorm(4, 1.0), LeakyReLU().build(4))
+    assert layer(torch.randn(2, 5, 3)).min() < 0
+    assert not caplog.messages
 
 
 def test_float64_runs_on_the_reference():

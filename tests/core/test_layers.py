@@ -76,6 +76,18 @@ def test_static_input(placement, train):
     agree(*build("conv", placement, train), sequence("conv")[0], lambda layer, x: layer.forward_static(x, T))
 
 
+@placements
+@training
+def test_the_current_is_what_the_neurons_fire_for(placement, train):
+    _, layer = build("conv", placement, train)
+    twin, x = copy.deepcopy(layer), sequence("conv")
+    spikes, _ = layer.neuron(layer.current(x))
+    spikes = layer.attention(spikes) if placement == "spikes" else spikes
+    assert_alive((spikes > 0).float())
+    assert torch.equal(spikes, twin(x))
+    assert all(torch.equal(a, b) for a, b in zip(layer.buffers(), twin.buffers(), strict=True))
+
+
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_static_is_repeated(backend):
     layer, _ = build("conv", "current", True)

@@ -170,6 +170,13 @@ def long_step(batch_size: int = 250, T: int = 16) -> dict[str, int]:
     return worst(steps)
 
 
+def stochastic() -> dict[str, int]:
+    """A step of mnist with a code that is drawn, as one graph."""
+    model = PRESETS["mnist"].config.model
+    _, steps = train("mnist", graph=True, model=replace(model, latent=replace(model.latent, stochastic=0.1)))
+    return steps[-1]
+
+
 def shapes() -> dict[str, Any]:
     """Layers that are larger than the second and third axis of a grid, and what they take of memory."""
     from fsvae_tcja.core.kernels.lif import triton as kernels

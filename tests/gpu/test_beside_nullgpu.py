@@ -104,6 +104,14 @@ def test_a_step_of_sixteen_times_250_images_keeps_what_was_promised():
     assert counts["operations"] <= 356 and counts["sync"] == 0 and counts["h2d_bytes"] <= 250 * (1024 + 8)
 
 
+@long
+def test_a_step_with_a_code_that_is_drawn_is_one_graph():
+    counts = beside_nullgpu(str(PROGRAMS), "stochastic")
+    assert counts["operations"] <= BUDGETS["mnist"]["graph"]["operations"]
+    assert counts["graph_nodes_launched"] > BUDGETS["mnist"]["graph"]["graph_nodes_launched"]
+    assert not any(counts[name] for name in FLOOR), counts
+
+
 def test_layers_of_any_size():
     found = beside_nullgpu(str(PROGRAMS), "shapes")
     for name in ("plain", "wide"):

@@ -71,6 +71,12 @@ def escape(steps: int) -> TrainConfig:
     return TrainConfig(**SHARED, **EVERYTHING, steps=steps // 4, recalibrate=40, model=model, tuning=tuning)
 
 
+def stochastic(steps: int) -> TrainConfig:
+    """A code that is drawn, in the first stage and for the second."""
+    latent = Escape(groups=2, hidden=16, joint_groups=2, joint_hidden=8, stochastic=0.1, prior=replace(STAGE, steps=2))
+    return TrainConfig(**SHARED, **EVERYTHING, steps=steps - 2, recalibrate=40, model=replace(TINY, latent=latent))
+
+
 def conditional(steps: int) -> TrainConfig:
     """`escape` with labels in place of clusters."""
     run = escape(steps)
@@ -98,6 +104,7 @@ CONFIGS: dict[str, Callable[[int], Any]] = {
     "bernoulli": bernoulli,
     "prefix": prefix,
     "escape": escape,
+    "stochastic": stochastic,
     "conditional": conditional,
     "poisson": poisson,
     "gaussian": gaussian,

@@ -79,7 +79,7 @@ def alone(tmp_path_factory, steps):
     return of
 
 
-SHORT = [("escape", 2), ("poisson", 2), ("classifier", 3)]
+SHORT = [("escape", 2), ("stochastic", 2), ("poisson", 2), ("classifier", 3)]
 LONG = [(kind, processes) for kind in [*CONFIGS, *NETWORKS] for processes in (2, 4) if (kind, processes) not in SHORT]
 CASES = [*SHORT, *(pytest.param(*case, marks=long) for case in LONG)]
 

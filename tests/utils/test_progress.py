@@ -59,6 +59,20 @@ def test_without_a_total_there_is_no_time_left(clock):
     assert out.getvalue() == "read: 2,000 files\n"
 
 
+def test_figures_are_shown_until_there_are_others(clock):
+    """A training that begins another stage has other losses."""
+    out = io.StringIO()
+    with progress("train", 3, "steps", stream=out) as bar:
+        for figures in ({"mse": 0.5, "rate": 2.0}, {}, {"nats": 7.0}):
+            clock.now += 20
+            bar.advance(**figures)
+    assert out.getvalue().splitlines() == [
+        "train: 1 of 3 steps, mse 0.5, rate 2",
+        "train: 2 of 3 steps, mse 0.5, rate 2",
+        "train: 3 of 3 steps, nats 7",
+    ]
+
+
 def test_on_a_terminal_a_bar_and_messages_above_it(clock):
     out = Terminal()
     with progress("train", 6, "steps", stream=out) as bar:

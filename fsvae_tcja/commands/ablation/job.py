@@ -22,7 +22,7 @@ from ...runtime.callbacks import Callback, KeepMemory
 from ...runtime.run import RunFolder, has_checkpoint
 from ...runtime.trainer import Trainer
 from ...utils.atomic import write_json
-from ...utils.configuration import to_dict
+from ...utils.configuration import from_dict, to_dict
 from ...utils.foreign import reading
 from ...utils.lock import LOCK, locked
 from ...vae import load
@@ -59,7 +59,8 @@ def finished(study: Study, setting: str, seed: int, where: Where) -> dict[str, A
     with reading(path, "is damaged", "delete it"):
         result: dict[str, Any] = json.loads(path.read_text())
         asked = result["asked"]
-    if asked != json.loads(json.dumps(_asked(study, setting))):
+        asked["start"] = to_dict(from_dict(TrainConfig, asked["start"]))  # an older version had fewer settings
+    if json.dumps(asked, sort_keys=True) != json.dumps(_asked(study, setting), sort_keys=True):
         raise ValueError(
             f"{path} is the result of other settings or of another budget; give another --out, or delete it"
         )

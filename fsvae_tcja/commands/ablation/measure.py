@@ -7,13 +7,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...data.dataset import LabelledDataset, some
+from ...runtime.modes import evaluated
 from ...runtime.run import RunFolder
 from ...vae import FSVAE
 from ...vae.energy import energy
+from ...vae.latent.escape_code import entropy
 from ...vae.reconstruct import reconstruct
+from ...vae.sample import noise_of
 from .study import Study
 
 SHOWN = 64  # images whose energy is counted
+PART = 256  # images that are encoded at once
 
 
 class Data(NamedTuple):
@@ -40,8 +44,23 @@ def measure(
         "energy": report.drawn.pj / 1e6,
         "parameters": float(sum(p.numel() for p in model.parameters())),
     }
-    figures |= ({"nats": nats[-1]} if nats else {}) | ({"rate": report.rate} if model.config.neuron.spiking else {})
+    figures |= ({"nats": nats[-1] - _entropy(model, x, seed)} if nats else {}) | (
+        {"rate": report.rate} if model.config.neuron.spiking else {}
+    )
     return figures | _scores(model, recon, run, study, seed, data, device)
+
+
+def _entropy(model: FSVAE, x: Tensor, seed: int) -> float:
+    """Of the posterior of images x [N, C, H, W], in nats an image; 0 of a code without chance."""
+    if not model.config.latent.takes_current:
+        return 0.0
+    total = 0.0
+    for first in range(0, len(x), PART):
+        part = x[first : first + PART].to(next(model.parameters()).device)
+        with evaluated(model):
+            _, a = model.latent.infer(model.encoder(part), noise_of(model, seed, first, len(part)))
+            total += entropy(a).sum().item()
+    return total / len(x)
 
 
 def _scores(

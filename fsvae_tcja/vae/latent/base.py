@@ -27,6 +27,11 @@ class Latent(Part):
     analog: ClassVar[bool] = False
     """Whether the code is of other numbers than 0 and 1: the linear layers around it then have no norm and neurons."""
 
+    @property
+    def takes_current(self) -> bool:
+        """Whether `infer` takes the current of the encoder's last neurons, and fires for them, in place of spikes."""
+        return False
+
     def features(self, L: int) -> int:
         """How many the encoder gives for L latent neurons."""
         return L
@@ -86,7 +91,7 @@ class LatentModule(ABC, nn.Module):
         """The posterior.
 
         Args:
-            x: spikes of the encoder [T, N, L].
+            x: spikes of the encoder [T, N, L]; with `takes_current` the current of its last neurons.
             noise: as `noise` gives it.
 
         Returns:
@@ -117,7 +122,7 @@ class LatentModule(ABC, nn.Module):
         """The work that a code costs, layer by layer, in eval mode.
 
         Args:
-            x: spikes of the encoder [T, N, L] that z was inferred of; None: it was drawn.
+            x: what z was inferred of, as `infer` takes it; None: z was drawn.
             z: [T, N, L].
             noise: that it was inferred or drawn with.
         """
@@ -144,8 +149,8 @@ class LatentModule(ABC, nn.Module):
         """Show a batch to every norm of the latent, in training mode, without gradient: it then knows its statistics.
 
         Args:
-            x: spikes of the encoder [T, N, L].
-            noise: as `infer` takes it.
+            x: as `infer` takes it, and the next.
+            noise: of these images.
             labels: int64 [N], -1 where there is none.
 
         Returns:

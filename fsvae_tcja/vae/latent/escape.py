@@ -7,6 +7,16 @@ Training has two stages. First encoder and decoder, with a small joint prior tha
 The encoder sees rate times the gradient of r, rising over the first steps; the joint prior the gradient itself, as if
 it had an optimiser of its own. Then a larger prior, on the codes of the training images, which stay as they are.
 
+With `stochastic` the code is drawn (escape_code.py), z ~ q(z | x), and r is the KL divergence of the posterior from the
+joint prior, -log p(z) - H(q). With the D = C H W pixels of an image as Gaussians of variance sigma^2 around what the
+decoder makes of z,
+
+    -ELBO = -E log p(x | z) + r = D / (2 sigma^2) MSE + r + (D / 2) log(2 pi sigma^2)   in nats an image
+
+so the loss is, up to a factor and a constant, the negative ELBO for sigma^2 = D rate / 2 (mnist: .05, of images in
+[-1, 1]). Evaluation draws too, from the random seed and the number of the image; noise of 1/2 in place of it gives the
+spikes without chance. The prior is trained on codes as they are drawn, one for each image.
+
 That prior is a mixture: p(z) = sum_y p(y) p(z | y), where y is the label of the image, or the cluster of its code.
 """
 
@@ -18,13 +28,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core import Neuron
+from ...core import LIFParams, Neuron
 from ...runtime.config import Stage
 from ...utils.shares import drawn
 from ..activity import Passing
 from ..noise import Source
 from .base import Latent, LatentModule, Term
 from .clusters import find_centres, nearest
+from .escape_code import draw, entropy
 from .escape_prior import EscapePrior
 
 PRIOR = Stage(epochs=10, batch_size=256, lr=6e-3, betas=(0.9, 0.98), schedule="cosine", warmup=100)
@@ -54,6 +65,9 @@ class Escape(Latent):
     guidance: float = 0.0
     """w: bits are drawn with u_y + w (u_y - u_none), towards what is typical of the label or cluster; 0: from the prior
     as it is."""
+    stochastic: float = 0.0
+    """tau of a code that is drawn: its neurons, of membrane u, fire with probability sigmoid((u - v_th) / tau), and the
+    rate is the KL divergence of an ELBO; 0: they fire where u > v_th."""
     prior: Stage = field(default_factory=lambda: PRIOR)
     """The second stage, of the prior alone."""
 
@@ -66,6 +80,8 @@ class Escape(Latent):
             raise ValueError(f"rate must be >= 0, found {self.rate}")
         if not 0 <= self.guidance < math.inf:
             raise ValueError(f"guidance must be >= 0, found {self.guidance}")
+        if not 0 <= self.stochastic < math.inf:
+            raise ValueError(f"stochastic must be >= 0, found {self.stochastic}")
         if self.classes and self.clusters:
             raise ValueError(
                 f"the prior knows labels or clusters, found classes={self.classes} and clusters={self.clusters}; "
@@ -75,6 +91,10 @@ class Escape(Latent):
             raise ValueError(f"guidance leads towards a class, found {self.guidance} without classes or clusters")
         if not 0 <= self.label_dropout < 1:
             raise ValueError(f"label_dropout must be in [0, 1), found {self.label_dropout}")
+
+    @property
+    def takes_current(self) -> bool:
+        return self.stochastic > 0
 
     def build(self, T: int, L: int, neuron: Neuron) -> "EscapeLatent":
         return EscapeLatent(self, T, L, neuron)
@@ -100,8 +120,17 @@ class _Scaled(torch.autograd.Function):
         return grad * ctx.factor, None
 
 
+def _drawing(neuron: Neuron) -> LIFParams:
+    if not isinstance(neuron, LIFParams):
+        raise ValueError(
+            f"a stochastic code is drawn by LIF neurons, found {type(neuron).__name__}; set stochastic to 0"
+        )
+    return neuron
+
+
 class EscapeLatent(LatentModule):
-    """Joint prior and prior. Its noise is uniform [1, N, T L], with kinds [1, N, T L + 1]: the last draws one of them.
+    """Joint prior and prior. Its noise is uniform [1, N, T L], with kinds [1, N, T L + 1]: the last draws one of them,
+    the others the bits of a code, in `sample` and, where the code is stochastic, in `infer`.
 
     Before its second stage it has seen no code, and draws from a prior that is not trained.
     """
@@ -113,6 +142,7 @@ class EscapeLatent(LatentModule):
 
     def __init__(self, params: Escape, T: int, L: int, neuron: Neuron) -> None:
         super().__init__(params, T, L, {"rate": Term("nats", params.rate)} if params.rate else {})
+        self.neuron = _drawing(neuron) if params.stochastic else None
         self.classes = params.classes
         self.kinds = params.classes or params.clusters
         self.micro_steps = T * params.groups
@@ -135,13 +165,17 @@ class EscapeLatent(LatentModule):
             raise ValueError(f"noise must lie in [0, 1), found {noise.min().item()} to {noise.max().item()}")
         return noise
 
-    def infer(self, x: Tensor, noise: Tensor) -> tuple[Tensor, None]:
-        return x, None
+    def infer(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self.neuron is None:
+            return x, None
+        return draw(
+            x, self._bits(noise).unflatten(1, (self.T, -1)).transpose(0, 1), self.neuron, self.params.stochastic
+        )
 
     def divergence(
-        self, z: Tensor, q: None, *, progress: float | None = None, generator: torch.Generator | None = None
+        self, z: Tensor, q: Tensor | None, *, progress: float | None = None, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
-        """The rate: nats an image under the joint prior."""
+        """The rate: nats an image under the joint prior, less the entropy of the posterior that z was drawn from."""
         if not self.params.rate:
             return {}
         rise = torch.ones_like(self.steps, dtype=torch.float32)
@@ -149,7 +183,10 @@ class EscapeLatent(LatentModule):
             rise = (self.steps / RISE).clamp(max=1)
             self.steps += 1
         # FSVAE.losses multiplies what it gets by `rate`: the joint prior's gradient is divided by it.
-        nats = self.joint.nll(_Scaled.apply(z, self.params.rate * rise)).mean()
+        weight = self.params.rate * rise
+        nats = self.joint.nll(_Scaled.apply(z, weight)).mean()
+        if q is not None:
+            nats = nats - entropy(_Scaled.apply(q, weight)).mean()
         return {"rate": _Scaled.apply(nats, 1 / self.params.rate)}
 
     def nll(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -169,7 +206,7 @@ class EscapeLatent(LatentModule):
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """A code z [T, N, L] from the prior, for labels [N] or clusters; without, each is drawn as often as it was
         seen."""
-        bits = noise[0, :, : self.T * self.L]
+        bits = self._bits(noise)
         labels = self.draw_kinds(noise) if labels is None else labels.to(bits.device)
         return self.prior.sample(bits, labels, self.params.guidance)
 
@@ -183,7 +220,7 @@ class EscapeLatent(LatentModule):
 
     def complete(self, z: Tensor, given: int, noise: Tensor) -> Tensor:
         """Of no kind in particular: a part of a code does not say which it will be."""
-        bits = noise[0, :, : self.T * self.L].clone()
+        bits = self._bits(noise).clone()
         known = given * self.L // self.params.groups
         # Below every probability where a bit is 1, above where it is 0.
         bits[:, :known] = 1 - 2 * z.transpose(0, 1).flatten(1)[:, :known].to(bits)
@@ -200,6 +237,10 @@ class EscapeLatent(LatentModule):
         bits = changed[..., : self.T * self.L]
         bits.copy_(torch.sigmoid(temperature * torch.logit(bits)))
         return changed
+
+    def _bits(self, noise: Tensor) -> Tensor:
+        """The part of the noise that is of the bits, [N, T L]."""
+        return noise[0, :, : self.T * self.L]
 
     def draw_kinds(self, noise: Tensor) -> Tensor | None:
         """The labels or clusters [N] that noise draws; None if there are none."""
@@ -220,11 +261,12 @@ class EscapeLatent(LatentModule):
         return labels.to(z.device).masked_fill(labels.to(z.device) < 0, self.kinds)
 
     def calibrate(self, x: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
+        z, _ = self.infer(x, noise)
         if self.params.rate:
-            self.joint(x)
+            self.joint(z)
         if self.seen.any():
-            self.prior(x, self.kinds_of(x, labels))
-        return x
+            self.prior(z, self.kinds_of(z, labels))
+        return z
 
     def start_stage(self, codes: Tensor, labels: Tensor) -> None:
         z = codes.to(self.seen.device).transpose(0, 1)

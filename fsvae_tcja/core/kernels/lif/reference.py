@@ -13,9 +13,13 @@ def step(x: Tensor, v: Tensor, params: LIFParams) -> tuple[Tensor, Tensor]:
     """One step: current x and membrane v of one shape -> spikes s_t and post-reset membrane v_t, u in the type of v."""
     u = params.decay * v + params.gain * x.to(v.dtype)  # u_t = decay v_{t-1} + gain x_t
     s = spike(u, params.v_th, params.surrogate, params.strict)  # s_t = [u_t > v_th]
+    return s.to(x.dtype), reset(u, s, params)
+
+
+def reset(u: Tensor, s: Tensor, params: LIFParams) -> Tensor:
+    """Post-reset membrane v_t of the membrane u_t and the spikes s_t that it fired."""
     r = s.detach() if params.detach_reset else s
-    v = u * (1 - r) if params.hard_reset else u - params.v_th * r
-    return s.to(x.dtype), v
+    return u * (1 - r) if params.hard_reset else u - params.v_th * r
 
 
 def sequence(x: Tensor, v: Tensor, params: LIFParams) -> tuple[Tensor, Tensor]:
