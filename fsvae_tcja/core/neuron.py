@@ -66,7 +66,5 @@ def for_kernels(neuron: NeuronModule, x: Tensor) -> FusedConstants | None:
     if not neuron.params.spiking:  # the rectifier of a baseline, which no kernel is for
         return None
     constants = neuron.fused_constants
-    if constants is None and not neuron.params.spiking:
-        return None
     chosen = backends.choose(x.device.type, x.dtype, getattr(neuron, "backend", "auto"), constants is not None)
     return None if chosen == "reference" else constants

@@ -18,7 +18,8 @@ def test_reconstruct_prints_the_error_and_draws_pairs(run, tmp_path, capsys):
     picture = np.asarray(Image.open("reconstructions.png"))
     first = load_images("digits", "test").images[0, 0].numpy()
     top = len(picture) - 2 * (96 + 2 + 96 + 8 + 4) - 4  # below the title: two rows of pairs
-    np.testing.assert_array_equal(picture[top + 4 : top + 4 + 96 : 3, 4 : 4 + 96 : 3], first)
+    left = picture.shape[1] - 3 * (96 + 4)  # beside the labels of the rows: three columns
+    np.testing.assert_array_equal(picture[top + 4 : top + 4 + 96 : 3, left : left + 96 : 3], first)
 
 
 def test_reconstruct_takes_any_folder_of_images(run, tmp_path, capsys):
