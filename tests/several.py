@@ -10,9 +10,10 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from fsvae_tcja.utils.processes import joined
+from fsvae_tcja.utils.processes import joined, total
 
 SECONDS = 300  # that they may take
 _context = get_context("forkserver")  # which imports once what all processes need
@@ -67,6 +68,11 @@ def _process(results: Connection, rank: int, n: int, port: int, function: Callab
         except (Exception, SystemExit) as error:
             result = error
     results.send(result)
+
+
+def barrier() -> None:
+    """Go on when all processes are here."""
+    total(torch.zeros(()))
 
 
 def place_of(tensor: Tensor) -> str:

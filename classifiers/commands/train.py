@@ -30,7 +30,8 @@ def _fit_to_images(config: TrainConfig, options: RunOptions, given: frozenset[st
     """The network for the colours and classes of a folder of one's own, unless one of these options was given."""
     if config.data in IMAGE_SETS or config.data in EVENT_SETS or given & SHAPE:
         return config
-    images = load_images(located(config.data), size=config.model.shape[1])
+    with once_per_machine():
+        images = load_images(located(config.data), size=config.model.shape[1], root=options.data_root)
     model = fitted(config.model, images.channels, images.classes or config.model.classes)
     if model != config.model:
         shape = " ".join(map(str, model.shape))

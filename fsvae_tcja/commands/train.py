@@ -42,7 +42,8 @@ def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[
     """The model for images of --size; in a folder of one's own also for their colours, unless these are given."""
     model = sized(config.model, options.size) if options.size else config.model
     if config.data not in IMAGE_SETS and "--model.in-channels" not in given:
-        images = load_images(config.data, size=model.image_size)
+        with once_per_machine():
+            images = load_images(config.data, size=model.image_size, root=options.data_root)
         model = replace(model, in_channels=images.channels)
         found = f"{len(images):,} {'grey' if images.channels == 1 else 'colour'} images of {shown(config.data)}"
         _tell(f"{found}, at {images.size} pixels (--size)")

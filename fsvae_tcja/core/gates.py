@@ -14,8 +14,8 @@ def record_gates(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     """Inside, the gates that a model computes are kept: `with record_gates(model) as gates: model(images)`.
 
     Gives {layer: F [T, N, C] in (0, 1)}, detached; a layer is called as in the model, "decoder.blocks.2". Of several
-    passes the N stand one after the other, images that a pass was padded with among them: `FSVAE.sample` works in
-    blocks of 16. Empty before the first pass, and without TCJA.
+    passes the N stand one after the other, images that a pass was padded with among them: `FSVAE.sample` pads to
+    blocks of 16, on a GPU to 1, 2, 4, ... of them. Empty before the first pass, and without TCJA.
     """
     gates: dict[str, Tensor] = {}
     with ExitStack() as stack:

@@ -58,7 +58,7 @@ def list_files(folder: Path, wanted: Callable[[str], bool]) -> Listing:
     Raises:
         OSError: a folder that cannot be read.
     """
-    found = _Walk(wanted, _ancestors(folder))
+    found = _Walk(wanted, ancestors(folder))
     found.enter(folder, PurePosixPath())
     while found.links:
         links, found.links = sorted(found.links), []
@@ -72,14 +72,15 @@ Identity = tuple[int, ...]
 """Device and inode."""
 
 
-def _identity(state: os.stat_result) -> Identity:
+def identity(state: os.stat_result) -> Identity:
+    """By what a file or folder is known."""
     return state.st_dev, state.st_ino
 
 
-def _ancestors(folder: Path) -> set[Identity]:
+def ancestors(folder: Path) -> set[Identity]:
     """The folder and all in which it lies."""
     whole = folder.resolve()
-    return {_identity(one.stat()) for one in (whole, *whole.parents)}
+    return {identity(one.stat()) for one in (whole, *whole.parents)}
 
 
 class _Walk:
@@ -111,7 +112,7 @@ class _Walk:
         except OSError:  # gone, or links in a circle
             self.passed_over[LOST] += 1
             return
-        if _identity(state) in self.above:
+        if identity(state) in self.above:
             self.passed_over[UP] += 1
         else:
             self._take(path, relative, state, path.is_dir(), path.is_file())
@@ -121,10 +122,10 @@ class _Walk:
             self.passed_over[relative.suffix.lower() or "without an extension"] += 1
         elif not (is_dir or is_file):
             self.passed_over[SPECIAL] += 1
-        elif state.st_ino and _identity(state) in self.seen:  # some network drives number all files 0
+        elif state.st_ino and identity(state) in self.seen:  # some network drives number all files 0
             self.passed_over[LINK] += 1
         else:
-            self.seen.add(_identity(state))
+            self.seen.add(identity(state))
             if is_dir:
                 self.enter(path, relative)
             else:

@@ -24,7 +24,8 @@ Values = Mapping[str, Any]
 """Tensors on the CPU, and what else `torch.load` reads with weights_only: numbers, strings, tuples, dictionaries."""
 
 log = logging.getLogger(__name__)
-NOT_SHARED = OSError, RuntimeError, PickleError  # no memory, no /proc, another container; values that are not plain
+# no memory, no /proc, another container; values that are not plain; a Python built without memfd_create
+NOT_SHARED = OSError, RuntimeError, PickleError, AttributeError
 
 
 @contextmanager

@@ -73,11 +73,6 @@ def gather_to_first(value: Any) -> list[Any]:
     return [one for one in values or () if one is not None]
 
 
-def barrier() -> None:
-    """Go on when all processes are here."""
-    total(torch.zeros(()))
-
-
 @contextmanager
 def one_before_the_others() -> Iterator[dict[str, Any]]:
     """On each machine one process goes through the block before the others: it fetches and caches, they find.
@@ -85,7 +80,7 @@ def one_before_the_others() -> Iterator[dict[str, Any]]:
     Yields:
         what the first process puts into it, the others of its machine find in it.
     """
-    local = int(os.environ.get("LOCAL_RANK", "0"))
+    local = int(os.environ.get("LOCAL_RANK", "0")) if _several() else 0
     told = gather(None)[rank() - local] or {} if local else {}  # torchrun numbers those of a machine in a row
     yield told
     if not local:

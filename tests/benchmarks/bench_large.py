@@ -1,13 +1,14 @@
 """A large data set as a folder and as tar shards: start-up, memory, images a second.
 
-    python tests/benchmarks/bench_large.py FOLDER [--images 1000000]    # writes what is not there: some 7 GB a million
+    python tests/benchmarks/bench_large.py FOLDER [--images 1000000]
 
 Grey PNG files of 32 x 32 pixels: 1,000 pictures of noise, in files that all differ; 10 classes, splits train and
-test, shards of 10,000. Each row is a process of its own with one thread. `start` is what every training does first,
-load the splits train and test; `hash` the content hash that ties checkpoints to their data; images a second: batches
-of 64 of the train split in a random order. Times are CPU seconds of the process and its reader (and, in brackets,
-seconds that passed), so that other programs on the machine count for little. Memory is the largest resident set;
-`import` was there before the data. The page cache holds what fits: the disk is not measured.
+test, shards of 10,000. They are written to FOLDER/1000000, some 7 GB, if they are not there; indices are made anew.
+Each row is a process of its own with one thread. `start` is what every training does first, load the splits train and
+test; `hash` the content hash that ties checkpoints to their data; images a second: batches of 64 of the train split in
+a random order. Times are CPU seconds of the process and its reader (and, in brackets, seconds that passed), so that
+other programs on the machine count for little. Memory is the largest resident set; `import` was there before the data.
+The page cache holds what fits: the disk is not measured.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import struct
 import subprocess
 import sys
@@ -32,11 +34,10 @@ from PIL import Image
 from timing import machine
 
 from fsvae_tcja.data import batches, load_images
+from fsvae_tcja.data.root import ROOT_VARIABLE
 from fsvae_tcja.utils.progress import progress
 
 OF_SHARD, CLASSES, BATCH = 10_000, 10, 64
-
-
 PICTURES = 1000
 
 
@@ -54,13 +55,15 @@ def image(i: int) -> bytes:
     return whole[:-12] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + whole[-12:]
 
 
-def write(folder: Path, images: int) -> None:
-    """Of every ten images one is of the test split."""
+def write(whole: Path, images: int) -> None:
+    """Of every ten images one is of the test split. Nothing is at `whole` before all is there."""
+    folder = whole.with_name(f"{whole.name}-unfinished")
+    shutil.rmtree(folder, ignore_errors=True)
     tars = folder / "shards"
     for split in ("train", "test"):
         for label in range(CLASSES):
-            (folder / "files" / split / str(label)).mkdir(parents=True, exist_ok=True)
-    tars.mkdir(exist_ok=True)
+            (folder / "files" / split / str(label)).mkdir(parents=True)
+    tars.mkdir()
     with progress("writing", images, "images") as bar:
         for start in range(0, images, OF_SHARD):
             split = "test" if start // OF_SHARD % 10 == 9 else "train"
@@ -72,6 +75,7 @@ def write(folder: Path, images: int) -> None:
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
             bar.advance(OF_SHARD)
+    folder.rename(whole)
 
 
 def peak() -> float:
@@ -124,18 +128,20 @@ def main() -> None:
         torch.set_num_threads(1)
         print(json.dumps(measure(options.measure, options.read)))
         return
-    if not (options.folder / "shards").is_dir():
-        write(options.folder, options.images)
+    images = options.folder / str(options.images)
+    if not images.is_dir():
+        write(images, options.images)
     print(machine(), flush=True)
-    for index in (options.folder / "shards").glob("*.index"):
+    root = images / "root"  # for indices that cannot lie beside their shards
+    shutil.rmtree(root, ignore_errors=True)
+    for index in (images / "shards").glob("*.index"):
         index.unlink()
+    environment = os.environ | {"OMP_NUM_THREADS": "1", ROOT_VARIABLE: str(root)}
     for kind, time_of in (("files", "first"), ("files", "again"), ("shards", "first"), ("shards", "again")):
         if options.only in (None, kind):
             command = [sys.executable, __file__, str(options.folder), "--read", str(options.read)]
-            command += ["--measure", str(options.folder / kind)]
-            done = subprocess.run(
-                command, stdout=subprocess.PIPE, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-            )
+            command += ["--measure", str(images / kind)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
             figures = json.loads(done.stdout.splitlines()[-1])
             print(f"{kind}, {time_of}: " + ", ".join(f"{name} {x}" for name, x in figures.items()), flush=True)
 

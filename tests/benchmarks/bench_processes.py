@@ -1,12 +1,13 @@
 """Training over several processes: images a second of 1 and 2, on this machine or as two hosts; what goes between them.
 
     python tests/benchmarks/bench_processes.py PRESET [--processes 1 2] [--steps 60] [--repeats 3] [-- OPTIONS OF TRAIN]
-    sudo python tests/benchmarks/bench_processes.py PRESET --hosts [--rate 1gbit]  # besides, in two network namespaces
+    sudo .venv/bin/python tests/benchmarks/bench_processes.py PRESET --hosts [--rate 1gbit]  # and as two hosts
     python tests/benchmarks/bench_processes.py PRESET --model      # bytes of a step, and a forecast; measures nothing
 
 Measured: steps of the first stage, one thread a process; the median of the rows of metrics behind the first two, each
-over 10 steps, and the best of the repeats, in which the sides take turns. Two hosts are two network namespaces that a
-veth pair joins, at the speed of memory or (--rate) at that of a network: no delay is added.
+over 10 steps, and the best of the repeats, in which the sides take turns. Two hosts are two network namespaces, fsvae-a
+and fsvae-b (older ones of these names are deleted), that a veth pair joins, at the speed of memory or (--rate) at that
+of a network: no delay is added.
 
 Modelled: a step sends, over R processes, each all-reduce of b bytes as a ring, 2 (R - 1) / R b bytes from each. With W
 bytes a second and a latency of l, and the time s of a step alone, the forecast is s / R + 2 (R - 1) / R b / W
@@ -20,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -59,7 +61,14 @@ def start(command: list[str], **environment: str) -> subprocess.Popen:
 
 
 def ended(running: list[subprocess.Popen]) -> None:
-    if any([process.wait() for process in running]):
+    """Wait for all. One that fails ends the others, which would wait for it."""
+    while not any(codes := [process.poll() for process in running]) and None in codes:
+        time.sleep(0.1)
+    if any(codes):
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
         sys.exit("a training failed")
 
 
@@ -79,6 +88,7 @@ def hosts(rate: str):
     """Two network namespaces, joined by a cable."""
     with ExitStack() as stack:
         for name in HOSTS:
+            subprocess.run(["ip", "netns", "delete", name], stderr=subprocess.DEVNULL)  # of one that was killed
             ip("netns", "add", name)
             stack.callback(ip, "netns", "delete", name)
         (first, second), ends = HOSTS, ("fsvae0", "fsvae1")
@@ -159,7 +169,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--steps", type=int, default=60, help="at least 40, of the first stage")
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--hosts", action="store_true", help="as two hosts, besides")
+    parser.add_argument("--hosts", action="store_true", help="as two hosts, besides; needs root")
     parser.add_argument("--rate", default="", help="of the cable between two hosts, such as 1gbit")
     parser.add_argument("--model", action="store_true")
     parser.add_argument("--step", type=float, default=0.0, help="seconds of a step alone, for the forecast")

@@ -122,15 +122,17 @@ def as_folder(folder):
     return folder
 
 
-def packed(folder, path, where="."):
+def packed(folder, path, where=".", called="."):
     """A tar as `tar --sort=name` makes it, members "./...", folders too."""
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
-        tar.add(folder / where, ".")
+        tar.add(folder / where, called)
     return path
 
 
 @pytest.mark.parametrize("split", ["train", "test", "all"])
-@pytest.mark.parametrize("form", ["one tar", "a tar for each split", "tars in folders of splits"])
+@pytest.mark.parametrize(
+    "form", ["one tar", "a tar for each split", "tars that say it twice", "tars in folders of splits"]
+)
 def test_a_folder_and_its_tar_are_one_data_set(tmp_path, split, form):
     """The same images, labels, order, classes and content hash."""
     folder, shards = as_folder(tmp_path / "folder"), tmp_path / "shards"
@@ -141,6 +143,8 @@ def test_a_folder_and_its_tar_are_one_data_set(tmp_path, split, form):
             packed(folder, shards / part / "000.tar", part)
         elif form == "a tar for each split":
             packed(folder, shards / f"pets-{part}-000.tar", part)
+        elif form == "tars that say it twice":
+            packed(folder, shards / f"{part}.tar", part, part)
     if form == "one tar":
         packed(folder, shards / "pets.tar")
     data, same = load_images(folder, split, size=8), load_images(shards, split, size=8)
@@ -181,6 +185,27 @@ def test_images_of_other_sizes_and_modes(tmp_path):
     assert [note.replace(str(shards), str(folder)) for note in same.notes] == [*data.notes] and len(same.notes) == 2
     with pytest.raises(ValueError, match=re.escape(f"the images in {shards} are not all square and of one size")):
         load_images(shards, "all", size=None)
+
+
+@pytest.mark.parametrize("called", [".", "train"])
+def test_a_shard_of_the_training_split_alone(tmp_path, called):
+    """Split as `train/` alone is, also where the shard holds that folder itself."""
+    folder = as_folder(tmp_path / "folder")
+    shutil.rmtree(folder / "test")
+    (tmp_path / "s").mkdir()
+    path = packed(folder, tmp_path / "s" / "train.tar", "train", called)
+    for split in ("train", "test"):
+        data = load_images(folder, split, size=8)
+        for name in (path, path.parent):
+            same = load_images(name, split, size=8)
+            assert same.content_hash == data.content_hash and same.class_names == ("a", "b")
+
+
+def test_a_link_up_leads_to_no_image(tmp_path):
+    shards = write(tmp_path / "shards" / "0.tar", *numbered(3)).parent
+    (tmp_path / "beside.png").write_bytes(png())
+    (shards / "up").symlink_to("..")
+    assert means_shards(shards) and len(load_images(shards, "all", size=8)) == 3
 
 
 def test_a_folder_with_an_image_is_a_folder_of_images(tmp_path, told):

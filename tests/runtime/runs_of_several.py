@@ -27,7 +27,7 @@ from fsvae_tcja.data import MemoryImages
 from fsvae_tcja.runtime.config import Stage
 from fsvae_tcja.runtime.run import open_run
 from fsvae_tcja.runtime.trainer import Outcome, Trainer
-from fsvae_tcja.utils.processes import barrier, rank
+from fsvae_tcja.utils.processes import rank
 from fsvae_tcja.utils.shares import share_of
 from fsvae_tcja.vae.config import FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.judge import Tuning
@@ -35,7 +35,7 @@ from fsvae_tcja.vae.latent import Bernoulli, Escape, Gaussian, Poisson
 from fsvae_tcja.vae.recalibrate import recalibrate
 from fsvae_tcja.vae.sample import stream
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
-from tests.several import place_of
+from tests.several import barrier, place_of
 
 BATCH = 16
 EVERYTHING: dict[str, Any] = {"accumulate": 2, "clip": 0.5, "ema": 0.9, "schedule": "cosine", "warmup": 2}

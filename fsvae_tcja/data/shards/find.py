@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ...utils.printable import shown
 from ..image_file import is_image
 from ..layout import split_named
-from ..listing import is_debris, list_files
+from ..listing import ancestors, identity, is_debris, list_files
 from .keep import SUFFIX
 from .tar import compressed
 
@@ -23,11 +23,13 @@ class Shard(NamedTuple):
 
     Attributes:
         path: of the file.
-        folders: in which its images lie, as if it were unpacked: a split, a class, both, or neither.
+        above: the folders in which it lies: a split, a class, both, or neither.
+        split: the word in its name that says a split which these do not say; "": none.
     """
 
     path: Path
-    folders: tuple[str, ...]
+    above: tuple[str, ...]
+    split: str
 
 
 def means_shards(name: str | Path) -> bool:
@@ -59,7 +61,7 @@ def find_shards(place: Path) -> tuple[list[Shard], Counter[str]]:
             raise FileNotFoundError(f"there is no shard {shown(path)}")
         if path.name.lower().endswith(COMPRESSED):
             raise compressed(path)
-    return [Shard(path, _folders(path, above)) for path, above in paths], passed_over
+    return [Shard(path, above, _split_in(path, above)) for path, above in paths], passed_over
 
 
 def _is_tar(name: str) -> bool:
@@ -68,19 +70,16 @@ def _is_tar(name: str) -> bool:
 
 def _holds_shards(folder: Path) -> bool:
     """Looks no further than the first image."""
-    found, folders, seen = False, [folder], set()
+    found, folders, seen = False, [folder], ancestors(folder)
     while folders:
-        inner = folders.pop()
-        state = inner.stat()
-        if (state.st_dev, state.st_ino) in seen:
-            continue
-        seen.add((state.st_dev, state.st_ino))
-        with os.scandir(inner) as entries:
+        with os.scandir(folders.pop()) as entries:
             for entry in entries:
                 if is_debris(entry.name):
                     continue
                 if entry.is_dir():
-                    folders.append(Path(entry.path))
+                    if (inner := identity(entry.stat())) not in seen:
+                        seen.add(inner)
+                        folders.append(Path(entry.path))
                 elif is_image(entry.name):
                     return False
                 found = found or (_is_tar(entry.name) and entry.is_file())
@@ -98,11 +97,11 @@ def _expanded(pattern: str) -> list[str]:
     return [f"{before}{i:0{len(numbers[1])}}{rest}" for i in range(first, last + 1) for rest in _expanded(after)]
 
 
-def _folders(path: Path, above: tuple[str, ...]) -> tuple[str, ...]:
-    """The folders of a shard's images, by those above it and the split in its name."""
+def _split_in(path: Path, above: tuple[str, ...]) -> str:
+    """The word in a shard's name that says a split which the folders above it do not say; "": none."""
     words = [word.lower().removesuffix("set") for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", path.name)]
     found = {split: word for word in words if (split := split_named(word)) is not None}
     if len(found) > 1:
         raise ValueError(f"the name of {shown(path)} has the splits {', '.join(found)}; expected one at most")
     known = {split_named(folder) for folder in above}
-    return (*(word for split, word in found.items() if split not in known), *above)
+    return next((word for split, word in found.items() if split not in known), "")

@@ -19,6 +19,7 @@ from ...utils.atomic import replacing
 from ...utils.once import warn_once
 from ...utils.printable import shown
 from ...utils.progress import progress
+from ..listing import in_words
 from ..root import data_root
 from .index import ShardIndex, make_index
 
@@ -29,8 +30,8 @@ ARRAYS |= {"names": "u1"}
 MAKER = [FORMAT, PIL.__version__]  # Pillow says which files are images, and what their headers say
 log = logging.getLogger(__name__)
 
-State = tuple[int, int, int]
-"""Size in bytes, time of change in ns and inode of a shard: what says quickly that it is still the same."""
+State = tuple[int, int]
+"""Size in bytes and time of change in ns of a shard: what says quickly that it is still the same."""
 
 
 @dataclass(frozen=True)
@@ -46,30 +47,31 @@ class Kept:
 def state_of(shard: Path) -> State:
     """What says quickly whether a shard is still the same."""
     found = shard.stat()
-    return found.st_size, found.st_mtime_ns, found.st_ino
+    return found.st_size, found.st_mtime_ns
 
 
 def indices_of(shards: Sequence[Path], root: str | Path | None) -> list[ShardIndex]:
     """The index of each shard, from the file NAME.tar.index beside it, else from .cache/shards below the data root.
 
-    An index is that of its shard if size, time of change and inode are those that it was made from, or else the SHA-256
-    of the whole shard is. Others are made anew, which is told in a line, and written beside the shard, or below the
-    data root where that cannot be.
+    An index is that of its shard if size and time of change are those that it was made from, or else the SHA-256 of the
+    whole shard is. Others are made anew, which is told in a line, and written beside the shard, or below the data root
+    where that cannot be.
 
     Raises:
         ValueError: a shard that cannot be read; the message names it.
     """
     reasons: Counter[str] = Counter()
-    found = {shard: _kept(shard, _places(shard, root), reasons) for shard in shards}
-    missing = [shard for shard in shards if found[shard] is None]
-    if again := reasons.total():
-        why = ", ".join(f"{reason} ({n:,})" for reason, n in reasons.most_common())
-        warn_once(log, f"{shown(missing[0].parent)}: {again:,} of {len(shards):,} indices of shards made anew: {why}")
-    with progress("shards: looking at", len(missing), "shards", hidden=not missing) as bar:
-        for shard in missing:
-            found[shard] = _made(shard, _places(shard, root))
+    indices = []
+    with progress("shards: looking at", len(shards), "shards") as bar:
+        for shard in shards:
+            places = _places(shard, root)
+            kept = _kept(shard, places, reasons)
+            indices.append(_made(shard, places) if kept is None else kept)
             bar.advance()
-    return [index for index in found.values() if index is not None]
+    if again := reasons.total():
+        where = shown(Path(os.path.commonpath([shard.parent for shard in shards])))
+        warn_once(log, f"{where}: {again:,} of {len(shards):,} indices of shards made anew: {in_words(reasons)}")
+    return indices
 
 
 def _places(shard: Path, root: str | Path | None) -> list[Path]:
@@ -142,7 +144,7 @@ def read_index(file: Path) -> Kept | None:
 
 def _checked(said: Any, arrays: dict[str, np.ndarray]) -> Kept:
     """What was read, if `_write` can have written it; else any exception."""
-    size, time, inode = map(int, said["state"])
+    size, time = map(int, said["state"])
     kinds = [(bool(grey), tuple(map(str, conversions))) for grey, conversions in said["kinds"]]
     labels = [str(label) for label in said["labels"]]
     passed_over = Counter({str(reason): int(n) for reason, n in said["passed over"].items()})
@@ -165,4 +167,4 @@ def _checked(said: Any, arrays: dict[str, np.ndarray]) -> Kept:
     )
     if not sound:
         raise ValueError("numbers")
-    return Kept(index, (size, time, inode), str(said["sha256"]))
+    return Kept(index, (size, time), str(said["sha256"]))

@@ -14,7 +14,7 @@ import torch
 from ...utils.printable import shown
 from ..contents import BESIDE, Contents, understood
 from ..image_file import DEEP, FLOATS
-from ..layout import Layout, layout_of
+from ..layout import Layout, layout_of, split_named
 from ..listing import in_words
 from ..splits import whole_groups
 from .dataset import Places, ShardImages, first_equal
@@ -155,13 +155,19 @@ def _places(shards: Sequence[Shard], indices: Sequence[ShardIndex]) -> Places:
 
 def _folders(shards: Sequence[Shard], indices: Sequence[ShardIndex]) -> tuple[list[PurePosixPath], np.ndarray]:
     """The folders in which the images lie, each as the path of an image in it; and int64 [N], which is whose."""
-    numbers: dict[tuple[tuple[str, ...], str], int] = {}
+    numbers: dict[tuple[str, tuple[str, ...], str], int] = {}
     which = [
-        numbers.setdefault((shard.folders, path.rpartition("/")[0]), len(numbers))
+        numbers.setdefault((shard.split, shard.above, path.rpartition("/")[0]), len(numbers))
         for shard, index in zip(shards, indices, strict=True)
         for path in index.paths()
     ]
-    return [PurePosixPath(*above, inner, "image") for above, inner in numbers], np.array(which, np.int64)
+    return [_image_in(*where) for where in numbers], np.array(which, np.int64)
+
+
+def _image_in(split: str, above: tuple[str, ...], inner: str) -> PurePosixPath:
+    """The path of an image, as if its shard were unpacked. A split that its name and its first folder say is one."""
+    said = not split or split_named(inner.partition("/")[0]) == split_named(split)
+    return PurePosixPath(*([] if said else [split]), *above, inner, "image")
 
 
 def _labels(
