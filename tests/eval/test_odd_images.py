@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from eval import Extractor, Networks, evaluate, open_images
+from eval.protocols import STRICT
 from fsvae_tcja import load_images
 
 SCORES = (
@@ -112,7 +113,8 @@ def test_a_network_of_another_data_set_is_told(networks, digits):
 def test_mnist_5k_is_a_part_of_mnist(networks, digits):
     """A network of MNIST has seen its images; one of another set has not."""
     source = replace(open_images(digits), data_set="mnist-5k")
+    (of_mnist,) = networks.load([STRICT.recipe("Domain-sure")], "cpu")
     for data, names in (("mnist", []), ("fashion-mnist", ["Domain-sure"])):
-        network = replace(networks.classifier, data=data)
+        network = replace(of_mnist, data=data)
         scores = evaluate(source, "strict", ("Domain-sure",), networks=Networks(classifier=network))
         assert told(scores, "was not trained on mnist-5k") == names
