@@ -9,7 +9,7 @@ torch.set_num_threads(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--processes-steps", type=int, default=10, help="steps that several processes follow one")
+    parser.addoption("--processes-steps", type=int, default=5, help="steps that several processes follow one")
 
 
 long = pytest.mark.skipif(not os.environ.get("FSVAE_TCJA_LONG"), reason="part of `make test-long`")

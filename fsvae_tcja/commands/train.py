@@ -27,8 +27,6 @@ from ..vae.train import FSVAETask, TrainConfig
 from ..vae.watch import Watch
 from .scoring import ScoringOptions, planned, scorer
 
-LENGTHS = frozenset({"--model.latent.prior.steps", "--tuning.stage.steps"})
-
 
 @dataclass(frozen=True)
 class TrainOptions(RunOptions, ScoringOptions):
@@ -67,24 +65,35 @@ def _conditional(model: FSVAEConfig, images: LabelledDataset) -> FSVAEConfig:
 
 
 def _shared(config: TrainConfig, options: TrainOptions, given: frozenset[str], preset: TrainConfig) -> TrainConfig:
-    """The stages of a preset share the steps of --steps as they share its own, unless one of LENGTHS was given too."""
-    stages = len(config.stages())
-    if "--steps" not in given or not config.steps or stages == 1 or given & LENGTHS:
+    """The stages of a preset share the steps of --steps as they share its own on the images that it is made for, unless
+    the length of a later one was given too."""
+    names = _later_stages(config)
+    lengths = {f"{name}.{unit}" for name in names for unit in ("steps", "epochs")}
+    if "--steps" not in given or not config.steps or not names or given & lengths:
         return config
-    size, download = config.model.image_size, options.download and not options.dry_run
-    try:
-        with once_per_machine():
-            train = load_images(config.data, "train", size=size, root=options.data_root, download=download)
-    except FileNotFoundError:
-        if not options.dry_run:
-            raise
-        _tell(f"the {config.steps:,} steps will be shared by {stages} stages, when the images are there")
-        return config
-    images = len(limited(train, config.limit or None))
+    images = _images(preset, config, options)
     config = replace(config, steps=preset.steps, epochs=preset.epochs).lasting_in_all(config.steps, images)
     shares = " + ".join(f"{stage.steps:,}" for stage in config.stages())
-    _tell(f"steps of the {stages} stages: {shares}; {' and '.join(sorted(LENGTHS))} would set them one by one")
+    one_by_one = " and ".join(f"{name}.steps" for name in names)
+    _tell(f"steps of the {len(names) + 1} stages: {shares}; {one_by_one} would set the later ones")
     return config
+
+
+def _later_stages(config: TrainConfig) -> list[str]:
+    """The options of the stages behind the first one."""
+    prior = ["--model.latent.prior" for _ in config.model.latent.stages()]
+    return prior + (["--tuning.stage"] if config.tuning.weight else [])
+
+
+def _images(preset: TrainConfig, config: TrainConfig, options: TrainOptions) -> int:
+    """Training images of the preset's set; of the run's where that number is not known beforehand."""
+    known = IMAGE_SETS[preset.data].training if preset.data in IMAGE_SETS else 0
+    if known:
+        return known
+    size, download = config.model.image_size, options.download and not options.dry_run
+    with once_per_machine():
+        train = load_images(config.data, "train", size=size, root=options.data_root, download=download)
+    return len(limited(train, config.limit or None))
 
 
 def _tell(line: str) -> None:

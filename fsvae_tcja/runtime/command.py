@@ -46,7 +46,8 @@ class RunOptions:
     init_from: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER|FILE")] = None
     """Start from the weights of another run: its folder, or a .safetensors checkpoint."""
     resume: Folder = None
-    """Go on with this run; its own configuration is used if no preset is named. --epochs and --steps may change."""
+    """Go on with this run; its own configuration is used if no preset is named. --epochs and --steps may change;
+    in a run of several stages they are those of the first."""
 
 
 Adapt = Callable[[Any, Any, frozenset[str], Any], Any]

@@ -53,7 +53,8 @@ def lengthened(before: TrainerConfig, now: TrainerConfig, step: int, steps_per_e
             f"{run.path} has done {step} steps of {steps_per_epoch} an epoch, more than the {here} asked for; ask for "
             "more --epochs or --steps"
         )
-    messages = [f"the run has {here:,} steps now, {there:,} before"]
+    what = "the run" if len(now.stages()) == 1 else "the first stage"
+    messages = [f"{what} has {here:,} steps now, {there:,} before"]
     if tied := now.tied_to_length():
         rates = [now.lr * factor(config, step, total) for config, total in ((before, there), (now, here))]
         change = f" (learning rate {rates[0]:.3g} -> {rates[1]:.3g})" if rates[0] != rates[1] else ""

@@ -306,11 +306,7 @@ def test_curves_name_what_they_were_measured_on(tmp_path, monkeypatch):
     command = ["classify", "train", "digits", *SMALL, "--epochs", "1", "--test-every-epoch", "--out"]
     assert main([*command, str(tmp_path / "run")]) == 0
     (legend,) = (axis.get_legend() for axis in drawn[0].axes if axis.get_legend())
-    assert {text.get_text() for text in legend.get_texts()} == {
-        "training accuracy",
-        "validation accuracy",
-        "test accuracy",
-    }
+    assert {text.get_text() for text in legend.get_texts()} == {"training", "validation", "test"}
 
 
 def test_a_resumed_run_takes_no_settings(run, capsys):

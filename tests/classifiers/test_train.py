@@ -21,6 +21,7 @@ from fsvae_tcja.runtime.checkpoint import read, read_metadata, write
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import from_dict, to_dict
+from tests.conftest import long
 from tests.data.events.writers import write_synthetic
 
 TINY = ClassifierConfig("8C TCJA(2,2) MP2 16C MP2 DP.1 FC40 LIF Vote4", T=3, shape=(1, 10, 10))
@@ -70,7 +71,9 @@ def same(a, b):
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
-@pytest.mark.parametrize("loss", ["smse", "smse-paper", "tet", "cross-entropy"])
+@pytest.mark.parametrize(
+    "loss", ["smse", *(pytest.param(name, marks=long) for name in ("smse-paper", "tet", "cross-entropy"))]
+)
 def test_every_loss_learns(digits, tmp_path, loss):
     config = replace(CONFIG, loss=loss, epochs=12)
     model, run = train(config, digits, tmp_path / "run")

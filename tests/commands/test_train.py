@@ -150,14 +150,22 @@ def test_starting_from_another_runs_weights(run, fails):
 
 def test_stages_share_the_steps_of_a_run(capsys, monkeypatch):
     short = ["train", "mnist", "--data", "digits", "--limit", "500", "--dry-run"]
-    for steps, shares in (([20], (14, 1, 5)), ([20, "--tuning.stage.steps", 3], (20, 0, 3))):
-        assert main([*short, "--steps", *map(str, steps)]) == 0
+    own = 16_000, 10 * (60_000 // 256), 6000  # of the preset, on its own images, however few there are here
+    parts = tuple(2000 * part // sum(own) for part in own[1:])
+    shared = (2000 - sum(parts), *parts)
+    for more, shares in (
+        ([], shared),
+        (["--tuning.stage.steps", "3"], (2000, 0, 3)),
+        (["--model.latent.prior.epochs", "5"], (2000, 0, 6000)),
+    ):
+        assert main([*short, "--steps", "2000", *more]) == 0
         shown = capsys.readouterr()
         stages = from_dict(TrainConfig, json.loads(shown.out)["configuration"]).stages()
         assert tuple(stage.steps for stage in stages) == shares
-        assert ("steps of the 3 stages: 14 + 1 + 5; " in shown.err) == (len(steps) == 1)
-    assert main(["train", "mnist", "--steps", "20", "--dry-run"]) == 0  # without the images
-    assert "will be shared by 3 stages" in capsys.readouterr().err
+        assert ("steps of the 3 stages: {:,} + {} + {}; ".format(*shared) in shown.err) == (not more)
+    assert main([*short, "--steps", "2000", "--tuning.weight", "0"]) == 0
+    told = capsys.readouterr().err
+    assert "2 stages" in told and "prior.steps" in told and "--tuning.stage" not in told
 
 
 def test_epochs_replace_the_steps_of_a_preset(capsys):

@@ -91,7 +91,9 @@ def test_a_surrogate_that_no_kernel_can_compile_runs_on_the_reference(monkeypatc
     params = replace(TCJA_LIF, surrogate=Surrogate("logistic", 4.0))
     assert torch.equal(gradient(params, "auto"), gradient(params, "reference"))
     assert gradient(params, "auto").abs().sum() > 0
-    with pytest.raises(ValueError, match="backend 'cpu' cannot run: it knows LIF neurons by their constants"):
+    with pytest.raises(
+        ValueError, match="backend 'cpu' cannot run: it knows the LIF neurons of this package, and these are others"
+    ):
         gradient(params, "cpu")
 
 

@@ -70,6 +70,7 @@ def check(what: str, counts: dict[str, int], budget: dict[str, int]) -> None:
     assert not above, f"{what}: (found, budget) of {above}"
 
 
+@long
 def test_no_step_of_a_later_stage_costs_more_than_before():
     for what, counts in beside_nullgpu(str(PROGRAMS), "later_stages", "mnist").items():
         check(what, counts, LATER[what])

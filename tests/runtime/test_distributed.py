@@ -79,7 +79,7 @@ def alone(tmp_path_factory, steps):
     return of
 
 
-SHORT = [("escape", 2), ("stochastic", 2), ("poisson", 2), ("classifier", 3)]
+SHORT = [("escape", 2), ("classifier", 3)]
 LONG = [(kind, processes) for kind in [*CONFIGS, *NETWORKS] for processes in (2, 4) if (kind, processes) not in SHORT]
 CASES = [*SHORT, *(pytest.param(*case, marks=long) for case in LONG)]
 
@@ -92,7 +92,7 @@ def test_processes_follow_one(tmp_path, alone, steps, kind, processes):
     assert all(found[name] <= TOLERANCE[name] for name in TOLERANCE), found  # NaN is not
 
 
-@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("processes", [3, pytest.param(2, marks=long)])
 def test_every_image_of_an_epoch_is_seen_once(tmp_path, processes):
     """Of 100 images six batches of 16, in two parts each; in the next epoch others are left out."""
     seen = together(processes, shared_batches, tmp_path / "run")

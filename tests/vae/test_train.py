@@ -29,7 +29,7 @@ def train(config, digits, folder, score=None):
     return task.model, run.read_metrics()
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", pytest.param("fp16", marks=long)])
 @pytest.mark.parametrize("sampling", ["stream", pytest.param("prefix", marks=long)])
 def test_every_precision_learns_and_keeps_fp32_weights(digits, tmp_path, precision, sampling):
     config = replace(TINY, precision=precision, model=replace(TINY.model, latent=Bernoulli(3, sampling)))

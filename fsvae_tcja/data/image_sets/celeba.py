@@ -73,4 +73,5 @@ CELEBA = ImageSet(
     labelled=False,
     download=torchvision_download("CelebA", split="all"),
     check=check,
+    training=162_770,
 )

@@ -40,6 +40,7 @@ def _record(name: str, dataset: str, about: str, *files: str) -> ImageSet:
         about,
         download=torchvision_download(dataset),
         check=partial(check, dataset),
+        training=50_000,
     )
 
 

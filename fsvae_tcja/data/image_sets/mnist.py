@@ -50,6 +50,7 @@ def _record(
         download=torchvision_download(dataset),
         elsewhere=(SYSTEM / name,),
         sha256=dict(zip((*splits["train"], *splits["test"]), hashes, strict=True)),
+        training=60_000,
     )
 
 

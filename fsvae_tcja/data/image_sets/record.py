@@ -24,6 +24,7 @@ class ImageSet:
         elsewhere: folders in which the files may lie too, without their path.
         sha256: of the unzipped contents of the files, where it is known.
         check: looks at all files, by what lies there, and raises ValueError or OSError for what is wrong.
+        training: images of the split "train", where the number is known beforehand.
     """
 
     load: Load
@@ -35,6 +36,7 @@ class ImageSet:
     elsewhere: tuple[Path, ...] = ()
     sha256: Mapping[str, str] = field(default_factory=dict)
     check: Callable[[list[Path]], None] | None = None
+    training: int = 0
 
     @property
     def files(self) -> list[str]:
