@@ -160,11 +160,8 @@ class Protocol:
         known = ", ".join(recipe.score for recipe in (*self.recipes, *self.further))
         others = ", ".join(f"{name}-{layer}" for name, layers in self.layers.items() for layer in layers)
         of = [one.name for one in PROTOCOLS.values() if score in (r.score for r in (*one.recipes, *one.further))]
-        elsewhere = (
-            f"; {score} is one of protocol {' and '.join(of)} (protocol, --protocol; while training --score-protocol)"
-            if of
-            else ""
-        )
+        how = "protocol, --protocol; while training --score-protocol"
+        elsewhere = f"; {score} is one of protocol {' and '.join(of)} ({how})" if of else ""
         raise ValueError(
             f"protocol {self.name} defines no {score}; it defines {known}{' and ' if others else ''}{others}{elsewhere}"
         )
