@@ -133,8 +133,7 @@ def save_files() -> None:
         for i in range(n):
             Image.fromarray(noise[i + 160 * (folder == "FOLDER/two")]).save(f"{folder}/{i}.png")
     Path("photographs").mkdir()
-    for i, pixels in enumerate(noise.reshape(-1, 2, 32, 32)):
-        rgb = np.stack([*pixels, pixels[0]], axis=2)
+    for i, rgb in enumerate(np.stack([noise, noise[::-1], np.roll(noise, 1, 0)], axis=3)):
         Image.fromarray(rgb).save(f"photographs/{i}.png")
     for name in ("some.png", "other.png"):
         Image.fromarray(noise[0]).save(name)
