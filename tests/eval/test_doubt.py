@@ -41,7 +41,9 @@ def networks():
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """An untrained model whose latent gives the probability of a code."""
-    return saved(tmp_path_factory.mktemp("run") / "model.safetensors", Escape())
+    path = saved(tmp_path_factory.mktemp("run") / "model.safetensors", Escape())
+    assert len(load(path).sample(16, 3).flatten(1).unique(dim=0)) > 8
+    return path
 
 
 def saved(path, latent):
@@ -57,7 +59,6 @@ def saved(path, latent):
         with torch.no_grad():
             for _ in range(3):
                 network(torch.rand(16, 1, 32, 32) * 2 - 1)
-        assert len(network.eval().sample(16, 3).flatten(1).unique(dim=0)) > 8
         save(network, path)
     return path
 
