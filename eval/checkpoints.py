@@ -13,6 +13,7 @@ from fsvae_tcja.runtime.modes import evaluated
 from fsvae_tcja.utils.processes import total
 from fsvae_tcja.vae import FSVAE, load
 from fsvae_tcja.vae.checkpoint import KIND
+from fsvae_tcja.vae.code_length import code_nats
 from fsvae_tcja.vae.sample import noise_of, padded, stream
 
 from .features import sum_device
@@ -89,7 +90,8 @@ class ModelParts:
     def reconstruct(self, images: Tensor, first: int) -> Tensor:
         """Canonical images [B, C, S, S], the first of which is image `first` -> [B, C, S, S] in [-1, 1], on the CPU."""
         with evaluated(self.model), full_precision(self.device):
-            return self.model.decode(self._codes(images, first))[: len(images)].cpu()
+            z, _ = self._codes(images, first)
+            return self.model.decode(z)[: len(images)].cpu()
 
     def code_nats(self, held_out: Source) -> float | None:
         if not hasattr(self.model.latent, "nll"):
@@ -97,17 +99,18 @@ class ModelParts:
         sums = torch.zeros(2, dtype=torch.float64, device=sum_device(self.device))  # nats, images
         for first, images in held_out.batches(BATCH, None):
             with evaluated(self.model), full_precision(self.device):
-                nats = self._nats(self._codes(images, first))[: len(images)].to(sums.device).double().sum()
+                nats = self._nats(*self._codes(images, first))[: len(images)].to(sums.device).double().sum()
             sums += torch.stack([nats, torch.full_like(nats, len(images))])
         nats, count = total(sums).tolist()
         return nats / count
 
-    def _nats(self, z: Tensor) -> Tensor:
+    def _nats(self, z: Tensor, q: Tensor | None) -> Tensor:
         """Of codes [T, N, L] -> [N]; where the prior is told the code's cluster, that costs its own nats."""
         latent: Any = self.model.latent
-        return latent.nll(z) + (latent.nats_of_kind(z) if latent.params.clusters else 0)
+        return code_nats(latent, z, q) + (latent.nats_of_kind(z) if latent.params.clusters else 0)
 
-    def _codes(self, images: Tensor, first: int) -> Tensor:
+    def _codes(self, images: Tensor, first: int) -> tuple[Tensor, Any]:
+        """Codes z [T, N, L] of images, padded to whole blocks, and what they were drawn from."""
         config = self.model.config
         x = as_float(as_grey(images) if config.in_channels == 1 else images)
         if x.shape[1:] != (config.in_channels, config.image_size, config.image_size):
@@ -116,7 +119,7 @@ class ModelParts:
                 f"{' x '.join(map(str, x.shape[1:]))}: give real images of its kind (floor, --floor, --size)"
             )
         noise = padded(noise_of(self.model, self.seed, first, len(x)), 1)
-        return self.model.encode(padded(x, 0).to(self.device), noise=noise)
+        return self.model.latent.infer(self.model.encoder(padded(x, 0).to(self.device)), noise)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ from .setting import Progress, Setting
 from .sources import Parts, Source, open_images
 from .subset import drawn, is_drawn, order_note, subset_note
 
+PART_OF = {"mnist-5k": "mnist"}  # data sets whose images are all in the training split of another one
+
 
 def evaluate(
     images: Any,
@@ -93,7 +95,7 @@ def evaluate(
     check_seed(seed)
     protocol = get_protocol(protocol)
     networks = networks or Networks()
-    recipes = [protocol.recipe(name) for name in dict.fromkeys(scores or networks.usual_scores(protocol))]
+    recipes = [*dict.fromkeys(map(protocol.recipe, scores or networks.usual_scores(protocol)))]
     source = open_images(images, value_range=value_range, seed=seed or 0, device=device)
     _check_doubt(source, repeats, bootstrap)
     if parts and (source.parts is None or floor is False):
@@ -345,7 +347,7 @@ def _odd_pairs(source: Source, pixels: str, extractor: Extractor, reference: Ref
         notes.append(f"{source.name}: the images are compared with themselves")
     if reference and extractor.size is None and _differ_in_size(pixels, reference.pixels):
         notes.append(f"{source.name}: {pixels}, compared with {reference.pixels}: these differ in sharpness anyway")
-    if extractor.data and of and extractor.data != of:
+    if extractor.data and of and extractor.data not in (of, PART_OF.get(of)):
         notes.append(f"the {extractor.name} was not trained on {of}, whose images it looks at")
     return tuple(notes)
 

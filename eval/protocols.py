@@ -14,6 +14,9 @@ from fsvae_tcja.utils.spelling import choose
 from .images import too_few
 from .measures import MEASURES, Measure
 
+RENAMED = {"sure": "Domain-sure"}
+"""Scores that earlier versions called otherwise, and what they are called."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -141,11 +144,13 @@ class Protocol:
     """Scores that may be asked for in other layers of their network, as SCORE-LAYER."""
 
     def recipe(self, score: str) -> Recipe:
-        """The recipe of a score. "FID-192" is FID in layer 192 of its network, where `layers` has it.
+        """The recipe of a score. "FID-192" is FID in layer 192 of its network, where `layers` has it; a name in RENAMED
+        is that of today.
 
         Raises:
             ValueError: the protocol does not define that score.
         """
+        score = RENAMED.get(score, score)
         for recipe in (*self.recipes, *self.further):
             if recipe.score == score:
                 return recipe
@@ -155,7 +160,8 @@ class Protocol:
         known = ", ".join(recipe.score for recipe in (*self.recipes, *self.further))
         others = ", ".join(f"{name}-{layer}" for name, layers in self.layers.items() for layer in layers)
         of = [one.name for one in PROTOCOLS.values() if score in (r.score for r in (*one.recipes, *one.further))]
-        elsewhere = f"; {score} is one of protocol {' and '.join(of)} (protocol, --protocol)" if of else ""
+        how = "protocol, --protocol; while training --score-protocol"
+        elsewhere = f"; {score} is one of protocol {' and '.join(of)} ({how})" if of else ""
         raise ValueError(
             f"protocol {self.name} defines no {score}; it defines {known}{' and ' if others else ''}{others}{elsewhere}"
         )

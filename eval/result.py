@@ -11,6 +11,7 @@ from fsvae_tcja.utils.atomic import write_json
 from fsvae_tcja.utils.foreign import brief, reading
 
 from .doubt import Doubt, difference
+from .protocols import RENAMED
 from .provenance import differences, json_sha256, library_versions
 
 _JSON_TYPES = {  # of the fields that are not text
@@ -141,12 +142,18 @@ class Score:
                 raise ValueError(f"not a score: {name} is {brief(value)}")
         if not all(isinstance(text, str) for text in (*content["notes"], *content["versions"].values())):
             raise ValueError("not a score: its notes and versions must be text")
-        made: dict[str, Any] = {"notes": tuple(content["notes"])}
+        made: dict[str, Any] = {"notes": tuple(content["notes"]), "name": _renamed(content["name"])}
+        if "score" in content["recipe"]:
+            made["recipe"] = content["recipe"] | {"score": _renamed(content["recipe"]["score"])}
         if content.get("doubt") is not None:
             made["doubt"] = Doubt.from_dict(content["doubt"])
         if not all(_is_beside(one) for one in content.get("beside", {}).values()):
             raise ValueError("not a score: what stands beside it is of another form")
         return cls(**content | made)
+
+
+def _renamed(name: Any) -> Any:
+    return RENAMED.get(name, name) if isinstance(name, str) else name
 
 
 def _is_beside(one: Any) -> bool:

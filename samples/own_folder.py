@@ -14,7 +14,7 @@ from fsvae_tcja.cli import main
 from fsvae_tcja.runtime.pictures import save_png
 
 COMMANDS = """
-train mnist-5k --data pictures --steps 300 --out run
+train mnist-5k --data pictures --steps 300 --model.latent.prior.steps 100 --out run
 eval train-fad pictures --epochs 20 --out fad.safetensors
 score run --scores FAD --networks.autoencoder fad.safetensors --n-images 300 --reference pictures
 sample run --n 64 --out samples.png

@@ -132,6 +132,9 @@ def save_files() -> None:
         Path(folder).mkdir(parents=True)
         for i in range(n):
             Image.fromarray(noise[i + 160 * (folder == "FOLDER/two")]).save(f"{folder}/{i}.png")
+    Path("photographs").mkdir()
+    for i, rgb in enumerate(np.stack([noise, noise[::-1], np.roll(noise, 1, 0)], axis=3)):
+        Image.fromarray(rgb).save(f"photographs/{i}.png")
     for name in ("some.png", "other.png"):
         Image.fromarray(noise[0]).save(name)
     autoencoder = Autoencoder()

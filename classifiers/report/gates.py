@@ -1,10 +1,11 @@
 """The learnt gates of TCJA for inputs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
 from fsvae_tcja.core import record_gates
+from fsvae_tcja.core.gates import read_gates
 
 from ..model import SpikingClassifier
 from ..parts import observe, parts
@@ -23,18 +24,26 @@ def gates(model: SpikingClassifier, x: Tensor) -> dict[str, Tensor]:
     Raises:
         ValueError: what the model refuses.
     """
-    return _recorded(model, [x])
+    with record_gates(model) as found:
+        observe(model, [x])
+    return _named(model, found)
 
 
 def mean_gates(model: SpikingClassifier, inputs: Iterable[Tensor]) -> dict[str, Tensor]:
     """The gates averaged over batches of inputs: {layer: [T, C']}; their mean is the layer's. Otherwise as `gates`."""
-    return {name: gate.mean(1) for name, gate in _recorded(model, inputs).items()}
+    sums: dict[str, Tensor] = {}
+
+    def add(name: str, gate: Tensor) -> None:
+        total = gate.sum(1)
+        sums[name] = sums[name] + total if name in sums else total
+
+    with read_gates(model, add):
+        n = observe(model, inputs)
+    return _named(model, {name: total / n for name, total in sums.items()})
 
 
-def _recorded(model: SpikingClassifier, inputs: Iterable[Tensor]) -> dict[str, Tensor]:
+def _named(model: SpikingClassifier, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Gates under the names of the report's layers."""
     names = {part.attention: part.name for part in parts(model)}
     layers = dict(model.named_modules())
-    with record_gates(model) as found:
-        observe(model, inputs)
     return {names[layers[place].attention]: gate for place, gate in found.items()}

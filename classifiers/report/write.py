@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from math import isnan
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from fsvae_tcja.data import LabelledDataset
-from fsvae_tcja.data.dataset import some
+from fsvae_tcja.data.dataset import Subset, some
 from fsvae_tcja.runtime.energy import FORMULA, Energy
 from fsvae_tcja.runtime.firing import Firing, warnings
 from fsvae_tcja.utils.atomic import write_json
@@ -61,7 +62,8 @@ def write_report(
     save_firing(fired, folder / "firing.png", f"{data.name} {looked_at.split}: firing")
     if mean := mean_gates(model, shown()):
         save_gates(mean, folder / "gates.png", f"{data.name} {looked_at.split}: mean gate")
-        one = {name: gate[:, 0] for name, gate in gates(model, next(shown())[..., :1, :, :, :]).items()}
+        first, _ = next(inputs(Subset(data, torch.tensor([0])), 1, device))
+        one = {name: gate[:, 0] for name, gate in gates(model, first).items()}
         save_gates(one, folder / "gates-first-input.png", f"{what}: gate of the first input")
     write_json(folder / "evaluation.json", _plain(data, looked_at.split, weights, evaluation, fired, cost))
     return "\n\n".join(

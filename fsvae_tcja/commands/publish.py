@@ -10,6 +10,7 @@ from ..report.run import Run
 from ..runtime import checkpoint
 from ..runtime.run import MODEL
 from ..utils.atomic import replacing
+from ..utils.foreign import reading
 from ..utils.options import parse
 from ..vae.card import card_of
 from ..vae.checkpoint import for_drawing, save
@@ -55,6 +56,8 @@ def main(args: list[str]) -> int:
     facts["SHA-256 of its tensors"] = tensors_sha256(checkpoint.read(file, "model.")[0])
     model = for_drawing(run.model) if options.half else run.model
     place = options.out / CARD
+    with reading(place, "is no card that can be read", "save it as UTF-8, or delete it"):
+        before = place.read_text(encoding="utf-8") if place.exists() else ""
     card = card_of(
         model,
         name=options.out.name,
@@ -62,7 +65,7 @@ def main(args: list[str]) -> int:
         command=options.command,
         facts=facts,
         scores=scores,
-        before=place.read_text(encoding="utf-8") if place.exists() else "",
+        before=before,
     )
     with replacing(place) as temporary:
         temporary.write_text(card, encoding="utf-8")

@@ -55,7 +55,7 @@ def escape(
 
 
 def fast(data: str) -> TrainConfig:
-    """The same in a few minutes, without the last stage."""
+    """The same in ten minutes, without the last stage."""
     return escape(data, latent=FAST, tuning=Tuning(), steps=3000)
 
 

@@ -1,5 +1,7 @@
 """fsvae-tcja publish."""
 
+from pathlib import Path
+
 from eval import Score, save_scores
 from fsvae_tcja import FSVAE
 from fsvae_tcja.cli import main
@@ -28,6 +30,12 @@ def test_what_somebody_wrote_into_the_card_stays(run, tmp_path):
     for _ in range(2):
         assert main(["publish", str(run), "--out", "mine"]) == 0
         assert card.read_text() == written
+
+
+def test_a_card_that_is_no_utf_8_is_named(run, fails):
+    assert main(["publish", str(run), "--out", "mine"]) == 0
+    Path("mine/README.md").write_bytes("# für".encode("latin-1"))
+    assert "mine/README.md is no card that can be read" in fails("publish", run, "--out", "mine")
 
 
 def test_another_model_is_not_overwritten(run, tmp_path, fails):

@@ -95,6 +95,13 @@ def test_what_is_said_on_resuming_replaces_what_was_said(stopped, classifier, op
     assert remembered["score_n"] == (100 if expected else 120)
 
 
+def test_a_memory_of_a_former_name(stopped, classifier):
+    options = {"score_every": 2, "score_n": 100, "scores": ["sure"], "classifier": str(classifier)}
+    (stopped / "scoring.json").write_text(json.dumps(options))
+    assert main(["train", "--resume", str(stopped), "--device", "cpu"]) == 0
+    assert [(s.name, s.n) for s in scored(stopped)["epoch-002"]] == [("Domain-sure", 100)]
+
+
 def test_a_damaged_memory_of_scores(stopped, fails):
     for text in ("{", "3", '{"score": 1}'):
         (stopped / "scoring.json").write_text(text)

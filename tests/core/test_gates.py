@@ -52,6 +52,22 @@ def test_inputs_of_several_passes_stand_one_after_the_other(model):
         torch.testing.assert_close(gate, once[name])
 
 
+def test_recordings_may_be_nested(model):
+    x = torch.randn(T, N, C, 8, 8)
+    with record_gates(model) as outer:
+        model(x[:, :2])
+        with record_gates(model) as inner:
+            model(x[:, 2:3])
+        model(x[:, 3:])
+    with record_gates(model) as once:
+        model(x)
+    for name, gate in once.items():
+        torch.testing.assert_close(outer[name], gate)
+        torch.testing.assert_close(inner[name], gate[:, 2:3])
+    for module in model.modules():
+        assert "gate" not in vars(module) and not module._forward_hooks
+
+
 def test_nothing_stays_behind(model):
     x = torch.randn(T, N, C, 8, 8)
     with pytest.raises(RuntimeError, match="stop"), record_gates(model) as gates:

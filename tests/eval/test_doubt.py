@@ -41,11 +41,16 @@ def networks():
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """An untrained model whose latent gives the probability of a code."""
-    path = tmp_path_factory.mktemp("run") / "model.safetensors"
+    path = saved(tmp_path_factory.mktemp("run") / "model.safetensors", Escape())
+    assert len(load(path).sample(16, 3).flatten(1).unique(dim=0)) > 8
+    return path
+
+
+def saved(path, latent):
     with torch.random.fork_rng(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("FSVAE_TCJA_BACKEND", "reference")
         torch.manual_seed(0)
-        network = FSVAE(FSVAEConfig(T=2, L=16, latent=Escape(), channels=(4, 4, 4, 4)))
+        network = FSVAE(FSVAEConfig(T=2, L=16, latent=latent, channels=(4, 4, 4, 4)))
         for name, parameter in network.named_parameters():
             if "norm.weight" in name:
                 parameter.data.uniform_(0.8, 1.5)
@@ -54,9 +59,8 @@ def model(tmp_path_factory):
         with torch.no_grad():
             for _ in range(3):
                 network(torch.rand(16, 1, 32, 32) * 2 - 1)
-        assert len(network.eval().sample(16, 3).flatten(1).unique(dim=0)) > 8
         save(network, path)
-        yield path
+    return path
 
 
 def test_seeds_closed_form():
@@ -118,6 +122,21 @@ def test_floor_and_parts_of_a_checkpoint(networks, model):
         expected = network.latent.nll(network.encode(x, noise=network.latent.noise(streams))).mean().item()
     assert code == {code_nats := fad.beside["code length"]["value"]} and code_nats == pytest.approx(expected, rel=1e-5)
     assert expected > 0
+
+
+def test_the_code_length_of_a_stochastic_code_is_less_its_entropy(networks, tmp_path):
+    model = saved(tmp_path / "model.safetensors", Escape(stochastic=0.2))
+    given = {"reference": "digits", "networks": networks, "n": 60, "seed": 1}
+    (score,) = evaluate(model, "strict", ("FAD",), floor=True, parts=True, **given)
+    network, images = load(model), load_images("digits", "test").images
+    noise = network.latent.noise(Streams(1, 0, len(images), torch.device("cpu")))
+    with torch.no_grad():
+        z, a = network.latent.infer(network.encoder(images.float() / 127.5 - 1), noise)
+        nll = network.latent.nll(z).mean().item()
+    p = torch.sigmoid(a.double())
+    entropy = -(torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p)).sum().item() / len(images)
+    assert entropy > 0.1
+    assert score.beside["code length"]["value"] == pytest.approx(nll - entropy, rel=1e-4)
 
 
 def test_parts_need_as_many_real_images(networks, model):

@@ -1,9 +1,12 @@
 """Images of which a score alone would deceive: each score says so in a note."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from eval import Extractor, Networks, evaluate
+from eval import Extractor, Networks, evaluate, open_images
+from eval.protocols import STRICT
 from fsvae_tcja import load_images
 
 SCORES = (
@@ -58,11 +61,16 @@ def test_equal_images_are_told_by_every_score(networks, digits, side):
 def test_a_score_asked_for_twice_is_there_once(networks, digits):
     scores = evaluate(digits, "strict", ("PRC-AE", "FAD", "PRC-AE"), reference=digits, networks=networks)
     assert [score.name for score in scores] == ["Precision-AE", "Recall-AE", "FAD"]
+    scores = evaluate(digits, "strict", ("sure", "Domain-sure"), networks=networks)
+    assert [(score.name, score.recipe["score"]) for score in scores] == [("Domain-sure", "Domain-sure")]
 
 
 def test_a_score_of_another_protocol_is_named_with_it(networks, digits):
     for score, of in (("FD-EffLite0", "offline"), ("FID", "standard and fsvae2022")):
-        with pytest.raises(ValueError, match=rf"{score} is one of protocol {of} \(protocol, --protocol\)"):
+        with pytest.raises(
+            ValueError,
+            match=rf"{score} is one of protocol {of} \(protocol, --protocol; while training --score-protocol\)",
+        ):
             evaluate(digits, "strict", (score,), reference=digits, networks=networks)
 
 
@@ -100,3 +108,13 @@ def test_a_network_of_another_data_set_is_told(networks, digits):
         assert told(evaluate(digits, "strict", ("FAD",), reference=reference, networks=networks), other) == names
     (score,) = evaluate("digits:test", "strict", ("Domain-sure",), networks=networks)
     assert told([score], "the classifier of mnist was not trained on digits") == ["Domain-sure"]
+
+
+def test_mnist_5k_is_a_part_of_mnist(networks, digits):
+    """A network of MNIST has seen its images; one of another set has not."""
+    source = replace(open_images(digits), data_set="mnist-5k")
+    (of_mnist,) = networks.load([STRICT.recipe("Domain-sure")], "cpu")
+    for data, names in (("mnist", []), ("fashion-mnist", ["Domain-sure"])):
+        network = replace(of_mnist, data=data)
+        scores = evaluate(source, "strict", ("Domain-sure",), networks=Networks(classifier=network))
+        assert told(scores, "was not trained on mnist-5k") == names

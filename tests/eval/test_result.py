@@ -39,6 +39,16 @@ def test_lists_of_scores(tmp_path):
     assert scores[0].versions["torch"]
 
 
+def test_scores_under_a_former_name_are_read_and_compared(tmp_path):
+    recipe = STRICT.recipe("Domain-sure")
+    assert STRICT.recipe("sure") == recipe
+    new = score(name="Domain-sure", recipe=recipe.as_dict())
+    old = dataclasses.asdict(new) | {"name": "sure", "recipe": recipe.as_dict() | {"score": "sure"}, "value": 3.0}
+    (tmp_path / "old.json").write_text(json.dumps([old]))
+    (read,) = load_scores(tmp_path / "old.json")
+    assert read == dataclasses.replace(new, value=3.0) and new - read == 0.25
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ...data.dataset import LabelledDataset
+from ...data.image_sets import IMAGE_SETS
 from ...data.load import load_images
 from ...runtime.callbacks import Callback, KeepMemory
 from ...runtime.run import RunFolder, has_checkpoint
@@ -31,6 +32,7 @@ from .measure import Data, measure
 from .study import Study
 
 RESULT, SECONDS, LENGTH = "result.json", "seconds.json", "steps.json"
+LOOKED_AT = "of a folder drawn"  # which n test images are measured; before, a folder's first ones were
 TIMED = 12  # steps, of each stage at least, whose median time says how many a budget in seconds has
 
 
@@ -60,6 +62,8 @@ def finished(study: Study, setting: str, seed: int, where: Where) -> dict[str, A
         result: dict[str, Any] = json.loads(path.read_text())
         asked = result["asked"]
         asked["start"] = to_dict(from_dict(TrainConfig, asked["start"]))  # an older version had fewer settings
+        if asked["start"]["data"] in IMAGE_SETS:
+            asked.setdefault("images", LOOKED_AT)
     if json.dumps(asked, sort_keys=True) != json.dumps(_asked(study, setting), sort_keys=True):
         raise ValueError(
             f"{path} is the result of other settings or of another budget; give another --out, or delete it"
@@ -70,7 +74,7 @@ def finished(study: Study, setting: str, seed: int, where: Where) -> dict[str, A
 def _asked(study: Study, setting: str) -> dict[str, Any]:
     """What a result depends on, its seed apart."""
     files = {key: path and path.name for key, path in vars(study).items() if key in ("autoencoder", "classifier")}
-    budget = {"steps": study.steps, "seconds": study.seconds, "n": study.n}
+    budget = {"steps": study.steps, "seconds": study.seconds, "n": study.n, "images": LOOKED_AT}
     return {"start": to_dict(study.settings[setting])} | budget | files
 
 

@@ -10,10 +10,10 @@ from ...data.dataset import LabelledDataset, some
 from ...runtime.modes import evaluated
 from ...runtime.run import RunFolder
 from ...vae import FSVAE
+from ...vae.code_length import code_nats
 from ...vae.energy import energy
-from ...vae.latent.escape_code import entropy
 from ...vae.reconstruct import reconstruct
-from ...vae.sample import noise_of
+from ...vae.sample import noise_of, padded
 from .study import Study
 
 SHOWN = 64  # images whose energy is counted
@@ -37,29 +37,26 @@ def measure(
     x, recon = (torch.cat(part) for part in zip(*pairs, strict=True))
     report = energy(model, x[:SHOWN], seed=seed)
     losses = [row["loss"] for row in rows if "loss" in row and "mse" in row and "hinge" not in row]
-    nats = [row["test_prior_nats"] for row in rows if "test_prior_nats" in row]
     figures = {
         "loss": losses[-1],
         "mse": F.mse_loss(recon, x).item(),
         "energy": report.drawn.pj / 1e6,
         "parameters": float(sum(p.numel() for p in model.parameters())),
     }
-    figures |= ({"nats": nats[-1] - _entropy(model, x, seed)} if nats else {}) | (
-        {"rate": report.rate} if model.config.neuron.spiking else {}
-    )
+    figures |= {"nats": _nats(model, x, shown.labels, seed)} if hasattr(model.latent, "nll") else {}
+    figures |= {"rate": report.rate} if model.config.neuron.spiking else {}
     return figures | _scores(model, recon, run, study, seed, data, device)
 
 
-def _entropy(model: FSVAE, x: Tensor, seed: int) -> float:
-    """Of the posterior of images x [N, C, H, W], in nats an image; 0 of a code without chance."""
-    if not model.config.latent.takes_current:
-        return 0.0
-    total = 0.0
+def _nats(model: FSVAE, x: Tensor, labels: Tensor, seed: int) -> float:
+    """Mean length of the codes of images x [N, C, H, W] with labels [N], in nats an image."""
+    device, total = next(model.parameters()).device, 0.0
     for first in range(0, len(x), PART):
-        part = x[first : first + PART].to(next(model.parameters()).device)
+        part = slice(first, min(first + PART, len(x)))
+        noise = padded(noise_of(model, seed, first, len(x[part])), 1)
         with evaluated(model):
-            _, a = model.latent.infer(model.encoder(part), noise_of(model, seed, first, len(part)))
-            total += entropy(a).sum().item()
+            z, q = model.latent.infer(model.encoder(padded(x[part], 0).to(device)), noise)
+            total += code_nats(model.latent, z, q, padded(labels[part], 0))[: len(x[part])].sum().item()
     return total / len(x)
 
 
