@@ -16,6 +16,7 @@ import torch
 from eval import Networks, evaluate, make_references, save_scores, train_autoencoder
 from eval.networks.autoencoder import training_for
 from fsvae_tcja.data import LabelledDataset, load_images
+from fsvae_tcja.data.dataset import some
 from fsvae_tcja.runtime.callbacks import KeepMemory
 from fsvae_tcja.runtime.curves import save_curves
 from fsvae_tcja.runtime.pictures import save_grid, save_pairs
@@ -39,10 +40,15 @@ def free_folder() -> Path:
 
 def reconstruct(model: FSVAE, test: LabelledDataset, path: Path) -> float:
     """Draw 32 reconstructions; return the mean squared error over the test split."""
-    originals, reconstructions = zip(*reconstruct_images(model, test, len(test), SEED), strict=True)
-    x, recon = torch.cat(originals), torch.cat(reconstructions)
-    save_pairs(x[:32], recon[:32], path, title=f"first 32 of {test.name} {test.split}")
+    shown = some(test, 32)
+    save_pairs(*_pairs(model, shown), path, title=f"{shown.name} {shown.split}")
+    x, recon = _pairs(model, test)
     return torch.nn.functional.mse_loss(recon, x).item()
+
+
+def _pairs(model: FSVAE, data: LabelledDataset) -> tuple[torch.Tensor, torch.Tensor]:
+    originals, reconstructions = zip(*reconstruct_images(model, data, len(data), SEED), strict=True)
+    return torch.cat(originals), torch.cat(reconstructions)
 
 
 def main() -> None:

@@ -216,7 +216,8 @@ class FSVAE(nn.Module):
         terms = self.latent.terms
         parts = ["MSE", *(name if term.weight == 1 else f"weighted {name}" for name, term in terms.items())]
         units = {name: term.unit for name, term in terms.items()}
-        return {"loss": " + ".join(parts), "mse": "MSE, images in [-1, 1]", **units, "prior_nats": "nats"}
+        later = ";\nlater stages: their own losses" if self.config.latent.stages() else ""
+        return {"loss": " + ".join(parts) + later, "mse": "MSE, images in [-1, 1]", **units, "prior_nats": "nats"}
 
     def target(self, images: Tensor) -> Tensor:
         """What the reconstruction is compared with, [N, C, H, W] in [-1, 1]: the images, or 2 (mean of frames) - 1."""
