@@ -62,8 +62,8 @@ def evaluate(
     Args:
         images: what `open_images` takes: a tensor, an array, a path, a data set, a loader, a callable, a checkpoint.
         protocol: what is fixed, or its name in PROTOCOLS.
-        scores: names, each of which is computed once; none takes those whose networks are given, else the protocol's
-            default.
+        scores: names, each of which is computed once; none takes those whose networks are given (without a reference
+            those that compare with nothing), else the protocol's default.
         reference: images, of which a callable or a checkpoint draws as many as are scored; statistics (a `Reference`,
             one by the name of each score, the file or folder that `write_references` made, an .npz with mu and sigma
             for fsvae2022). For an Inception Score None.
@@ -95,7 +95,8 @@ def evaluate(
     check_seed(seed)
     protocol = get_protocol(protocol)
     networks = networks or Networks()
-    recipes = [*dict.fromkeys(map(protocol.recipe, scores or networks.usual_scores(protocol)))]
+    names = scores or networks.usual_scores(protocol, reference is not None)
+    recipes = [*dict.fromkeys(map(protocol.recipe, names))]
     source = open_images(images, value_range=value_range, seed=seed or 0, device=device)
     _check_doubt(source, repeats, bootstrap)
     if parts and (source.parts is None or floor is False):

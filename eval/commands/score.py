@@ -42,7 +42,8 @@ class ScoreOptions(ImageOptions):
     """What to compare with: any of these, statistics, or the folder that `reference` wrote. Where no split is said,
     that of the protocol is taken, of a data set and of a folder with splits."""
     scores: tuple[str, ...] = ()
-    """Names of scores; none takes those whose networks are given, else the protocol's default."""
+    """Names of scores; none takes those whose networks are given (without --reference those that compare with nothing),
+    else the protocol's default."""
     n_images: int | None = None  # `--n` would be taken by torchrun
     """Images to score; None takes what the protocol fixes, else all. Of more they are drawn by a fixed permutation."""
     floor: str = "auto"
@@ -79,7 +80,7 @@ def main(args: list[str]) -> int:
 
 def _scores(options: ScoreOptions) -> Sequence[Score]:
     protocol, networks = get_protocol(options.protocol), Networks(**vars(options.networks))
-    names = options.scores or networks.usual_scores(protocol)
+    names = options.scores or networks.usual_scores(protocol, options.reference is not None)
     check_seed(options.seed)
     if options.out:
         check_writable(options.out, ".json")

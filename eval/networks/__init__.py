@@ -73,10 +73,13 @@ class Networks:
             self._loaded[key] = network.load(given, recipe, layers, device, self.download)
         return self._loaded[key]
 
-    def usual_scores(self, protocol: "Protocol") -> tuple[str, ...]:
-        """The scores whose networks were given (published weights lie where they lie), else the protocol's default."""
+    def usual_scores(self, protocol: "Protocol", compared: bool = True) -> tuple[str, ...]:
+        """The scores whose networks were given (published weights lie where they lie), else the protocol's default;
+        where there is nothing to compare with (compared=False) those of them that need nothing, if there are any."""
         given = [name for name, kind in NETWORKS.items() if not kind.published and kind.option in self.given]
-        return tuple(recipe.score for recipe in protocol.recipes if recipe.extractor in given) or protocol.default
+        recipes = [recipe for recipe in protocol.recipes if recipe.extractor in given]
+        alone = [recipe for recipe in recipes if not recipe.compares]
+        return tuple(recipe.score for recipe in (recipes if compared or not alone else alone)) or protocol.default
 
 
 def _but_for_the_layer(recipe: "Recipe") -> tuple[Any, ...]:

@@ -46,7 +46,7 @@ def lengthened(before: TrainerConfig, now: TrainerConfig, step: int, steps_per_e
     if step > there:
         raise ValueError(
             f"{run.path} has finished its first stage, {there} steps: --epochs and --steps lengthen that one; "
-            "resume it without them, or start a new run"
+            "resume it without them, or start a new run from its weights (--init-from)"
         )
     if here < step:
         raise ValueError(

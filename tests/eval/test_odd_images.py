@@ -65,6 +65,16 @@ def test_a_score_asked_for_twice_is_there_once(networks, digits):
     assert [(score.name, score.recipe["score"]) for score in scores] == [("Domain-sure", "Domain-sure")]
 
 
+def test_without_a_reference_a_classifier_gives_what_needs_none(networks, digits):
+    classifier, autoencoder = ({name: networks.given[name]} for name in ("classifier", "autoencoder"))
+    alone = evaluate(digits, "strict", networks=Networks(**classifier))
+    assert {score.name for score in alone} == {"Domain-IS", "Domain-sure"}
+    compared = evaluate(digits, "strict", reference=digits, networks=Networks(**classifier))
+    assert {score.name for score in compared} >= {"Domain-IS", "Domain-sure", "Domain-Frechet"}
+    with pytest.raises(ValueError, match=r"FAD.* compares images with others: give a reference"):
+        evaluate(digits, "strict", networks=Networks(**autoencoder))
+
+
 def test_a_score_of_another_protocol_is_named_with_it(networks, digits):
     for score, of in (("FD-EffLite0", "offline"), ("FID", "standard and fsvae2022")):
         with pytest.raises(
