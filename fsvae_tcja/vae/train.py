@@ -135,7 +135,8 @@ class FSVAETask:
                 f"the model takes {wanted[0]} channel(s) of {wanted[1]} pixels, {train.name} gives {train.channels} of "
                 f"{train.size}; set --model.in-channels {train.channels} --model.image-size {train.size}"
             )
-        config.check_batches(len(limited(train, config.limit or None)))
+        images = len(limited(train, config.limit or None))
+        config.check_batches(images)
         self.config = config
         self.stage = 0
         self.tuner: Tuner | None = None
@@ -148,10 +149,10 @@ class FSVAETask:
                 f"the latent knows {self.model.latent.classes} classes, {train.name} has {train.classes or 'no labels'}"
                 f"; set --model.latent.classes {train.classes or 0}"
             )
-        if self.model.latent.kinds > len(train):
+        if self.model.latent.kinds > images:
             raise ValueError(
-                f"the latent makes {self.model.latent.kinds} clusters, {train.name} has {len(train)} images; ask for "
-                "fewer with --model.latent.clusters"
+                f"the latent makes {self.model.latent.kinds} clusters, {train.name} has {images} training images; ask "
+                "for fewer with --model.latent.clusters"
             )
         if config.compile:  # the latent steps through time by itself
             self.model.encoder.compile()

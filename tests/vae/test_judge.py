@@ -71,6 +71,7 @@ def test_decoder_and_judge_get_the_gradients_of_the_two_losses(tuner, steps):
         for name, gradient in one.items():
             torch.testing.assert_close(gradient, other[name], atol=1e-6, rtol=1e-3, msg=lambda t, n=name: f"{n}: {t}")
     assert any(g.any() for g in found[0].values()) and any(g.any() for g in found[1].values())
+    assert losses.keys() <= model.units.keys()
     assert losses["loss"].item() == pytest.approx(fooled.item() + losses["hinge"].item(), rel=1e-5)
 
 
@@ -155,8 +156,10 @@ def test_settings_are_checked():
     small = replace(TUNED.model, image_size=4, channels=(3,))
     with pytest.raises(ValueError, match="the judge looks at images of at least 8 pixels, found 4"):
         replace(TUNED, model=small)
-    with pytest.raises(ValueError, match="the latent makes 41 clusters, toy has 40 images; ask for fewer"):
-        FSVAETask(replace(TUNED, model=replace(MODEL, latent=replace(CLUSTERED, clusters=41))), toy(), toy(10, "test"))
+    many = replace(TUNED, model=replace(MODEL, latent=replace(CLUSTERED, clusters=41)))
+    for config, images in ((many, 40), (replace(TUNED, limit=39, model=many.model), 39)):
+        with pytest.raises(ValueError, match=f"makes 41 clusters, toy has {images} training images; ask for fewer"):
+            FSVAETask(config, toy(), toy(10, "test"))
     with pytest.raises(ValueError, match=r"drawn must hold at least 40 codes on axis 1, found \[3, 9, 8\]"):
         recalibrate(awake(TUNED.model), toy(), 40, drawn=torch.zeros(3, 9, 8))
     assert from_dict(TrainConfig, to_dict(TUNED)) == TUNED
