@@ -19,6 +19,8 @@ from .streams import Lasting
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
 Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
+Real = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
+Text = Annotated[str | None, tyro.conf.arg(metavar="STR")]
 Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or mps; auto takes a GPU if there is one.")]
 DataRoot = Annotated[
     Path | None,
@@ -163,7 +165,7 @@ def _message(text: str, program: str, options: Callable[[], list[str]]) -> str:
         name = unknown[1].partition("=")[0]
         if not name.startswith("-"):
             return f"unexpected argument {name!r}: {more}"
-        return f"unknown option {name}{did_you_mean(name, options())}: {more}"
+        return f"unknown option {name}{_meant(name, options())}: {more}"
     if parsing := re.match(r"Error parsing (\S+?): (.*)", text):
         where, why = parsing.groups()
         for theirs, ours in READABLE.items():
@@ -171,6 +173,12 @@ def _message(text: str, program: str, options: Callable[[], list[str]]) -> str:
         return f"{where}: {why}; {more}" if where.startswith("-") else why
     text = re.sub(r"^Missing from .+?: ", "missing: ", text)
     return f"{text.rstrip('.')}; {more}"
+
+
+def _meant(name: str, known: list[str]) -> str:
+    """What to put behind an unknown option: those that end in its name (`--model.T` for `--T`), else one like it."""
+    longer = [option for option in known if option.rpartition(".")[2] == name.lstrip("-")]
+    return f" (did you mean {' or '.join(map(repr, longer))}?)" if longer else did_you_mean(name, known)
 
 
 def _options(run: Callable[[Sequence[str]], Any]) -> list[str]:

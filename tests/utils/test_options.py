@@ -101,6 +101,7 @@ def test_parts_are_chosen_by_name_at_any_depth(args, expected):
         ("--roof --lit", "--roof takes a name, one of"),
         ("--roof plain --roof.depth 1", "unknown option --roof.depth"),
         ("--wall.hight 3", "unknown option --wall.hight (did you mean '--wall.height'?): `paint --help` shows every"),
+        ("--height 3", "unknown option --height (did you mean '--wall.height'?): `paint"),
         ("--wall.hight=3", "unknown option --wall.hight (did you mean"),
         ("--wall.height many", "--wall.height: expected a whole number, found 'many'; `paint --help` shows every"),
         ("--wall.height 0", "height must be >= 1, found 0"),
