@@ -117,7 +117,8 @@ def check_images(images: Tensor, channels: int | None = None, size: int | None =
         raise ValueError(f"expected images [B, C, H, W] with C = 1 or 3, found shape {list(images.shape)}")
     if channels is not None and images.shape[1] != channels:
         raise ValueError(
-            f"the extractor takes {channels}-channel images, found {images.shape[1]} channels; convert them first"
+            f"the extractor takes {channels}-channel images, found {images.shape[1]} channels; convert the images, or "
+            "train a network on such ones (fsvae-tcja eval train-fad, train-classifier)"
         )
     if size is not None and images.shape[2:] != (size, size):
         height, width = images.shape[2:]

@@ -2,11 +2,9 @@
 
 import io
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -49,14 +47,3 @@ def images_to_read(scored: int | None, reference: Any) -> int | None:
         return None if scored is None else math.ceil(scored / world())
     compared = scored if reference.endless else reference.n
     return None if scored is None or compared is None else math.ceil((scored + compared) / world())
-
-
-def check_writable(path: Path, suffix: str) -> None:
-    """Raise ValueError, before hours of work, if a file could not be written there."""
-    if path.suffix != suffix:
-        raise ValueError(f"cannot write {path}: its name must end in {suffix}")
-    if path.is_dir():
-        raise ValueError(f"cannot write {path}: it is a folder; name a file")
-    parent = next(parent for parent in path.absolute().parents if parent.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise ValueError(f"cannot write {path}: {parent} is no folder that may be written to")

@@ -8,7 +8,7 @@ import tyro
 
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.utils.one_copy import once_per_machine
-from fsvae_tcja.utils.options import parse
+from fsvae_tcja.utils.options import Whole, parse
 from fsvae_tcja.utils.processes import joined, own, rank
 
 from ..evaluation import open_reference, write_references
@@ -31,7 +31,7 @@ class ReferenceOptions(ImageOptions):
     floors: tuple[int, ...] = ()
     """Numbers of real images, of the data set's other split, whose scores are kept with the statistics: what a score of
     as many images is shown beside."""
-    n_images: int | None = None
+    n_images: Whole = None
     """Images to use, drawn by a fixed permutation; None: all. A checkpoint has to be told."""
 
 

@@ -4,7 +4,6 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -12,20 +11,20 @@ from rich.table import Table
 
 from fsvae_tcja.core.memory import keep_freed_memory
 from fsvae_tcja.runtime.device import resolve
+from fsvae_tcja.utils.atomic import check_writable
 from fsvae_tcja.utils.one_copy import once_per_machine
-from fsvae_tcja.utils.options import parse
+from fsvae_tcja.utils.options import File, Text, Whole, parse
 from fsvae_tcja.utils.processes import joined, own, rank
 
 from ..beside import CODE_LENGTH, REAL, RECONSTRUCTED
 from ..evaluation import evaluate, open_reference
-from ..images import ValueRange
 from ..networks import Networks
 from ..protocols import get_protocol
 from ..randomness import check_seed
 from ..result import Score, save_scores
 from ..sources import open_images
-from .display import check_writable, console, image_bar, images_to_read, told
-from .options import ImageOptions
+from .display import console, image_bar, images_to_read, told
+from .options import ImageOptions, Range
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +37,13 @@ class ScoreOptions(ImageOptions):
     images: Annotated[str, tyro.conf.Positional]
     """A run folder or .safetensors checkpoint, a folder of images or tar shards or a split of it (mine:test), an .npz
     or .npy, or a data set (mnist:train)."""
-    reference: str | None = None
+    reference: Text = None
     """What to compare with: any of these, statistics, or the folder that `reference` wrote. Where no split is said,
     that of the protocol is taken, of a data set and of a folder with splits."""
     scores: tuple[str, ...] = ()
     """Names of scores; none takes those whose networks are given (without --reference those that compare with nothing),
     else the protocol's default."""
-    n_images: int | None = None  # `--n` would be taken by torchrun
+    n_images: Whole = None  # `--n` would be taken by torchrun
     """Images to score; None takes what the protocol fixes, else all. Of more they are drawn by a fixed permutation."""
     floor: str = "auto"
     """Real images of which as many are scored beside: auto takes the other split of the reference's data set, or what
@@ -55,13 +54,13 @@ class ScoreOptions(ImageOptions):
     """Seeds to draw on: mean, spread and 95% interval of the score."""
     bootstrap: int = 0
     """Halves of the images to score, for the same of images that are there already; 100 is usual."""
-    seed: int | None = None
+    seed: Whole = None
     """Seed to draw with, None: 0. For images that are there already: the seed they were drawn with, for the record."""
-    reference_range: ValueRange | None = None
+    reference_range: Range = None
     """Range of floating point pixels of the reference, which have to state it; 8-bit pixels of 0 and 1 are in 0..1."""
-    batch: int | None = None
+    batch: Whole = None
     """Images per batch, where the protocol leaves it free; None: 256."""
-    out: Path | None = None
+    out: File = None
     """A .json file for the scores."""
 
 
@@ -114,7 +113,7 @@ def _scores(options: ScoreOptions) -> Sequence[Score]:
             )
 
 
-def _report(scores: Sequence[Score], out: Path | None) -> None:
+def _report(scores: Sequence[Score], out: File) -> None:
     if out:
         save_scores(out, scores)
     show(scores)

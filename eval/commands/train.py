@@ -15,8 +15,9 @@ from fsvae_tcja.data.load import load_images
 from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.runtime.run import has_checkpoint
+from fsvae_tcja.utils.atomic import check_writable
 from fsvae_tcja.utils.one_copy import once_per_machine
-from fsvae_tcja.utils.options import DataRoot, Device, Download, parse
+from fsvae_tcja.utils.options import DataRoot, Device, Download, Real, Whole, parse
 from fsvae_tcja.utils.processes import joined, own, rank, started_anew
 
 from ..networks.autoencoder import Autoencoder, train_autoencoder
@@ -25,7 +26,7 @@ from ..networks.classifier import Classifier, train_classifier
 from ..networks.classifier import training_for as classifier_training_for
 from ..networks.trained import FeatureNetwork
 from ..training import Interrupted, TrainingConfig
-from .display import check_writable, console
+from .display import console
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,13 @@ class TrainOptions:
     """A data set, or a folder of images or tar shards."""
     out: Path
     """The .safetensors file to write. Metrics and checkpoint go into a folder beside it, FILE-training."""
-    epochs: int | None = None
+    epochs: Whole = None
     """Passes over the training split; None: what suits the data set."""
-    batch_size: int | None = None
+    batch_size: Whole = None
     """Images per step; None: what suits the data set."""
-    lr: float | None = None
+    lr: Real = None
     """Learning rate of AdamW; None: 1e-3."""
-    latent: int | None = None
+    latent: Whole = None
     """Length of the feature vector; None: the network's own."""
     seed: int = 0
     """Random seed of the initial weights and of the order of the images."""
@@ -107,6 +108,8 @@ def _train(
     console().print(
         f"written to {options.out}: {network.figure.replace('_', ' ')} {trained.provenance[network.figure]:.4f}"
     )
+    for note in trained.quality_notes():
+        console().print(f"note: {note}")
     return 0
 
 

@@ -19,9 +19,14 @@ from .vgg16 import VGG16
 if TYPE_CHECKING:
     from ..protocols import Protocol, Recipe
 
+COME_WITH_US = "the name of one that comes with the package, such as mnist"
 NETWORKS: dict[str, Network] = {
-    "autoencoder": TrainedNetwork(Autoencoder, "Of the FAD: what `train-fad` wrote, or a .pth of the FSVAE authors."),
-    "classifier": TrainedNetwork(Classifier, "Of the domain scores: what `train-classifier` wrote."),
+    "autoencoder": TrainedNetwork(
+        Autoencoder, f"Of the FAD: what `train-fad` wrote, a .pth of the FSVAE authors, or {COME_WITH_US}."
+    ),
+    "classifier": TrainedNetwork(
+        Classifier, f"Of the domain scores: what `train-classifier` wrote, or {COME_WITH_US}."
+    ),
     "inception 2015-12-05": Inception2015(),
     "inception torchvision": InceptionTorchvision(),
     "vgg16": VGG16(),

@@ -221,9 +221,18 @@ def test_ctrl_c_and_resume_give_the_uninterrupted_network(command, at, capsys, m
     assert main([*options, "a b.safetensors"]) == 2
     assert "a b-training already holds a training: go on with `fsvae-tcja eval train-" in capsys.readouterr().err
     assert main(shlex.split(again)[2:]) == 0
-    assert capsys.readouterr().out.startswith("written to a b.safetensors: test ")
+    out = capsys.readouterr().out
+    assert out.startswith("written to a b.safetensors: test ") and "is no sound judge: " in out
     main([*options, "whole.safetensors"])
     assert (tmp_path / "a b.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("command", ["score", "reference", "train-fad", "train-classifier"])
+def test_help_names_what_an_option_takes(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    out = capsys.readouterr().out
+    assert "INT" in out and "{None}" not in out
 
 
 @pytest.mark.parametrize("command", ["train-fad", "train-classifier"])

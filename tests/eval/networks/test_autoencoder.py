@@ -299,7 +299,10 @@ def test_bad_images(data, autoencoder):
     for images, message in [
         (torch.full_like(good, float("nan")), "NaN or infinite pixels"),
         (good * 2, "pixels in -1..1, found"),
-        (torch.cat([good, -good, good], 1), "takes 1-channel images, found 3 channels; convert them first"),
+        (
+            torch.cat([good, -good, good], 1),
+            "takes 1-channel images, found 3 channels; convert the images, or train a network",
+        ),
         (good[..., :28], "takes 32 x 32 images, found 32 x 28"),
         (good[:1], "FAD needs at least 2 images on either side, found 1 to score"),
         (good[:0], "FAD needs at least 2 images on either side, found 0 to score"),
