@@ -8,6 +8,7 @@ import torch
 from ..data.pixels import to_float
 from ..runtime.device import resolve
 from ..runtime.pictures import save_grid
+from ..utils.atomic import check_writable
 from ..utils.options import Whole, parse
 from ..vae import load
 from ..vae.complete import complete
@@ -32,6 +33,7 @@ class CompleteOptions(ImageOptions):
 def main(args: list[str]) -> int:
     """Write the picture."""
     options = parse(CompleteOptions, "fsvae-tcja complete", args)
+    check_writable(options.out, ".png")
     model = load(options.checkpoint, resolve(options.device))
     steps = model.latent.micro_steps
     given = steps // 2 if options.given is None else options.given
@@ -40,7 +42,8 @@ def main(args: list[str]) -> int:
     originals = to_float(chosen.read(range(len(chosen)))[0]).unsqueeze(1)
     rows = torch.cat([originals, drawn], dim=1)
     title = (
-        f"{options.source} {options.split}, then {given} of {steps} micro-steps of its code kept, seed {options.seed}"
+        f"left an image of {options.source} {options.split}, then {options.draws} draws that keep {given} of {steps} "
+        f"micro-steps of its code, seed {options.seed}"
     )
     save_grid(rows.flatten(0, 1), options.out, columns=options.draws + 1, title=title)
     print(f"{title}: {options.out}")

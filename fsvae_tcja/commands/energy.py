@@ -12,6 +12,7 @@ from ..runtime.device import resolve
 from ..utils.options import BatchSize, Whole, parse
 from ..vae import load
 from ..vae.energy import energy
+from ..vae.reconstruct import check_taken
 from .inputs import ImageOptions
 
 
@@ -33,11 +34,7 @@ def main(args: list[str]) -> int:
     model = load(options.checkpoint, resolve(options.device))
     images = options.images(model)
     n = min(256, len(images)) if options.n is None else options.n
-    if images.channels != model.config.in_channels or not 1 <= n <= len(images):
-        raise ValueError(
-            f"the model takes {model.config.in_channels} channel(s), and n must be in 1..{len(images)}; found n = {n} "
-            f"and {images.name} {options.split} of {images.channels} channel(s)"
-        )
+    check_taken(model, images, n)
     pixels = torch.cat([to_float(x) for x, _ in batches(limited(images, n), options.batch_size)])
     report = energy(model, pixels, seed=options.seed, batch_size=options.batch_size)
     print(json.dumps(report.plain(), indent=2) if options.json else report.text())

@@ -16,6 +16,7 @@ from ..runtime.pretrained import FOLDER, names
 from ..utils.options import DataRoot, Device, Download
 from ..vae.codes import codes_of
 from ..vae.model import FSVAE
+from ..vae.reconstruct import check_taken
 
 PRETRAINED = dict.fromkeys(names(), FOLDER)
 """What a shell completes where a model is to come."""
@@ -53,8 +54,7 @@ class ImageOptions:
     def random_codes(self, model: FSVAE, n: int) -> tuple[LabelledDataset, Tensor]:
         """n images, drawn at random by the seed, and their codes [T, n, L]."""
         images = self.images(model)
-        if not 1 <= n <= len(images):
-            raise ValueError(f"n must be in 1..{len(images)}, the images of {images.name} {images.split}; found {n}")
+        check_taken(model, images, n)
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.seed))
         chosen = Subset(images, order[:n])
         codes = codes_of(model, chosen, self.seed).codes

@@ -6,6 +6,7 @@ from typing import Literal
 
 from ..runtime.device import resolve
 from ..runtime.pictures import save_grid
+from ..utils.atomic import check_writable
 from ..utils.options import parse
 from ..vae import load
 from ..vae.interpolate import interpolate
@@ -30,6 +31,7 @@ class InterpolateOptions(ImageOptions):
 def main(args: list[str]) -> int:
     """Write the picture."""
     options = parse(InterpolateOptions, "fsvae-tcja interpolate", args)
+    check_writable(options.out, ".png")
     if options.n < 1:
         raise ValueError(f"n must be >= 1, found {options.n}")
     if options.between == "drawn" and options.data is not None:

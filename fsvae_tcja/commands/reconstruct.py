@@ -8,6 +8,7 @@ import torch
 from ..data.dataset import some
 from ..runtime.device import resolve
 from ..runtime.pictures import save_pairs
+from ..utils.atomic import check_writable
 from ..utils.options import BatchSize, Whole, parse
 from ..vae import load
 from ..vae.reconstruct import reconstruct
@@ -29,6 +30,7 @@ class ReconstructOptions(ImageOptions):
 def main(args: list[str]) -> int:
     """Draw originals above their reconstructions, and print the error."""
     options = parse(ReconstructOptions, "fsvae-tcja reconstruct", args)
+    check_writable(options.out, ".png")
     model = load(options.checkpoint, resolve(options.device))
     images = options.images(model)
     n = min(32, len(images)) if options.n is None else options.n

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -10,6 +11,7 @@ from ..report.page import write_page
 from ..report.run import Run
 from ..report.sections import sections
 from ..runtime.device import resolve
+from ..utils.atomic import check_writable
 from ..utils.options import DataRoot, Device, File, parse
 
 
@@ -17,7 +19,7 @@ from ..utils.options import DataRoot, Device, File, parse
 class ReportOptions:
     """Write a run, or several side by side, as one HTML page, to which nothing has to be fetched."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...")]
     """Run folders."""
     out: File = None
     """The page, an .html; None: report.html in the run folder, or here for several."""
@@ -30,8 +32,9 @@ def main(args: list[str]) -> int:
     options = parse(ReportOptions, "fsvae-tcja report", args)
     if not options.runs:
         raise ValueError("name one run folder, or several")
+    out = options.out or (options.runs[0] if len(options.runs) == 1 else Path()) / "report.html"
+    check_writable(out, ".html")
     runs = [Run(path, resolve(options.device), options.data_root) for path in options.runs]
-    out = options.out or (options.runs[0] if len(runs) == 1 else Path()) / "report.html"
     if len(runs) == 1:
         write_page(out, f"{runs[0].name}: FSVAE on {runs[0].data}", sections(runs[0]))
     else:

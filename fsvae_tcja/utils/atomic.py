@@ -81,6 +81,22 @@ def _beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def check_place(path: Path) -> None:
+    """Raise ValueError, before the work that fills it, if no file or folder could be made at `path`."""
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise ValueError(f"cannot write {path}: {parent} is no folder that may be written to")
+
+
+def check_writable(path: Path, suffix: str) -> None:
+    """Raise ValueError, before the work that fills it, if no file that ends in `suffix` could be written to `path`."""
+    if not path.name.lower().endswith(suffix):
+        raise ValueError(f"cannot write {path}: its name must end in {suffix}")
+    if path.is_dir():
+        raise ValueError(f"cannot write {path}: it is a folder; name a file")
+    check_place(path)
+
+
 def _sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     number = os.open(path, os.O_RDONLY)

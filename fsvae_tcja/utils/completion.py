@@ -21,6 +21,7 @@ class CompletionOptions:
     """Print a script that completes commands, presets and options in a shell.
 
     bash: `fsvae-tcja completion bash > ~/.local/share/bash-completion/completions/fsvae-tcja`
+
     zsh: `fsvae-tcja completion zsh > FILE`, and `source FILE` in ~/.zshrc
     """
 

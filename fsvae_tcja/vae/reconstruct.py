@@ -37,13 +37,7 @@ def reconstruct(
         ValueError: n is not in 1..len(images), the seed is not in 0..2^63 - 1, or the images are of another kind than
             the model's.
     """
-    if images.channels != model.config.in_channels:
-        raise ValueError(
-            f"the model takes {model.config.in_channels} channel(s), {images.name} gives {images.channels}; "
-            "take images of the kind that it was trained on"
-        )
-    if not 1 <= n <= len(images):
-        raise ValueError(f"n must be in 1..{len(images)}, the images of {images.name} {images.split}; found {n}")
+    check_taken(model, images, n)
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed must be in 0..2^63 - 1, found {seed}")
     device = next(model.parameters()).device
@@ -55,3 +49,14 @@ def reconstruct(
             recon = model(padded(x, 0).to(device), noise=padded(noise, 1)).recon[: len(x)].cpu()
         yield x, recon
         first += len(x)
+
+
+def check_taken(model: FSVAE, images: LabelledDataset, n: int) -> None:
+    """Raise a ValueError unless there are n images, and of as many channels as the model takes."""
+    if images.channels != model.config.in_channels:
+        raise ValueError(
+            f"the model takes {model.config.in_channels} channel(s), {images.name} gives {images.channels}; "
+            "take images of the kind that it was trained on"
+        )
+    if not 1 <= n <= len(images):
+        raise ValueError(f"n must be in 1..{len(images)}, the images of {images.name} {images.split}; found {n}")

@@ -69,7 +69,10 @@ def test_interpolate(conditional, capsys):
 
 def test_complete(conditional, capsys):
     assert main(["complete", str(conditional), "--n", "2", "--draws", "3", "--device", "cpu"]) == 0
-    assert "digits test, then 2 of 4 micro-steps of its code kept, seed 0: completions.png" in capsys.readouterr().out
+    assert (
+        "left an image of digits test, then 3 draws that keep 2 of 4 micro-steps of its code, seed 0: completions.png"
+        in capsys.readouterr().out
+    )
     assert cells("completions.png") == (4, 2)
 
 
@@ -83,13 +86,24 @@ def test_complete(conditional, capsys):
             "--data names images, and the ends are drawn codes: give --between",
         ),
         (["interpolate", "RUN", "--between", "images", "--n", "200"], "n must be in 1..297, the images of digits test"),
+        (["interpolate", "RUN", "--out", "a.jpg"], "cannot write a.jpg: its name must end in .png"),
         (["complete", "RUN", "--given", "5"], "given must be in 0..4"),
+        (["complete", "RUN", "--out", f"{__file__}/a.png"], "test_draw_on_purpose.py is no folder that may be written"),
         (["sample", "RUN", "--temperature", "0"], "temperature must be > 0, found 0.0"),
     ],
 )
 def test_wrong_settings(conditional, fails, args, message, tmp_path):
     assert message in fails(*(str(conditional) if arg == "RUN" else arg for arg in args), "--device", "cpu")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("args", [["interpolate", "--between", "images"], ["complete"], ["energy"], ["reconstruct"]])
+def test_images_of_other_colours(conditional, fails, args, tmp_path):
+    (tmp_path / "mine").mkdir()
+    for i in range(12):
+        Image.fromarray(np.full((32, 32, 3), (20 * i, 0, 9), np.uint8)).save(tmp_path / "mine" / f"{i}.png")
+    main(["reconstruct", str(conditional), "--data", "mine"])  # the first look at a folder is told
+    assert "takes 1 channel(s), mine gives 3" in fails(args[0], conditional, *args[1:], "--data", "mine")
 
 
 def test_conditional_needs_labels_and_a_latent_that_takes_them(fails, tmp_path, capsys):

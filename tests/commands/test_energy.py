@@ -17,5 +17,5 @@ def test_a_report_as_text_and_as_json(run, capsys):
 
 
 def test_what_is_refused(run, fails):
-    assert "n must be in 1..297; found n = 298 and digits test of 1 channel(s)" in fails("energy", run, "--n", 298)
+    assert "n must be in 1..297, the images of digits test; found 298" in fails("energy", run, "--n", 298)
     assert "no checkpoint at" in fails("energy", "nothing.safetensors")

@@ -163,6 +163,7 @@ def test_wrong_input(fails, args, message):
 def test_a_page_ends_in_html(run, fails, tmp_path):
     assert "must end in .html" in fails("report", run, "--out", "r.pdf", "--device", "cpu")
     assert not list(tmp_path.iterdir())
+    assert "is no folder that may be written to" in fails("report", run, "--out", f"{__file__}/r.html")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")

@@ -49,6 +49,7 @@ def test_images_belong_to_the_seed(run):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
+        (["--out", f"{__file__}/a.png"], "test_sample.py is no folder that may be written to"),
         (["--out", "a.jpg"], "cannot write a.jpg: end it in .png (one grid) or .npz (an array), or name a folder"),
         (["--label", "1"], "train one that knows the classes of its images: fsvae-tcja train PRESET --conditional"),
         (["--n", "0"], "n and batch_size must be >= 1 and seed in 0"),
