@@ -190,7 +190,7 @@ def find(path: str | Path) -> Path:
     """The checkpoint itself, where `path` may be a run folder or the name of a pretrained model.
 
     Raises:
-        FileNotFoundError: there is nothing, and no pretrained model of that name.
+        FileNotFoundError: there is nothing, and no pretrained model of that name; or a folder without a model.
     """
     path = located(path, MODEL)
     if not path.exists():
@@ -198,6 +198,10 @@ def find(path: str | Path) -> Path:
         raise FileNotFoundError(
             f"no checkpoint at {path}{did_you_mean(str(path), known)}: give a run folder, a .safetensors checkpoint or "
             f"the name of a pretrained model, {' or '.join(known)}"
+        )
+    if path.is_dir() and not (path / MODEL).exists():
+        raise FileNotFoundError(
+            f"no checkpoint at {path / MODEL}: {path} is no run folder, or its training has not saved a model yet"
         )
     return path / MODEL if path.is_dir() else path
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from .pictures import save_figure
 
@@ -135,6 +135,8 @@ def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str, labe
         axis.yaxis.set_minor_formatter(NullFormatter())
         label = f"{label} (log scale)"
     axis.set_title(quantity.replace("_", " "), loc="left", fontsize="medium", fontweight="bold")
+    if x in ("step", "epoch"):
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))  # of a short run too
     axis.set_xlabel(f"{x} ({AXES[x]})" if x in AXES else x)
     axis.set_ylabel(label)
     axis.grid(alpha=0.3)

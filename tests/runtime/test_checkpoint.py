@@ -294,7 +294,9 @@ def test_load_takes_a_run_folder_and_strings(tmp_path, model):
     save(model, tmp_path / "model.safetensors")
     for path in (tmp_path, str(tmp_path), str(tmp_path / "model.safetensors")):
         assert load(path).config == CONFIG
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*empty/model\.safetensors"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no checkpoint at .*empty/model\.safetensors: .*empty is no run folder"
+    ):
         (tmp_path / "empty").mkdir()
         load(tmp_path / "empty")
 

@@ -155,6 +155,11 @@ def test_narrow_and_negative_quantities_stay_linear(monkeypatch, tmp_path):
     assert [axis.get_yscale() for axis in drawn[0].axes] == ["linear", "linear"]
 
 
+def test_ticks_of_a_short_run_are_whole_steps():
+    figure = curves.curve_figures([{"step": 5, "mse": 2.0}, {"step": 6, "mse": 1.0}])["mse"]
+    assert all(tick == round(tick) for tick in figure.axes[0].get_xticks())
+
+
 def test_each_quantity_as_a_figure_of_its_own():
     figures = curves.curve_figures([{"step": i, "mse": 1 + i % 7, "test_mse": 2.0} for i in range(300)])
     (axis,) = figures["mse"].axes
