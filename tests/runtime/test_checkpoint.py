@@ -345,6 +345,7 @@ def test_a_tensor_too_few(tmp_path, model):
 
 
 def test_find_takes_the_model_of_a_run_folder(tmp_path):
+    (tmp_path / "model.safetensors").touch()
     assert checkpoint.find(tmp_path) == tmp_path / "model.safetensors"
     (tmp_path / "a.safetensors").touch()
     assert checkpoint.find(str(tmp_path / "a.safetensors")) == tmp_path / "a.safetensors"
