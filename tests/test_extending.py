@@ -31,9 +31,11 @@ TABLES = (LATENTS, READOUTS, NEURONS, IMAGE_SETS, MEASURES, PROTOCOLS)
 
 @pytest.fixture(autouse=True)
 def tables(monkeypatch):
-    """The tables as they were, afterwards; a quick backend."""
+    """The tables as they were, afterwards; a quick backend, and no curves, which take longer than a tiny training."""
     before = [dict(table) for table in TABLES]
     monkeypatch.setenv("FSVAE_TCJA_BACKEND", "reference")
+    monkeypatch.setattr("fsvae_tcja.vae.train.save_curves", lambda *_, **__: None)
+    monkeypatch.setattr("classifiers.train.save_curves", lambda *_, **__: None)
     yield
     for table, entries in zip(TABLES, before, strict=True):
         table.clear()

@@ -23,6 +23,10 @@ from .conftest import FAMILIES, name
 from .test_escape import SIZES, escape_by_reference, network
 
 close = torch.testing.assert_close
+SOME = FAMILIES[::5]  # each surrogate and each flag both ways
+families = pytest.mark.parametrize(
+    "params", [params if params in SOME else pytest.param(params, marks=long) for params in FAMILIES], ids=name
+)
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +103,7 @@ def compare_rate(params: LIFParams, steps: int, inputs: Inputs) -> None:
     agree(found, grads | {"y": (grads["y"] + there).to(y.dtype)}, y.dtype)
 
 
-@pytest.mark.parametrize("params", FAMILIES, ids=name)
+@families
 @pytest.mark.parametrize("compare", [compare_fire, compare_sum, compare_rate])
 def test_every_family(params, compare):
     compare(params, 2, draw(2, (3, 5, 3, 2), affine=True, current=True, spikes=True))
@@ -197,7 +201,7 @@ def test_draw(sizes, guidance):
     )
 
 
-@pytest.mark.parametrize("params", FAMILIES, ids=name)
+@families
 def test_draw_of_every_family(params):
     inputs = network(2, 4, 3, 24, exact=True)
     found = escape_triton.draw(inputs, 0.0, params.fused_constants.constants)

@@ -9,6 +9,7 @@ from fsvae_tcja.export.generator import FromNoise, Given, noise_width
 from fsvae_tcja.export.onnx import export_onnx
 from fsvae_tcja.export.torch import export_torch
 from fsvae_tcja.vae import Gaussian, Poisson
+from tests.conftest import long
 
 from .conftest import ESCAPE, of
 
@@ -42,7 +43,9 @@ def test_what_is_given_has_the_laws_that_are_asked_for():
     assert edge.integers(4, 1, 1).item() == 3 and edge.normal(1, 1).isfinite().all()
 
 
-@pytest.mark.parametrize("latent", [Bernoulli(k=3), ESCAPE], ids=["bernoulli", "escape with classes"])
+@pytest.mark.parametrize(
+    "latent", [pytest.param(Bernoulli(k=3), marks=long, id="bernoulli"), pytest.param(ESCAPE, id="escape with classes")]
+)
 def test_onnx_draws_the_same_images(latent, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

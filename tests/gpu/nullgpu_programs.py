@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from dataclasses import replace
@@ -215,6 +216,7 @@ def kernels_of_batches(*batches: int) -> list[str]:
     for n in batches:
         y = torch.empty(3, n, 8, 4, 4, device="cuda", requires_grad=True)
         register.fire(*Inputs(y, table, table), 3, *FSVAE_LIF.fused_constants)[0].sum().backward()
+    triton.knobs.runtime.jit_post_compile_hook = None
     return compiled
 
 
@@ -321,6 +323,18 @@ def lack_of_memory_in_a_graph() -> str:
     except OSError as problem:
         return str(problem)
     return "nothing"
+
+
+def several(*programs: str) -> dict[str, Any]:
+    """What each of these prints, "NAME" or "NAME ARGUMENT", or how it failed, all in one process."""
+    found: dict[str, Any] = {}
+    for program in programs:
+        name, *arguments = program.split()
+        try:
+            found[program] = globals()[name](*arguments)
+        except Exception:
+            found[program] = traceback.format_exc()
+    return found
 
 
 if __name__ == "__main__":

@@ -58,9 +58,29 @@ def beside_nullgpu(*arguments: str, gpus: int = 1) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.fixture(scope="module")
+def short() -> Any:
+    """What the programs of the short form print, all in one process; the first sees kernels that are compiled."""
+    programs = "shapes", "recordings", "budgets mnist", "draws mnist", "resumed"
+    return beside_nullgpu(str(PROGRAMS), "several", *programs)
+
+
+def of(short: Any, program: str) -> Any:
+    """What one of them printed."""
+    assert not isinstance(short[program], str), short[program]
+    return short[program]
+
+
+def printed(name: str, preset: str, request: pytest.FixtureRequest) -> Any:
+    """The same of a program that takes a preset: those of the long form have processes of their own."""
+    if preset == "mnist":
+        return of(request.getfixturevalue("short"), f"{name} {preset}")
+    return beside_nullgpu(str(PROGRAMS), name, preset)
+
+
 @pytest.mark.parametrize("preset", ["mnist", pytest.param("fsvae2022-mnist", marks=long)])
-def test_no_step_and_no_draw_costs_more_than_before(preset):
-    found = beside_nullgpu(str(PROGRAMS), "budgets", preset)
+def test_no_step_and_no_draw_costs_more_than_before(preset, request):
+    found = printed("budgets", preset, request)
     for what, budget in BUDGETS[preset].items():
         check(what, found[what], budget | {"sync": int(what in ("draw", "scored"))})  # images go to the CPU
 
@@ -77,9 +97,9 @@ def test_no_step_of_a_later_stage_costs_more_than_before():
 
 
 @pytest.mark.parametrize("preset", ["mnist", pytest.param("fsvae2022-mnist", marks=long)])
-def test_a_draw_of_any_number_of_images_is_recorded(preset):
+def test_a_draw_of_any_number_of_images_is_recorded(preset, request):
     """A size of passes, of which there are few, is new once; it is recorded when it comes again."""
-    found, (plain, nodes) = beside_nullgpu(str(PROGRAMS), "draws", preset), DRAWS[preset]
+    found, (plain, nodes) = printed("draws", preset, request), DRAWS[preset]
     check("the first pass of a size", found["first"], {"operations": plain, "sync": 1})
     check("the second", found["second"], {"operations": plain + 5, "sync": 2, "graph_nodes_launched": nodes})
     check("any number", found["any"], {"operations": 9, "sync": 1, "graph_nodes_launched": nodes})
@@ -113,8 +133,8 @@ def test_a_step_with_a_code_that_is_drawn_is_one_graph():
     assert not any(counts[name] for name in FLOOR), counts
 
 
-def test_layers_of_any_size():
-    found = beside_nullgpu(str(PROGRAMS), "shapes")
+def test_layers_of_any_size(short):
+    found = of(short, "shapes")
     for name in ("plain", "wide"):
         assert (found[name]["triton_bad"], found[name]["operations"] > 0) == (0, True), name
     assert found["partial sums"] < 0.35
@@ -155,14 +175,14 @@ print(json.dumps([backend.report()["cuda"], list(spikes.shape)]))
     assert "Failed to find C compiler" in report and "install one, such as gcc" in report
 
 
-def test_recordings_share_their_workspace_and_move_the_generator_that_they_draw_from():
-    found = beside_nullgpu(str(PROGRAMS), "recordings")
+def test_recordings_share_their_workspace_and_move_the_generator_that_they_draw_from(short):
+    found = of(short, "recordings")
     assert found["bytes"] <= 2 * 64 * 64 * 4
     assert found["moved"] > 0  # so a replay behind another seed draws other numbers
 
 
-def test_a_training_goes_on():
-    assert beside_nullgpu(str(PROGRAMS), "resumed") == [0, 0]
+def test_a_training_goes_on(short):
+    assert of(short, "resumed") == [0, 0]
 
 
 def test_lack_of_memory_ends_a_command_in_one_line():

@@ -20,6 +20,7 @@ from tests.conftest import long
 from .conftest import awake
 from .latent.test_escape import CLUSTERED, MODEL, RUN, fit, images_of, toy
 
+pytestmark = pytest.mark.usefixtures("without_curves")
 TUNED = replace(
     RUN,
     steps=5,
@@ -103,7 +104,7 @@ def test_no_layer_of_a_trained_judge_stretches_by_more_than_one(tuner):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, without_curves):
     path = tmp_path_factory.mktemp("whole")
     outcome, _ = fit(path, TUNED)
     assert (outcome.step, outcome.finished) == (14, True)

@@ -12,6 +12,7 @@ from fsvae_tcja.vae import FSVAE, READOUTS, Bernoulli, FSVAEConfig, Gaussian, Po
 from fsvae_tcja.vae.presets import PRESETS
 from fsvae_tcja.vae.systems import MODELS, SYSTEMS
 from fsvae_tcja.vae.train import TrainConfig
+from tests.conftest import long
 
 PREFIX = Bernoulli(sampling="prefix")
 PARTS = {  # latent, read-out, neuron, attention for 32x32
@@ -63,7 +64,10 @@ def test_recipes_that_differ_from_fsvae_2022():
     assert PRESETS["ann-vae-mnist"].config.weight_decay == 1e-2
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+IN_LONG = "fsvae2022"  # the others are made of it
+
+
+@pytest.mark.parametrize("system", [pytest.param(name, marks=long) if name == IN_LONG else name for name in SYSTEMS])
 def test_a_system_learns_saves_and_draws(system, tmp_path):
     """Small, a few steps; image i depends on (seed, i) alone."""
     model = PRESETS[f"{system}-mnist"].config.model

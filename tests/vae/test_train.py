@@ -5,6 +5,7 @@ import torch
 
 from fsvae_tcja.core import LIF, TCJA_LIF, LIFParams, Surrogate
 from fsvae_tcja.data.load import load_images
+from fsvae_tcja.runtime.curves import save_curves
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.vae import FSVAE, Bernoulli, load
@@ -12,14 +13,22 @@ from fsvae_tcja.vae.reconstruct import reconstruct
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
 from tests.conftest import long
 
-from .conftest import SMALL, K, awake
+from .conftest import SMALL, TWO_BLOCKS, K, awake
 
+pytestmark = pytest.mark.usefixtures("without_curves")
 TINY = TrainConfig(data="digits", epochs=1, batch_size=64, lr=5e-3, model=replace(SMALL, T=3))
+FEW = replace(TINY, limit=256)  # 4 steps
 
 
 @pytest.fixture(scope="module")
 def digits():
     return load_images("digits", "train"), load_images("digits", "test")
+
+
+@pytest.fixture(scope="module")
+def plain(digits, tmp_path_factory, without_curves):
+    """The model of an undisturbed run."""
+    return train(FEW, digits, tmp_path_factory.mktemp("plain") / "run")[0]
 
 
 def train(config, digits, folder, score=None):
@@ -41,14 +50,14 @@ def test_every_precision_learns_and_keeps_fp32_weights(digits, tmp_path, precisi
 
 def test_kld_and_flips_train(digits, tmp_path):
     _, rows = train(
-        replace(TINY, model=replace(TINY.model, latent=Bernoulli(3, distance="kld")), flip=True),
+        replace(FEW, model=replace(TINY.model, latent=Bernoulli(3, distance="kld")), flip=True),
         digits,
         tmp_path / "run",
     )
     assert rows[0]["loss"] == pytest.approx(rows[0]["mse"] + 1e-4 * rows[0]["kld"], rel=1e-5)
 
 
-def test_scores_while_training_are_logged_and_change_nothing(digits, tmp_path):
+def test_scores_while_training_are_logged_and_change_nothing(digits, tmp_path, plain):
     calls = []
 
     def score(epoch, model):
@@ -56,8 +65,7 @@ def test_scores_while_training_are_logged_and_change_nothing(digits, tmp_path):
         calls.append((epoch, model.training))
         return {"score": 1.0}
 
-    plain, _ = train(TINY, digits, tmp_path / "plain")
-    scored, rows = train(TINY, digits, tmp_path / "scored", score)
+    scored, rows = train(FEW, digits, tmp_path / "run", score)
     assert calls == [(1, False)]
     assert rows[-1]["score"] == 1.0
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), scored.parameters(), strict=True))
@@ -65,16 +73,21 @@ def test_scores_while_training_are_logged_and_change_nothing(digits, tmp_path):
 
 def test_the_curves_show_the_last_epoch_too(digits, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr("fsvae_tcja.vae.train.save_curves", lambda rows, *_, **__: drawn.append(rows))
-    _, rows = train(TINY, digits, tmp_path / "run", lambda epoch, model: {"score": 1.0})
+
+    def draw(rows, *args, **kwargs):
+        drawn.append(rows)
+        save_curves(rows, *args, **kwargs)
+
+    monkeypatch.setattr("fsvae_tcja.vae.train.save_curves", draw)
+    _, rows = train(FEW, digits, tmp_path / "run", lambda epoch, model: {"score": 1.0})
     last = {name: rows[-1][name] for name in ("step", "test_mse", "score")}
     assert drawn == [[*rows[:-1], last]]
+    assert (tmp_path / "run" / "pictures" / "curves.png").exists()
 
 
-def test_saving_memory_gives_the_same_weights(digits, tmp_path):
+def test_saving_memory_gives_the_same_weights(digits, tmp_path, plain):
     """Layers computed again in the backward pass: equal gradients, statistics counted once."""
-    plain, _ = train(TINY, digits, tmp_path / "plain")
-    saving, _ = train(replace(TINY, save_memory=True), digits, tmp_path / "saving")
+    saving, _ = train(replace(FEW, save_memory=True), digits, tmp_path / "run")
     assert all(
         torch.equal(a, b) for a, b in zip(plain.state_dict().values(), saving.state_dict().values(), strict=True)
     )
@@ -104,17 +117,17 @@ def test_the_latent_is_told_how_far_the_training_is(digits, monkeypatch):
 
 
 def test_a_part_that_the_configuration_does_not_build_ends_a_training_before_it_is_saved(digits, tmp_path):
-    task = FSVAETask(TINY, *digits)
+    task = FSVAETask(FEW, *digits)
     task.model.encoder.to_latent.neuron = LIF(TCJA_LIF)
     with pytest.raises(ValueError, match=r"encoder\.to_latent\.neuron is LIF"):
-        Trainer(task, TINY, RunFolder(tmp_path)).fit()
+        Trainer(task, FEW, RunFolder(tmp_path)).fit()
     assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_a_run_folder_gives_back_latent_readout_and_neuron(digits, tmp_path):
     own = LIFParams(0.3, 1.0, 0.25, True, True, False, Surrogate("triangle", 0.5))
     model = replace(TINY.model, readout="mean", neuron=own, latent=Bernoulli(2, "prefix", "kld", False))
-    trained, _ = train(replace(TINY, batch_size=500, model=model), digits, tmp_path / "run")
+    trained, _ = train(replace(FEW, model=model), digits, tmp_path / "run")
     again = load(tmp_path / "run")
     assert again.config == model
     assert torch.equal(again.sample(3), trained.sample(3))
@@ -131,12 +144,12 @@ def test_unknown_precision():
 
 
 def test_the_compiled_parts_are_whole_graphs_and_agree(images):
-    model = awake(SMALL)
-    compiled = FSVAE(SMALL).eval()
+    model, images = awake(TWO_BLOCKS), images[..., :8, :8]
+    compiled = FSVAE(TWO_BLOCKS).eval()
     compiled.load_state_dict(model.state_dict())
     for part in (compiled.encoder, compiled.decoder):
         part.compile(backend="aot_eager", fullgraph=True)
-    noise = torch.randint(K, (SMALL.T, len(images), SMALL.L))
+    noise = torch.randint(K, (TWO_BLOCKS.T, len(images), TWO_BLOCKS.L))
     for network in (model, compiled):
         network(images, noise=noise).recon.square().mean().backward()
     with torch.no_grad():

@@ -21,6 +21,7 @@ from tests.conftest import long
 
 from ..conftest import awake
 
+pytestmark = pytest.mark.usefixtures("without_curves")
 CLASSES = 3
 PRIOR = Stage(steps=7, batch_size=16, lr=1e-2, betas=(0.9, 0.98), schedule="cosine", warmup=2)
 ESCAPE = Escape(groups=4, hidden=16, joint_groups=2, joint_hidden=8, classes=CLASSES, prior=PRIOR)
@@ -290,7 +291,7 @@ def fit(path, config=RUN, resume=False, at=0):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, without_curves):
     path = tmp_path_factory.mktemp("whole")
     for name, config in (("plain", RUN), ("averaged", replace(RUN, ema=0.9))):
         outcome, _ = fit(path / name, config)

@@ -20,6 +20,7 @@ from fsvae_tcja.vae.recalibrate import recalibrate
 from ..conftest import awake
 from .test_escape import ESCAPE, MODEL, RUN, fit, images_of, toy
 
+pytestmark = pytest.mark.usefixtures("without_curves")
 TAU = 0.1
 DRAWN = replace(ESCAPE, stochastic=TAU)
 CONFIG = replace(MODEL, latent=DRAWN)
