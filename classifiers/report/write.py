@@ -80,7 +80,7 @@ def write_report(
 
 
 def _silent(evaluation: Evaluation) -> list[str]:
-    if evaluation.silent is None:
+    if not evaluation.silent:
         return []
     return [
         f"no output neuron fired for {evaluation.silent:,} of {evaluation.n:,} inputs, which count as the first class"

@@ -4,6 +4,7 @@ The loss is a mean over the images of a batch. A process with n_r of n images sc
 of processes; DistributedDataParallel averages the gradients over the processes: they are those of the whole batch.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from inspect import signature
@@ -59,6 +60,8 @@ class Replica:
         self.losses = losses
         self.parallel: DistributedDataParallel | None = None
         if world() > 1:
+            # A stride of a dimension of one element means nothing; the bytes lie where they should.
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
             # What a loss does not reach stays without gradient, as alone; statistics are equal already.
             self.parallel = DistributedDataParallel(
                 _Computed(losses, self.modules), find_unused_parameters=True, **_OWN_BUFFERS

@@ -5,7 +5,8 @@
     python tests/benchmarks/bench_processes.py PRESET --model      # bytes of a step, and a forecast; measures nothing
 
 Measured: steps of the first stage, one thread a process; the median of the rows of metrics behind the first two, each
-over 10 steps, and the best of the repeats, in which the sides take turns. Two hosts are two network namespaces, fsvae-a
+over 10 steps, and the best of the repeats, in which the sides take turns. Runs beside each other, each with a batch of
+its own, exchange nothing: more the machine cannot give. Two hosts are two network namespaces, fsvae-a
 and fsvae-b (older ones of these names are deleted), that a veth pair joins, at the speed of memory or (--rate) at that
 of a network: no delay is added.
 
@@ -81,6 +82,15 @@ def here(processes: int, args: argparse.Namespace) -> tuple[float, int]:
 
 def ip(*args: str) -> None:
     subprocess.run(["ip", *args], check=True)
+
+
+def beside(processes: int, args: argparse.Namespace) -> tuple[float, int]:
+    """Runs of one process side by side, which exchange nothing: what the machine has to give. Images a second of all."""
+    with tempfile.TemporaryDirectory() as folder:
+        outs = [Path(folder) / str(number) for number in range(processes)]
+        ended([start([*RUN, "--standalone", "--nproc-per-node", "1", *options(out, args)]) for out in outs])
+        speeds, batches = zip(*(speed(out, args.steps) for out in outs), strict=True)
+        return sum(speeds), sum(batches)
 
 
 @contextmanager
@@ -180,6 +190,8 @@ def main() -> None:
         return forecast(args)
     print(machine())
     sides = {f"{n} process{'es' * (n > 1)}": partial(here, n, args) for n in args.processes}
+    if (most := max(args.processes)) > 1:
+        sides[f"{most} runs beside each other"] = partial(beside, most, args)
     if args.hosts:
         sides[f"2 hosts, {args.rate or 'memory'}"] = partial(as_two_hosts, args)
     measure(sides, args.repeats)

@@ -66,7 +66,6 @@ def test_evaluate_writes_pictures_and_tells_everything(run, capsys, tmp_path):
     for part in (
         "digits test: accuracy",
         f"n = 297, {weights}",
-        "no output neuron fired for",
         "looked at: digits test, the first 20 of 297",
         "firing over 20 inputs",
         "energy per inference",
@@ -83,6 +82,7 @@ def test_evaluate_writes_pictures_and_tells_everything(run, capsys, tmp_path):
     found = json.loads((out / "evaluation.json").read_text())
     assert sum(map(sum, found["confusion"])) == found["n"] == 297
     assert found["weights"] == weights
+    assert ("no output neuron fired for" in told) == (found["silent_outputs"] > 0)
     totals = [sum(row) for row in found["confusion"]]
     assert found["per_class"] == pytest.approx([row[i] / totals[i] for i, row in enumerate(found["confusion"])])
     assert found["energy"]["of"] == found["firing"]["of"] == "test, the first 20 of 297"
