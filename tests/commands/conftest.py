@@ -6,6 +6,7 @@ import torch
 from eval.networks.autoencoder import Autoencoder
 from eval.networks.classifier import Classifier
 from fsvae_tcja.cli import main
+from tests.curves import undrawn
 
 from .program import SHORT, train
 
@@ -22,11 +23,16 @@ def run(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Defaults write below the working directory and read ./data; processes use the reference kernels too."""
+    """Defaults write below the working directory and read ./data; processes use the reference kernels too.
+
+    Curves are drawn of `run` alone.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FSVAE_TCJA_DATA", raising=False)
     monkeypatch.setenv("FSVAE_TCJA_BACKEND", "reference")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with undrawn():
+        yield
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from fsvae_tcja.commands.ablation.study import read_study
 from fsvae_tcja.vae import load
 from fsvae_tcja.vae.sample import noise_of
 from fsvae_tcja.vae.train import FSVAETask
+from tests.curves import undrawn
 
 DOCS = Path(__file__).parents[2] / "docs"
 (EXAMPLE,) = re.findall(r"```toml\n(.*?)```", (DOCS / "ABLATE.md").read_text(), re.DOTALL)
@@ -30,7 +31,7 @@ def done(tmp_path_factory, autoencoder):
     folder = tmp_path_factory.mktemp("study")
     shutil.copy(autoencoder, folder / "fad.safetensors")
     (folder / "study.toml").write_text(EXAMPLE)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, undrawn():
         patch.setenv("FSVAE_TCJA_BACKEND", "reference")
         patch.chdir(folder)
         assert main(["ablate", "study.toml", "--shard", "1/2", "--device", "cpu"]) == 0

@@ -11,6 +11,8 @@ from eval import Classifier
 from eval.result import load_scores
 from fsvae_tcja.cli import main
 from fsvae_tcja.vae.train import FSVAETask
+from tests.conftest import long
+from tests.curves import undrawn
 
 from .program import SHORT, TINY, rows_of, train
 
@@ -21,18 +23,18 @@ def scored(folder) -> dict[str, list]:
 
 
 def test_scores_while_training_are_kept_and_leave_the_weights_alone(run, autoencoder, classifier, tmp_path):
-    options = ["--score-every", "2", "--score-n", "150", "--autoencoder", str(autoencoder)]
+    options = ["--score-every", "2", "--score-n", "70", "--autoencoder", str(autoencoder)]
     assert train(tmp_path / "scored", *SHORT, *options, "--classifier", str(classifier)) == 0
     assert (tmp_path / "scored" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
     scores = scored(tmp_path / "scored")
     assert list(scores) == ["epoch-002"]
     names = {"Domain-Frechet": "domain_frechet_strict", "Domain-IS": "domain_is_strict"}
     named = {"FAD": "fad_strict", **names, "Domain-sure": "domain_sure_strict"}
-    assert [(s.name, s.n, s.seed, s.protocol) for s in scores["epoch-002"]] == [(n, 150, 0, "strict") for n in named]
+    assert [(s.name, s.n, s.seed, s.protocol) for s in scores["epoch-002"]] == [(n, 70, 0, "strict") for n in named]
     (row,) = (row for row in map(json.loads, rows_of(tmp_path / "scored" / "metrics.jsonl")) if "fad_strict" in row)
     assert {name: row[name] for name in named.values()} == {named[s.name]: s.value for s in scores["epoch-002"]}
     networks = ["--networks.autoencoder", str(autoencoder), "--networks.classifier", str(classifier)]
-    options = ["--reference", "digits", "--scores", *named, "--n-images", "150", "--out", "afterwards.json"]
+    options = ["--reference", "digits", "--scores", *named, "--n-images", "70", "--out", "afterwards.json"]
     assert main(["score", str(run), *options, *networks, "--device", "cpu"]) == 0
     for a, b in zip(load_scores("afterwards.json"), scores["epoch-002"], strict=True):
         assert a.value == pytest.approx(b.value, rel=1e-9) and (a.reference, a.extractor) == (b.reference, b.extractor)
@@ -54,7 +56,7 @@ def stopped_once(autoencoder, tmp_path_factory):
         os.kill(os.getpid(), signal.SIGINT)
         return evaluate(task, epoch, run)
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, undrawn():
         patch.chdir(autoencoder.parent)  # its name is relative
         patch.setenv("FSVAE_TCJA_BACKEND", "reference")
         patch.setattr(FSVAETask, "end_of_epoch", stop)
@@ -79,10 +81,10 @@ def test_a_resumed_run_goes_on_scoring(run, stopped):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--score-n", "100"], [("FAD", 100)]),
+        pytest.param(["--score-n", "100"], [("FAD", 100)], marks=long),
         (["--score-n", "100", "--scores", "Domain-IS", "--classifier", "CLASSIFIER"], [("Domain-IS", 100)]),
         (["--score-every", "0"], None),
-        (["--score-every", "3"], None),
+        pytest.param(["--score-every", "3"], None, marks=long),
     ],
 )
 def test_what_is_said_on_resuming_replaces_what_was_said(stopped, classifier, options, expected):

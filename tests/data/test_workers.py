@@ -98,10 +98,12 @@ def test_its_death_interrupts_no_step(another):
         list(DataLoader(range(4), num_workers=1))
         signal_handling._SIGCHLD_handler_set = False  # as the first loader of a process finds it
         signal_handling._set_SIGCHLD_handler()
+    others = set(multiprocessing.active_children())
     found = batches(Images({4: die}), 4)
     next(found)
     deadline = time.monotonic() + 30
-    while len(multiprocessing.active_children()) > 1 and time.monotonic() < deadline:
+    while len(set(multiprocessing.active_children()) - others) > 1:
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     time.sleep(0.1)
     with pytest.raises(OSError, match="has died"):

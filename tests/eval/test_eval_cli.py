@@ -17,17 +17,32 @@ from eval import training
 from eval.cli import main
 from eval.networks.autoencoder import Autoencoder
 from eval.result import load_scores
+from fsvae_tcja.data import MemoryImages
 from fsvae_tcja.data.load import load_images
 from tests.conftest import long
 
 
+def few_images(*args, **options):
+    """The first 150 images of a data set of 150 or more."""
+    data = load_images(*args, **options)
+    return MemoryImages(data.name, data.split, data.images[:150], data.labels[:150], data.classes)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Networks are trained on few images."""
+    monkeypatch.setattr("eval.commands.train.load_images", few_images)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A trained autoencoder and classifier, and statistics, all made by commands."""
+    """An autoencoder and a classifier trained on few images, and statistics, all made by commands."""
     folder = tmp_path_factory.mktemp("eval")
-    train = ["digits", "--epochs", "1", "--batch-size", "100", "--device", "cpu"]
-    main(["train-fad", *train, "--out", str(folder / "fad.safetensors")])
-    main(["train-classifier", *train, "--out", str(folder / "classifier.safetensors")])
+    train = ["digits", "--epochs", "1", "--batch-size", "10", "--device", "cpu"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eval.commands.train.load_images", few_images)
+        main(["train-fad", *train, "--out", str(folder / "fad.safetensors")])
+        main(["train-classifier", *train, "--out", str(folder / "classifier.safetensors")])
     network = ["--networks.autoencoder", str(folder / "fad.safetensors"), "--device", "cpu"]
     main(["reference", "digits", *network, "--out", str(folder / "statistics")])
     return folder
@@ -86,14 +101,15 @@ def test_floats_have_to_state_their_range(folder, capsys):
 def test_domain_scores(folder):
     classifier = "--networks.classifier", folder / "classifier.safetensors"
     names = "--scores", "Domain-IS", "Domain-Frechet", "Domain-sure"
-    scores = score(folder, "digits:train", "--reference", "digits", *classifier, *names)
+    scores = score(folder, "digits:train", "--reference", "digits", "--n-images", 200, *classifier, *names)
     assert [s.name for s in scores] == ["Domain-IS", "Domain-Frechet", "Domain-sure"]
     assert 0 <= scores[2].value <= 1 and scores[2].std is scores[2].reference is None
     assert json.loads((folder / "scores.json").read_text())[0]["recipe"]["splits"] == 10
 
 
 def test_scores_follow_from_the_networks_that_are_given(folder):
-    options = ["score", "digits:train", "--reference", "digits", "--device", "cpu", "--out", str(folder / "given.json")]
+    options = ["score", "digits:train", "--reference", "digits", "--n-images", "100", "--device", "cpu"]
+    options += ["--out", str(folder / "given.json")]
     classifier = ["--networks.classifier", str(folder / "classifier.safetensors")]
     for networks, names in (
         (classifier, ["Domain-Frechet", "Domain-IS", "Domain-sure"]),
@@ -108,8 +124,8 @@ def test_scores_follow_from_the_networks_that_are_given(folder):
 
 def test_two_files_of_scores_are_compared(folder, capsys):
     """A table with differences; what was not measured the same way is refused, and why is said."""
-    np.save(folder / "noise.npy", np.random.RandomState(0).randint(0, 256, (200, 32, 32), dtype=np.uint8))
-    for name, images, n in (("a", "digits:train", 200), ("b", folder / "noise.npy", 200), ("c", "digits:train", 100)):
+    np.save(folder / "noise.npy", np.random.RandomState(0).randint(0, 256, (80, 32, 32), dtype=np.uint8))
+    for name, images, n in (("a", "digits:train", 80), ("b", folder / "noise.npy", 80), ("c", "digits:train", 70)):
         out = "--n-images", n, "--out", folder / f"{name}.json"
         assert status(folder, images, "--reference", "digits", *out) == 0
     a, b, c = (load_scores(folder / f"{name}.json")[0] for name in "abc")
@@ -119,9 +135,9 @@ def test_two_files_of_scores_are_compared(folder, capsys):
     assert all(f"{value:.5g}" in shown for value in (a.value, b.value)) and f"{b - a:+.5g}" in shown
     assert main(["compare", str(folder / "a.json"), str(folder / "c.json")]) == 2
     shown = capsys.readouterr()
-    assert f"{c.value:.5g}" in shown.out and "200, 100" in shown.out
-    assert shown.err == "error: FAD: these scores cannot be compared; they differ in n: 100 and 200\n"
-    (score_of_e,) = score(folder, "digits:train", "--reference", folder / "noise.npy", "--n-images", 200)
+    assert f"{c.value:.5g}" in shown.out and "80, 70" in shown.out
+    assert shown.err == "error: FAD: these scores cannot be compared; they differ in n: 70 and 80\n"
+    (score_of_e,) = score(folder, "digits:train", "--reference", folder / "noise.npy", "--n-images", 80)
     (folder / "e.json").write_bytes((folder / "scores.json").read_bytes())
     capsys.readouterr()
     assert main(["compare", str(folder / "a.json"), str(folder / "e.json")]) == 2
@@ -197,9 +213,9 @@ def test_missing_data_are_fetched_on_demand(command, folder, capsys, monkeypatch
 
 @pytest.mark.parametrize("command", ["train-fad", "train-classifier"])
 @pytest.mark.parametrize("at", [2, pytest.param(3, marks=long), pytest.param(5, marks=long)])  # of 3 steps an epoch
-def test_ctrl_c_and_resume_give_the_uninterrupted_network(command, at, capsys, monkeypatch, tmp_path):
+def test_ctrl_c_and_resume_give_the_uninterrupted_network(command, at, few, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    options = [command, "digits", "--batch-size", "500", "--device", "cpu", "--epochs", "2", "--out"]
+    options = [command, "digits", "--batch-size", "50", "--device", "cpu", "--epochs", "2", "--out"]
     steps, to_float = itertools.count(1), training.to_float
 
     def interrupting(images):
@@ -207,16 +223,13 @@ def test_ctrl_c_and_resume_give_the_uninterrupted_network(command, at, capsys, m
             signal.raise_signal(signal.SIGINT)
         return to_float(images)
 
-    monkeypatch.setattr("eval.training.to_float", interrupting)
-    assert main([*options, "a b.safetensors"]) == 130
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("eval.training.to_float", interrupting)
+        assert main([*options, "a b.safetensors"]) == 130
     assert not (tmp_path / "a b.safetensors").exists()
     shown = capsys.readouterr()
     assert shown.err.count("epoch 1/2: loss ") == (at >= 3)
-    again = (
-        f"fsvae-tcja eval {command} digits --out 'a b.safetensors' --epochs 2 --batch-size 500 --device cpu --resume"
-    )
+    again = f"fsvae-tcja eval {command} digits --out 'a b.safetensors' --epochs 2 --batch-size 50 --device cpu --resume"
     assert shown.out == f"stopped after step {at} of 6; go on with: {again}\n"
     assert main([*options, "a b.safetensors"]) == 2
     assert "a b-training already holds a training: go on with `fsvae-tcja eval train-" in capsys.readouterr().err
@@ -236,10 +249,10 @@ def test_help_names_what_an_option_takes(command, capsys):
 
 
 @pytest.mark.parametrize("command", ["train-fad", "train-classifier"])
-def test_a_network_that_is_not_finite_is_not_written(command, capsys, tmp_path):
+def test_a_network_that_is_not_finite_is_not_written(command, few, capsys, tmp_path):
     """After one step of 1e30 the weights are finite, and what they give is not."""
     out = tmp_path / "network.safetensors"
-    options = ["digits", "--batch-size", "1500", "--epochs", "1", "--lr", "1e30", "--device", "cpu", "--out", str(out)]
+    options = ["digits", "--batch-size", "150", "--epochs", "1", "--lr", "1e30", "--device", "cpu", "--out", str(out)]
     assert main([command, *options]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: the training went astray (test ") and error.endswith("with a lower --lr")
@@ -247,7 +260,7 @@ def test_a_network_that_is_not_finite_is_not_written(command, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["train-fad", "train-classifier"])
-def test_a_network_that_diverged_is_not_written(command, capsys, monkeypatch, tmp_path):
+def test_a_network_that_diverged_is_not_written(command, few, capsys, monkeypatch, tmp_path):
     """By its last step, after which no loss tells."""
     fit = training.Trainer.fit
 
@@ -258,7 +271,7 @@ def test_a_network_that_diverged_is_not_written(command, capsys, monkeypatch, tm
 
     monkeypatch.setattr(training.Trainer, "fit", diverging)
     out = tmp_path / "network.safetensors"
-    options = ["--epochs", "1", "--batch-size", "500", "--device", "cpu", "--out", str(out)]
+    options = ["--epochs", "1", "--batch-size", "50", "--device", "cpu", "--out", str(out)]
     assert main([command, "digits", *options]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: the training diverged, the weights are not finite: train anew with another --lr")

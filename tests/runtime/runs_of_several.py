@@ -35,6 +35,7 @@ from fsvae_tcja.vae.latent import Bernoulli, Escape, Gaussian, Poisson
 from fsvae_tcja.vae.recalibrate import recalibrate
 from fsvae_tcja.vae.sample import stream
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
+from tests.curves import undrawn
 from tests.several import barrier, place_of
 
 BATCH = 16
@@ -134,7 +135,8 @@ def fit(
     callbacks = [] if vae else of_classifiers(task)
     run = open_run(folder, resume)
     trainer = Trainer(task, config, run, callbacks=callbacks, loss=_with_event(*(at or {}).get(rank(), (0, ""))))
-    return trainer.fit(resume)
+    with undrawn():
+        return trainer.fit(resume)
 
 
 EVENTS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT}

@@ -1,7 +1,9 @@
 import json
 import math
+import shutil
 import signal
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 
@@ -19,6 +21,8 @@ from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.vae.config import FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.latent import Bernoulli
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
+from tests.conftest import long
+from tests.curves import undrawn
 
 TINY = FSVAEConfig(T=8, L=8, latent=Bernoulli(k=3), channels=(2, 3, 4, 5), tcja=TCJAConfig(encoder=(1,), decoder=(2,)))
 STREAM = TrainConfig(data="toy", epochs=2, batch_size=8, lr=1e-2, log_every=3, flip=True, model=TINY)
@@ -91,9 +95,11 @@ class Interrupted(FSVAETask):
         return super().losses(images, labels, epoch, generator)
 
 
-def fit_fsvae(config, path, resume=False, callbacks=(), **interruption):
+def fit_fsvae(config, path, resume=False, drawn=False, **interruption):
+    """`drawn`: with its picture of curves."""
     task = Interrupted(config, **interruption)
-    return Trainer(task, config, RunFolder(path, resume), callbacks=callbacks).fit(resume)
+    with nullcontext() if drawn else undrawn():
+        return Trainer(task, config, RunFolder(path, resume)).fit(resume)
 
 
 def weights(path):
@@ -111,10 +117,17 @@ def same(a, b):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Folders of uninterrupted runs: 2 epochs of 5 steps."""
-    folder = tmp_path_factory.mktemp("whole")
-    for name, config in (("stream", STREAM), ("prefix", PREFIX)):
-        assert fit_fsvae(config, folder / name).finished
+    """The folder of an uninterrupted run: 2 epochs of 5 steps."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    assert fit_fsvae(STREAM, folder, drawn=True).finished
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole_plain(tmp_path_factory):
+    """The same of PLAIN."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    assert fit_fsvae(PLAIN, folder).finished
     return folder
 
 
@@ -122,28 +135,36 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("name", "number", "steps"),
+    ("number", "steps"),
     [
-        ("stream", signal.SIGINT, [1]),
-        ("stream", signal.SIGTERM, [4]),
-        ("stream", signal.SIGINT, [5]),  # the last step of the first epoch
-        ("stream", signal.SIGINT, [2, 1, 3, 1]),
-        ("prefix", signal.SIGINT, [7]),
+        pytest.param(signal.SIGINT, [1], marks=long),
+        pytest.param(signal.SIGTERM, [4], marks=long),
+        pytest.param(signal.SIGINT, [5], marks=long),
+        (signal.SIGTERM, [2, 1, 2, 1]),  # the third is the last step of the first epoch
     ],
 )
-def test_resumed_run_is_the_uninterrupted_one(tmp_path, whole, name, number, steps):
-    config = {"stream": STREAM, "prefix": PREFIX}[name]
+def test_resumed_run_is_the_uninterrupted_one(tmp_path, whole, number, steps):
+    check_resumed(STREAM, tmp_path, whole, number, steps, drawn=True)
+    assert {picture.stem for picture in (whole / "pictures").iterdir()} > {"curves"}
+
+
+def test_resumed_run_with_statistics_of_the_batch_is_the_uninterrupted_one(tmp_path):
+    fit_fsvae(PREFIX, tmp_path / "whole")
+    check_resumed(PREFIX, tmp_path / "parts", tmp_path / "whole", signal.SIGINT, [7])
+
+
+def check_resumed(config, path, whole, number, steps, drawn=False):
     for i, at in enumerate(steps):
-        outcome = fit_fsvae(config, tmp_path, resume=i > 0, at=at, number=number)
+        outcome = fit_fsvae(config, path, resume=i > 0, drawn=drawn, at=at, number=number)
         assert (outcome.step, outcome.trained, outcome.finished) == (sum(steps[: i + 1]), steps[i], False)
-    outcome = fit_fsvae(config, tmp_path, resume=True)
+    outcome = fit_fsvae(config, path, resume=True, drawn=drawn)
     assert (outcome.step, outcome.finished) == (10, True)
-    assert same(weights(tmp_path), weights(whole / name))
+    assert same(weights(path), weights(whole))
     for file in ("checkpoint.safetensors", "model.safetensors", "config.json"):
-        assert (tmp_path / file).read_bytes() == (whole / name / file).read_bytes()
-    assert rows_of(tmp_path) == rows_of(whole / name)
-    for picture in (whole / name / "pictures").iterdir():
-        assert (tmp_path / "pictures" / picture.name).read_bytes() == picture.read_bytes()
+        assert (path / file).read_bytes() == (whole / file).read_bytes()
+    assert rows_of(path) == rows_of(whole)
+    for picture in (whole / "pictures").iterdir():
+        assert (path / "pictures" / picture.name).read_bytes() == picture.read_bytes()
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -152,14 +173,15 @@ def test_memory_is_kept_once_after_the_first_step_if_asked(tmp_path, monkeypatch
     monkeypatch.setattr(callbacks, "keep_freed_memory", lambda: seen.append(task.steps))
     for resume in (False, True):
         accompanied = [KeepMemory()] if keep else []
-        Trainer(task, STREAM, RunFolder(tmp_path, resume), callbacks=accompanied).fit(resume)
+        with undrawn():
+            Trainer(task, STREAM, RunFolder(tmp_path, resume), callbacks=accompanied).fit(resume)
     assert seen == ([1, 4] if keep else [])
 
 
 def test_interruption_in_the_last_step_finishes_the_run(tmp_path, whole):
     outcome = fit_fsvae(STREAM, tmp_path, at=10)
     assert (outcome.step, outcome.finished) == (10, True)
-    assert rows_of(tmp_path) == rows_of(whole / "stream")
+    assert rows_of(tmp_path) == rows_of(whole)
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path):
@@ -176,7 +198,7 @@ def test_a_run_killed_between_its_checkpoints_goes_back_to_the_last(tmp_path, wh
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"step": 5, "epoch": 1, "loss": 9.0}\n{"step": 6, "ep')
     fit_fsvae(STREAM, tmp_path, resume=True)
-    assert rows_of(tmp_path) == rows_of(whole / "stream")
+    assert rows_of(tmp_path) == rows_of(whole)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +207,7 @@ def test_a_run_killed_between_its_checkpoints_goes_back_to_the_last(tmp_path, wh
 def test_every_source_of_randomness_reaches_the_weights(tmp_path, whole, changed):
     """So that the equality above says something of each."""
     fit_fsvae(changed, tmp_path)
-    assert not same(weights(tmp_path), weights(whole / "stream"))
+    assert not same(weights(tmp_path), weights(whole))
 
 
 def test_the_global_generator_is_neither_used_nor_moved(tmp_path, whole):
@@ -193,7 +215,7 @@ def test_the_global_generator_is_neither_used_nor_moved(tmp_path, whole):
     before = torch.get_rng_state()
     fit_fsvae(STREAM, tmp_path)
     assert torch.equal(torch.get_rng_state(), before)
-    assert same(weights(tmp_path), weights(whole / "stream"))
+    assert same(weights(tmp_path), weights(whole))
 
 
 # what may not be resumed
@@ -564,25 +586,23 @@ def read_images(path):
     return checkpoint.read_metadata(path / "checkpoint.safetensors")["images"]
 
 
-@pytest.mark.parametrize("first", [{"epochs": 1}, {"steps": 5}, {"epochs": 1, "at": 3}])
-def test_a_longer_run_is_as_if_it_had_been_long_from_the_start(tmp_path, first, capsys):
+@pytest.mark.parametrize("first", [pytest.param({"epochs": 1}, marks=long), {"steps": 5}, {"epochs": 1, "at": 3}])
+def test_a_longer_run_is_as_if_it_had_been_long_from_the_start(tmp_path, whole_plain, first, capsys):
     first = dict(first)
     at = first.pop("at", 0)
-    fit_fsvae(PLAIN, tmp_path / "whole")
-    fit_fsvae(replace(PLAIN, **first), tmp_path / "longer", at=at)
+    fit_fsvae(replace(PLAIN, **first), tmp_path, at=at)
     capsys.readouterr()
-    assert fit_fsvae(PLAIN, tmp_path / "longer", resume=True).step == 10
+    assert fit_fsvae(PLAIN, tmp_path, resume=True).step == 10
     assert "the run has 10 steps now, 5 before" in capsys.readouterr().err
     for file in ("checkpoint.safetensors", "model.safetensors", "config.json"):
-        assert (tmp_path / "longer" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
-    assert rows_of(tmp_path / "longer") == rows_of(tmp_path / "whole")
+        assert (tmp_path / file).read_bytes() == (whole_plain / file).read_bytes()
+    assert rows_of(tmp_path) == rows_of(whole_plain)
 
 
-def test_a_run_that_ended_within_an_epoch_goes_on_to_the_same_weights(tmp_path):
-    fit_fsvae(PLAIN, tmp_path / "whole")
-    fit_fsvae(replace(PLAIN, steps=7), tmp_path / "longer")
-    fit_fsvae(PLAIN, tmp_path / "longer", resume=True)
-    assert same(weights(tmp_path / "longer"), weights(tmp_path / "whole"))
+def test_a_run_that_ended_within_an_epoch_goes_on_to_the_same_weights(tmp_path, whole_plain):
+    fit_fsvae(replace(PLAIN, steps=7), tmp_path)
+    fit_fsvae(PLAIN, tmp_path, resume=True)
+    assert same(weights(tmp_path), weights(whole_plain))
 
 
 def test_what_is_stretched_to_another_length_is_said(tmp_path, capsys):
@@ -594,8 +614,8 @@ def test_what_is_stretched_to_another_length_is_said(tmp_path, capsys):
     assert "(learning rate 0 -> 0.00413)" in said and "not that of a run that had this length from the start" in said
 
 
-def test_a_run_cannot_become_shorter_than_it_is(tmp_path):
-    fit_fsvae(PLAIN, tmp_path)
+def test_a_run_cannot_become_shorter_than_it_is(tmp_path, whole_plain):
+    shutil.copytree(whole_plain, tmp_path, dirs_exist_ok=True)
     with pytest.raises(ValueError, match="has done 10 steps of 5 an epoch, more than the 5 asked for; ask for more"):
         fit_fsvae(replace(PLAIN, epochs=1), tmp_path, resume=True)
 
@@ -608,7 +628,7 @@ def test_a_run_of_a_version_that_knew_fewer_settings_is_resumed(tmp_path, whole)
         del metadata["training"][name]
     checkpoint.write(path, tensors, metadata)
     fit_fsvae(STREAM, tmp_path, resume=True)
-    assert same(weights(tmp_path), weights(whole / "stream"))
+    assert same(weights(tmp_path), weights(whole))
 
 
 # other weights, losses, orders and callbacks

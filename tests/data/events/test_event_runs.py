@@ -16,6 +16,7 @@ from classifiers import checkpoint
 from classifiers.train import ClassifierTask
 from fsvae_tcja.cli import main
 from fsvae_tcja.data.events import EVENT_SETS, EventFrames
+from tests.curves import undrawn
 from tests.data.events.writers import write_synthetic
 
 TRAIN = {"dvs128": 2, "cifar10dvs": 2, "ncaltech101": 1, "nmnist": 2, "synthetic-events": 4}  # recordings of a class
@@ -31,6 +32,8 @@ ONE = {  # a recording of the test split
 @pytest.fixture(autouse=True)
 def reference(monkeypatch):
     monkeypatch.setenv("FSVAE_TCJA_BACKEND", "reference")
+    with undrawn():
+        yield
 
 
 def arguments(name, root, out, epochs=1):
