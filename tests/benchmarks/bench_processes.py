@@ -85,7 +85,7 @@ def ip(*args: str) -> None:
 
 
 def beside(processes: int, args: argparse.Namespace) -> tuple[float, int]:
-    """Runs of one process side by side, which exchange nothing; images a second of all: what the machine has to give."""
+    """Runs of one process side by side, which exchange nothing; images a second of all: what the machine gives."""
     with tempfile.TemporaryDirectory() as folder:
         outs = [Path(folder) / str(number) for number in range(processes)]
         ended([start([*RUN, "--standalone", "--nproc-per-node", "1", *options(out, args)]) for out in outs])
