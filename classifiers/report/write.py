@@ -69,7 +69,7 @@ def write_report(
     return "\n\n".join(
         [
             title,
-            *_silent(evaluation),
+            *silent_outputs(evaluation),
             _classes(data, evaluation),
             f"looked at: {data.name} {looked_at.split}",
             fired.table(),
@@ -79,7 +79,8 @@ def write_report(
     )
 
 
-def _silent(evaluation: Evaluation) -> list[str]:
+def silent_outputs(evaluation: Evaluation) -> list[str]:
+    """How many inputs made no output neuron fire; nothing where there are none, or where they are not counted."""
     if not evaluation.silent:
         return []
     return [

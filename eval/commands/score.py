@@ -81,7 +81,7 @@ def _scores(options: ScoreOptions) -> Sequence[Score]:
     protocol, networks = get_protocol(options.protocol), Networks(**vars(options.networks))
     names = options.scores or networks.usual_scores(protocol, options.reference is not None)
     check_seed(options.seed)
-    if options.out:
+    if options.out and rank() == 0:
         check_writable(options.out, ".json")
     device = own(resolve(options.device))
     with warnings.catch_warnings():

@@ -79,12 +79,18 @@ class Networks:
         return self._loaded[key]
 
     def usual_scores(self, protocol: "Protocol", compared: bool = True) -> tuple[str, ...]:
-        """The scores whose networks were given (published weights lie where they lie), else the protocol's default;
-        where there is nothing to compare with (compared=False) those of them that need nothing, if there are any."""
-        given = [name for name, kind in NETWORKS.items() if not kind.published and kind.option in self.given]
-        recipes = [recipe for recipe in protocol.recipes if recipe.extractor in given]
-        alone = [recipe for recipe in recipes if not recipe.compares]
-        return tuple(recipe.score for recipe in (recipes if compared or not alone else alone)) or protocol.default
+        """The scores whose networks were given (published weights lie where they lie), else the protocol's default.
+
+        With nothing to compare with (compared=False), of a network that has scores which need nothing, these alone.
+        """
+        given = {name for name, kind in NETWORKS.items() if not kind.published and kind.option in self.given}
+        without = {recipe.extractor for recipe in protocol.recipes if not recipe.compares}
+        usual = (
+            recipe.score
+            for recipe in protocol.recipes
+            if recipe.extractor in given and (compared or not recipe.compares or recipe.extractor not in without)
+        )
+        return tuple(usual) or protocol.default
 
 
 def _but_for_the_layer(recipe: "Recipe") -> tuple[Any, ...]:

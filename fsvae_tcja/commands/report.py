@@ -32,9 +32,11 @@ def main(args: list[str]) -> int:
     options = parse(ReportOptions, "fsvae-tcja report", args)
     if not options.runs:
         raise ValueError("name one run folder, or several")
-    out = options.out or (options.runs[0] if len(options.runs) == 1 else Path()) / "report.html"
-    check_writable(out, ".html")
+    if options.out:
+        check_writable(options.out, ".html")
     runs = [Run(path, resolve(options.device), options.data_root) for path in options.runs]
+    out = options.out or (options.runs[0] if len(runs) == 1 else Path()) / "report.html"
+    check_writable(out, ".html")
     if len(runs) == 1:
         write_page(out, f"{runs[0].name}: FSVAE on {runs[0].data}", sections(runs[0]))
     else:

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from ..core.memory import keep_freed_memory
 from ..runtime.device import resolve
-from ..runtime.export import save_images
-from ..utils.atomic import check_place
+from ..runtime.export import check_out, save_images
 from ..utils.options import BatchSize, Device, parse
 from ..utils.processes import joined, own, rank
 from ..utils.progress import Bar, progress
@@ -44,7 +43,8 @@ def main(args: list[str]) -> int:
     """Draw images: one grid, an .npz, or a folder of PNG files. Processes of torchrun share them, the first writes."""
     with joined():
         options = parse(SampleOptions, "fsvae-tcja sample", args)
-        check_place(options.out)
+        if rank() == 0:
+            check_out(options.out)
         keep_freed_memory()
         model = load(options.checkpoint, own(resolve(options.device)))
         labels = None if options.label is None else _labels(options.label, options.n)

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..utils.spelling import check_choice
 from . import fused
-from .neuron import NeuronModule, for_kernels
+from .neuron import NeuronModule, check_neuron, for_kernels
 from .norm import TDBatchNorm
 from .tcja import TCJA
 
@@ -46,11 +46,7 @@ class SpikingLayer(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("placement", placement, Placement)
-        if not isinstance(neuron, nn.Module) or not hasattr(neuron, "fused_constants"):
-            raise ValueError(
-                f"the neuron must be a NeuronModule such as LIF(params), found {type(neuron).__name__}; build "
-                "parameters with params.build(channels), let an own module inherit from NeuronModule"
-            )
+        check_neuron(neuron)
         if isinstance(transform, nn.Conv2d | nn.ConvTranspose2d):
             transform.to(memory_format=torch.channels_last)  # the layout of the fused kernels, and the faster one
         self.transform = transform

@@ -55,14 +55,25 @@ class NeuronModule(nn.Module):
         return str(self.params)
 
 
+def check_neuron(neuron: object) -> None:
+    """Raise ValueError unless a layer can run it."""
+    if not isinstance(neuron, nn.Module) or not hasattr(neuron, "fused_constants"):
+        raise ValueError(
+            f"the neuron must be a NeuronModule such as LIF(params), found {type(neuron).__name__}; build "
+            "parameters with params.build(channels), let an own module inherit from NeuronModule"
+        )
+
+
 def for_kernels(neuron: NeuronModule, x: Tensor) -> FusedConstants | None:
     """With which constants a fused kernel runs these neurons on tensors like x; None: their own `forward` runs.
 
     What does not spike needs none, and nobody is told.
 
     Raises:
-        ValueError: a backend that is asked for by name cannot run them.
+        ValueError: what is no neuron, or a backend that is asked for by name cannot run them.
     """
+    if not hasattr(neuron, "params"):  # put into its layer later
+        check_neuron(neuron)
     if not neuron.params.spiking:  # the rectifier of a baseline, which no kernel is for
         return None
     constants = neuron.fused_constants

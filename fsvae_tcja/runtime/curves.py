@@ -136,7 +136,8 @@ def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str, labe
         label = f"{label} (log scale)"
     axis.set_title(quantity.replace("_", " "), loc="left", fontsize="medium", fontweight="bold")
     if x in ("step", "epoch"):
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))  # of a short run too
+        whole = MaxNLocator("auto", steps=(1, 2, 2.5, 5, 10), integer=True)  # of a short run too
+        axis.xaxis.set_major_locator(whole)
     axis.set_xlabel(f"{x} ({AXES[x]})" if x in AXES else x)
     axis.set_ylabel(label)
     axis.grid(alpha=0.3)

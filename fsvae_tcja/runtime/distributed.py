@@ -60,7 +60,7 @@ class Replica:
         self.losses = losses
         self.parallel: DistributedDataParallel | None = None
         if world() > 1:
-            # A stride of a dimension of one element means nothing; the bytes lie where they should.
+            # Of weights [C, 1, h, w], whose stride of the second dimension means nothing.
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
             # What a loss does not reach stays without gradient, as alone; statistics are equal already.
             self.parallel = DistributedDataParallel(

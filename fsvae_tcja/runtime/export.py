@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..data.pixels import to_uint8
-from ..utils.atomic import replacing, replacing_folder
+from ..utils.atomic import check_place, check_writable, replacing, replacing_folder
 from .pictures import save_grid, save_png
 
 
@@ -37,14 +37,23 @@ def save_folder(batches: Iterable[Tensor], folder: str | Path) -> int:
     return number
 
 
+def check_out(out: Path) -> None:
+    """Raise ValueError, before images are drawn, if `save_images` could not write them there."""
+    if out.suffix == "":
+        check_place(out)
+    elif out.suffix in (".png", ".npz"):
+        check_writable(out, out.suffix)
+    else:
+        raise ValueError(f"cannot write {out}: end it in .png (one grid) or .npz (an array), or name a folder")
+
+
 def save_images(batches: Iterable[Tensor], out: str | Path, title: str | None = None) -> None:
     """Write images where `out` says: .png one grid under `title`, .npz one array, no suffix a folder of PNG files."""
     out = Path(out)
+    check_out(out)
     if out.suffix == ".png":
         save_grid(torch.cat([to_uint8(images) for images in batches]), out, title=title)
     elif out.suffix == ".npz":
         save_array(batches, out)
-    elif out.suffix == "":
-        save_folder(batches, out)
     else:
-        raise ValueError(f"cannot write {out}: end it in .png (one grid) or .npz (an array), or name a folder")
+        save_folder(batches, out)

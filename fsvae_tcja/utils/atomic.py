@@ -83,7 +83,8 @@ def _beside(path: Path) -> Iterator[Path]:
 
 def check_place(path: Path) -> None:
     """Raise ValueError, before the work that fills it, if no file or folder could be made at `path`."""
-    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    whole = path.absolute()
+    parent = next((parent for parent in whole.parents if parent.exists()), whole)
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise ValueError(f"cannot write {path}: {parent} is no folder that may be written to")
 

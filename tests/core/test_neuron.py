@@ -168,6 +168,13 @@ def test_what_is_no_neuron_is_refused(wrong):
         SpikingLayer(nn.Linear(5, 3), TDBatchNorm(3, 1.0), wrong)
 
 
+def test_what_is_no_neuron_is_refused_in_a_layer_that_had_one():
+    one = SpikingLayer(nn.Linear(5, 3), TDBatchNorm(3, 1.0), LIF(TCJA_LIF))
+    one.neuron = nn.ReLU()
+    with pytest.raises(ValueError, match=r"must be a NeuronModule .* found ReLU"):
+        one(torch.rand(4, 2, 5))
+
+
 def test_any_transform_will_do():
     class Shift(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
 import os
+from itertools import pairwise
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from fsvae_tcja.data.pixels import to_float
@@ -158,6 +160,15 @@ def test_narrow_and_negative_quantities_stay_linear(monkeypatch, tmp_path):
 def test_ticks_of_a_short_run_are_whole_steps():
     figure = curves.curve_figures([{"step": 5, "mse": 2.0}, {"step": 6, "mse": 1.0}])["mse"]
     assert all(tick == round(tick) for tick in figure.axes[0].get_xticks())
+
+
+@pytest.mark.parametrize("steps", [22_000, 100_000])
+def test_ticks_of_a_long_run_do_not_overlap(steps):
+    figure = curves.curve_figures([{"step": step, "mse": 2.0} for step in range(1, steps, steps // 100)])["mse"]
+    FigureCanvasAgg(figure).draw()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels() if label.get_text()]
+    assert len(boxes) > 2
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_each_quantity_as_a_figure_of_its_own():

@@ -3,6 +3,7 @@ import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from fsvae_tcja.runtime import checkpoint
 from fsvae_tcja.runtime.curves import save_curves
 from fsvae_tcja.runtime.export import save_array, save_folder
 from fsvae_tcja.runtime.pictures import save_grid
-from fsvae_tcja.utils.atomic import leftovers, replacing, replacing_folder, write_json
+from fsvae_tcja.utils.atomic import check_place, check_writable, leftovers, replacing, replacing_folder, write_json
 
 IMAGES = torch.zeros(2, 1, 4, 4)
 WRITERS = {
@@ -113,3 +114,32 @@ def test_an_array_survives_a_kill_in_the_middle_of_its_replacement(tmp_path):
     assert subprocess.run([sys.executable, "-c", program, path]).returncode == -signal.SIGKILL
     assert path.read_bytes() == before
     assert list(leftovers(tmp_path).values()) == ["a.npz"]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("a.jpg", r"cannot write .*a\.jpg: its name must end in \.png"),
+        ("taken.png", r"cannot write .*taken\.png: it is a folder; name a file"),
+        ("file/a.png", r"cannot write .*: .*file is no folder that may be written to"),
+    ],
+)
+def test_a_place_is_refused_before_there_is_anything_to_write(tmp_path, name, found):
+    (tmp_path / "taken.png").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=found):
+        check_writable(tmp_path / name, ".png")
+    check_writable(tmp_path / "new" / "A.PNG", ".png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken.png"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_to(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(ValueError, match="is no folder that may be written to"):
+        check_place(tmp_path / "new" / "a.png")
+
+
+def test_the_root_of_all_folders_is_a_place():
+    if os.access("/", os.W_OK):
+        check_place(Path("/"))
