@@ -27,6 +27,7 @@ def find_checkpoint(what: str | Path) -> Path | None:
     """The checkpoint that a run folder or a .safetensors file is; None: it is something else.
 
     Raises:
+        FileNotFoundError: there is nothing; or a folder without a model.
         ValueError: a .safetensors file that is damaged or not of this program.
     """
     path = checkpoint.find(Path(what).expanduser())

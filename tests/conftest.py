@@ -12,7 +12,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--processes-steps", type=int, default=5, help="steps that several processes follow one")
 
 
-long = pytest.mark.skipif(not os.environ.get("FSVAE_TCJA_LONG"), reason="part of `make test-long`")
+LONG = bool(os.environ.get("FSVAE_TCJA_LONG"))
+long = pytest.mark.skipif(not LONG, reason="part of `make test-long`")
 
 
 @pytest.fixture(scope="session")

@@ -151,7 +151,10 @@ def test_missing_files_and_wrong_shards(tmp_path, fails):
 
 @pytest.mark.parametrize(
     ("setting", "seeds", "stages"),
-    [("", [0, 1], 1), ('preset = "mnist-5k"\ndata = "digits"\n"model.latent.stochastic" = 0.2\n', [0], 2)],
+    [
+        ("", [0, 1], 1),
+        ('preset = "mnist-5k"\ndata = "digits"\n"model.latent.stochastic" = 0.2\n"model.latent.hidden" = 16\n', [0], 2),
+    ],
     ids=["one stage", "two stages"],
 )
 def test_a_budget_in_seconds_is_measured_once_for_all_seeds(tmp_path, capsys, setting, seeds, stages):

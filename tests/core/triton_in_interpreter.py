@@ -24,9 +24,7 @@ from .test_escape import SIZES, escape_by_reference, network
 
 close = torch.testing.assert_close
 SOME = FAMILIES[::5]  # each surrogate and each flag both ways
-families = pytest.mark.parametrize(
-    "params", [params if params in SOME else pytest.param(params, marks=long) for params in FAMILIES], ids=name
-)
+DRAWN = [params for params in FAMILIES[:8] if not params.detach_reset]  # a draw knows neither surrogate nor gradient
 
 
 @pytest.fixture(autouse=True)
@@ -103,13 +101,25 @@ def compare_rate(params: LIFParams, steps: int, inputs: Inputs) -> None:
     agree(found, grads | {"y": (grads["y"] + there).to(y.dtype)}, y.dtype)
 
 
-@families
-@pytest.mark.parametrize("compare", [compare_fire, compare_sum, compare_rate])
-def test_every_family(params, compare):
+def of_families(compare):
+    """The neuron is the same code in all three: spikes are compared of SOME families, the others of the last one."""
+    short = SOME if compare is compare_fire else SOME[-1:]
+    cases = ((params, params in short) for params in FAMILIES)
+    return [
+        pytest.param(compare, params, marks=() if in_short else long, id=f"{compare.__name__}-{name(params)}")
+        for params, in_short in cases
+    ]
+
+
+@pytest.mark.parametrize(
+    ("compare", "params"),
+    [case for compare in (compare_fire, compare_sum, compare_rate) for case in of_families(compare)],
+)
+def test_every_family(compare, params):
     compare(params, 2, draw(2, (3, 5, 3, 2), affine=True, current=True, spikes=True))
 
 
-@pytest.mark.parametrize("steps", [1, 16, 65])
+@pytest.mark.parametrize("steps", [1, pytest.param(16, marks=long), 65])
 def test_plain(steps):
     compare_fire(FSVAE_LIF, steps, draw(steps, (7, 47)))
 
@@ -131,7 +141,7 @@ def test_many_channels_without_space():
     compare_fire(FSVAE_LIF, 3, draw(3, (2, 300), affine=True))
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float16, marks=long)])
 @pytest.mark.parametrize("compare", [compare_fire, compare_sum, compare_rate])
 def test_halves(dtype, compare):
     compare(FSVAE_LIF, 3, draw(3, (2, 5, 3, 3), False, True, True, True, dtype))
@@ -201,7 +211,9 @@ def test_draw(sizes, guidance):
     )
 
 
-@families
+@pytest.mark.parametrize(
+    "params", [params if params in DRAWN else pytest.param(params, marks=long) for params in FAMILIES], ids=name
+)
 def test_draw_of_every_family(params):
     inputs = network(2, 4, 3, 24, exact=True)
     found = escape_triton.draw(inputs, 0.0, params.fused_constants.constants)

@@ -120,7 +120,8 @@ def test_other_safetensors_are_no_checkpoints(run, autoencoder, tmp_path):
         with pytest.raises(ValueError, match="holds weights or statistics, no images and no checkpoint"):
             open_images(path)
     assert find_checkpoint(run) == run / "model.safetensors"
-    assert find_checkpoint(tmp_path) is None
+    with pytest.raises(FileNotFoundError, match="is no run folder, or its training has not saved a model yet"):
+        find_checkpoint(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*absent.safetensors"):
         find_checkpoint(tmp_path / "absent.safetensors")
     (tmp_path / "cut.safetensors").write_bytes((run / "model.safetensors").read_bytes()[:500])

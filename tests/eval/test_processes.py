@@ -1,6 +1,5 @@
-"""Two processes (torchrun, gloo) score what one scores."""
+"""Two processes (gloo) score what one scores."""
 
-import json
 import os
 import signal
 import subprocess
@@ -13,36 +12,10 @@ from eval.cli import main
 from eval.networks.autoencoder import Autoencoder
 from eval.networks.classifier import Classifier
 from eval.result import load_scores
+from tests.eval.scored_by_several import values
+from tests.several import together
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-SCRIPT = """
-import json, torch
-from eval import Networks, evaluate
-from eval.features import Extractor
-from fsvae_tcja.utils.processes import joined, rank
-
-def features(images):
-    pixels = images.double().flatten(1)[:, 400:416]
-    return {"2048": pixels, "latent": pixels}
-
-def pixels(images, protocol, name, reference, n=290, **given):
-    extractor = Extractor("pixels", "0", {"2048": 16, "latent": 16}, torch.device("cpu"), features)
-    options = {"networks": Networks(inception=extractor, autoencoder=extractor), "n": n, "seed": 3, "batch": 64}
-    (result,) = evaluate(images, protocol, (name,), reference=reference, **options, **given)
-    return [result.value, result.reference]
-
-def values():
-    drawn = lambda start, count: torch.rand(count, 1, 32, 32)  # the global random state
-    stated = {"value_range": "0..1"}
-    kid, fad = pixels("digits:test", "standard", "KID", "digits"), pixels(drawn, "strict", "FAD", "digits", **stated)
-    return [kid, fad, pixels("digits:test", "strict", "FAD", "digits", n=40)]
-
-if __name__ == "__main__":
-    with joined():
-        found = values()
-        if rank() == 0:
-            print(json.dumps(found))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +69,11 @@ def test_the_command_line_of_torchrun(networks, tmp_path):
         assert abs(b - a) <= 1e-9 * a.value  # comparable
 
 
-def test_two_processes_share_features_and_draws(tmp_path):
+def test_two_processes_share_features_and_draws():
     """KID, which needs every feature; a generator that uses the global random state; one batch for both."""
-    (tmp_path / "both.py").write_text(SCRIPT)
-    output = torchrun(str(tmp_path / "both.py"))
-    namespace: dict = {"__name__": "one process"}
-    exec(SCRIPT, namespace)
-    found = json.loads(next(line for line in output.splitlines() if line.startswith("[[")))
-    for (value, reference), (expected, same) in zip(found, namespace["values"](), strict=True):
+    first, second = together(2, values)
+    for found in (first, second):
+        assert not isinstance(found, BaseException), found
+    for (value, reference), (expected, same) in zip(first, values(), strict=True):
         assert value == pytest.approx(expected, rel=1e-9)
         assert reference == same  # the same images in the same order

@@ -302,6 +302,7 @@ def recordings() -> dict[str, int]:
 def lack_of_memory() -> list[Any]:
     """The exit status of a draw for which a GPU has too little memory, and what it says."""
     said = io.StringIO()
+    torch.cuda.empty_cache()  # what others have left would be enough
     torch.cuda.set_per_process_memory_fraction(2**24 / torch.cuda.get_device_properties(0).total_memory)
     with tempfile.TemporaryDirectory() as folder, redirect_stderr(said):
         status = main(["sample", "mnist", "--n", "256", "--device", "cuda", "--out", f"{folder}/samples.npz"])

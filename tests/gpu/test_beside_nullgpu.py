@@ -60,8 +60,11 @@ def beside_nullgpu(*arguments: str, gpus: int = 1) -> Any:
 
 @pytest.fixture(scope="module")
 def short() -> Any:
-    """What the programs of the short form print, all in one process; the first sees kernels that are compiled."""
-    programs = "shapes", "recordings", "budgets mnist", "draws mnist", "resumed"
+    """What the programs of the short form print, all in one process; the first sees kernels that are compiled.
+
+    The last leaves the GPU without memory.
+    """
+    programs = "shapes", "recordings", "budgets mnist", "draws mnist", "resumed", "lack_of_memory"
     return beside_nullgpu(str(PROGRAMS), "several", *programs)
 
 
@@ -185,8 +188,8 @@ def test_a_training_goes_on(short):
     assert of(short, "resumed") == [0, 0]
 
 
-def test_lack_of_memory_ends_a_command_in_one_line():
-    status, said = beside_nullgpu(str(PROGRAMS), "lack_of_memory")
+def test_lack_of_memory_ends_a_command_in_one_line(short):
+    status, said = of(short, "lack_of_memory")
     assert status == 2 and said.startswith("error: out of memory") and said.count("\n") == 1
 
 

@@ -115,21 +115,22 @@ def test_a_batch_is_shared_evenly_and_needs_an_image_for_each(monkeypatch):
         share_of(2)
 
 
-def test_statistics_and_gradients_of_a_norm_are_those_of_the_whole_batch():
+@pytest.mark.parametrize("processes", [3, pytest.param(2, marks=long)])
+def test_statistics_and_gradients_of_a_norm_are_those_of_the_whole_batch(processes):
     """The fused norm and the plain one, against one process."""
     (expected,) = together(1, statistics)
-    for found in (together(2, statistics), together(3, statistics)):
-        assert not [error for error in found if isinstance(error, BaseException)], found
-        for name, value in expected.items():
-            parts = [one[name] for one in found]
-            if name.endswith("of images"):
-                result = np.concatenate(parts)
-            elif name.endswith("gradient"):  # of weight and bias: DistributedDataParallel takes their mean
-                result = np.sum(parts, axis=0)
-            else:
-                assert all(np.array_equal(part, parts[0]) for part in parts), name
-                result = parts[0]
-            np.testing.assert_allclose(result, value, rtol=1e-5, atol=1e-5, err_msg=name)
+    found = together(processes, statistics)
+    assert not [error for error in found if isinstance(error, BaseException)], found
+    for name, value in expected.items():
+        parts = [one[name] for one in found]
+        if name.endswith("of images"):
+            result = np.concatenate(parts)
+        elif name.endswith("gradient"):  # of weight and bias: DistributedDataParallel takes their mean
+            result = np.sum(parts, axis=0)
+        else:
+            assert all(np.array_equal(part, parts[0]) for part in parts), name
+            result = parts[0]
+        np.testing.assert_allclose(result, value, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
 def test_the_codes_of_a_machine_lie_in_memory_once():
@@ -140,13 +141,13 @@ def test_the_codes_of_a_machine_lie_in_memory_once():
     assert {one.pop("place") for one in found} - {"00:00 0", alone.pop("place")} and found == [alone] * 3
 
 
-def test_drawn_images_are_those_of_one_process_bit_for_bit():
+@pytest.mark.parametrize("processes", [4, pytest.param(2, marks=long)])
+def test_drawn_images_are_those_of_one_process_bit_for_bit(processes):
     """In batches of 16, of which no number of processes gets as many."""
     (alone,) = together(1, drawn, 41)
     assert len(alone) == 41 == len(np.unique(alone, axis=0))
-    for processes in (2, 4):
-        first, *others = together(processes, drawn, 41)
-        assert np.array_equal(first, alone) and others == [None] * (processes - 1)
+    first, *others = together(processes, drawn, 41)
+    assert np.array_equal(first, alone) and others == [None] * (processes - 1)
 
 
 def test_a_killed_process_ends_all_and_another_number_goes_on(tmp_path):

@@ -16,6 +16,7 @@ from classifiers import checkpoint
 from classifiers.train import ClassifierTask
 from fsvae_tcja.cli import main
 from fsvae_tcja.data.events import EVENT_SETS, EventFrames
+from tests.conftest import long
 from tests.curves import undrawn
 from tests.data.events.writers import write_synthetic
 
@@ -42,7 +43,9 @@ def arguments(name, root, out, epochs=1):
     return ["classify", "train", name, *settings, "--data-root", str(root), "--out", str(out)]
 
 
-@pytest.mark.parametrize("name", EVENT_SETS)
+@pytest.mark.parametrize(
+    "name", [name if name != "ncaltech101" else pytest.param(name, marks=long) for name in EVENT_SETS]
+)
 def test_an_event_set_is_trained_evaluated_and_predicted(name, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(EventFrames, "workers", 0)  # a few recordings are sooner read than a process is started
     folder = write_synthetic(name, tmp_path, train=TRAIN[name], test=1)
@@ -87,12 +90,13 @@ def rows(metrics):
 
 
 def test_a_resumed_run_of_events_is_the_uninterrupted_one(tmp_path, monkeypatch):
-    """With processes that load ahead, interrupted in the middle of an epoch."""
-    monkeypatch.setattr(EventFrames, "workers", 2)
+    """With processes that load ahead, interrupted in the middle of an epoch; the other loads by itself."""
     write_synthetic("nmnist", tmp_path, train=4, test=1)
     whole, parts = (arguments("nmnist", tmp_path, tmp_path / name, epochs=2) for name in ("whole", "parts"))
     changes = ["--augment.roll", "2", "--augment.event-drop", ".2"]
+    monkeypatch.setattr(EventFrames, "workers", 0)
     assert main([*whole, *changes]) == 0
+    monkeypatch.setattr(EventFrames, "workers", 2)
     with monkeypatch.context() as patch:
         interrupt_at(patch, 5)
         assert main([*parts, *changes]) == 130
