@@ -17,7 +17,14 @@ from fsvae_tcja.utils.processes import joined, total
 
 SECONDS = 300  # that they may take
 _context = get_context("forkserver")  # which imports once what all processes need
-_context.set_forkserver_preload(["torch._dynamo", "tests.runtime.runs_of_several"])  # the first: for an optimizer
+_context.set_forkserver_preload(
+    [
+        "torch._dynamo",  # for an optimizer
+        "numba",  # for the choice of a backend
+        "torch.utils.tensorboard",  # for a run
+        "tests.runtime.runs_of_several",
+    ]
+)
 
 
 def together(n: int, function: Callable[..., Any], *args: Any) -> list[Any]:

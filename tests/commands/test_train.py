@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -376,9 +377,18 @@ def test_options_of_train_that_do_not_parse(fails, args, message):
     assert message in fails("train", *args)
 
 
+UNDRAWN = """
+import sys
+from fsvae_tcja.cli import main
+from fsvae_tcja.vae import train
+train.save_curves = lambda *args, **options: None
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def test_ctrl_c_and_resume_give_the_uninterrupted_run(run, tmp_path, capsys):
     where = ["--data-root", "some where", "--device", "cpu"]
-    command = [*PROGRAM, "train", "digits", *TINY, *SHORT, "--out", "run", *where]
+    command = [sys.executable, "-c", UNDRAWN, "train", "digits", *TINY, *SHORT, "--out", "run", *where]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and len(rows_of(tmp_path / "run" / "metrics.jsonl")) < 3:
         time.sleep(0.002)

@@ -24,7 +24,9 @@ from .test_escape import SIZES, escape_by_reference, network
 
 close = torch.testing.assert_close
 SOME = FAMILIES[::5]  # each surrogate and each flag both ways
-DRAWN = [params for params in FAMILIES[:8] if not params.detach_reset]  # a draw knows neither surrogate nor gradient
+families = pytest.mark.parametrize(
+    "params", [params if params in SOME else pytest.param(params, marks=long) for params in FAMILIES], ids=name
+)
 
 
 @pytest.fixture(autouse=True)
@@ -101,25 +103,13 @@ def compare_rate(params: LIFParams, steps: int, inputs: Inputs) -> None:
     agree(found, grads | {"y": (grads["y"] + there).to(y.dtype)}, y.dtype)
 
 
-def of_families(compare):
-    """The neuron is the same code in all three: spikes are compared of SOME families, the others of the last one."""
-    short = SOME if compare is compare_fire else SOME[-1:]
-    cases = ((params, params in short) for params in FAMILIES)
-    return [
-        pytest.param(compare, params, marks=() if in_short else long, id=f"{compare.__name__}-{name(params)}")
-        for params, in_short in cases
-    ]
-
-
-@pytest.mark.parametrize(
-    ("compare", "params"),
-    [case for compare in (compare_fire, compare_sum, compare_rate) for case in of_families(compare)],
-)
-def test_every_family(compare, params):
+@families
+@pytest.mark.parametrize("compare", [compare_fire, compare_sum, compare_rate])
+def test_every_family(params, compare):
     compare(params, 2, draw(2, (3, 5, 3, 2), affine=True, current=True, spikes=True))
 
 
-@pytest.mark.parametrize("steps", [1, pytest.param(16, marks=long), 65])
+@pytest.mark.parametrize("steps", [1, 16, 65])
 def test_plain(steps):
     compare_fire(FSVAE_LIF, steps, draw(steps, (7, 47)))
 
@@ -132,16 +122,20 @@ OTHERS = [pytest.param(*flags, marks=long) for flags in product((False, True), r
 def test_gates_and_static_input(static, current, spikes):
     inputs = draw(18, (2, 33, 3, 3), static, True, current, spikes)
     compare_fire(FSVAE_LIF, 18, inputs)
-    compare_rate(FSVAE_LIF, 18, inputs)
     if spikes:
         compare_sum(FSVAE_LIF, 18, inputs)
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_rate(static):
+    compare_rate(FSVAE_LIF, 18, draw(18, (2, 33, 3, 3), static, affine=True))
 
 
 def test_many_channels_without_space():
     compare_fire(FSVAE_LIF, 3, draw(3, (2, 300), affine=True))
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float16, marks=long)])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("compare", [compare_fire, compare_sum, compare_rate])
 def test_halves(dtype, compare):
     compare(FSVAE_LIF, 3, draw(3, (2, 5, 3, 3), False, True, True, True, dtype))
@@ -201,7 +195,10 @@ def test_philox(seed, first, length, block):
     assert torch.equal(philox_triton.words(seed, first, 3, length, block, torch.device("cpu")), expected)
 
 
-@pytest.mark.parametrize("sizes", [*SIZES, (2, 3, 40, 150)])
+FEW = [(min(N, 3), *others) for N, *others in SIZES]  # every image has a program of its own
+
+
+@pytest.mark.parametrize("sizes", [*FEW, (2, 3, 40, 150)])
 @pytest.mark.parametrize("guidance", [0.0, 0.5])
 def test_draw(sizes, guidance):
     inputs = network(*sizes, K=2 if guidance else 1, exact=True)
@@ -211,9 +208,7 @@ def test_draw(sizes, guidance):
     )
 
 
-@pytest.mark.parametrize(
-    "params", [params if params in DRAWN else pytest.param(params, marks=long) for params in FAMILIES], ids=name
-)
+@families
 def test_draw_of_every_family(params):
     inputs = network(2, 4, 3, 24, exact=True)
     found = escape_triton.draw(inputs, 0.0, params.fused_constants.constants)
