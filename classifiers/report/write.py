@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fsvae_tcja.data import LabelledDataset
 from fsvae_tcja.data.dataset import Subset, some
+from fsvae_tcja.data.names import short_name
 from fsvae_tcja.runtime.energy import FORMULA, Energy
 from fsvae_tcja.runtime.firing import Firing, warnings
 from fsvae_tcja.utils.atomic import write_json
@@ -56,12 +57,13 @@ def write_report(
         return (x for x, _ in inputs(looked_at, batch_size, device))
 
     fired, cost = firing(model, shown()), energy(model, shown())
-    what = f"{data.name} {data.split}"
+    name = short_name(data.name)
+    what = f"{name} {data.split}"
     title = f"{what}: accuracy {evaluation.accuracy:.2%}, n = {evaluation.n:,}, {weights}"
     save_confusion(evaluation.confusion, folder / "confusion.png", title, data.class_names)
-    save_firing(fired, folder / "firing.png", f"{data.name} {looked_at.split}: firing")
+    save_firing(fired, folder / "firing.png", f"{name} {looked_at.split}: firing")
     if mean := mean_gates(model, shown()):
-        save_gates(mean, folder / "gates.png", f"{data.name} {looked_at.split}: mean gate")
+        save_gates(mean, folder / "gates.png", f"{name} {looked_at.split}: mean gate")
         first, _ = next(inputs(Subset(data, torch.tensor([0])), 1, device))
         one = {name: gate[:, 0] for name, gate in gates(model, first).items()}
         save_gates(one, folder / "gates-first-input.png", f"{what}: gate of the first input")

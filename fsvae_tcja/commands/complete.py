@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from ..data.names import short_name
 from ..data.pixels import to_float
 from ..runtime.device import resolve
 from ..runtime.pictures import save_grid
@@ -42,8 +43,8 @@ def main(args: list[str]) -> int:
     originals = to_float(chosen.read(range(len(chosen)))[0]).unsqueeze(1)
     rows = torch.cat([originals, drawn], dim=1)
     title = (
-        f"left an image of {options.source} {options.split}, then {options.draws} draws that keep {given} of {steps} "
-        f"micro-steps of its code, seed {options.seed}"
+        f"left an image of {short_name(options.source)} {options.split}, then {options.draws} draws that keep {given} "
+        f"of {steps} micro-steps of its code, seed {options.seed}"
     )
     save_grid(rows.flatten(0, 1), options.out, columns=options.draws + 1, title=title)
     print(f"{title}: {options.out}")

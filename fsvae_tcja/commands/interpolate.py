@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..data.names import short_name
 from ..runtime.device import resolve
 from ..runtime.pictures import save_grid
 from ..utils.atomic import check_writable
@@ -41,7 +42,7 @@ def main(args: list[str]) -> int:
         z, ends = draw_codes(model, 2 * options.n, options.seed), "drawn codes"
     else:
         _, z = options.random_codes(model, 2 * options.n)
-        ends = f"codes of images of {options.source} {options.split}"
+        ends = f"codes of images of {short_name(options.source)} {options.split}"
     rows = interpolate(model, z[:, 0::2], z[:, 1::2], options.steps)
     title = f"{options.steps} steps between {ends}, seed {options.seed}"
     save_grid(rows.flatten(0, 1), options.out, columns=options.steps, title=title)

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from ..data.dataset import some
+from ..data.names import short_name
 from ..runtime.device import resolve
 from ..runtime.pictures import save_pairs
 from ..utils.atomic import check_writable
@@ -38,8 +39,8 @@ def main(args: list[str]) -> int:
     pairs = reconstruct(model, images, n, options.seed, batch_size=options.batch_size)
     originals, reconstructions = zip(*pairs, strict=True)
     x, recon = torch.cat(originals), torch.cat(reconstructions)
-    which = f"{options.source} {images.split}"
-    save_pairs(x, recon, options.out, title=f"{which}, seed {options.seed}")
+    title = f"{short_name(options.source)} {images.split}, seed {options.seed}"
+    save_pairs(x, recon, options.out, title=title)
     mse = torch.nn.functional.mse_loss(recon, x).item()
-    print(f"reconstruction MSE {mse:.4f} (range [-1, 1], n = {n}, {which}): {options.out}")
+    print(f"reconstruction MSE {mse:.4f} (range [-1, 1], n = {n}, {options.source} {images.split}): {options.out}")
     return 0

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from ..data.names import short_name
 from ..report.compare import compare
 from ..report.page import write_page
 from ..report.run import Run
@@ -38,7 +39,7 @@ def main(args: list[str]) -> int:
     out = options.out or (options.runs[0] if len(runs) == 1 else Path()) / "report.html"
     check_writable(out, ".html")
     if len(runs) == 1:
-        write_page(out, f"{runs[0].name}: FSVAE on {runs[0].data}", sections(runs[0]))
+        write_page(out, f"{runs[0].name}: FSVAE on {short_name(runs[0].data)}", sections(runs[0]))
     else:
         write_page(out, f"{len(runs)} runs", compare(runs))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")

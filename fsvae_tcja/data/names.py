@@ -33,6 +33,11 @@ def parse_name(text: str) -> tuple[str, str | None]:
     return text, None
 
 
+def short_name(name: str) -> str:
+    """A data set's name, of a folder the last part of its path: what titles of pictures have room for."""
+    return Path(name).name or name
+
+
 def check_named(name: object) -> None:
     """Refuse an empty name, of which a path would make the working folder.
 

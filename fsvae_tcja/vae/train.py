@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.dataset import LabelledDataset, limited
+from ..data.names import short_name
 from ..data.pixels import random_flip, to_float
 from ..runtime.build import build
 from ..runtime.config import Stage, TrainerConfig
@@ -203,7 +204,7 @@ class FSVAETask:
             )
         mse, shown = self._reconstruct()
         found = {"test_mse": mse} | self._test_codes()
-        title = f"epoch {epoch}, {self.config.data}"
+        title = f"epoch {epoch}, {short_name(self.config.data)}"
         save_pairs(
             *shown,
             run.pictures / f"epoch-{epoch:03d}-reconstructions.png",

@@ -8,6 +8,7 @@ from PIL import Image
 
 from eval.sources import open_images
 from fsvae_tcja.data import inspect_folder, load_images, located, parse_name
+from fsvae_tcja.data.names import short_name
 
 LEVELS = itertools.cycle(range(256))
 
@@ -84,3 +85,8 @@ def test_images_without_one_size_are_refused_unless_one_is_given(tmp_path, sizes
 @pytest.mark.parametrize(("name", "side"), [("digits", 10)])
 def test_the_size_of_a_set_itself(name, side):
     assert load_images(name, size=None).size == side
+
+
+@pytest.mark.parametrize(("name", "title"), [("mnist", "mnist"), ("/home/a/photos", "photos"), ("photos/", "photos")])
+def test_a_title_shows_the_last_part_of_a_path(name, title):
+    assert short_name(name) == title
