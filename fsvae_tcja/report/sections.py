@@ -55,7 +55,9 @@ def _summary(run: Run) -> Section:
 
 def _scores(run: Run) -> Section:
     if not run.scores:
-        return Section("Scores", [f"None in {run.name}: fsvae-tcja score {run.path} --out {run.path}/score.json"])
+        command = f"fsvae-tcja score {run.path} --reference {run.data}:test --n-images 1000"
+        network = "--networks.autoencoder FILE (of `eval train-fad`, or the name of one that comes with the package)"
+        return Section("Scores", [f"None in {run.name}: {command} --out {run.path}/score.json {network}"])
     return Section("Scores", score_lines([run]), [score_table({"": run})])
 
 

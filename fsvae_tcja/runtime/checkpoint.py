@@ -180,8 +180,9 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path)
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ValueError(
-            f"{path} does not fit the model of its configuration: {'; '.join(wrong[:3])}{more}. "
-            "Sizes (and T, with TCJA) are part of the weights: build the model with the values it was trained with"
+            f"{path} does not fit this model: {'; '.join(wrong[:3])}{more}. "
+            "Sizes (and T, with TCJA) are part of the weights: build the model with the values it was trained with; "
+            "those of a run are taken by --config RUN"
         )
     model.load_state_dict(dict(tensors))
 

@@ -165,7 +165,10 @@ class TrainCommand:
         if run is not None:
             return self._resumed(Path(run), rest)
         example = f"{self.program} {next(iter(self.presets))} {args[0]} ..."
-        raise ValueError(f"put a preset before {args[0]}, one of {list(self.presets)}: {example}")
+        raise ValueError(
+            f"put a preset before {args[0]}, or take a run's settings with --config RUN: {example}; the presets: "
+            f"{list(self.presets)}"
+        )
 
     def saved(self, path: Path) -> tuple[str, Preset[Any]]:
         """The name and configuration of a run folder or a config.json.

@@ -291,7 +291,7 @@ class Trainer:
     def _next_stage(self) -> None:
         self._take_average()
         span = self.spans[self.span.number + 1]
-        self.message(f"stage {span.number + 1} of {len(self.spans)}: {span.total:,} steps")
+        self.message(f"stage {span.number + 1} of {len(self.spans)}: {span.total:,} step{'s' * (span.total != 1)}")
         self._enter(span)
 
     def _prepare_gpu(self, stack: ExitStack) -> None:

@@ -157,7 +157,7 @@ def test_starting_from_another_runs_weights(run, fails):
     record = checkpoint.read_metadata("next/model.safetensors")["init_from"]
     assert record["file"] == str(run / "model.safetensors") and record["step"] == 60
     message = fails("train", "digits", "--init-from", run, "--out", "other")
-    assert "does not fit the model of its configuration" in message
+    assert "does not fit this model" in message and "--config RUN" in message
     assert "leave --out and --init-from away" in fails("train", "digits", "--resume", run, "--init-from", run)
 
 

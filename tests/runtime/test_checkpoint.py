@@ -252,7 +252,7 @@ def test_load_into_names_each_tensor_that_does_not_fit(model):
     del wrong["decoder.readout.conv.bias"]
     wrong["encoder.extra"] = torch.ones(1)
     wrong["encoder.to_latent.transform.weight"] = torch.ones(8, 7)
-    with pytest.raises(ValueError, match="does not fit the model of its configuration") as error:
+    with pytest.raises(ValueError, match="does not fit this model") as error:
         load_into(model, wrong, "a.safetensors")
     message = str(error.value)
     assert message.startswith("a.safetensors")
