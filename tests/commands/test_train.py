@@ -191,7 +191,7 @@ def test_a_dry_run_looks_at_the_weights_to_start_from(run, fails):
     assert train("next", "--init-from", str(run), "--dry-run") == 0
     message = "no checkpoint at mnst (did you mean 'mnist'?)"
     assert message in fails("train", "digits", "--init-from", "mnst", "--dry-run")
-    assert "does not fit the model" in fails("train", "digits", "--init-from", run, "--dry-run")
+    assert "does not fit this model" in fails("train", "digits", "--init-from", run, "--dry-run")
 
 
 def photos(folder, mode, size):
