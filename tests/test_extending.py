@@ -22,6 +22,7 @@ from fsvae_tcja import (
     load_images,
 )
 from fsvae_tcja.cli import main
+from tests.curves import undrawn
 
 PAGE = Path(__file__).parents[1] / "docs" / "EXTENDING.md"
 BLOCKS = dict(re.findall(r"^## A (\S+).*?```python\n(.*?)```", PAGE.read_text(), re.DOTALL | re.MULTILINE))
@@ -34,9 +35,8 @@ def tables(monkeypatch):
     """The tables as they were, afterwards; a quick backend, and no curves, which take longer than a tiny training."""
     before = [dict(table) for table in TABLES]
     monkeypatch.setenv("FSVAE_TCJA_BACKEND", "reference")
-    monkeypatch.setattr("fsvae_tcja.vae.train.save_curves", lambda *_, **__: None)
-    monkeypatch.setattr("classifiers.train.save_curves", lambda *_, **__: None)
-    yield
+    with undrawn():
+        yield
     for table, entries in zip(TABLES, before, strict=True):
         table.clear()
         table.update(entries)

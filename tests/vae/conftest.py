@@ -8,6 +8,7 @@ import torch
 
 from fsvae_tcja.core import TDBatchNorm
 from fsvae_tcja.vae import FSVAE, Bernoulli, FSVAEConfig, TCJAConfig
+from tests.curves import undrawn
 
 SMALL = FSVAEConfig(T=7, L=6, latent=Bernoulli(k=3), channels=(3, 4, 5, 6), tcja=TCJAConfig((1, 3), (0, 2)))
 LARGE = FSVAEConfig(image_size=64, in_channels=3, T=3, L=6, latent=Bernoulli(k=2), channels=(3, 4, 5, 6, 7))
@@ -50,8 +51,7 @@ def _awake(config: FSVAEConfig) -> tuple[FSVAE, torch.Tensor]:
 @pytest.fixture(scope="module")
 def without_curves() -> Iterator[None]:
     """Trainings draw no curves, which take longer than the rest of a tiny one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fsvae_tcja.vae.train.save_curves", lambda *_, **__: None)
+    with undrawn():
         yield
 
 
