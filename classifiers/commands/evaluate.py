@@ -10,11 +10,13 @@ import tyro
 from fsvae_tcja.data import LabelledDataset
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.utils.options import BatchSize, DataRoot, Device, Download, parse
+from fsvae_tcja.utils.streams import tell
 
 from .. import checkpoint
 from ..data import load_split
 from ..model import SpikingClassifier
 from ..report import write_report
+from ..report.write import EVALUATION
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ def main(args: list[str]) -> int:
     )
     _check_names(path, origin.classes or data.class_names, data)
     out = options.out or path.parent / f"evaluation-{options.split}"
+    if (out / EVALUATION).exists():
+        tell(f"{out} holds a report already, which will be replaced")
     print(write_report(model, data, out, origin.weights, n=options.n_looked_at, batch_size=options.batch_size))
     print(f"\nreport: {out}")
     return 0

@@ -1,6 +1,5 @@
 """fsvae-tcja classify train: train a classifier by a preset, or go on with a run."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.one_copy import once_per_machine
 from fsvae_tcja.utils.printable import shown
 from fsvae_tcja.utils.processes import own, rank
-from fsvae_tcja.utils.streams import Lasting
+from fsvae_tcja.utils.streams import tell
 
 from .. import checkpoint
 from ..data import load_split
@@ -36,7 +35,7 @@ def _fit_to_images(config: TrainConfig, options: RunOptions, given: frozenset[st
     if model != config.model:
         shape = " ".join(map(str, model.shape))
         found = f"the network for {shown(config.data)}: --model.shape {shape} --model.classes {model.classes}"
-        print(f"{found} --model.layers '{model.layers}'", file=Lasting(sys.stderr))
+        tell(f"{found} --model.layers '{model.layers}'")
     return replace(config, model=model)
 
 

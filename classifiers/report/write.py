@@ -22,6 +22,8 @@ from .figures import save_confusion, save_firing, save_gates
 from .firing import firing
 from .gates import gates, mean_gates
 
+EVALUATION = "evaluation.json"
+
 
 def write_report(
     model: SpikingClassifier,
@@ -67,7 +69,7 @@ def write_report(
         first, _ = next(inputs(Subset(data, torch.tensor([0])), 1, device))
         one = {name: gate[:, 0] for name, gate in gates(model, first).items()}
         save_gates(one, folder / "gates-first-input.png", f"{what}: gate of the first input")
-    write_json(folder / "evaluation.json", _plain(data, looked_at.split, weights, evaluation, fired, cost))
+    write_json(folder / EVALUATION, _plain(data, looked_at.split, weights, evaluation, fired, cost))
     return "\n\n".join(
         [
             title,

@@ -9,11 +9,13 @@ import tyro
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.utils.one_copy import once_per_machine
 from fsvae_tcja.utils.options import Whole, parse
+from fsvae_tcja.utils.outputs import check_kept
 from fsvae_tcja.utils.processes import joined, own, rank
 
 from ..evaluation import open_reference, write_references
 from ..networks import Networks
 from ..protocols import get_protocol
+from ..reference import statistics_file
 from .display import console, image_bar, images_to_read
 from .options import ImageOptions
 
@@ -40,6 +42,8 @@ def main(args: list[str]) -> int:
     with joined():
         options = parse(ReferenceOptions, "fsvae-tcja eval reference", args)
         protocol, networks = get_protocol(options.protocol), Networks(**vars(options.networks))
+        for name in options.scores if rank() == 0 else ():
+            check_kept(statistics_file(options.out, protocol.name, name))
         device = own(resolve(options.device))
         with once_per_machine():
             images = open_reference(options.images, protocol, value_range=options.value_range, **options.where)

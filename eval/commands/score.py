@@ -1,6 +1,7 @@
 """fsvae-tcja score, fsvae-tcja eval score: scores of a checkpoint, a folder, an array or a data set."""
 
 import math
+import shlex
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +11,15 @@ import tyro
 from rich.table import Table
 
 from fsvae_tcja.core.memory import keep_freed_memory
+from fsvae_tcja.data import IMAGE_SETS
 from fsvae_tcja.runtime.device import resolve
-from fsvae_tcja.utils.atomic import check_writable
+from fsvae_tcja.runtime.pretrained import FOLDER
+from fsvae_tcja.runtime.pretrained import names as pretrained
 from fsvae_tcja.utils.one_copy import once_per_machine
 from fsvae_tcja.utils.options import File, Text, Whole, parse
+from fsvae_tcja.utils.outputs import check_out
 from fsvae_tcja.utils.processes import joined, own, rank
+from fsvae_tcja.utils.streams import tell
 
 from ..beside import CODE_LENGTH, REAL, RECONSTRUCTED
 from ..evaluation import evaluate, open_reference
@@ -81,8 +86,10 @@ def _scores(options: ScoreOptions) -> Sequence[Score]:
     protocol, networks = get_protocol(options.protocol), Networks(**vars(options.networks))
     names = options.scores or networks.usual_scores(protocol, options.reference is not None)
     check_seed(options.seed)
-    if options.out and rank() == 0:
-        check_writable(options.out, ".json")
+    if rank() == 0:
+        if options.out:
+            check_out(options.out, ".json")
+        _tell_of_model(options.images)
     device = own(resolve(options.device))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"eval\.")  # what they say is shown as notes
@@ -111,6 +118,15 @@ def _scores(options: ScoreOptions) -> Sequence[Score]:
                 device=device,
                 progress=advance,
             )
+
+
+def _tell_of_model(images: str) -> None:
+    """The commands that draw take a name for a pretrained model, and this one for the data set that is called so."""
+    if images in IMAGE_SETS and images in pretrained():
+        tell(
+            f"note: {images} is scored as the data set, its test images ({images}:test); for the pretrained model of "
+            f"that name: fsvae-tcja score {shlex.quote(str(FOLDER / images))}"
+        )
 
 
 def _report(scores: Sequence[Score], out: File) -> None:

@@ -18,6 +18,7 @@ from fsvae_tcja.runtime.run import has_checkpoint
 from fsvae_tcja.utils.atomic import check_writable
 from fsvae_tcja.utils.one_copy import once_per_machine
 from fsvae_tcja.utils.options import DataRoot, Device, Download, Real, Whole, parse
+from fsvae_tcja.utils.outputs import check_kept
 from fsvae_tcja.utils.processes import joined, own, rank, started_anew
 
 from ..networks.autoencoder import Autoencoder, train_autoencoder
@@ -92,6 +93,8 @@ def _train(
         raise ValueError(
             f"{options.training} already holds a training: go on with `{again}`, delete it, or choose another --out"
         )
+    if not options.resume:
+        check_kept(options.out)
     with once_per_machine():
         train_set, test_set = (
             load_images(options.data, split, size=options.size, root=options.data_root, download=options.download)

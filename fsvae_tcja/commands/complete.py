@@ -9,8 +9,8 @@ from ..data.names import short_name
 from ..data.pixels import to_float
 from ..runtime.device import resolve
 from ..runtime.pictures import save_grid
-from ..utils.atomic import check_writable
 from ..utils.options import Whole, parse
+from ..utils.outputs import check_out
 from ..vae import load
 from ..vae.complete import complete
 from .inputs import ImageOptions
@@ -34,7 +34,7 @@ class CompleteOptions(ImageOptions):
 def main(args: list[str]) -> int:
     """Write the picture."""
     options = parse(CompleteOptions, "fsvae-tcja complete", args)
-    check_writable(options.out, ".png")
+    check_out(options.out, ".png")
     model = load(options.checkpoint, resolve(options.device))
     steps = model.latent.micro_steps
     given = steps // 2 if options.given is None else options.given

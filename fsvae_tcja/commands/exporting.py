@@ -10,7 +10,9 @@ import tyro
 from ..export import fidelity, nir, onnx
 from ..export import torch as program
 from ..utils.options import File, parse
+from ..utils.outputs import check_out
 from ..utils.spelling import choose
+from ..utils.streams import tell
 from ..vae import load
 from ..vae.export import export_fsvae2022
 
@@ -23,13 +25,15 @@ class Format(NamedTuple):
     suffix: str
     parts: tuple[str, ...] = ()
     """What --what may name; the first by default."""
+    takes: str = ""
+    """How long a model of the presets takes on a CPU, if that is long."""
 
 
 FORMATS = {
     "fsvae2022": Format(export_fsvae2022, ".pth"),
-    "onnx": Format(onnx.export_onnx, onnx.SUFFIX, ("noise", "z")),
-    "torch": Format(program.export_torch, program.SUFFIX, ("noise", "z")),
-    "torch-fidelity": Format(fidelity.export_fidelity, onnx.SUFFIX),
+    "onnx": Format(onnx.export_onnx, onnx.SUFFIX, ("noise", "z"), "about a minute"),
+    "torch": Format(program.export_torch, program.SUFFIX, ("noise", "z"), "some ten seconds"),
+    "torch-fidelity": Format(fidelity.export_fidelity, onnx.SUFFIX, takes="about a minute"),
     "nir": Format(nir.export_nir, nir.SUFFIX, ("encoder",)),
 }
 FILES = ", ".join(f"{name} ({format.suffix})" for name, format in FORMATS.items())
@@ -55,8 +59,12 @@ def main(args: list[str]) -> int:
     out = options.out or Path("fsvae").with_suffix(format.suffix)
     if options.what and not format.parts:
         raise ValueError(f"{options.format} holds the whole model: leave --what {options.what} away")
+    check_out(out, format.suffix)
     parts = [options.what or format.parts[0]] if format.parts else []
-    about = format.write(load(options.checkpoint), out, *parts)
+    model = load(options.checkpoint)
+    if format.takes and {*parts} <= {*format.parts}:
+        tell(f"tracing the generator, which takes {format.takes} on a CPU for a model of the presets")
+    about = format.write(model, out, *parts)
     print(f"{options.checkpoint} as {options.format}: {out}")
     if about:
         print(about)

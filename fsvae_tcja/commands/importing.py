@@ -8,6 +8,7 @@ import tyro
 
 from ..runtime.checkpoint import read_state_dict
 from ..utils.options import File, parse
+from ..utils.outputs import check_out
 from ..utils.program import check_not_hidden
 from ..vae import save
 from ..vae.interop import import_fsvae2022
@@ -29,9 +30,8 @@ def main(args: list[str]) -> int:
     """Write the file."""
     options = parse(ImportOptions, "fsvae-tcja import", args)
     out = options.out or options.file.with_suffix(".safetensors")
-    if out.exists():
-        raise ValueError(f"{out} is there already; choose another --out")
-    if options.file.suffix == ".npz":
+    check_out(out, ".safetensors")
+    if options.file.suffix.lower() == ".npz":
         what = _statistics(options.file, options.autoencoder, out)
     elif options.autoencoder:
         raise ValueError(f"--autoencoder goes with statistics, an .npz; found {options.file}")

@@ -7,8 +7,8 @@ from typing import Literal
 from ..data.names import short_name
 from ..runtime.device import resolve
 from ..runtime.pictures import save_grid
-from ..utils.atomic import check_writable
 from ..utils.options import parse
+from ..utils.outputs import check_out
 from ..vae import load
 from ..vae.interpolate import interpolate
 from ..vae.sample import draw_codes
@@ -32,7 +32,7 @@ class InterpolateOptions(ImageOptions):
 def main(args: list[str]) -> int:
     """Write the picture."""
     options = parse(InterpolateOptions, "fsvae-tcja interpolate", args)
-    check_writable(options.out, ".png")
+    check_out(options.out, ".png")
     if options.n < 1:
         raise ValueError(f"n must be >= 1, found {options.n}")
     if options.between == "drawn" and options.data is not None:

@@ -9,7 +9,7 @@ import tyro
 from ..report.run import Run
 from ..runtime import checkpoint
 from ..runtime.run import MODEL
-from ..utils.atomic import replacing
+from ..utils.atomic import check_writable, replacing
 from ..utils.foreign import reading
 from ..utils.options import parse
 from ..vae.card import card_of
@@ -45,19 +45,15 @@ def main(args: list[str]) -> int:
     options = parse(PublishOptions, "fsvae-tcja publish", args)
     run = Run(options.run)
     scores = [str(score) for file in options.scores for score in load_scores(file)]
-    file, step = options.out / MODEL, run.metadata.get("step")
+    file, place, step = options.out / MODEL, options.out / CARD, run.metadata.get("step")
     source = tensors_sha256(run.model.state_dict())
-    if file.exists() and checkpoint.read_metadata(file).get("made_of") != source:
-        raise ValueError(f"{file} is another model; choose another --out, or delete it")
+    before = _card_before(file, place, source)
     save(run.model, file, half=options.half, data=run.data, step=step, made_of=source)
     facts = ({} if step is None else {"steps": f"{step:,}"}) | {"seed": str(run.seed)}
     if mse := run.last("test_mse"):
         facts["reconstruction MSE"] = f"{mse:.4f} (range [-1, 1], images of the test split)"
     facts["SHA-256 of its tensors"] = tensors_sha256(checkpoint.read(file, "model.")[0])
     model = for_drawing(run.model) if options.half else run.model
-    place = options.out / CARD
-    with reading(place, "is no card that can be read", "save it as UTF-8, or delete it"):
-        before = place.read_text(encoding="utf-8") if place.exists() else ""
     card = card_of(
         model,
         name=options.out.name,
@@ -71,3 +67,22 @@ def main(args: list[str]) -> int:
         temporary.write_text(card, encoding="utf-8")
     print(f"{options.out}: {file.stat().st_size / 1e6:.2f} MB")
     return 0
+
+
+def _card_before(file: Path, place: Path, source: str) -> str:
+    """The card that lies in a folder, "" if there is none; nothing is written yet.
+
+    Raises:
+        ValueError: the folder cannot be written to, its model was not made of the tensors of hash `source`, or its card
+            is that of something else or cannot be read.
+    """
+    check_writable(file, ".safetensors")
+    check_writable(place, ".md")
+    if file.exists() and checkpoint.read_metadata(file).get("made_of") != source:
+        raise ValueError(f"{file} is another model; choose another --out, or delete it")
+    if not place.exists():
+        return ""
+    if not file.exists():
+        raise ValueError(f"{place} is no card of a model, for none lies beside it; choose another --out, or delete it")
+    with reading(place, "is no card that can be read", "save it as UTF-8, or delete it"):
+        return place.read_text(encoding="utf-8")

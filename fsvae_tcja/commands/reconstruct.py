@@ -9,8 +9,8 @@ from ..data.dataset import some
 from ..data.names import short_name
 from ..runtime.device import resolve
 from ..runtime.pictures import save_pairs
-from ..utils.atomic import check_writable
 from ..utils.options import BatchSize, Whole, parse
+from ..utils.outputs import check_out
 from ..vae import load
 from ..vae.reconstruct import reconstruct
 from .inputs import ImageOptions
@@ -31,7 +31,7 @@ class ReconstructOptions(ImageOptions):
 def main(args: list[str]) -> int:
     """Draw originals above their reconstructions, and print the error."""
     options = parse(ReconstructOptions, "fsvae-tcja reconstruct", args)
-    check_writable(options.out, ".png")
+    check_out(options.out, ".png")
     model = load(options.checkpoint, resolve(options.device))
     images = options.images(model)
     n = min(32, len(images)) if options.n is None else options.n

@@ -12,8 +12,8 @@ from ..report.page import write_page
 from ..report.run import Run
 from ..report.sections import sections
 from ..runtime.device import resolve
-from ..utils.atomic import check_writable
 from ..utils.options import DataRoot, Device, File, parse
+from ..utils.outputs import check_out
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,9 @@ def main(args: list[str]) -> int:
     options = parse(ReportOptions, "fsvae-tcja report", args)
     if not options.runs:
         raise ValueError("name one run folder, or several")
-    if options.out:
-        check_writable(options.out, ".html")
+    out = options.out or (options.runs[0] if len(options.runs) == 1 else Path()) / "report.html"
+    check_out(out, ".html")
     runs = [Run(path, resolve(options.device), options.data_root) for path in options.runs]
-    out = options.out or (options.runs[0] if len(runs) == 1 else Path()) / "report.html"
-    check_writable(out, ".html")
     if len(runs) == 1:
         write_page(out, f"{runs[0].name}: FSVAE on {short_name(runs[0].data)}", sections(runs[0]))
     else:

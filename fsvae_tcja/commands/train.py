@@ -1,6 +1,5 @@
 """fsvae-tcja train: train an FSVAE by a preset, or go on with a run."""
 
-import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from ..utils.one_copy import once_per_machine
 from ..utils.printable import shown
 from ..utils.processes import own
 from ..utils.program import check_not_hidden
-from ..utils.streams import Lasting
+from ..utils.streams import tell
 from ..vae.checkpoint import KIND
 from ..vae.config import FSVAEConfig
 from ..vae.latent import Escape
@@ -46,7 +45,7 @@ def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[
             images = load_images(config.data, size=model.image_size, root=options.data_root)
         model = replace(model, in_channels=images.channels)
         found = f"{len(images):,} {'grey' if images.channels == 1 else 'colour'} images of {shown(config.data)}"
-        _tell(f"{found}, at {images.size} pixels (--size)")
+        tell(f"{found}, at {images.size} pixels (--size)")
     if options.conditional:
         with once_per_machine():
             images = load_images(config.data, size=model.image_size, root=options.data_root)
@@ -76,7 +75,7 @@ def _shared(config: TrainConfig, options: TrainOptions, given: frozenset[str], p
     config = replace(config, steps=preset.steps, epochs=preset.epochs).lasting_in_all(config.steps, images)
     shares = " + ".join(f"{stage.steps:,}" for stage in config.stages())
     one_by_one = " and ".join(f"{name}.steps" for name in names)
-    _tell(f"steps of the {len(names) + 1} stages: {shares}; {one_by_one} would set the later ones")
+    tell(f"steps of the {len(names) + 1} stages: {shares}; {one_by_one} would set the later ones")
     return config
 
 
@@ -95,10 +94,6 @@ def _images(preset: TrainConfig, config: TrainConfig, options: TrainOptions) -> 
     with once_per_machine():
         train = load_images(config.data, "train", size=size, root=options.data_root, download=download)
     return len(limited(train, config.limit or None))
-
-
-def _tell(line: str) -> None:
-    print(line, file=Lasting(sys.stderr))
 
 
 def _adapted(config: TrainConfig, options: TrainOptions, given: frozenset[str], preset: TrainConfig) -> TrainConfig:

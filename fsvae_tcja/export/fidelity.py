@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..vae import FSVAE
-from .generator import noise_width, program
+from .generator import noise_width
 from .onnx import write_onnx
 
 
@@ -32,7 +32,7 @@ def export_fidelity(model: FSVAE, path: str | Path) -> str:
     """
     if model.config.in_channels == 2:
         raise ValueError("torch-fidelity scores grey and colour images, this model draws events of 2 channels")
-    write_onnx(program(model, "noise", Pixels), path, "noise")
+    write_onnx(model, path, "noise", Pixels)
     options = {"z-type": "uniform_0_1", "z-size": noise_width(model), "num-classes": 0, "num-samples": 5000}
     given = " ".join(f"--input1-model-{name} {value}" for name, value in options.items())
     return f"score it with: fidelity --fid --input1 {path} {given} --input2 FOLDER"

@@ -87,8 +87,11 @@ class _Counting(Given):
 
 
 def portable(model: FSVAE) -> FSVAE:
-    """A copy on the CPU in eval mode whose neurons are plain PyTorch: no file can hold the fused kernels."""
-    copy = deepcopy(model).cpu().eval()
+    """A copy on the CPU in eval mode whose neurons are plain PyTorch: no file can hold the fused kernels.
+
+    Its weights are laid out row by row: `torch.export.save` takes channels-last ones for parts of others, and warns.
+    """
+    copy = deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)
     for module in copy.modules():
         if isinstance(module, NeuronModule):
             module.backend = "reference"
@@ -96,24 +99,25 @@ def portable(model: FSVAE) -> FSVAE:
 
 
 def program(
-    model: FSVAE, what: str, wrap: Callable[[nn.Module], nn.Module] = lambda network: network
+    model: FSVAE, what: str, wrap: Callable[[nn.Module], nn.Module] | None = None
 ) -> torch.export.ExportedProgram:
     """The generator as a graph for any number of images.
 
     Args:
         model: it is left as it was.
         what: a key of `INPUTS`.
-        wrap: what is put around the network.
+        wrap: puts something around the network.
 
     Raises:
         ValueError: an unknown input.
     """
     given = choose(INPUTS, what, "input")
     model = portable(model)
+    network = given.network(model)
     # Without gradient, or the graph of the training would be kept beside that of the drawing.
     with torch.no_grad():
         return torch.export.export(
-            wrap(given.network(model)),
+            wrap(network) if wrap else network,
             (given.example(model),),
             dynamic_shapes=({given.batch: torch.export.Dim.DYNAMIC},),
         )

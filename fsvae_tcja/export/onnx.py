@@ -3,9 +3,11 @@
 onnxruntime.InferenceSession("fsvae.onnx").run(None, {"noise": np.random.rand(16, 256).astype("float32")})
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ..utils.atomic import replacing
 from ..vae import FSVAE
@@ -28,15 +30,16 @@ def export_onnx(model: FSVAE, path: str | Path, what: str = "noise") -> str:
         ValueError: another suffix, or an unknown `what`.
         ModuleNotFoundError: the extra `onnx` is not installed.
     """
-    write_onnx(program(model, what), path, what)
+    write_onnx(model, path, what)
     return described(model, what)
 
 
-def write_onnx(exported: torch.export.ExportedProgram, path: str | Path, name: str) -> None:
-    """Write a program of one input under this name and of one output, "images"."""
-    import onnxscript  # noqa: F401  before the file is begun
+def write_onnx(model: FSVAE, path: str | Path, what: str, wrap: Callable[[nn.Module], nn.Module] | None = None) -> None:
+    """Write the generator, wrapped, as a graph with one input, which is called `what`, and one output, "images"."""
+    import onnxscript  # noqa: F401  before the long work
 
     with replacing(path, SUFFIX) as temporary:
-        found = torch.onnx.export(exported, dynamo=True, verbose=False, input_names=[name], output_names=["images"])
+        exported = program(model, what, wrap)
+        found = torch.onnx.export(exported, dynamo=True, verbose=False, input_names=[what], output_names=["images"])
         assert found is not None
         found.save(str(temporary))

@@ -26,8 +26,7 @@ def save_folder(batches: Iterable[Tensor], folder: str | Path) -> int:
         ValueError: the folder is a file, or already holds something, which must not be mixed with new images.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} is not an empty folder; choose a new one for the images")
+    _check_empty(folder)
     number = 0
     with replacing_folder(folder) as unfinished:
         for images in batches:
@@ -37,12 +36,19 @@ def save_folder(batches: Iterable[Tensor], folder: str | Path) -> int:
     return number
 
 
-def check_out(out: Path) -> None:
+def _check_empty(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is not an empty folder; choose a new one for the images")
+
+
+def check_place_of_images(out: Path) -> None:
     """Raise ValueError, before images are drawn, if `save_images` could not write them there."""
-    if out.suffix == "":
+    form = out.suffix.lower()
+    if form == "":
         check_place(out)
-    elif out.suffix in (".png", ".npz"):
-        check_writable(out, out.suffix)
+        _check_empty(out)
+    elif form in (".png", ".npz"):
+        check_writable(out, form)
     else:
         raise ValueError(f"cannot write {out}: end it in .png (one grid) or .npz (an array), or name a folder")
 
@@ -50,10 +56,11 @@ def check_out(out: Path) -> None:
 def save_images(batches: Iterable[Tensor], out: str | Path, title: str | None = None) -> None:
     """Write images where `out` says: .png one grid under `title`, .npz one array, no suffix a folder of PNG files."""
     out = Path(out)
-    check_out(out)
-    if out.suffix == ".png":
+    check_place_of_images(out)
+    form = out.suffix.lower()
+    if form == ".png":
         save_grid(torch.cat([to_uint8(images) for images in batches]), out, title=title)
-    elif out.suffix == ".npz":
+    elif form == ".npz":
         save_array(batches, out)
     else:
         save_folder(batches, out)

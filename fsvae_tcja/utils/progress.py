@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from .streams import Lasting
 
-LINE_SECONDS = 15  # between two plain lines
+FIRST_SECONDS, LINE_SECONDS = 3, 15  # to the first plain line, and between two
 MEASURED = 5, 3  # units and seconds, at least, before a forecast is made
 LONG = 60  # seconds left from which the forecast is also a message
 
@@ -139,7 +139,7 @@ class _Lines:
     def __init__(self, stream: Lasting, title: str, clock: _Clock, unit: str) -> None:
         self.stream, self.title, self.clock, self.unit = stream, title, clock, unit
         self.figures: dict[str, float] = {}
-        self.next = time.monotonic() + LINE_SECONDS
+        self.next = time.monotonic() + FIRST_SECONDS
 
     def advance(self, n: int = 1, /, **figures: float) -> None:
         self.clock.advance(n)

@@ -75,6 +75,11 @@ class Lasting:
             self.stream.flush()
 
 
+def tell(line: str) -> None:
+    """Say something on standard error, beside what the command prints; nothing is raised where nobody reads it."""
+    print(line, file=Lasting(sys.stderr), flush=True)
+
+
 def _spell(character: str) -> str:
     r"""In ASCII: "+-" for a sign that has a spelling, `\xff` for a byte of a file name, else `\u4e2d`."""
     if 0xDC80 <= ord(character) <= 0xDCFF:  # how Python holds a byte of a name that is not UTF-8 (PEP 383)

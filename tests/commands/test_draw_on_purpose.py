@@ -1,6 +1,7 @@
 """fsvae-tcja interpolate, complete, sample --temperature, train --conditional."""
 
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,6 +48,7 @@ def test_a_class_and_a_temperature(tmp_path):
     save(model, "m.safetensors")
 
     def drawn(*options):
+        Path("s.npz").unlink(missing_ok=True)
         assert main(["sample", "m.safetensors", "--n", "8", "--out", "s.npz", "--device", "cpu", *options]) == 0
         with np.load("s.npz") as file:
             return file["images"]

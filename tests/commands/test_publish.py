@@ -35,7 +35,27 @@ def test_what_somebody_wrote_into_the_card_stays(run, tmp_path):
 def test_a_card_that_is_no_utf_8_is_named(run, fails):
     assert main(["publish", str(run), "--out", "mine"]) == 0
     Path("mine/README.md").write_bytes("# für".encode("latin-1"))
-    assert "mine/README.md is no card that can be read" in fails("publish", run, "--out", "mine")
+    written = Path("mine/model.safetensors").read_bytes()
+    assert "mine/README.md is no card that can be read" in fails("publish", run, "--out", "mine", "--half")
+    assert Path("mine/model.safetensors").read_bytes() == written
+
+
+def test_a_readme_of_something_else_stays(run, fails):
+    Path("project").mkdir()
+    Path("project/README.md").write_text("# Mine\n")
+    assert "project/README.md is no card of a model, for none lies beside it" in fails(
+        "publish", run, "--out", "project"
+    )
+    assert Path("project/README.md").read_text() == "# Mine\n" and len(list(Path("project").iterdir())) == 1
+
+
+def test_nothing_is_written_where_something_is_wrong(run, fails):
+    assert "there is no file of scores none.json" in fails("publish", run, "--out", "mine", "--scores", "none.json")
+    Path("file").touch()
+    assert "file is no folder that may be written to" in fails("publish", run, "--out", "file")
+    Path("cards/README.md").mkdir(parents=True)
+    assert "cannot write cards/README.md: it is a folder" in fails("publish", run, "--out", "cards")
+    assert not Path("mine").exists() and not Path("cards/model.safetensors").exists()
 
 
 def test_another_model_is_not_overwritten(run, tmp_path, fails):

@@ -1,5 +1,7 @@
 """fsvae-tcja sample."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -31,6 +33,7 @@ def test_three_forms_hold_the_same_pixels(run, tmp_path, capsys):
 
 
 def drawn(run, *options):
+    Path("s.npz").unlink(missing_ok=True)
     assert main(["sample", str(run), "--out", "s.npz", "--device", "cpu", *options]) == 0
     with np.load("s.npz") as file:
         return file["images"]
@@ -73,6 +76,14 @@ def test_sample_needs_a_checkpoint(fails, tmp_path):
     assert "is a pickled PyTorch file" in fails("sample", "m.pth")
     (tmp_path / "m.safetensors").write_bytes(b"half")
     assert "m.safetensors is truncated" in fails("sample", "m.safetensors")
+
+
+def test_letters_of_a_suffix_may_be_large(run, tmp_path):
+    for out in ("A.PNG", "A.NPZ"):
+        assert main(["sample", str(run), "--n", "1", "--out", out, "--device", "cpu"]) == 0
+    assert Image.open("A.PNG").format == "PNG"
+    with np.load("A.NPZ") as file:
+        assert file["images"].shape == (1, 32, 32, 1)
 
 
 def test_a_folder_with_images_is_not_mixed(run, fails, tmp_path):

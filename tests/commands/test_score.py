@@ -4,11 +4,12 @@ import itertools
 import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 import torch
 
-from eval.checkpoints import drawn_from
+from eval.checkpoints import drawn_from, find_checkpoint
 from eval.provenance import tensors_sha256
 from eval.result import load_scores
 from fsvae_tcja import load
@@ -45,6 +46,7 @@ def test_score_takes_a_checkpoint_as_reference(run, autoencoder, tmp_path):
         options = ["--reference", str(reference), "--n-images", "300", "--out", "s.json", *network]
         assert main(["score", str(images), *options]) == 0
         (score,) = load_scores("s.json")
+        Path("s.json").unlink()
         assert score.n == 300 and score.seed == (0 if images == run else None)
         named = rf"fsvae on digits, step 60, {tensors_sha256(load(run).state_dict())[:8]}, seed \d+, 300 images"
         assert re.fullmatch(named, score.reference_description)
@@ -52,6 +54,16 @@ def test_score_takes_a_checkpoint_as_reference(run, autoencoder, tmp_path):
     near, also_near, far, also_far = values.values()
     assert near - also_near == far - also_far == 0  # the run folder and its checkpoint are one reference
     assert 0 < near.value < 0.1 * far.value
+
+
+def test_a_name_of_a_data_set_and_of_a_model_is_told(tmp_path, capsys):
+    """And what is named instead is scored as the model."""
+    assert main(["score", "mnist", "--reference", "digits", "--data-root", str(tmp_path)]) == 2
+    note, missing, *_ = capsys.readouterr().err.splitlines()
+    place = re.fullmatch(r"note: mnist is scored as the data set, .*: fsvae-tcja score (.+)", note)
+    assert place and find_checkpoint(place[1]) and "mnist: missing" in missing
+    assert main(["score", "mnist:test", "--reference", "digits", "--data-root", str(tmp_path)]) == 2
+    assert "note: " not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("args", [("--while-training",), ("runs/mnist", "--while-training")])

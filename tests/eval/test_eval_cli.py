@@ -51,6 +51,7 @@ def folder(tmp_path_factory):
 def status(folder, images, *options) -> int:
     """The exit status of scoring with the autoencoder."""
     network = ["--networks.autoencoder", str(folder / "fad.safetensors"), "--device", "cpu"]
+    (folder / "scores.json").unlink(missing_ok=True)
     return main(["score", str(images), *network, "--out", str(folder / "scores.json"), *map(str, options)])
 
 
@@ -120,6 +121,7 @@ def test_scores_follow_from_the_networks_that_are_given(folder):
     ):
         assert main([*options, *networks]) == 0
         assert [s.name for s in load_scores(folder / "given.json")] == names
+        (folder / "given.json").unlink()
 
 
 def test_two_files_of_scores_are_compared(folder, capsys):

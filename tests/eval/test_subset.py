@@ -157,6 +157,7 @@ def mnist(real_data, tmp_path_factory):
 def cli(real_data, mnist, images, *options):
     network = ["--networks.autoencoder", str(real_data / "fad-2022" / "mnist_64.pth"), "--device", "cpu"]
     out = mnist / "scores.json"
+    out.unlink(missing_ok=True)
     assert main(["score", str(mnist / images), *network, "--out", str(out), *map(str, options)]) == 0
     return load_scores(out)[0]
 

@@ -9,7 +9,6 @@ from fsvae_tcja.export.generator import FromNoise, Given, noise_width
 from fsvae_tcja.export.onnx import export_onnx
 from fsvae_tcja.export.torch import export_torch
 from fsvae_tcja.vae import Gaussian, Poisson
-from tests.conftest import long
 
 from .conftest import ESCAPE, of
 
@@ -43,9 +42,7 @@ def test_what_is_given_has_the_laws_that_are_asked_for():
     assert edge.integers(4, 1, 1).item() == 3 and edge.normal(1, 1).isfinite().all()
 
 
-@pytest.mark.parametrize(
-    "latent", [pytest.param(Bernoulli(k=3), marks=long, id="bernoulli"), pytest.param(ESCAPE, id="escape with classes")]
-)
+@pytest.mark.parametrize("latent", [Bernoulli(k=3), ESCAPE], ids=["bernoulli", "escape with classes"])
 def test_onnx_draws_the_same_images(latent, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
@@ -60,6 +57,7 @@ def test_onnx_draws_the_same_images(latent, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["g.onnx"]
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_torch_export_decodes_codes(tmp_path):
     model = of(Poisson())
     assert export_torch(model, tmp_path / "z.pt2", "z").startswith("z [T, N, L] = [2, N, 4], of 0 and 1 -> images")

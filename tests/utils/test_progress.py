@@ -45,9 +45,18 @@ def test_what_is_over_soon_announces_nothing(clock):
     out = io.StringIO()
     with progress("draw", 20, "images", stream=out) as bar:
         for _ in range(20):
-            clock.now += 0.5
+            clock.now += 0.1
             bar.advance()
     assert out.getvalue() == ""
+
+
+def test_the_first_line_comes_soon(clock):
+    out = io.StringIO()
+    with progress("draw", 20, "images", stream=out) as bar:
+        for _ in range(20):
+            clock.now += 0.5
+            bar.advance()
+    assert out.getvalue() == "draw: 6 of 20 images\n"
 
 
 def test_without_a_total_there_is_no_time_left(clock):
@@ -56,7 +65,7 @@ def test_without_a_total_there_is_no_time_left(clock):
         for _ in range(3):
             clock.now += 10
             bar.advance(1000)
-    assert out.getvalue() == "read: 2,000 files\n"
+    assert out.getvalue() == "read: 1,000 files\nread: 3,000 files\n"
 
 
 def test_figures_are_shown_until_there_are_others(clock):
