@@ -13,8 +13,7 @@ from pathlib import Path
 
 import torch
 
-from eval import Networks, evaluate, make_references, save_scores, train_autoencoder
-from eval.networks.autoencoder import training_for
+from eval import Networks, evaluate, make_references, save_scores
 from fsvae_tcja.data import LabelledDataset, load_images
 from fsvae_tcja.data.dataset import some
 from fsvae_tcja.runtime.callbacks import KeepMemory
@@ -66,8 +65,7 @@ def main() -> None:
     if not outcome.finished:
         sys.exit(f"stopped after step {outcome.step}; go on with: fsvae-tcja train --resume {run.path}")
 
-    print("training the small autoencoder of the FAD ...")
-    networks = Networks(autoencoder=train_autoencoder(train, training_for(DATA), test=test))
+    networks = Networks(autoencoder="mnist")  # of the package
     against = {"networks": networks, "reference": make_references(test, "strict", networks=networks)}
     drawn = model.sample(SCORED, SEED)
     (score,) = evaluate(drawn, "strict", **against, seed=SEED, value_range="-1..1")
