@@ -170,7 +170,7 @@ class LatentModule(ABC, nn.Module):
             noise: as `noise` gives it.
             labels: int64 [N], of which each image is to be: the kinds themselves, or drawn by `label_counts`.
         """
-        return None
+        return labels
 
     def kinds_of(self, z: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """The kind of codes z [T, N, L] of images with these labels, int64 [N]; None if there are no kinds."""
