@@ -98,9 +98,13 @@ def test_evaluate_writes_pictures_and_tells_everything(run, capsys, tmp_path):
     assert "\n".join(found["energy"]["notes"]) == FORMULA and FORMULA not in told
 
 
-def test_the_evaluation_is_that_of_the_run(run, tmp_path):
+def test_the_evaluation_is_that_of_the_run(run, tmp_path, capsys):
+    """And replaces the one before, which is said."""
     out = tmp_path / "report"
+    out.mkdir()
+    (out / "evaluation.json").write_text("{}")
     assert main(["classify", "evaluate", str(run), "--out", str(out)]) == 0
+    assert f"{out} holds a report already, which will be replaced\n" in capsys.readouterr().err
     accuracy = json.loads((out / "evaluation.json").read_text())["accuracy"]
     assert accuracy == json.loads((run / "results.json").read_text())["best_validation"]["test_accuracy"]
 
