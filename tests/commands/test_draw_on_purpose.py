@@ -65,7 +65,7 @@ def test_a_model_of_clusters_says_how_many_images_may_be_others(tmp_path, capsys
     model = awake(FSVAEConfig(T=2, L=8, latent=latent, neuron="centred", channels=(2, 3, 4, 5)))
     model.latent.label_counts = LabelCounts(torch.tensor([[9, 1], [4, 4]]))
     save(model, "m.safetensors")
-    sample = ["sample", "m.safetensors", "--n", "8", "--out", "s.npz", "--device", "cpu"]
+    sample = ["sample", "m.safetensors", "--n", "8", "--device", "cpu"]
     assert main([*sample, "--label", "0"]) == 0
     _, note = capsys.readouterr().out.splitlines()
     assert note == (
@@ -78,7 +78,7 @@ def test_a_model_of_clusters_says_how_many_images_may_be_others(tmp_path, capsys
     )
     assert main(sample) == 0
     assert "note" not in capsys.readouterr().out
-    assert "labels must be int64 [8] in 0..1, found 2 to 2" in fails(*sample, "--label", "2")
+    assert "labels must be int64 [8] in 0..1, found 2 to 2" in fails(*sample, "--label", "2", "--out", "2.png")
 
 
 def test_interpolate(conditional, capsys):
