@@ -73,13 +73,16 @@ SUMMARIES = {"fsvae": _of_fsvae, "classifier": _of_classifier}
 
 CALLED = {"parameters": "parameters in the file", "made_of": "SHA-256 of the run's tensors"}
 """What the table calls some of the metadata. A file in half precision lacks parameters that never act."""
+EMPTY = ({}, [], "", None)
+"""Metadata that tell nothing, such as the state of a scaler that is not used; an empty setting is shown: it is a choice."""
 
 
 def _table(metadata: Mapping[str, Any]) -> str:
     """What it is, then its settings under the names of their options."""
     settings = metadata.get("training") or {"model": metadata.get("config", {})}
     told = {**metadata, "parameters": f"{metadata['parameters']:,}"}
-    summary = {CALLED.get(n, n): _text(value) for n, value in told.items() if n not in ("config", "training")}
+    told = {n: value for n, value in told.items() if n not in ("config", "training") and value not in EMPTY}
+    summary = {CALLED.get(n, n): _text(value) for n, value in told.items()}
     options = {name.replace("_", "-"): _text(value) for name, value in flat(settings).items()}
     sections = {"checkpoint": summary, "settings": options}
     return facts({title: section for title, section in sections.items() if section})
