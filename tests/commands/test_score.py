@@ -4,15 +4,19 @@ import itertools
 import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+from eval import Autoencoder, Networks, evaluate, write_references
 from eval.checkpoints import drawn_from
 from eval.provenance import tensors_sha256
 from eval.result import load_scores
 from fsvae_tcja import load
 from fsvae_tcja.cli import main
+from fsvae_tcja.data.load import load_images
 
 
 def test_score_takes_a_run_a_checkpoint_and_the_images_they_draw(run, autoencoder, tmp_path):
@@ -52,6 +56,44 @@ def test_score_takes_a_checkpoint_as_reference(run, autoencoder, tmp_path):
     near, also_near, far, also_far = values.values()
     assert near - also_near == far - also_far == 0  # the run folder and its checkpoint are one reference
     assert 0 < near.value < 0.1 * far.value
+
+
+def test_a_reference_takes_the_size_of_the_run(run, autoencoder, capsys):
+    """A folder's own 40 x 48 pixels become the 32 that the run draws, as in its training; the output says so."""
+    folder_of_digits("mine", (40, 48))
+    options = ["--n-images", "80", "--networks.autoencoder", str(autoencoder), "--out", "s.json", "--device", "cpu"]
+    for reference in ("mine:test", "mine"):
+        assert main(["score", str(run), "--reference", reference, "--floor", "mine:train", *options]) == 0
+        told = "40 x 48 to 32, PIL bilinear, centre crop"
+        assert load_scores("s.json")[0].reference_pixels == told
+        out = capsys.readouterr().out
+        assert f"note: {reference.replace(':', ' ')}: {told}, the size of the drawn images" in out
+    assert main(["score", str(run), "--reference", "mine:test", "--size", "32", *options]) == 0
+    assert "the size of the drawn images" not in capsys.readouterr().out
+    (score,) = evaluate(
+        load(run), "strict", ("FAD",), reference="mine:test", networks=Networks(autoencoder=autoencoder), n=80
+    )
+    assert score - load_scores("s.json")[0] == 0
+
+
+def test_a_network_of_other_data_than_the_folder_is_told_of(run, tmp_path):
+    folder_of_digits("mine", (32, 32))
+    other = "the autoencoder of mnist was not trained on mine, whose images it looks at"
+    for data, told in (("mnist", True), ("mine", False)):
+        network = Autoencoder().eval()
+        network.provenance = {"data": data, "test_mse": 0.03, "images": 60_000}
+        networks = Networks(autoencoder=network)
+        write_references("mine:test", "strict", ("FAD",), tmp_path / data, networks=networks)
+        for reference in ("mine:test", "mine", tmp_path / data):
+            (score,) = evaluate(load(run), "strict", ("FAD",), reference=reference, networks=networks, n=80)
+            assert (other in score.notes) == told
+
+
+def folder_of_digits(name, size):
+    """60 digits of some width and height in a folder."""
+    Path(name).mkdir()
+    for i, image in enumerate(load_images("digits", "train").images[:60]):
+        Image.fromarray(image[0].numpy()).resize(size).save(f"{name}/{i:02d}.png")
 
 
 @pytest.mark.parametrize("args", [("--while-training",), ("runs/mnist", "--while-training")])
