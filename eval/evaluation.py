@@ -64,7 +64,8 @@ def evaluate(
         protocol: what is fixed, or its name in PROTOCOLS.
         scores: names, each of which is computed once; none takes those whose networks are given (without a reference
             those that compare with nothing), else the protocol's default.
-        reference: images, of which a callable or a checkpoint draws as many as are scored; statistics (a `Reference`,
+        reference: images, of which a callable or a checkpoint draws as many as are scored, and data sets and folders
+            given by name are brought to the size at which a model draws that is scored; statistics (a `Reference`,
             one by the name of each score, the file or folder that `write_references` made, an .npz with mu and sigma
             for fsvae2022). For an Inception Score None.
         floor: real images, as many of which are scored beside (`Score.beside`); True takes the part of the reference's

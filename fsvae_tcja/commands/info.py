@@ -73,7 +73,7 @@ SUMMARIES = {"fsvae": _of_fsvae, "classifier": _of_classifier}
 
 CALLED = {"parameters": "parameters in the file", "made_of": "SHA-256 of the run's tensors"}
 """What the table calls some of the metadata. A file in half precision lacks parameters that never act."""
-EMPTY = ({}, [], "", None)
+EMPTY: tuple[Any, ...] = ({}, [], "", None)
 """Metadata that tell nothing, such as the state of a scaler without use. Empty settings are shown: they are choices."""
 
 

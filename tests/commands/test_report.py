@@ -61,7 +61,8 @@ def page(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("reported") / "tiny"
     shutil.copytree(run, folder)
     words = dict.fromkeys(("images", "pixels", "extractor", "extractor_description", "reference_description"), "x")
-    rest = {"std": None, "seed": 0, "value_range": None, "reference": None, "reference_pixels": None, "recipe": {}}
+    rest = {"std": None, "seed": 0, "value_range": None, "reference": None, "reference_pixels": None}
+    rest["recipe"] = {"measure": "frechet"}
     beside = {"real images": 1.25, "reconstructions": 7.75, "code length": 88.5}
     rest["beside"] = {name: {"value": value, "images": "digits test"} for name, value in beside.items()}
     rest["doubt"] = of_seeds([12.5, 13.5])
@@ -112,7 +113,13 @@ def _reported(*runs):
 def test_a_score_stands_beside_its_floor_and_its_doubt(page):
     text = Page(page).text
     mean, spread, half = 13.0, 0.5**0.5, 12.706 * 0.5  # Student's t of one degree of freedom
-    for cell in ("1.25", "7.75", f"{mean:.4g} ± {spread:.2g}", f"{mean - half:.4g} to {mean + half:.4g} (2 seeds)"):
+    for cell in (
+        "lower",
+        "1.25",
+        "7.75",
+        f"{mean:.4g} ± {spread:.2g}",
+        f"{mean - half:.4g} to {mean + half:.4g} (2 seeds)",
+    ):
         assert cell in text, cell
     assert "Code length: 88.5 nats, digits test" in text
     assert "autoencoder of digits aaaaaaaa" in text  # the network, by the first digits of its hash

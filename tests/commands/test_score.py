@@ -89,6 +89,17 @@ def test_a_network_of_other_data_than_the_folder_is_told_of(run, tmp_path):
             assert (other in score.notes) == told
 
 
+def test_the_floor_beside_a_folder(run, autoencoder):
+    """Of its other split; where none is said, the note advises one."""
+    folder_of_digits("mine", (32, 32))
+    given = {"networks": Networks(autoencoder=autoencoder), "n": 50, "floor": True}
+    (score,) = evaluate(load(run), "strict", ("FAD",), reference="mine:test", **given)
+    assert score.beside["real images"]["images"] == "mine train"
+    (score,) = evaluate(load(run), "strict", ("FAD",), reference="mine", **given)
+    (told,) = [note for note in score.notes if note.startswith("no floor")]
+    assert "compare with a split of the folder (reference, --reference FOLDER:test)" in told
+
+
 def folder_of_digits(name, size):
     """60 digits of some width and height in a folder."""
     Path(name).mkdir()

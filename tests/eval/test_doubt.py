@@ -98,9 +98,7 @@ def test_the_interval_of_a_share_ends_where_shares_end(bright):
     """Student's t alone would go on below 0 and above 1."""
     images = torch.zeros(400, 1, 32, 32, dtype=torch.uint8)
     images[:bright] = 255
-    sees = Extractor(
-        "bright", "0" * 64, {"logits": 2}, torch.device("cpu"), lambda x: {"logits": x[:, 0, :2, 0] * ONE}
-    )
+    sees = Extractor("bright", "0" * 64, {"logits": 2}, torch.device("cpu"), lambda x: {"logits": x[:, 0, :2, 0] * ONE})
     (score,) = evaluate(images, "strict", ("Domain-sure",), bootstrap=100, networks=Networks(classifier=sees))
     low, high = score.value - 1.9 * score.doubt.spread, score.value + 1.9 * score.doubt.spread
     assert low < 0 or high > 1
