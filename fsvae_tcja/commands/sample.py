@@ -18,6 +18,8 @@ from ..utils.progress import Bar, progress
 from ..vae import load
 from ..vae.sample import stream
 
+PURE = 0.8  # share of a label in its clusters below which a user is told to expect others
+
 
 @dataclass(frozen=True)
 class SampleOptions:
@@ -32,7 +34,8 @@ class SampleOptions:
     seed: int = 0
     """Random seed: image i depends on (seed, i) alone."""
     label: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
-    """Class of all images, 0, 1, ..., of a model that knows classes; None: each as often as in training."""
+    """Class of all images, 0, 1, ..., of a model that knows classes, or clusters of images that had some: how many of
+    these are of the class is then told. None: each as often as in training."""
     temperature: float = 1.0
     """Below 1 likelier codes, above 1 more various ones; of the latent Escape."""
     batch_size: BatchSize = 64
@@ -64,6 +67,8 @@ def main(args: list[str]) -> int:
                 for _ in drawn:
                     pass
         print(f"drew {options.n} images (seed {options.seed}): {options.out}")
+        if options.label is not None and model.latent.label_counts:
+            print(_note(options.label, model.latent.label_counts.purity(options.label)))
     return 0
 
 
@@ -72,6 +77,13 @@ def _labels(label: int, n: int) -> Tensor:
     if not 0 <= label < 2**31:
         raise ValueError(f"--label must be one of the model's classes, 0, 1, ...; found {label}")
     return torch.full((max(n, 0),), label)
+
+
+def _note(label: int, purity: float) -> str:
+    """How far images that were drawn by cluster are of a label."""
+    found = f"on average {purity:.0%} of the training images in the clusters drawn from have label {label}"
+    other = "; expect others too, or train a model that knows labels: fsvae-tcja train PRESET --conditional"
+    return f"note: this model knows clusters, not labels: {found}{other if purity < PURE else ''}"
 
 
 def _title(options: SampleOptions) -> str:

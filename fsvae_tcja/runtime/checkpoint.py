@@ -31,6 +31,7 @@ KINDS = {  # what some names of the metadata stand for, in every kind of checkpo
     "training": dict,
     "data": str,
     "classes": list,
+    "label_counts": list,
     "step": int,
     "images": int,
     "epoch": int,
@@ -56,6 +57,14 @@ class TrainingParts(Protocol):
     @property
     def training_parts(self) -> list[str]:
         """Their names, such as "latent.joint"."""
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A model of which the metadata of a checkpoint hold more than its configuration."""
+
+    def remember(self, metadata: Mapping[str, Any]) -> None:
+        """Take it from there."""
 
 
 def write(

@@ -491,6 +491,8 @@ class Trainer:
             self._enter(current[0])
             # A stage may begin by filling buffers; on another machine it may find other values than before.
             checkpoint.load_into(self.task.model, _under("model.", tensors), path)
+        if isinstance(self.task.model, checkpoint.Remembers):
+            self.task.model.remember(metadata)
         if self._beside:
             self._beside.load_state_dict(_under("beside.", tensors))
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": self._laid_out(moments)})

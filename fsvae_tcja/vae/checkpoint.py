@@ -33,7 +33,7 @@ def save(model: FSVAE, path: str | Path, *, half: bool = False, **metadata: Any)
         model = for_drawing(model)
     tensors = compact(model) if half else model.state_dict()
     named = {f"model.{name}": tensor for name, tensor in tensors.items()}
-    checkpoint.write(path, named, {"kind": KIND, "config": to_dict(model.config), **metadata})
+    checkpoint.write(path, named, {"kind": KIND, "config": to_dict(model.config)} | model.remembered | metadata)
 
 
 def for_drawing(model: FSVAE) -> FSVAE:
@@ -42,6 +42,7 @@ def for_drawing(model: FSVAE) -> FSVAE:
         copy = FSVAE(drawing_config(model.config))
     state = model.state_dict()
     copy.load_state_dict({name: state[name] for name in copy.state_dict()})
+    copy.remember(model.remembered)
     return copy.train(model.training)
 
 
@@ -62,4 +63,6 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> FSVAE:
 
 def _build(metadata: dict[str, Any]) -> FSVAE:
     config = upgrade_model(metadata["config"], metadata.get("training"))
-    return FSVAE(from_dict(FSVAEConfig, config))
+    model = FSVAE(from_dict(FSVAEConfig, config))
+    model.remember(metadata)
+    return model

@@ -16,6 +16,7 @@ from ..runtime.run import MODEL
 from ..utils.atomic import replacing
 from .activity import Passing, gives_binary, passing
 from .config import FSVAEConfig
+from .latent.label_counts import LabelCounts
 from .noise import Generated
 from .pretrained import expanded, training_parts
 from .sample import sample
@@ -277,7 +278,8 @@ class FSVAE(nn.Module):
             seed: random seed, 0..2^63 - 1.
             batch_size: images per pass; changes memory and speed only.
             noise: of n images, instead of the seed's: replays a run.
-            labels: int64 [n], the class of each image, with a latent that knows classes; None: as often as in training.
+            labels: int64 [n], the class of each image, with a latent that knows classes or counted them in its clusters
+                (then some images are of others: `latent.label_counts.purity`); None: as often as in training.
             temperature: > 0; below 1 likelier codes, above 1 more various ones. With the latent `Escape`.
         """
         return sample(self, n, seed, batch_size=batch_size, noise=noise, labels=labels, temperature=temperature)
@@ -285,6 +287,24 @@ class FSVAE(nn.Module):
     def upgraded(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights that an earlier version saved, under today's names."""
         return expanded(self, upgrade_tensors(tensors))
+
+    @property
+    def remembered(self) -> dict[str, Any]:
+        """What a checkpoint's metadata hold of the model besides its configuration."""
+        counted = self.latent.label_counts
+        return {"label_counts": counted.counts.tolist()} if counted else {}
+
+    def remember(self, metadata: Mapping[str, Any]) -> None:
+        """Take `remembered` from the metadata of a checkpoint; those of earlier versions hold nothing of it.
+
+        Raises:
+            ValueError: it does not fit the latent.
+        """
+        if "label_counts" in metadata:
+            counted = LabelCounts(torch.tensor(metadata["label_counts"]))
+            if len(counted.counts) != self.latent.kinds:
+                raise ValueError(f"label_counts are of {len(counted.counts)} clusters, expected {self.latent.kinds}")
+            self.latent.label_counts = counted
 
     @property
     def training_parts(self) -> list[str]:

@@ -15,6 +15,7 @@ from .noise import Streams
 from .replay import records, replayed
 
 if TYPE_CHECKING:
+    from .latent import LatentModule
     from .model import FSVAE
 
 # A pass is padded to whole blocks of images: for one or two images the libraries sum in another order, one ulp moves a
@@ -71,7 +72,7 @@ def stream(
     if noise is not None:
         noise = model.latent.check_noise(noise, n)
     if labels is not None:
-        _check_labels(labels, n, model.latent.classes)
+        _check_labels(labels, n, model.latent)
     model.latent.tempered(torch.empty(0), temperature)  # a wrong one is refused here
     parts = [range(start, min(start + batch_size, n)) for start in range(0, n, batch_size)]
     drawn = partial(_stream, model, seed, noise, labels, first, temperature, batch_size)
@@ -85,7 +86,9 @@ def _in_turn(drawn: Callable[[list[range]], Iterator[Tensor]], parts: list[range
         yield from gather_to_first(next(own, None))
 
 
-def _check_labels(labels: Tensor, n: int, classes: int) -> None:
+def _check_labels(labels: Tensor, n: int, latent: LatentModule) -> None:
+    counted = latent.label_counts
+    classes = counted.counts.shape[1] if counted else latent.classes
     if not classes:
         raise ValueError(
             "this model draws without labels: it was trained without them; train one that knows the classes of its "
@@ -96,6 +99,8 @@ def _check_labels(labels: Tensor, n: int, classes: int) -> None:
         raise ValueError(f"{wanted}, found {labels.dtype} {list(labels.shape)}")
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"{wanted}, found {labels.min().item()} to {labels.max().item()}")
+    if counted and len(absent := labels.cpu()[~counted.counts.any(0)[labels.cpu()]]):
+        raise ValueError(f"{wanted} that a training image had, found {absent[0].item()}, which none had")
 
 
 def _stream(
@@ -113,16 +118,17 @@ def _stream(
         drawn = noise_of(model, seed, first + start, b) if noise is None else noise[:, start : start + b]
         tempered = model.latent.tempered(drawn, temperature)
         size = size_of_pass(b, batch_size, device)
-        given = None if labels is None else padded(labels[start : start + b], 0, size).to(device)
+        kinds = None if labels is None else model.latent.draw_kinds(drawn, labels[start : start + b])
+        given = None if kinds is None else padded(kinds, 0, size).to(device)
         with evaluated(model):
             images = _drawn(model, padded(tempered, 1, size).to(device), given)[:b].cpu()
         yield images
 
 
 @partial(replayed, warm=1)  # sizes that come once are few
-def _drawn(model: FSVAE, noise: Tensor, labels: Tensor | None) -> Tensor:
+def _drawn(model: FSVAE, noise: Tensor, kinds: Tensor | None) -> Tensor:
     """Images of whole blocks of noise, on the model's device."""
-    given = [noise] if labels is None else [noise, labels]
+    given = [noise] if kinds is None else [noise, kinds]
     return model.decode(model.latent.sample(*given))
 
 
@@ -146,8 +152,9 @@ def sample(
             the libraries may sum in another order for another batch.
         batch_size: images per pass; costs memory, changes nothing else.
         noise: of n images, as the latent's `noise` gives it, instead of the seed's: replays a run.
-        labels: int64 [n], of which class each image is to be, with a latent that knows classes; None: each class as
-            often as the training had it.
+        labels: int64 [n], of which class each image is to be, with a latent that knows classes, or that counted them in
+            its clusters and then draws from those where the class is most of the images (`latent.label_counts.purity`
+            says how much). None: each class as often as the training had it.
         first: number of the first image.
         temperature: > 0; below 1 likelier codes, above 1 more various ones. With the latent `Escape`.
 
@@ -156,7 +163,7 @@ def sample(
 
     Raises:
         ValueError: n, batch_size or seed out of range, noise or labels of another shape or range, or labels for a
-            latent that knows none, or a temperature that the latent does not take.
+            latent that knows none, or one that no training image had, or a temperature that the latent does not take.
     """
     images = stream(
         model, n, seed, batch_size=batch_size, noise=noise, labels=labels, first=first, temperature=temperature

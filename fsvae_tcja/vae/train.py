@@ -240,7 +240,8 @@ class FSVAETask:
     def metadata(self) -> dict[str, Any]:
         """Kind and configuration, for the checkpoint; a ValueError if they do not describe the model."""
         check_rebuildable(self.model)
-        return {"kind": KIND, "config": to_dict(self.config.model), "data": self.config.data, **self.data.told}
+        made = {"kind": KIND, "config": to_dict(self.config.model), "data": self.config.data}
+        return made | self.data.told | self.model.remembered
 
 
 def first_losses(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

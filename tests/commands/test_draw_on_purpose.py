@@ -1,6 +1,7 @@
 """fsvae-tcja interpolate, complete, sample --temperature, train --conditional."""
 
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from fsvae_tcja import Escape, FSVAEConfig, load, save
 from fsvae_tcja.cli import main
+from fsvae_tcja.vae.latent.label_counts import LabelCounts
 
 from ..vae.conftest import awake
 
@@ -54,6 +56,27 @@ def test_a_class_and_a_temperature(tmp_path):
     assert not np.array_equal(drawn("--label", "3"), drawn("--label", "4"))
     assert np.array_equal(drawn("--temperature", "1"), drawn())
     assert not np.array_equal(drawn("--temperature", "0.2"), drawn())
+
+
+def test_a_model_of_clusters_says_how_many_images_may_be_others(tmp_path, capsys, fails):
+    latent = replace(LATENT, classes=0, clusters=2)
+    model = awake(FSVAEConfig(T=2, L=8, latent=latent, neuron="centred", channels=(2, 3, 4, 5)))
+    model.latent.label_counts = LabelCounts(torch.tensor([[9, 1], [4, 4]]))
+    save(model, "m.safetensors")
+    sample = ["sample", "m.safetensors", "--n", "8", "--out", "s.npz", "--device", "cpu"]
+    assert main([*sample, "--label", "0"]) == 0
+    _, note = capsys.readouterr().out.splitlines()
+    assert note == (
+        "note: this model knows clusters, not labels: on average 82% of the training images in the clusters drawn from "
+        "have label 0"
+    )
+    assert main([*sample, "--label", "1"]) == 0
+    assert (
+        "48% of the training images in the clusters drawn from have label 1; expect others" in capsys.readouterr().out
+    )
+    assert main(sample) == 0
+    assert "note" not in capsys.readouterr().out
+    assert "labels must be int64 [8] in 0..1, found 2 to 2" in fails(*sample, "--label", "2")
 
 
 def test_interpolate(conditional, capsys):

@@ -182,6 +182,16 @@ def test_an_own_latent_and_readout_train_and_come_back(own, tmp_path, images):
         again(images, noise=torch.rand(7, 4, 6))
 
 
+def test_an_own_latent_with_classes_is_told_the_labels(own):
+    model = awake(FSVAEConfig(T=7, L=6, latent=Rate(), readout="last", channels=(3, 4, 5, 6)))
+    model.latent.classes = 2
+    model.latent.sample = lambda noise, labels: labels[:, None].expand(7, -1, 6).float()
+    labels = torch.tensor([0, 1, 1])
+    drawn, z = model.sample(3, labels=labels), labels[:, None].expand(7, -1, 6).float()
+    torch.testing.assert_close(drawn, model.decode(z), atol=1e-5, rtol=0)
+    assert not torch.equal(drawn[0], drawn[1])
+
+
 def test_a_part_that_is_in_no_table_is_named_on_loading(own, tmp_path, monkeypatch):
     save(FSVAE(replace(SMALL, latent=Rate())), tmp_path / "m.safetensors")
     monkeypatch.delitem(LATENTS, "rate")

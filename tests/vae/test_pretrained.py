@@ -146,6 +146,12 @@ def test_every_model_of_the_package(name):
     drawn = model.sample(16)
     assert drawn.shape == (16, model.config.in_channels, model.config.image_size, model.config.image_size)
     assert drawn.std(0).mean() > 0.1  # they differ
+    sevens = torch.full((16,), 7)
+    assert torch.equal(model.sample(16, labels=sevens, batch_size=5), model.sample(16, labels=sevens))
+    asked = torch.arange(100) % 10
+    with torch.no_grad():
+        found = Classifier.load(name)(model.sample(100, labels=asked)).argmax(1)
+    assert (found == asked).float().mean() > 0.7  # .92 and .82 of more; by chance .1
     files = list((pretrained.FOLDER / name).glob("*.safetensors"))
     assert {file.stem for file in files} == {"model", "autoencoder", "classifier"}
     assert all(file.stat().st_size < 2.5e6 for file in files)

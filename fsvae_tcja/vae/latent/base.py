@@ -12,6 +12,7 @@ from ...runtime.config import Stage
 from ...utils.configuration import Part
 from ..activity import Passing
 from ..noise import Source
+from .label_counts import LabelCounts
 
 
 class Term(NamedTuple):
@@ -68,11 +69,13 @@ class LatentModule(ABC, nn.Module):
     Attributes:
         classes: of the images, whose labels it learns from; 0: it needs none.
         kinds: of codes, by label or cluster: `sample(noise, labels)` takes them in 0..kinds - 1; 0: it takes none.
+        label_counts: of the training images in each kind, where these are clusters and the images had labels.
         micro_steps: parts of a code that are drawn one after the other, for `complete`; 0: it cannot.
     """
 
     classes = 0
     kinds = 0
+    label_counts: LabelCounts | None = None
     micro_steps = 0
 
     def __init__(self, params: Latent, T: int, L: int, terms: Mapping[str, Term]) -> None:
@@ -160,9 +163,14 @@ class LatentModule(ABC, nn.Module):
         self.divergence(z, q)
         return z
 
-    def draw_kinds(self, noise: Tensor) -> Tensor | None:
-        """The kind of each code that `sample` draws of this noise, int64 [N]; None if there are no kinds."""
-        return None
+    def draw_kinds(self, noise: Tensor, labels: Tensor | None = None) -> Tensor | None:
+        """The kind of each code that `sample` draws of this noise, int64 [N]; None if there are no kinds.
+
+        Args:
+            noise: as `noise` gives it.
+            labels: int64 [N], of which each image is to be: the kinds themselves, or drawn by `label_counts`.
+        """
+        return labels
 
     def kinds_of(self, z: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """The kind of codes z [T, N, L] of images with these labels, int64 [N]; None if there are no kinds."""

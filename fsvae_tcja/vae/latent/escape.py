@@ -37,6 +37,7 @@ from .base import Latent, LatentModule, Term
 from .clusters import find_centres, nearest
 from .escape_code import draw, entropy
 from .escape_prior import EscapePrior
+from .label_counts import LabelCounts
 
 PRIOR = Stage(epochs=10, batch_size=256, lr=6e-3, betas=(0.9, 0.98), schedule="cosine", warmup=100)
 RISE = 500  # first steps, over which the weight of the rate rises
@@ -247,10 +248,13 @@ class EscapeLatent(LatentModule):
         """The part of the noise that is of the bits, [N, T L]."""
         return noise[0, :, : self.T * self.L]
 
-    def draw_kinds(self, noise: Tensor) -> Tensor | None:
-        """The labels or clusters [N] that noise draws; None if there are none."""
+    def draw_kinds(self, noise: Tensor, labels: Tensor | None = None) -> Tensor | None:
+        """The labels or clusters [N] that noise draws, of images of given labels [N]; None if there are none."""
         if not self.kinds:
             return None
+        if labels is not None:
+            labels = labels.to(noise.device)
+            return self.label_counts.draw(labels, noise[0, :, -1]) if self.label_counts else labels
         share = torch.where(self.seen.any(), self.seen, 1.0).cumsum(0)
         # how many shares lie below: torch.searchsorted has no counterpart in ONNX
         return (share / share[-1] <= noise[0, :, -1:]).sum(1).clamp(max=self.kinds)
@@ -279,6 +283,8 @@ class EscapeLatent(LatentModule):
             self.centres.copy_(find_centres(codes.flatten(1), self.params.clusters))
         kinds = self.kinds_of(z, labels)
         kinds = torch.zeros_like(labels) if kinds is None else kinds
+        if self.params.clusters:
+            self.label_counts = LabelCounts.of(kinds, labels.to(kinds.device), self.kinds)
         self.seen.copy_(torch.bincount(kinds, minlength=self.kinds + 1))
 
     def stage_losses(self, z: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
