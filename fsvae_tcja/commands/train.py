@@ -68,33 +68,34 @@ def _conditional(model: FSVAEConfig, images: LabelledDataset) -> FSVAEConfig:
 def _shared(config: TrainConfig, options: TrainOptions, given: frozenset[str], preset: TrainConfig) -> TrainConfig:
     """The stages of a preset share the steps of --steps as they share its own on the images that it is made for, unless
     the length of a later one was given too."""
-    names = _later_stages(config)
-    lengths = {f"{name}.{unit}" for name in names for unit in ("steps", "epochs")}
-    if "--steps" not in given or not config.steps or not names or given & lengths:
+    _, *later = config.named_stages()
+    lengths = {f"{name}{unit}" for name in later for unit in ("steps", "epochs")}
+    if "--steps" not in given or not config.steps or not later or given & lengths:
         return config
-    images = _images(preset, config, options)
-    config = replace(config, steps=preset.steps, epochs=preset.epochs).lasting_in_all(config.steps, images)
+    stages = replace(config, steps=preset.steps, epochs=preset.epochs).named_stages()
+    images, usual = _known(preset) or _images(config, options), preset.named_stages()
+    batches = [usual.get(name, stage).batch_size for name, stage in stages.items()]
+    parts = [stage.total_steps(images // batch) for stage, batch in zip(stages.values(), batches, strict=True)]
+    config = config.sharing(config.steps, parts)
     shares = " + ".join(f"{stage.steps:,}" for stage in config.stages())
-    one_by_one = " and ".join(f"{name}.steps" for name in names)
-    _tell(f"steps of the {len(names) + 1} stages: {shares}; {one_by_one} would set the later ones")
+    one_by_one = " and ".join(f"{name}steps" for name in later)
+    _tell(f"steps of the {len(stages)} stages: {shares}; {one_by_one} would set the later ones")
     return config
 
 
-def _later_stages(config: TrainConfig) -> list[str]:
-    """The options of the stages behind the first one."""
-    prior = ["--model.latent.prior" for _ in config.model.latent.stages()]
-    return prior + (["--tuning.stage"] if config.tuning.weight else [])
-
-
-def _images(preset: TrainConfig, config: TrainConfig, options: TrainOptions) -> int:
-    """Training images of the preset's set; of the run's where that number is not known beforehand."""
-    known = IMAGE_SETS[preset.data].training if preset.data in IMAGE_SETS else 0
-    if known:
-        return known
+def _images(config: TrainConfig, options: TrainOptions) -> int:
+    """Training images of a run."""
+    if known := _known(config):
+        return min(config.limit or known, known)
     size, download = config.model.image_size, options.download and not options.dry_run
     with once_per_machine():
         train = load_images(config.data, "train", size=size, root=options.data_root, download=download)
     return len(limited(train, config.limit or None))
+
+
+def _known(config: TrainConfig) -> int:
+    """Training images of a data set by name, without reading it; 0 where that number is not known beforehand."""
+    return IMAGE_SETS[config.data].training if config.data in IMAGE_SETS else 0
 
 
 def _tell(line: str) -> None:
@@ -104,6 +105,8 @@ def _tell(line: str) -> None:
 def _adapted(config: TrainConfig, options: TrainOptions, given: frozenset[str], preset: TrainConfig) -> TrainConfig:
     """`_fit_to_images` and `_shared`; --dry-run checks the scores too, as training itself does before it begins."""
     config = _shared(_fit_to_images(config, options, given), options, given, preset)
+    if options.dry_run:
+        config.check_images(_images(config, options))
     if options.dry_run and options.given:
         check_not_hidden("eval")
         planned(options, config, torch.device("cpu"))

@@ -135,7 +135,7 @@ class TrainCommand:
             check_fits(needed, STEP, REMEDY)
         if options.init_from:
             start_from(self.network(config.model), options.init_from, self.kind)
-        return {"parameters": sum(p.numel() for p in network.parameters()), "step_takes_at_least": gigabytes(needed)}
+        return {"parameters": sum(p.numel() for p in network.parameters()), "least_memory_of_a_step": gigabytes(needed)}
 
     def _usage(self) -> str:
         about = {preset.group or name: preset.about for name, preset in self.presets.items()}

@@ -16,6 +16,7 @@ from .pictures import save_figure
 COLUMNS = 3  # at most
 PANEL = (4.4, 3.0)  # inches
 DENSE = 200  # points: a longer curve is drawn faintly under its running mean
+GAP = 20  # times the usual distance of points: there a line is broken, since nothing was measured between
 LOG_SPAN = 10  # a positive quantity whose largest value is at least that many times its smallest gets a log axis
 SPLITS = {"valid_": "validation", "test_": "test"}  # prefixes of quantities; without one: training
 AXES = {"step": "iterations", "epoch": "epochs", "seconds": "s"}  # what grows with time: never drawn as a curve
@@ -112,20 +113,19 @@ def _split(name: str) -> tuple[str, str]:
 
 def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str, label: str) -> None:
     for (name, points), style in zip(curves.items(), cycle(STYLES), strict=False):
-        steps, values = points.T
         split, of = _split(name)
         legend = split if of == quantity else name
         if len(points) > DENSE:
             window = len(points) // 50
-            (line,) = axis.plot(steps, values, linewidth=0.8, alpha=0.4, label=f"{legend}, raw")
+            (line,) = axis.plot(*_broken(points).T, linewidth=0.8, alpha=0.4, label=f"{legend}, raw")
             axis.plot(
-                *_running_mean(points, window).T,
+                *_broken(_running_mean(points, window)).T,
                 style,
                 color=line.get_color(),
                 label=f"{legend}, mean of {window}",
             )
         else:
-            axis.plot(steps, values, style, marker="." if len(points) < 30 else None, label=legend)
+            axis.plot(*_broken(points).T, style, marker="." if len(points) < 30 else None, label=legend)
     values = np.concatenate([points[:, 1] for points in curves.values()])
     span = values.max() / values.min() if values.min() > 0 else 1
     if span >= LOG_SPAN:
@@ -146,7 +146,19 @@ def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str, labe
         axis.legend(frameon=False, fontsize="small")
 
 
+def _gaps(points: np.ndarray) -> np.ndarray:
+    """Where a new piece of a curve begins: [n, 2] -> indices in 1..n - 1."""
+    distances = np.diff(points[:, 0])
+    return np.flatnonzero(distances > GAP * np.median(distances)) + 1 if len(distances) else np.array([], int)
+
+
+def _broken(points: np.ndarray) -> np.ndarray:
+    """Points [n, 2] with a row of NaN in every gap, over which no line is drawn."""
+    return np.insert(points, _gaps(points), np.nan, axis=0)
+
+
 def _running_mean(points: np.ndarray, window: int) -> np.ndarray:
-    """Means over `window` successive points: [n, 2] -> [n - window + 1, 2]."""
-    sums = np.cumsum(np.vstack([np.zeros(2), points]), axis=0)
-    return (sums[window:] - sums[:-window]) / window
+    """Means over `window` successive points, within each piece of the curve: [n, 2] -> at most [n - window + 1, 2]."""
+    pieces = [piece for piece in np.split(points, _gaps(points)) if len(piece) >= window]
+    sums = [np.cumsum(np.vstack([np.zeros(2), piece]), axis=0) for piece in pieces or [points]]
+    return np.concatenate([(total[window:] - total[:-window]) / window for total in sums])

@@ -69,28 +69,43 @@ class TrainConfig(TrainerConfig):
     def stages(self) -> list[Stage]:
         return [*super().stages(), *self.model.latent.stages(), *([self.tuning.stage] if self.tuning.weight else [])]
 
-    def check_batches(self, images: int) -> None:
-        """Raise a ValueError if so many training images do not fill a batch of every stage."""
-        parts = ["", *("model.latent.prior." for _ in self.model.latent.stages()), "tuning.stage."]
-        large = [f"--{part}batch-size" for part, x in zip(parts, self.stages(), strict=False) if x.batch_size > images]
-        if large:
-            largest = max(stage.batch_size for stage in self.stages())
+    def check_images(self, images: int) -> None:
+        """Raise a ValueError if so many training images do not fill a batch of every stage, or all clusters."""
+        stages, clusters = self.named_stages(), self.model.latent.clusters
+        large = [f"{name}batch-size" for name, stage in stages.items() if stage.batch_size > images]
+        few = [f"one batch of {max(stage.batch_size for stage in stages.values())}"] if large else []
+        if clusters > images:
+            large.append("--model.latent.clusters")
+            few.append(f"the {clusters} clusters of its codes")
+        if few:
             raise ValueError(
-                f"{self.data} has {images} training images, fewer than one batch of {largest}; use a smaller "
-                f"{' and '.join(large)}"
+                f"{self.data} has {images} training images, fewer than {' and than '.join(few)}; use a smaller "
+                f"{', '.join(large)}"
             )
+
+    def named_stages(self) -> dict[str, Stage]:
+        """The stages by what their options begin with, such as "--tuning.stage."."""
+        names = ["--", *("--model.latent.prior." for _ in self.model.latent.stages()), "--tuning.stage."]
+        return dict(zip(names, self.stages(), strict=False))
 
     def lasting_in_all(self, steps: int, images: int) -> "TrainConfig":
         """The same run with so many steps in all, which its stages share as they do now on so many images.
 
         Raises:
-            ValueError: fewer steps than stages, or fewer images than a batch.
+            ValueError: fewer steps than stages, or too few images for them.
         """
-        self.check_batches(images)
-        now = [stage.total_steps(images // stage.batch_size) for stage in self.stages()]
-        if steps < len(now):
-            raise ValueError(f"{steps} steps are too few for {len(now)} stages, each of one at least")
-        own, *rest = _shares(steps, now)
+        self.check_images(images)
+        return self.sharing(steps, [stage.total_steps(images // stage.batch_size) for stage in self.stages()])
+
+    def sharing(self, steps: int, parts: Sequence[int]) -> "TrainConfig":
+        """The same run with so many steps in all, of which its stages get these parts, of any sum.
+
+        Raises:
+            ValueError: fewer steps than stages.
+        """
+        if steps < len(parts):
+            raise ValueError(f"{steps} steps are too few for {len(parts)} stages, each of one at least")
+        own, *rest = _shares(steps, parts)
         latent, tuning = self.model.latent, self.tuning
         count = len(latent.stages())
         if self.tuning.weight:
@@ -137,7 +152,7 @@ class FSVAETask:
                 f"{train.size}; set --model.in-channels {train.channels} --model.image-size {train.size}"
             )
         images = len(limited(train, config.limit or None))
-        config.check_batches(images)
+        config.check_images(images)
         self.config = config
         self.stage = 0
         self.tuner: Tuner | None = None
@@ -149,11 +164,6 @@ class FSVAETask:
             raise ValueError(
                 f"the latent knows {self.model.latent.classes} classes, {train.name} has {train.classes or 'no labels'}"
                 f"; set --model.latent.classes {train.classes or 0}"
-            )
-        if self.model.latent.kinds > images:
-            raise ValueError(
-                f"the latent makes {self.model.latent.kinds} clusters, {train.name} has {images} training images; ask "
-                "for fewer with --model.latent.clusters"
             )
         if config.compile:  # the latent steps through time by itself
             self.model.encoder.compile()

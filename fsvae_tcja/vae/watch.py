@@ -1,11 +1,11 @@
 """Warnings while there is still time: what goes wrong early in a training and stays wrong."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from torch import Tensor
 
-from ..data.dataset import some
+from ..data.dataset import LabelledDataset, limited, some
 from ..data.pixels import to_float
 from ..data.workers import batches
 from ..runtime.callbacks import Callback
@@ -21,32 +21,82 @@ LOOKED_AT = 64  # training images
 DRAWN = 16  # images
 ALIKE = 1 / 127.5  # one of 256 levels: the eye sees no difference
 LAG = 2.0  # times the error in training mode
+AVERAGED = 1000  # training images, for their mean
+SIMILAR = 1e-3  # mean squared distance from the mean image: some four of 256 levels
+SHORT = 100  # steps, of which nothing can be expected
 
 
 class Watch(Callback):
-    """After the first epoch that is evaluated a line each for dead and for saturated layers, for samples that are all
+    """At the start a line if the training images hardly differ.
+
+    After the first epoch that is evaluated a line each for dead and for saturated layers, for samples that are all
     equal, and for running statistics that lag behind the weights. In a run of several stages, whose prior comes later,
-    samples are looked at when it ends."""
+    samples are looked at when it ends. At the end a line if the mean image would do as well as the reconstructions."""
+
+    def __init__(self) -> None:
+        self.variance: float | None = None  # of the training images
+
+    def start(self, trainer: "Trainer") -> None:
+        if not _is_of_images(trainer.task.model):
+            return
+        self.variance = variance(trainer.data)
+        if not trainer.step and self.variance < SIMILAR:
+            trainer.message(
+                f"note: the training images hardly differ: their mean squared distance from the mean image is "
+                f"{self.variance:.2g} (range [-1, 1]). A model of them draws little else"
+            )
 
     def epoch_end(self, trainer: "Trainer", figures: Mapping[str, float]) -> None:
         model, staged = trainer.task.model, len(trainer.spans) > 1
         lines: list[str] = []
-        if not isinstance(model, FSVAE) or model.config.input != "image":
+        if not _is_of_images(model):
             return
         if trainer.epoch == trainer.first_evaluated:
             pixels, _ = next(batches(some(trainer.data, LOOKED_AT), LOOKED_AT))
             drawn = None if staged else sample(model, DRAWN, trainer.config.seed)
-            lines = find(model, to_float(pixels), drawn, trainer.row.get("mse"), figures.get("test_mse"))
-        if staged and trainer.step == trainer.total:
-            lines += alike(sample(model, DRAWN, trainer.config.seed))
+            lines = find(
+                model, to_float(pixels), drawn, trainer.row.get("mse"), figures.get("test_mse"), steps=trainer.total
+            )
+        if trainer.step == trainer.total:
+            lines += alike(sample(model, DRAWN, trainer.config.seed), trainer.total) if staged else []
+            lines += no_better(figures.get("test_mse"), self.variance)
         for line in lines:
             trainer.message(f"warning: {line}")
 
 
-def alike(drawn: Tensor) -> list[str]:
-    """A sentence if images [n, C, H, W] that a model drew, at least two, are all the same."""
+def _is_of_images(model: object) -> TypeGuard[FSVAE]:
+    return isinstance(model, FSVAE) and model.config.input == "image"
+
+
+def variance(data: LabelledDataset) -> float:
+    """Mean squared distance of training images, in [-1, 1], from their mean: the error of that as a reconstruction."""
+    some_of_them = limited(data, AVERAGED)
+    pixels, _ = next(batches(some_of_them, len(some_of_them)))
+    x = to_float(pixels)  # [n, C, H, W]
+    return float((x - x.mean(0)).square().mean())
+
+
+def no_better(test_mse: float | None, variance: float | None) -> list[str]:
+    """A sentence if the mean image of the training would do as well as reconstructions of this error."""
+    if test_mse is None or variance is None or test_mse < variance:
+        return []
+    return [
+        f"test_mse {test_mse:.3g} is no lower than {variance:.3g}, the error of the mean training image for every "
+        "reconstruction: the model does not tell images apart yet. Train longer (--steps, --epochs)"
+    ]
+
+
+def alike(drawn: Tensor, steps: int) -> list[str]:
+    """A sentence if images [n, C, H, W] that a model drew, at least two, are all the same.
+
+    Args:
+        drawn: the images.
+        steps: of the whole training.
+    """
     if (drawn - drawn[0]).abs().max() >= ALIKE:
         return []
+    if steps < SHORT:
+        return [f"all images drawn are the same: the prior has not learned yet, for which {steps} steps are few"]
     return [
         "all images drawn are the same: the prior has not learned yet, or its neurons are silent. If they stay so in a "
         "longer training, raise the learning rate of a run that has hardly moved, lower that of one that leapt"
@@ -54,7 +104,12 @@ def alike(drawn: Tensor) -> list[str]:
 
 
 def find(
-    model: FSVAE, images: Tensor, drawn: Tensor | None, mse: float | None = None, test_mse: float | None = None
+    model: FSVAE,
+    images: Tensor,
+    drawn: Tensor | None,
+    mse: float | None = None,
+    test_mse: float | None = None,
+    steps: int = SHORT,
 ) -> list[str]:
     """What is wrong with a model, a sentence for each.
 
@@ -64,11 +119,12 @@ def find(
         drawn: at least two images drawn; None: not looked at.
         mse: reconstruction error in training mode, by the statistics of each batch.
         test_mse: by the running statistics.
+        steps: of the whole training.
     """
     with evaluated(model):
         found = energy(model, images).warnings()
     if drawn is not None:
-        found += alike(drawn)
+        found += alike(drawn, steps)
     return found + lagging(mse, test_mse)
 
 

@@ -168,6 +168,7 @@ def test_stages_share_the_steps_of_a_run(capsys, monkeypatch):
     shared = (2000 - sum(parts), *parts)
     for more, shares in (
         ([], shared),
+        (["--batch-size", "8", "--model.latent.prior.batch-size", "16"], shared),  # another batch starves no stage
         (["--tuning.stage.steps", "3"], (2000, 0, 3)),
         (["--model.latent.prior.epochs", "5"], (2000, 0, 6000)),
     ):
@@ -175,7 +176,7 @@ def test_stages_share_the_steps_of_a_run(capsys, monkeypatch):
         shown = capsys.readouterr()
         stages = from_dict(TrainConfig, json.loads(shown.out)["configuration"]).stages()
         assert tuple(stage.steps for stage in stages) == shares
-        assert ("steps of the 3 stages: {:,} + {} + {}; ".format(*shared) in shown.err) == (not more)
+        assert ("steps of the 3 stages: {:,} + {} + {}; ".format(*shared) in shown.err) == (shares == shared)
     assert main([*short, "--steps", "2000", "--tuning.weight", "0"]) == 0
     told = capsys.readouterr().err
     assert "2 stages" in told and "prior.steps" in told and "--tuning.stage" not in told
@@ -204,6 +205,11 @@ def photos(folder, mode, size):
 def test_a_model_for_ones_own_images(mode, channels, tmp_path, capsys, fails):
     photos(tmp_path / "photos", mode, 50)
     command = ["train", "mnist", "--data", "photos", "--size", "64", "--dry-run"]
+    assert main(command) == 2
+    few = "has 18 training images, fewer than one batch of 256 and than the 100 clusters of its codes; use a smaller"
+    assert f"photos {few} --batch-size, --model.latent.prior.batch-size, " in capsys.readouterr().err
+    command += ["--batch-size", "9", "--model.latent.prior.batch-size", "9", "--tuning.stage.batch-size", "9"]
+    command += ["--model.latent.clusters", "3"]
     assert main(command) == 0
     shown = capsys.readouterr()
     kind = "grey" if channels == 1 else "colour"

@@ -128,6 +128,20 @@ def test_replacing_leaves_the_old_file_when_writing_fails(tmp_path):
 
 # curves
 
+
+def test_no_line_is_drawn_where_nothing_was_measured():
+    """Such as the reconstruction error over the stage of the prior."""
+    steps = [*range(0, 300), *range(2000, 2300)]
+    rows = [{"step": step, "mse": 1.0 if step < 300 else 3.0} for step in steps]
+    (axis,) = curves.curve_figures(rows)["mse"].axes
+    for line in axis.lines:
+        x, y = line.get_data()
+        assert np.isnan(x).sum() == np.isnan(y).sum() == 1
+        assert not ((x > 299) & (x < 2000)).any() and set(y[~np.isnan(y)]) == {1.0, 3.0}
+    (whole,) = curves.curve_figures(rows[:300])["mse"].axes
+    assert not any(np.isnan(line.get_xdata()).any() for line in whole.lines)
+
+
 ROWS = [{"step": i, "epoch": i // 10, "mse": 0.5**i, "loss": 1.0 + i, "note": "x"} for i in range(20)]
 ROWS.append({"step": 20, "test_mse": 0.25, "loss": float("nan")})
 

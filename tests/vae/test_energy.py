@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from fsvae_tcja.core import SpikingLayer
+from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.runtime.energy import AC_PJ, MAC_PJ
 from fsvae_tcja.vae import FSVAE, Bernoulli, Escape, FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.energy import ann_of, energy
 from fsvae_tcja.vae.sample import noise_of
-from fsvae_tcja.vae.watch import Watch, find
+from fsvae_tcja.vae.watch import Watch, alike, find, no_better, variance
 
 from .conftest import awake
 
@@ -170,8 +171,47 @@ def test_samples_that_are_all_the_same_are_told_of_at_the_end_of_stages():
         run.task.model.decoder.blocks[1].norm.bias.fill_(-100)
     Watch().epoch_end(run, {})
     assert len(told) == 1 and told[0].startswith("warning: all images drawn are the same")
+    assert told[0].endswith("for which 9 steps are few") and "learning rate" not in told[0]
+    assert "learning rate" in alike(torch.zeros(2, 1, 4, 4), 100)[0]
     run.step = 8
     Watch().epoch_end(run, {})
+    assert len(told) == 1
+
+
+def test_reconstructions_that_the_mean_image_would_match_are_told_of_at_the_end():
+    told = []
+    pixels = torch.tensor([0, 255] * 3, dtype=torch.uint8)[:, None, None, None].expand(6, 1, 32, 32)
+    data = MemoryImages("toy", "train", pixels.contiguous(), torch.zeros(6).long(), 1)
+    run = SimpleNamespace(
+        task=SimpleNamespace(model=small()), data=data, config=SimpleNamespace(seed=0), message=told.append,
+        spans=[1], epoch=7, first_evaluated=1, step=0, total=9,
+    )  # fmt: skip
+    watch = Watch()
+    watch.start(run)
+    assert told == [] and variance(data) == 1  # of black and white, -1 and 1
+    run.step = 8
+    watch.epoch_end(run, {"test_mse": 1.5})
+    assert told == []
+    run.step = 9
+    watch.epoch_end(run, {"test_mse": 0.99})
+    assert told == []
+    watch.epoch_end(run, {"test_mse": 1.5})
+    assert told == [f"warning: {line}" for line in no_better(1.5, 1.0)]
+    assert told[0].startswith("warning: test_mse 1.5 is no lower than 1, the error of the mean training image")
+
+
+def test_training_images_that_hardly_differ_are_told_of_at_the_start():
+    told = []
+    pixels = torch.full((6, 1, 32, 32), 100, dtype=torch.uint8)
+    pixels[0] = 103
+    run = SimpleNamespace(
+        task=SimpleNamespace(model=small()), data=MemoryImages("toy", "train", pixels, torch.zeros(6).long(), 1),
+        message=told.append, step=0,
+    )  # fmt: skip
+    Watch().start(run)
+    assert len(told) == 1 and told[0].startswith("note: the training images hardly differ: ")
+    run.step = 5  # resumed: it was said
+    Watch().start(run)
     assert len(told) == 1
 
 

@@ -159,7 +159,10 @@ def test_settings_are_checked():
         replace(TUNED, model=small)
     many = replace(TUNED, model=replace(MODEL, latent=replace(CLUSTERED, clusters=41)))
     for config, images in ((many, 40), (replace(TUNED, limit=39, model=many.model), 39)):
-        with pytest.raises(ValueError, match=f"makes 41 clusters, toy has {images} training images; ask for fewer"):
+        with pytest.raises(
+            ValueError,
+            match=f"toy has {images} training images, fewer than the 41 clusters of its codes; use a smaller",
+        ):
             FSVAETask(config, toy(), toy(10, "test"))
     with pytest.raises(ValueError, match=r"drawn must hold at least 40 codes on axis 1, found \[3, 9, 8\]"):
         recalibrate(awake(TUNED.model), toy(), 40, drawn=torch.zeros(3, 9, 8))

@@ -29,4 +29,6 @@ def load(split: str, size: int | None, files: list[Path]) -> MemoryImages:
     return MemoryImages("digits", split, images, torch.from_numpy(digits.target[order]).long(), 10)
 
 
-DIGITS = ImageSet(load, {"train": (), "test": ()}, "1,797 handwritten digits of 8x8 that come with scikit-learn")
+DIGITS = ImageSet(
+    load, {"train": (), "test": ()}, "1,797 handwritten digits of 8x8 that come with scikit-learn", training=TRAIN
+)

@@ -25,6 +25,8 @@ class Term(NamedTuple):
 class Latent(Part):
     """The settings of a latent: a frozen dataclass, chosen by its name in LATENTS."""
 
+    clusters: int = 0
+    """Clusters that the codes of the training images are put into; 0: none are."""
     analog: ClassVar[bool] = False
     """Whether the code is of other numbers than 0 and 1: the linear layers around it then have no norm and neurons."""
 
