@@ -40,16 +40,20 @@ def enough(real: Source | None, n: int | None) -> bool:
 
 
 def why_no_floor(real: Source | None, reference: Any, n: int | None) -> str:
-    """Why no real images (None: there are none) stand beside a score of n images, in a line for its notes."""
+    """Why no real images (None: there are none) stand beside a score of n images, and what to do, in a line for its
+    notes."""
+    give = "give real images (floor, --floor IMAGES)"
     if real is not None:
-        why = f"{real.name} has {real.n:,} images, {n:,} are scored"
+        why, give = f"{real.name} has {real.n:,} images, {n:,} are scored", give.replace("real", "as many real")
     elif reference is None:
         why = "no reference was given whose data set has real images"
     elif isinstance(reference, Source):
         why = f"the reference {reference.name} has no other split to take real images of"
+        if reference.folder:
+            give = f"compare with a split of the folder (reference, --reference FOLDER:test), or {give}"
     else:
         why = f"the statistics of the reference keep none of {n:,} images (eval reference ... --floors {n})"
-    return f"no floor: {why}; give real images (floor, --floor mnist:train)"
+    return f"no floor: {why}; {give}"
 
 
 def stand_beside(setting: Setting, real: RealImages, parts: Parts | None) -> dict[str, dict[str, dict[str, Beside]]]:

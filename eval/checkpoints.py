@@ -69,7 +69,10 @@ def drawn_from(model: FSVAE, seed: int, name: str) -> IndexedImages:
         with full_precision(device):
             return torch.cat(list(stream(model, count, seed, first=start, batch_size=size)))
 
-    return IndexedImages(name, None, draw, value_range="-1..1", seed=seed, parts=ModelParts(model, seed))
+    size = model.config.image_size
+    return IndexedImages(
+        name, None, draw, drawn_size=size, value_range="-1..1", seed=seed, parts=ModelParts(model, seed)
+    )
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,12 +34,19 @@ class Doubt:
     """Standard deviation of the score of one seed, or of these n images."""
     low: float
     high: float
-    """Where the mean lies with 95% confidence, by Student's t."""
+    """Where the mean lies with 95% confidence, by Student's t, cut to the values that the score can have."""
 
     @property
     def error(self) -> float:
         """Standard error of the mean."""
         return self.spread / math.sqrt(self.times) if self.how == "seeds" else self.spread
+
+    def within(self, least: float, most: float) -> Doubt:
+        """With the interval cut to these bounds of the score.
+
+        No mean lies beyond them, so that what is left holds it as often: Student's t knows nothing of a share's ends.
+        """
+        return replace(self, low=max(self.low, least), high=min(self.high, most))
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Doubt:

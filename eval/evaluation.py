@@ -64,7 +64,8 @@ def evaluate(
         protocol: what is fixed, or its name in PROTOCOLS.
         scores: names, each of which is computed once; none takes those whose networks are given (without a reference
             those that compare with nothing), else the protocol's default.
-        reference: images, of which a callable or a checkpoint draws as many as are scored; statistics (a `Reference`,
+        reference: images, of which a callable or a checkpoint draws as many as are scored, and data sets and folders
+            given by name are brought to the size at which a model draws that is scored; statistics (a `Reference`,
             one by the name of each score, the file or folder that `write_references` made, an .npz with mu and sigma
             for fsvae2022). For an Inception Score None.
         floor: real images, as many of which are scored beside (`Score.beside`); True takes the part of the reference's
@@ -105,14 +106,15 @@ def evaluate(
     counts = [recipe.images(n, source.n) for recipe in recipes]
     size = common_batch(recipes, batch)
     tasks = list(zip(networks.load(recipes, device), recipes, counts, strict=True))
-    other = open_reference(reference, protocol, value_range=reference_range, device=device)
+    opened: dict[str, Any] = {"beside": source, "value_range": reference_range, "device": device}
+    other = open_reference(reference, protocol, **opened)
     if floor is not False and floor is not True:
-        floor = open_reference(floor, protocol, value_range=reference_range, device=device)
+        floor = open_reference(floor, protocol, **opened)
     real = real_images(floor, other)
     if parts and not any(enough(real(recipe), count) for _, recipe, count in tasks):
         raise ValueError(
             "parts (--parts) are scored beside as many real images, and there are none: name a data set as the "
-            "reference, or real images (floor, --floor mnist:train)"
+            "reference, or real images (floor, --floor IMAGES)"
         )
     wanted = [(extractor, recipe) for extractor, recipe, _ in tasks if recipe.compares]
     compared = None  # how many are drawn to compare with
@@ -149,8 +151,9 @@ def evaluate(
         if stores:
             values = {score.name: score.value for score in made_here}
             doubts |= bootstrapped(recipe, stores[i], compared_with, bootstrap, values)
+        bounded = {name: doubt.within(*recipe.measured.bounds_of(name)) for name, doubt in doubts.items()}
         results += [
-            replace(score, beside=stands.get(score.name, {}) | code, doubt=doubts.get(score.name))
+            replace(score, beside=stands.get(score.name, {}) | code, doubt=bounded.get(score.name))
             for score in made_here
         ]
     return results
@@ -262,11 +265,12 @@ def write_references(
     return list(paths)
 
 
-def open_reference(what: Any, protocol: Protocol, **options: Any) -> Any:
+def open_reference(what: Any, protocol: Protocol, *, beside: Source | None = None, **options: Any) -> Any:
     """Images to compare with as a source, by the options of `open_images`; statistics stay what they are.
 
     Of a data set or a folder with splits, whose name says none, that is taken which the protocol compares with. A
-    checkpoint draws on REFERENCE_SEED.
+    checkpoint draws on REFERENCE_SEED. Data sets and folders are brought to the size at which a model `beside` them
+    draws, unless another size is given.
 
     Raises:
         ValueError: a range stated for statistics, which hold no pixels, and as `open_images`.
@@ -278,7 +282,8 @@ def open_reference(what: Any, protocol: Protocol, **options: Any) -> Any:
             raise ValueError("statistics hold no pixels, whose range could be stated: leave it out (--reference-range)")
         return Path(what).expanduser() if stored else what
     split = protocol.split_of(what if isinstance(what, str) else "") or "test"
-    source = open_images(what, seed=REFERENCE_SEED, split=split, **options)
+    usual = (beside.drawn_size if beside else None) or 0
+    source = open_images(what, seed=REFERENCE_SEED, split=split, usual_size=usual, **options)
     if source.data_set is None and source.split not in (None, split):
         note = f"the reference is the split {source.split}; protocol {protocol.name} compares with {split}"
         source = replace(source, notes=(*source.notes, note))
@@ -342,7 +347,8 @@ def _odd_pairs(source: Source, pixels: str, extractor: Extractor, reference: Ref
     """Notes on images that are compared with themselves, or with some of another size, and on a network of another
     data set."""
     compared = reference.key["data"] if reference else {}
-    where, of = (compared.get("data_set"), compared.get("split")), compared.get("data_set") or source.data_set
+    where = compared.get("data_set"), compared.get("split")
+    of = compared.get("data_set") or compared.get("folder") or source.data_set
     notes = []
     if source.data_set and where == (source.data_set, source.split):
         notes.append(f"{source.name}: the images are compared with themselves")

@@ -28,7 +28,7 @@ REFERENCE_SEED = 1_000_000
 """Seed of references that are drawn: none that scored images are likely to have, so that the two are independent."""
 KIND = "statistics"
 """What a file of them says that it holds."""
-DESCRIPTION = ("name", "data_set", "split", "pixels")
+DESCRIPTION = ("name", "data_set", "folder", "split", "pixels")
 """What describes reference images besides their number and their hash."""
 
 
@@ -147,6 +147,7 @@ def collect_references(
     data = {
         "name": source.name,
         "data_set": source.data_set,
+        "folder": source.folder,
         "split": source.split,
         "pixels": source.pixels or seen.size,
         "n": jobs[0].collector.n,

@@ -11,6 +11,7 @@ from fsvae_tcja.utils.atomic import write_json
 from fsvae_tcja.utils.foreign import brief, reading
 
 from .doubt import Doubt, difference
+from .measures import MEASURES
 from .protocols import RENAMED
 from .provenance import differences, json_sha256, library_versions
 
@@ -91,6 +92,12 @@ class Score:
             named = ((name, self._named(name, a), other._named(name, b)) for name, a, b in different)
             pairs = "; ".join(f"{name}: {a} and {b}" for name, a, b in named)
             raise ValueError(f"these scores cannot be compared; they differ in {pairs}")
+
+    @property
+    def better(self) -> str:
+        """Which values are better: "lower", "higher", or what a good one is; "" where the measure is not known."""
+        measure = MEASURES.get(str(self.recipe.get("measure")))
+        return measure.better if measure else ""
 
     @property
     def sha256(self) -> str:

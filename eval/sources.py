@@ -55,12 +55,16 @@ class Source(ABC):
     """How many there are; None: endless, or unknown before they are read."""
     data_set: str | None = field(default=None, kw_only=True)
     """Name of the data set that they are of, if of one."""
+    folder: str | None = field(default=None, kw_only=True)
+    """Name of the folder or the shards that they lie in, if in some."""
     split: str | None = field(default=None, kw_only=True)
     """Which part of it, or of a folder."""
     pixels: str | None = field(default=None, kw_only=True)
     """How they were brought to their size here, "28 to 32, PIL bilinear"; None: they come as they are."""
     size: int | None = field(default=None, kw_only=True)
     """Height and width that were asked for, of images that come as they are."""
+    drawn_size: int | None = field(default=None, kw_only=True)
+    """Height and width of images that a model draws, which others are brought to."""
     value_range: ValueRange | None = field(default=None, kw_only=True)
     """Stated range of their pixels; None: not stated, 8 bits."""
     seed: int | None = field(default=None, kw_only=True)
@@ -188,6 +192,7 @@ def open_images(
     seed: int = 0,
     device: torch.device | str = "cpu",
     split: str | None = None,
+    usual_size: int = 0,
 ) -> Source:
     """Anything that holds or draws images, as a source.
 
@@ -208,6 +213,7 @@ def open_images(
         seed: that a checkpoint draws on; image i depends on (seed, i) alone.
         device: where a checkpoint draws.
         split: of a data set or a folder with splits whose name says none; None: "test" of a data set, all of a folder.
+        usual_size: of data sets and folders where size is None; 0: as `size` has it.
 
     Raises:
         FileNotFoundError: a path that does not exist.
@@ -220,7 +226,7 @@ def open_images(
         _check_range(what, value_range)
         return what
     if isinstance(what, (str, Path)):
-        return _open_path(what, stated, root, download, name, seed, device, split)
+        return _open_path(what, stated, root, download, name, seed, device, split, usual_size)
     if isinstance(what, np.ndarray):
         what = from_array(what)
     if isinstance(what, Tensor):
@@ -306,6 +312,7 @@ def _open_path(
     seed: int,
     device: torch.device | str,
     default: str | None,
+    usual_size: int,
 ) -> Source:
     check_named(what)
     text, split = parse_name(what if isinstance(what, str) else str(what.absolute()))
@@ -313,12 +320,12 @@ def _open_path(
 
     def sibling(split: str) -> Source:
         with once_per_machine():
-            return _open_path(f"{text}:{split}", stated, root, download, None, seed, device, None)
+            return _open_path(f"{text}:{split}", stated, root, download, None, seed, device, None, usual_size)
 
     if text in IMAGE_SETS:
         split = split or default or "test"
         _check_memory(text, split, size, root, download)
-        dataset = load_images(text, split, size=size or 32, root=root, download=download)
+        dataset = load_images(text, split, size=size or usual_size or 32, root=root, download=download)
         return replace(_open_dataset(dataset, name, stated), sibling=sibling, named=named)
     path = Path(text).expanduser()
     if path.suffix == ".safetensors" or (path / MODEL).is_file():
@@ -350,7 +357,10 @@ def _open_path(
             f"{did_you_mean(text, IMAGE_SETS)}: these are "
             f"{list(IMAGE_SETS)}, with their split as in mnist:test"
         )
-    folder = _open_folder(path, split, default, root, name, stated)
+    resized: _Stated = {"value_range": stated["value_range"], "size": size or usual_size or None}
+    folder = _open_folder(path, split, default, root, name, resized)
+    if size is None and folder.pixels:
+        folder = replace(folder, notes=(*folder.notes, f"{folder.name}: {folder.pixels}, the size of the drawn images"))
     return folder if folder.split is None else replace(folder, sibling=sibling, named=named)
 
 
@@ -415,6 +425,7 @@ def _open_folder(
         name or (dataset.name if split == "all" else f"{dataset.name} {split}"),
         len(dataset),
         _draw(dataset),
+        folder=dataset.name,
         split=None if split == "all" else split,
         pixels=None if size is None else _resized({*contents.sizes_of[dataset.split]}, size),
         labels=_known(dataset),

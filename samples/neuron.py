@@ -34,7 +34,7 @@ generator = torch.Generator().manual_seed(SEED)
 wave = 1 + torch.sin(torch.arange(STEPS) / 8)  # the same shape for both, in units of the threshold
 current = (wave + 0.3 * torch.randn(STEPS, generator=generator)).clamp(min=0)
 time = range(1, STEPS + 1)
-figure = Figure((10, 6), dpi=110, layout="constrained")
+figure = Figure((5.4, 6.2), dpi=160, layout="constrained")
 top, *rows = figure.subplots(1 + len(NEURONS), sharex=True)
 top.step(time, current, where="mid", color="black")
 top.set(ylabel="current / threshold")

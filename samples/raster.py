@@ -21,7 +21,7 @@ with torch.no_grad():
     images = model.decode(z).cpu()  # [N, C, H, W] in [-1, 1]
 T, _, L = z.shape
 
-figure = Figure((10, 7.5), dpi=110, layout="constrained")
+figure = Figure((5.4, 7.5), dpi=160, layout="constrained")
 grid = figure.subplots(CODES + 2, 2, width_ratios=(1, 6))
 for i in range(CODES):
     left, right = grid[i]
@@ -37,6 +37,6 @@ for left, right in grid:
     left.set_axis_off()
     right.set(xlim=(-0.5, L - 0.5), ylim=(T + 0.5, 0.5), ylabel="step t", yticks=range(1, T + 1))
 grid[-1, 1].set_xlabel("latent neuron")
-figure.colorbar(shown, ax=grid[:, 1].tolist(), location="bottom", shrink=0.5, aspect=40, label="rate of ones, 0 to 1")
+figure.colorbar(shown, ax=grid[:, 1].tolist(), location="bottom", shrink=0.7, aspect=30, label="rate of ones, 0 to 1")
 save_figure(figure, out)
 print(out)

@@ -16,7 +16,7 @@ from fsvae_tcja.runtime.firing import Firing
 from fsvae_tcja.runtime.pictures import save_figure
 
 DPI = 120
-WIDTH = 9.0  # inches, of gates and firing
+WIDTH = 6.4  # inches, of gates and firing
 NUMBERED = 20  # classes: the cells of a larger confusion matrix have no room for numbers
 LETTER = 0.085  # inches, of a title's letters
 
@@ -112,7 +112,8 @@ def save_gates(gates: Mapping[str, Tensor], path: str | Path, title: str) -> Non
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, (name, gate) in zip(axes, panels.items(), strict=True):
         image = _draw_gate(axis, gate)
-        axis.set_title(f"layer {name}: mean gate {gate.mean():.3f}", loc="left", fontsize="medium")
+        told = f"mean {gate.mean():.2f}, from {gate.min():.2f} to {gate.max():.2f}"
+        axis.set_title(f"layer {name}: {told}", loc="left", fontsize="medium")
     axes[-1].set_xlabel("channel")
     figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01).set_label("gate, 0 to 1", fontsize="small")
     _save(figure, title, path)
@@ -148,7 +149,7 @@ def save_firing(firing: Firing, path: str | Path, title: str) -> None:
     rates.barh(places, [layer.rate for layer in layers], height=0.7)
     rates.set_yticks(places, [layer.name for layer in layers])
     rates.invert_yaxis()
-    rates.xaxis.set_major_locator(MaxNLocator(5))
+    rates.xaxis.set_major_locator(MaxNLocator(3))
     rates.set_xlabel("spikes per neuron and step")
     dead, saturated = [layer.dead for layer in layers], [layer.saturated for layer in layers]
     ends.barh(places - 0.2, dead, height=0.35, color="0.75", edgecolor="black", label="dead: never fired")
@@ -159,7 +160,7 @@ def save_firing(firing: Firing, path: str | Path, title: str) -> None:
     ends.xaxis.set_major_formatter(PercentFormatter(1))
     ends.set_xlabel("neurons")
     ends.tick_params(axis="y", left=False)
-    ends.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize="small")
+    ends.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), fontsize="small")
     for axis in (rates, ends):
         axis.grid(axis="x", alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)

@@ -29,7 +29,7 @@ class CompareOptions:
     files: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Two or more .json that `score` wrote."""
     format: Literal["table", "markdown", "latex"] = "table"
-    """Rows for a page: each with the hash of its record."""
+    """Rows for a page: each with the hash of its record; notes as a list, or as comments of LaTeX."""
 
 
 def main(args: list[str]) -> int:
@@ -68,16 +68,37 @@ def _show(table: Sequence[Sequence[Score | None]], files: Sequence[Path]) -> Non
     names = [_letter(i) for i in range(len(files))]
     shown = Table()
     floors = any("real images" in score.beside for row in table for score in row if score)
-    for name in ("score", "protocol", "n", *["real images"] * floors, *names, *(f"{name} - A" for name in names[1:])):
+    for name in (
+        "score",
+        "better",
+        "protocol",
+        "n",
+        *["real images"] * floors,
+        *names,
+        *(f"{name} - A" for name in names[1:]),
+    ):
         shown.add_column(name)
     for row in table:
         there = [score for score in row if score]
         one, n = there[0], ", ".join(dict.fromkeys(str(score.n) for score in there))
         differences = (_difference(row[0], other) for other in row[1:])
         floor = ", ".join(dict.fromkeys(map(_floor, there)))
-        shown.add_row(one.name, one.protocol, n, *[floor] * floors, *map(_value, row), *differences)
+        told = one.name, one.better or UNKNOWN, one.protocol, n
+        shown.add_row(*told, *[floor] * floors, *map(_value, row), *differences)
     console().print(shown)
     console().print("\n".join(f"{name}: {file}" for name, file in zip(names, files, strict=True)))
+    for whose, note in _notes(table, names):
+        console().print(f"note, {whose}: {note}")
+
+
+def _notes(table: Sequence[Sequence[Score | None]], names: Sequence[str]) -> list[tuple[str, str]]:
+    """The notes of all scores, each once, after the names of the files that have it."""
+    found: dict[str, list[str]] = {}
+    for row in table:
+        for name, score in zip(names, row, strict=True):
+            for note in score.notes if score else ():
+                found.setdefault(" ".join(note.split()), []).append(name)
+    return [(", ".join(dict.fromkeys(whose)), note) for note, whose in found.items()]
 
 
 def _letter(i: int) -> str:
@@ -103,11 +124,12 @@ def _difference(a: Score | None, b: Score | None) -> str:
 
 
 def _rows(table: Sequence[Sequence[Score | None]], files: Sequence[Path], form: str) -> list[str]:
-    """A row for each score of each file."""
-    head = ["file", "score", "value", "real images", "protocol", "n", "record"]
+    """A row for each score of each file, and their notes."""
+    notes = [f"{whose}: {note}" for whose, note in _notes(table, _names(files))]
+    head = ["file", "score", "better", "value", "real images", "protocol", "n", "record"]
     body = [
         [
-            *(name, score.name, _value(score), _floor(score)),
+            *(name, score.name, score.better or UNKNOWN, _value(score), _floor(score)),
             *(score.protocol, str(score.n), score.sha256[:HASH]),
         ]
         for row in table
@@ -116,8 +138,9 @@ def _rows(table: Sequence[Sequence[Score | None]], files: Sequence[Path], form: 
     ]
     if form == "markdown":
         cells = [[cell.replace("|", r"\|") for cell in line] for line in (head, ["---"] * len(head), *body)]
-        return [f"| {' | '.join(line)} |" for line in cells]
-    return [" & ".join(map(_latex, line)) + r" \\" for line in (head, *body)]
+        rows = [f"| {' | '.join(line)} |" for line in cells]
+        return [*rows, *[""] * bool(notes), *(f"- {note}" for note in notes)]
+    return [*(" & ".join(map(_latex, line)) + r" \\" for line in (head, *body)), *(f"% {note}" for note in notes)]
 
 
 def _names(files: Sequence[Path]) -> list[str]:

@@ -37,7 +37,8 @@ class ImageOptions:
     value_range: Range = None
     """Range of floating point pixels, which have to state it; 8-bit pixels of 0 and 1 are in 0..1."""
     size: Whole = None
-    """Size of data sets (None: 32) and folders (None: their own); other images must have it. Part of the score."""
+    """Size of data sets (None: 32) and folders (None: their own), compared with a run: its own; other images must have
+    it. Part of the score."""
     data_root: DataRoot = None
     download: Download = False
     device: Device = "auto"

@@ -96,10 +96,11 @@ def _scores(options: ScoreOptions) -> Sequence[Score]:
         where = options.where | {"device": device}
         with once_per_machine():
             images = open_images(options.images, value_range=options.value_range, seed=options.seed or 0, **where)
-            reference = open_reference(options.reference, protocol, value_range=options.reference_range, **where)
+            where |= {"beside": images, "value_range": options.reference_range}
+            reference = open_reference(options.reference, protocol, **where)
             floor = {"auto": True, "none": False}.get(options.floor, options.floor)
             if isinstance(floor, str):
-                floor = open_reference(floor, protocol, value_range=options.reference_range, **where)
+                floor = open_reference(floor, protocol, **where)
         counts = [protocol.recipe(name).images(options.n_images, images.n) for name in names]
         with image_bar(images_to_read(max(counts, key=lambda n: n or math.inf), reference)) as advance:
             return evaluate(

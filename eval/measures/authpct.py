@@ -27,6 +27,7 @@ class AuthPct(Measure[FeatureStore]):
     """The share, 0 to 1, of images farther from their nearest training image than that is from its own nearest one."""
 
     collector = FeatureStore
+    better, bounds = "as real held-out images", (0.0, 1.0)
 
     def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> FeatureStore:
         return FeatureStore()

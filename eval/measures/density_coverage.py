@@ -9,6 +9,7 @@ Real images get 1 of the first, which has no upper end, and nearly 1 of the seco
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,10 @@ class DensityCoverage(Measure[FeatureStore]):
     """Neighbours."""
 
     collector = FeatureStore
+    better = "higher"
+
+    def bounds_of(self, name: str) -> tuple[float, float]:
+        return (0.0, 1.0 if name.startswith("Coverage") else math.inf)
 
     def least(self, recipe: Recipe) -> int:
         return self.k + 1  # an image and its neighbours

@@ -28,6 +28,7 @@ class FDInfinity(Measure[FeatureStore]):
     """The Frechet distance at 1 / n = 0, and the standard error of that end of the line."""
 
     collector = FeatureStore
+    better = "lower"
 
     def least(self, recipe: Recipe) -> int:
         return 10 * POINTS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING
 
@@ -134,6 +135,7 @@ class Frechet(Measure[GaussianStatistics]):
     """The Frechet distance between the Gaussians of both sides."""
 
     collector = GaussianStatistics
+    better, bounds = "lower", (0.0, math.inf)
 
     def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> GaussianStatistics:
         return GaussianStatistics(dim, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,7 @@ class InceptionScore(Measure[Predictions]):
 
     collector = Predictions
     compares = False
+    better, bounds = "higher", (1.0, math.inf)
 
     def check(self, recipe: Recipe, scored: int | None, reference: int | None = None) -> None:
         self._splits(recipe, scored)

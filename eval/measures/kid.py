@@ -22,6 +22,7 @@ class KID(Measure[FeatureStore]):
     """Images in a subset; all, where there are fewer."""
 
     collector = FeatureStore
+    better = "lower"
 
     def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> FeatureStore:
         return FeatureStore()

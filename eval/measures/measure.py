@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
@@ -43,10 +44,18 @@ class Measure(ABC, Generic[C]):
     """Class of what it collects, of either side if it compares."""
     compares: ClassVar[bool] = True
     """Whether it compares with reference images."""
+    better: ClassVar[str] = ""
+    """Which values are better: "lower", "higher", or what a good one is; "": not known."""
+    bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    """The lowest and the highest value that there can be."""
 
     def least(self, recipe: Recipe) -> int:
         """The fewest images, on either side, that it makes sense of."""
         return 2
+
+    def bounds_of(self, name: str) -> tuple[float, float]:
+        """The bounds of one of several values, by the name of the score."""
+        return self.bounds
 
     @abstractmethod
     def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> C:

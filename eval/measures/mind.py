@@ -7,6 +7,7 @@ With u_1..u_M random unit vectors of R^d, and n features on either side,
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ class MIND(Measure[FeatureStore]):
     """M."""
 
     collector = FeatureStore
+    better, bounds = "lower", (0.0, math.inf)
 
     def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> FeatureStore:
         return FeatureStore()

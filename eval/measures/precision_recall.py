@@ -18,6 +18,7 @@ class PrecisionRecall(Measure[FeatureStore]):
     """Parts of the scored images near the reference, and of the reference near the scored images."""
 
     collector = FeatureStore
+    better, bounds = "higher", (0.0, 1.0)
 
     def least(self, recipe: Recipe) -> int:
         return 4  # an image and its three nearest neighbours

@@ -70,6 +70,7 @@ class Sure(Measure[SureImages]):
 
     collector = SureImages
     compares = False
+    better, bounds = "higher", (0.0, 1.0)
 
     def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> SureImages:
         return SureImages(self.above, dim, device)

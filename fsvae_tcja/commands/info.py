@@ -74,13 +74,16 @@ SUMMARIES = {"fsvae": _of_fsvae, "classifier": _of_classifier}
 CALLED = {"parameters": "parameters in the file", "made_of": "SHA-256 of the run's tensors"}
 """What the table calls some of the metadata. A file in half precision lacks parameters that never act."""
 LONG = ("config", "training", "label_counts")  # what the table leaves out, or has as settings
+EMPTY: tuple[Any, ...] = ({}, [], "", None)
+"""Metadata that tell nothing, such as the state of a scaler without use. Empty settings are shown: they are choices."""
 
 
 def _table(metadata: Mapping[str, Any]) -> str:
     """What it is, then its settings under the names of their options."""
     settings = metadata.get("training") or {"model": metadata.get("config", {})}
     told = {**metadata, "parameters": f"{metadata['parameters']:,}"}
-    summary = {CALLED.get(n, n): _text(value) for n, value in told.items() if n not in LONG}
+    told = {n: value for n, value in told.items() if n not in LONG and value not in EMPTY}
+    summary = {CALLED.get(n, n): _text(value) for n, value in told.items()}
     options = {name.replace("_", "-"): _text(value) for name, value in flat(settings).items()}
     sections = {"checkpoint": summary, "settings": options}
     return facts({title: section for title, section in sections.items() if section})

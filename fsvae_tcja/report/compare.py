@@ -8,7 +8,7 @@ from ..runtime.curves import compared_figure
 from .page import Picture, Section, Table
 from .run import Run
 from .scores import score_lines, score_table
-from .sections import facts_of
+from .sections import facts_of, warnings_of
 
 CURVES = ("test_mse", "test_prior_nats")  # drawn for all runs in one figure each
 
@@ -28,7 +28,8 @@ def _summary(names: Sequence[str], runs: Sequence[Run]) -> Section:
     different = [[name.replace("_", "-"), *found] for name, found in values.items() if len(set(found)) > 1]
     line = "Settings not listed are the same in all." if different else "All settings are the same."
     options = [Table(("option", *names), different)] if different else []
-    return Section("Runs", [line], [Table(("", *names), rows), *options])
+    warnings = [f"Warning: {name}: {text}." for name, run in zip(names, runs, strict=True) for text in warnings_of(run)]
+    return Section("Runs", [*warnings, line], [Table(("", *names), rows), *options])
 
 
 def _scores(names: Sequence[str], runs: Sequence[Run]) -> Section:
@@ -58,7 +59,7 @@ def _curves(names: Sequence[str], runs: Sequence[Run]) -> Section:
         rows = {name: run.rows for name, run in zip(names, runs, strict=True)}
         figure = compared_figure(quantity, rows, units=runs[0].model.units)
         pictures += [Picture.of_figure(quantity, figure)] if figure else []
-    return Section("Curves", pictures=pictures, captions=False)
+    return Section("Curves", pictures=pictures)
 
 
 def _samples(names: Sequence[str], runs: Sequence[Run]) -> Section:
@@ -66,5 +67,6 @@ def _samples(names: Sequence[str], runs: Sequence[Run]) -> Section:
     for name, run in zip(names, runs, strict=True):
         grids = run.pictures("samples")
         if grids:
-            pictures.append(Picture(f"{name}: epoch {max(grids)}, seed {run.seed}", grids[max(grids)].read_bytes()))
-    return Section("Samples", pictures=pictures, pixels=True)
+            about = f"{name}: epoch {max(grids)}, seed {run.seed}"
+            pictures.append(Picture(about, grids[max(grids)].read_bytes(), caption=name))
+    return Section("Samples", pictures=pictures)

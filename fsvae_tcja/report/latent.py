@@ -11,6 +11,7 @@ from ..runtime.modes import evaluated
 from ..vae.codes import codes_of
 from ..vae.model import FSVAE
 from ..vae.sample import noise_of
+from .page import WIDTH
 
 N = 1000  # codes of either kind
 
@@ -30,7 +31,7 @@ class LatentUse:
     def figure(self) -> Figure:
         """Rates of all bits, sorted by neuron, one scale from 0 to 1 for all panels."""
         kinds = self._kinds()
-        figure = Figure((6, 1.6 + 1.1 * len(kinds)), layout="constrained")
+        figure = Figure((WIDTH, 1.6 + 1.1 * len(kinds)), layout="constrained")
         axes = list(figure.subplots(len(kinds), 1, squeeze=False).flat)
         order = self.drawn.mean(0).argsort()
         for axis, (name, rates) in zip(axes, kinds.items(), strict=True):

@@ -1,5 +1,6 @@
 """What a report consists of, and the page that it becomes: one file, to which nothing has to be fetched."""
 
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +13,23 @@ from matplotlib.figure import Figure
 from ..utils.atomic import replacing
 
 DPI = 144
+WIDTH = 4.4  # inches, of figures: on a telephone, too, their letters of 10 points are 11 pixels high
+NUMBER = re.compile(r"[-+]?\d[\d.,]*(e[-+]?\d+)?%?( ± [\d.,]+(e[-+]?\d+)?)?")
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG and what it shows."""
+    """A PNG and what it shows.
 
-    caption: str
+    Args:
+        about: what is read aloud in place of it.
+        png: the file.
+        caption: printed above it: what no title inside it says.
+    """
+
+    about: str
     png: bytes
+    caption: str = ""
 
     @property
     def base64(self) -> str:
@@ -27,11 +37,11 @@ class Picture:
         return b64encode(self.png).decode()
 
     @classmethod
-    def of_figure(cls, caption: str, figure: Figure) -> "Picture":
+    def of_figure(cls, about: str, figure: Figure) -> "Picture":
         """What Matplotlib draws of a figure."""
         file = BytesIO()
         figure.savefig(file, format="png", dpi=DPI)
-        return cls(caption, file.getvalue())
+        return cls(about, file.getvalue())
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,12 @@ class Table:
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Of each column whether it holds numbers alone, and is flush right."""
+        columns = [[cell for cell in column if cell] for column in zip(*self.rows, strict=True)]
+        return [bool(column) and all(map(NUMBER.fullmatch, column)) for column in columns]
 
 
 @dataclass(frozen=True)
@@ -52,10 +68,6 @@ class Section:
     pictures: Sequence[Picture] = ()
     wide: bool = False
     """Pictures take at least half of a wide screen."""
-    captions: bool = True
-    """Captions are printed; else they are only what is read aloud."""
-    pixels: bool = False
-    """Pictures are enlarged without smoothing."""
 
 
 def write_page(path: str | Path, title: str, sections: Sequence[Section]) -> None:

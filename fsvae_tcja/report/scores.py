@@ -9,6 +9,7 @@ from .run import Run
 
 HEADER = (
     "score",
+    "better",
     "value",
     "real images",
     "reconstructions",
@@ -54,7 +55,7 @@ def _cells(score: Score) -> tuple[str, ...]:
     seed = "" if score.seed is None else str(score.seed)
     network = f"{score.extractor_description} {score.extractor[:8]}"
     described = (score.protocol, f"{score.n:,}", seed, network, score.reference_description)
-    return (score.name, _value(score), *beside, _interval(score), *described)
+    return (score.name, score.better, _value(score), *beside, _interval(score), *described)
 
 
 def _value(score: Score) -> str:

@@ -9,6 +9,7 @@ import torch
 from ..core.backend import report as backends
 from ..runtime.curves import curve_figures
 from ..vae.train import first_losses
+from ..vae.watch import lagging
 from .latent import latent_use
 from .page import Picture, Section, Table
 from .run import Run
@@ -48,9 +49,14 @@ def facts_of(run: Run) -> dict[str, str]:
     }
 
 
+def warnings_of(run: Run) -> list[str]:
+    """What makes these facts doubtful, a sentence each."""
+    return lagging(run.last("mse"), run.last("test_mse"))
+
+
 def _summary(run: Run) -> Section:
     rows = [[name, value] for name, value in facts_of(run).items() if value]
-    return Section("Summary", tables=[Table((), rows)])
+    return Section("Summary", [f"Warning: {line}." for line in warnings_of(run)], [Table((), rows)])
 
 
 def _scores(run: Run) -> Section:
@@ -63,9 +69,7 @@ def _scores(run: Run) -> Section:
 
 def _curves(run: Run) -> Section:
     figures = curve_figures(first_losses(run.rows), units=run.model.units)
-    return Section(
-        "Curves", captions=False, pictures=[Picture.of_figure(name, figure) for name, figure in figures.items()]
-    )
+    return Section("Curves", pictures=[Picture.of_figure(name, figure) for name, figure in figures.items()])
 
 
 def _samples(run: Run) -> Section:
@@ -73,7 +77,7 @@ def _samples(run: Run) -> Section:
     shown = spread(sorted(grids), GRIDS)
     pictures = [Picture(f"epoch {epoch}, seed {run.seed}", grids[epoch].read_bytes()) for epoch in shown]
     lines = [f"The first 64 images of the seed, not chosen; {len(shown)} of {len(grids)} epochs."] if pictures else []
-    return Section("Samples", lines, pictures=pictures, wide=len(pictures) < 3, pixels=True)
+    return Section("Samples", lines, pictures=pictures, wide=len(pictures) < 3)
 
 
 def _reconstructions(run: Run) -> Section:
@@ -82,7 +86,7 @@ def _reconstructions(run: Run) -> Section:
         return Section("Reconstructions")
     epoch = max(pairs)
     picture = Picture(f"epoch {epoch}: originals above their reconstructions", pairs[epoch].read_bytes())
-    return Section("Reconstructions", pictures=[picture], wide=True, pixels=True)
+    return Section("Reconstructions", pictures=[picture], wide=True)
 
 
 def _latent(run: Run) -> Section:

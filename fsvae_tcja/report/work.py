@@ -11,7 +11,7 @@ from ..data.workers import batches
 from ..runtime.energy import Energy, microjoules
 from ..runtime.firing import Firing
 from ..vae.energy import NOTES, EnergyReport, energy
-from .page import Picture, Section, Table
+from .page import WIDTH, Picture, Section, Table
 from .run import Run
 
 N = 64  # images drawn, and reconstructed
@@ -53,7 +53,7 @@ def _energy(found: EnergyReport) -> Section:
         Picture.of_figure(f"energy of each layer, per image {verb}", _bars(snn, verb)) for verb, snn, *_ in found.ways()
     ]
     tables = [Table(header, rows), Table(("drawn: layer", *layers[0][1:]), layers[1:])]
-    return Section("Energy", lines, tables, pictures, wide=True, captions=False)
+    return Section("Energy", lines, tables, pictures, wide=True)
 
 
 def _firing(found: EnergyReport) -> Section:
@@ -61,7 +61,7 @@ def _firing(found: EnergyReport) -> Section:
     ways = [(verb, fired) for verb, *_, fired in found.ways()]
     picture = Picture.of_figure("firing rate of each layer", _rates(ways))
     line = "Dead: neurons that never fired; saturated: at every step of every image."
-    return Section("Firing", [line, *found.warnings()], tables, [picture], wide=True, captions=False)
+    return Section("Firing", [line, *found.warnings()], tables, [picture], wide=True)
 
 
 def _bars(found: Energy, verb: str) -> Figure:
@@ -70,7 +70,7 @@ def _bars(found: Energy, verb: str) -> Figure:
     for row in found.layers:
         part = next((part for part in PARTS if row.name.endswith(f" {part}")), "weights")
         costs.setdefault(row.name.removesuffix(f" {part}"), {})[part] = row.pj / 1e6
-    figure = Figure((5.2, 1.3 + 0.28 * len(costs)), layout="constrained")
+    figure = Figure((WIDTH, 1.3 + 0.28 * len(costs)), layout="constrained")
     axis = figure.subplots()
     left = dict.fromkeys(costs, 0.0)
     for part, grey in zip(("weights", *PARTS), GREYS, strict=True):
@@ -92,7 +92,7 @@ def _bars(found: Energy, verb: str) -> Figure:
 def _rates(ways: Sequence[tuple[str, Firing]]) -> Figure:
     """The rates of all layers, those at work in reconstructing first."""
     names = list(dict.fromkeys(layer.name for _, fired in reversed(ways) for layer in fired.layers))
-    figure = Figure((5.2, 1.3 + 0.28 * len(names)), layout="constrained")
+    figure = Figure((WIDTH, 1.3 + 0.28 * len(names)), layout="constrained")
     axis = figure.subplots()
     for (verb, fired), (marker, fill) in zip(ways, MARKERS, strict=True):
         rates = {layer.name: layer.rate for layer in fired.layers}

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 CELL = 96  # pixels: smaller images are enlarged to about this
 GAP = 4  # pixels between cells and around them
 PAPER = 255  # white
-TITLE_SIZE = 18  # pixels
-LABELS = ("original", "reconstruction")  # of a pair, beside its rows
-LABEL_SIZE = 13  # pixels: the longer label fits into CELL
+TITLE_SIZE = 18  # pixels, at least
+TITLE_PART = 28  # a wider picture's title has this part of its width: it is read where the picture is shrunk
+LABELS = ("original", "decoded")  # of a pair, beside its rows
+LABEL_SIZE = 22  # pixels: the longer label fits into CELL
 
 
 def save_png(image: Tensor, path: str | Path) -> None:
@@ -136,7 +137,7 @@ def _titled(picture: Image.Image, title: str | None) -> Image.Image:
     """The picture under `title`, wrapped to its width."""
     if not title:
         return picture
-    font = ImageFont.load_default(TITLE_SIZE)
+    font = ImageFont.load_default(max(TITLE_SIZE, picture.width // TITLE_PART))
     characters = max(8, int(picture.width / font.getlength(title) * len(title)) - 2)
     text = "\n".join(textwrap.wrap(title, characters))
     *_, right, bottom = ImageDraw.Draw(picture).multiline_textbbox((2 * GAP, 2 * GAP), text, font)

@@ -218,7 +218,7 @@ class FSVAETask:
         save_pairs(
             *shown,
             run.pictures / f"epoch-{epoch:03d}-reconstructions.png",
-            title=f"{title} {self.test.split}: reconstructions",
+            title=f"{title} {self.test.split}: originals above their reconstructions",
         )
         if self.stage == len(self.config.stages()) - 1:
             drawn = sample(self.model, 64, self.config.seed)

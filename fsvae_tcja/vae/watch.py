@@ -125,10 +125,16 @@ def find(
         found = energy(model, images).warnings()
     if drawn is not None:
         found += alike(drawn, steps)
-    if mse and test_mse and test_mse > LAG * mse:
-        found.append(
-            f"test_mse {test_mse:.4g} is {test_mse / mse:.2g} times mse {mse:.4g}: the running statistics of the batch "
-            "norms lag behind the weights, or the model has learned its images by heart. Train on, with --schedule "
-            "cosine to a small step, or take them anew with --recalibrate"
-        )
-    return found
+    return found + lagging(mse, test_mse)
+
+
+def lagging(mse: float | None, test_mse: float | None) -> list[str]:
+    """A sentence if the reconstruction error by running statistics is far above that in training mode, as `find` has
+    them."""
+    if not (mse and test_mse and test_mse > LAG * mse):
+        return []
+    return [
+        f"test_mse {test_mse:.4g} is {test_mse / mse:.2g} times mse {mse:.4g}: the running statistics of the batch "
+        "norms lag behind the weights, or the model has learned its images by heart. Train on, with --schedule "
+        "cosine to a small step, or take them anew with --recalibrate"
+    ]

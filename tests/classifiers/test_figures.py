@@ -92,7 +92,8 @@ def test_gates_have_one_scale(tmp_path, drawn):
     first, second, bar = drawn[0].axes
     assert np.allclose(first.images[0].get_array(), gates["1 64C"])
     assert first.images[0].get_clim() == second.images[0].get_clim() == (0, 1)
-    assert first.get_title("left") == f"layer 1 64C: mean gate {gates['1 64C'].mean():.3f}"
+    one = gates["1 64C"]
+    assert first.get_title("left") == f"layer 1 64C: mean {one.mean():.2f}, from {one.min():.2f} to {one.max():.2f}"
     assert (second.get_xlabel(), second.get_ylabel()) == ("channel", "step t")
     assert first.yaxis_inverted()  # time runs down
     assert first.images[0].get_extent() == [-0.5, 63.5, 4.5, 0.5]  # steps 1 to 4
@@ -104,9 +105,11 @@ def test_gates_have_one_scale(tmp_path, drawn):
 
 @pytest.mark.parametrize("panels", [1, 2, 8])
 def test_the_legend_of_the_gates_fits(tmp_path, drawn, panels):
-    save_gates({f"{i} 64C": torch.rand(4, 64) for i in range(panels)}, tmp_path / "g.png", "gates")
-    bar = drawn[0].axes[-1]
+    name = "decoder.blocks.{}, mean over 64"  # as samples/gates.py has it
+    save_gates({name.format(i): torch.rand(4, 64) for i in range(panels)}, tmp_path / "g.png", "gates")
+    first, *_, bar = drawn[0].axes
     renderer = drawn[0]._get_renderer()
+    assert first._left_title.get_window_extent(renderer).x1 < bar.get_window_extent(renderer).x0
     assert bar.yaxis.label.get_window_extent(renderer).height < bar.get_window_extent(renderer).height
 
 

@@ -35,6 +35,15 @@ def test_info_names_settings_as_the_options_that_set_them(run, capsys):
     assert ("file", str(run / "model.safetensors")) in lines
 
 
+def test_info_leaves_out_what_is_empty(run, capsys):
+    checkpoint_of_run = run / "checkpoint.safetensors"
+    assert checkpoint.read_metadata(checkpoint_of_run)["scaler"] == {}
+    assert main(["info", str(checkpoint_of_run)]) == 0
+    told = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert not {"scaler", "data_notes"} & {words[0] for words in told}
+    assert all(len(words) > 1 for words in told if words[0] not in ("checkpoint", "settings", "layers"))
+
+
 def test_info_of_a_bare_model(capsys, tmp_path):
     save(FSVAE(FSVAEConfig(T=4, L=8, latent=Bernoulli(k=3), channels=(2, 3, 4, 5))), tmp_path / "m.safetensors")
     assert main(["info", "m.safetensors"]) == 0

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+from eval import Autoencoder, Networks, evaluate, write_references
 from eval.checkpoints import drawn_from, find_checkpoint
 from eval.provenance import tensors_sha256
 from eval.result import load_scores
 from fsvae_tcja import load
 from fsvae_tcja.cli import main
+from fsvae_tcja.data.load import load_images
 
 
 def test_score_takes_a_run_a_checkpoint_and_the_images_they_draw(run, autoencoder, tmp_path):
@@ -64,6 +67,55 @@ def test_a_name_of_a_data_set_and_of_a_model_is_told(tmp_path, capsys):
     assert place and find_checkpoint(place[1]) and "mnist: missing" in missing
     assert main(["score", "mnist:test", "--reference", "digits", "--data-root", str(tmp_path)]) == 2
     assert "note: " not in capsys.readouterr().err
+
+
+def test_a_reference_takes_the_size_of_the_run(run, autoencoder, capsys):
+    """A folder's own 40 x 48 pixels become the 32 that the run draws, as in its training; the output says so."""
+    folder_of_digits("mine", (40, 48))
+    options = ["--n-images", "80", "--networks.autoencoder", str(autoencoder), "--out", "s.json", "--device", "cpu"]
+    for reference in ("mine:test", "mine"):
+        assert main(["score", str(run), "--reference", reference, "--floor", "mine:train", *options]) == 0
+        told = "40 x 48 to 32, PIL bilinear, centre crop"
+        assert load_scores("s.json")[0].reference_pixels == told
+        out = capsys.readouterr().out
+        assert f"note: {reference.replace(':', ' ')}: {told}, the size of the drawn images" in out
+    assert main(["score", str(run), "--reference", "mine:test", "--size", "32", *options]) == 0
+    assert "the size of the drawn images" not in capsys.readouterr().out
+    (score,) = evaluate(
+        load(run), "strict", ("FAD",), reference="mine:test", networks=Networks(autoencoder=autoencoder), n=80
+    )
+    assert score - load_scores("s.json")[0] == 0
+
+
+def test_a_network_of_other_data_than_the_folder_is_told_of(run, tmp_path):
+    folder_of_digits("mine", (32, 32))
+    other = "the autoencoder of mnist was not trained on mine, whose images it looks at"
+    for data, told in (("mnist", True), ("mine", False)):
+        network = Autoencoder().eval()
+        network.provenance = {"data": data, "test_mse": 0.03, "images": 60_000}
+        networks = Networks(autoencoder=network)
+        write_references("mine:test", "strict", ("FAD",), tmp_path / data, networks=networks)
+        for reference in ("mine:test", "mine", tmp_path / data):
+            (score,) = evaluate(load(run), "strict", ("FAD",), reference=reference, networks=networks, n=80)
+            assert (other in score.notes) == told
+
+
+def test_the_floor_beside_a_folder(run, autoencoder):
+    """Of its other split; where none is said, the note advises one."""
+    folder_of_digits("mine", (32, 32))
+    given = {"networks": Networks(autoencoder=autoencoder), "n": 50, "floor": True}
+    (score,) = evaluate(load(run), "strict", ("FAD",), reference="mine:test", **given)
+    assert score.beside["real images"]["images"] == "mine train"
+    (score,) = evaluate(load(run), "strict", ("FAD",), reference="mine", **given)
+    (told,) = [note for note in score.notes if note.startswith("no floor")]
+    assert "compare with a split of the folder (reference, --reference FOLDER:test)" in told
+
+
+def folder_of_digits(name, size):
+    """60 digits of some width and height in a folder."""
+    Path(name).mkdir()
+    for i, image in enumerate(load_images("digits", "train").images[:60]):
+        Image.fromarray(image[0].numpy()).resize(size).save(f"{name}/{i:02d}.png")
 
 
 @pytest.mark.parametrize("args", [("--while-training",), ("runs/mnist", "--while-training")])

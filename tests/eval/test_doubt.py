@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -92,12 +93,25 @@ def test_the_bootstrap_of_a_share_is_binomial():
     assert score.doubt.high - 0.25 == pytest.approx(1.96 * score.doubt.spread, rel=0.01)
 
 
+@pytest.mark.parametrize("bright", [2, 399])
+def test_the_interval_of_a_share_ends_where_shares_end(bright):
+    """Student's t alone would go on below 0 and above 1."""
+    images = torch.zeros(400, 1, 32, 32, dtype=torch.uint8)
+    images[:bright] = 255
+    sees = Extractor("bright", "0" * 64, {"logits": 2}, torch.device("cpu"), lambda x: {"logits": x[:, 0, :2, 0] * ONE})
+    (score,) = evaluate(images, "strict", ("Domain-sure",), bootstrap=100, networks=Networks(classifier=sees))
+    low, high = score.value - 1.9 * score.doubt.spread, score.value + 1.9 * score.doubt.spread
+    assert low < 0 or high > 1
+    assert (score.doubt.low, score.doubt.high) == pytest.approx((max(low, 0), min(high, 1)), abs=1e-3)
+    assert 0 <= score.doubt.low < score.value < score.doubt.high <= 1
+
+
 def test_repeats_are_scores_of_the_seeds_that_follow(networks, model):
     given = {"reference": "digits", "networks": networks, "n": 60}
     single = [evaluate(model, "strict", ("FAD",), seed=seed, **given)[0] for seed in (3, 4)]
     (score,) = evaluate(model, "strict", ("FAD",), seed=3, repeats=2, **given)
     assert score.value == single[0].value and single[0].value != single[1].value
-    assert score.doubt == of_seeds([one.value for one in single])
+    assert score.doubt == of_seeds([one.value for one in single]).within(0, math.inf)
     assert single[1] - score == single[1].value - score.value
 
 
@@ -182,6 +196,7 @@ def test_a_note_says_why_there_is_no_floor(networks, tmp_path, reference, floor,
     (score,) = evaluate(images, "strict", (name,), reference=given, floor=floor, networks=networks)
     (told,) = [note for note in score.notes if note.startswith("no floor")]
     assert why.replace("few has", "few.npy has") in told and score.beside == {}
+    assert "real images (floor, --floor IMAGES)" in told and "mnist" not in told
     (silent,) = evaluate(images, "strict", (name,), reference=given, networks=networks)
     assert "no floor" not in " ".join(silent.notes)
     save_scores(tmp_path / "scores.json", [score])
@@ -195,21 +210,28 @@ def test_records_keep_doubt_and_what_stands_beside(networks, tmp_path, capsys):
         save_scores(tmp_path / f"{name}.json", scores)
         assert load_scores(tmp_path / f"{name}.json") == scores
     mean, width = difference(a[0].doubt, b[0].doubt)
+    notes = [*dict.fromkeys(note for score in (*a, *b) for note in score.notes)]
+    assert "digits test: the images are compared with themselves" in notes
+    own = "digits test: the images are compared with themselves"
     files = [str(tmp_path / f"{name}.json") for name in ("a", "b_1", "a")]
     assert main(["compare", *files[:2]]) == 0
-    assert f"{mean:+.5g} ({mean - width:.4g} to {mean + width:.4g})" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"{mean:+.5g} ({mean - width:.4g} to {mean + width:.4g})" in shown
+    assert re.search(r"FAD +│ lower +│ strict", shown) and f"note, B: {own}" in shown.splitlines()
     assert main(["compare", *files]) == 0 and "C - A" in capsys.readouterr().out
     assert main(["compare", *files[:2], "--format", "latex"]) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == 3 and rows[2].startswith(r"b\_1 & FAD & ") and r"$\pm$" in rows[2]
-    assert all(row.endswith(rf"{score[0].sha256[:12]} \\") for row, score in zip(rows[1:], (a, b), strict=True))
+    assert len(rows) == 3 + len(notes) and rows[2].startswith(r"b\_1 & FAD & lower & ") and r"$\pm$" in rows[2]
+    assert all(row.endswith(rf"{score[0].sha256[:12]} \\") for row, score in zip(rows[1:3], (a, b), strict=True))
+    assert f"% b_1: {own}" in rows[3:]
     assert main(["compare", *files[:2], "--format", "markdown"]) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert rows[1] == "| --- | --- | --- | --- | --- | --- | --- |" and len(rows) == 4
+    assert rows[1] == "| --- | --- | --- | --- | --- | --- | --- | --- |" and len(rows) == 5 + len(notes)
+    assert rows[3].startswith("| b_1 | FAD | lower | ") and rows[4] == "" and f"- b_1: {own}" in rows[5:]
     (tmp_path / "other").mkdir()
     save_scores(tmp_path / "other" / "a.json", b)
     assert main(["compare", files[0], str(tmp_path / "other" / "a.json"), "--format", "markdown"]) == 0
-    called = [row.split(" | ")[0] for row in capsys.readouterr().out.splitlines()[2:]]
+    called = [row.split(" | ")[0] for row in capsys.readouterr().out.splitlines()[2:4]]
     assert called == [f"| {tmp_path / 'a'}", f"| {tmp_path / 'other' / 'a'}"]
     save_scores(tmp_path / "a~b^c.json", b)
     assert main(["compare", files[0], str(tmp_path / "a~b^c.json"), "--format", "latex"]) == 0

@@ -1,5 +1,6 @@
 """The README's blocks run, and its tables say what the tables of the program say."""
 
+import math
 import re
 from pathlib import Path
 
@@ -49,8 +50,10 @@ def test_every_measure_is_in_the_table():
     every = (recipe for protocol in PROTOCOLS.values() for recipe in (*protocol.recipes, *protocol.further))
     recipes = {recipe.measure: recipe for recipe in every}
     assert all(source and better and "," in span for _, _, source, span, better, *_ in table)
-    for name, *_, compares, stored, least in table:
+    for name, _, _, span, better, compares, stored, least in table:
         measure = MEASURES[name]
+        assert better.startswith(measure.better) and measure.better
+        assert math.inf in (measure.bounds[1], *measure.bounds_of("Density")) or span == "0, 1"
         assert (compares == "yes") == measure.compares
         assert (stored == "yes") == (measure.collector is GaussianStatistics)
         splits = recipes[name].splits

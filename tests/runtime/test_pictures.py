@@ -70,6 +70,19 @@ def test_title_stands_above_the_unchanged_grid(tmp_path, title, channels):
     assert text.min() == 0 and (text[:, :, -1] == 255).all() and (text[:, -1] == 255).all()  # written, not cut off
 
 
+def test_a_title_is_read_where_the_picture_is_shrunk(tmp_path):
+    """On a page 360 pixels wide its capitals have 8 pixels or more, and so have the letters beside pairs."""
+    images = noise(64, 1, 32, 32)
+    for title in (None, "HHH"):
+        save_grid(images, tmp_path / f"{title}.png", columns=8, title=title)
+    plain, titled = pixels(tmp_path / "None.png"), pixels(tmp_path / "HHH.png")
+    ink = (titled[0, : titled.shape[1] - plain.shape[1]] < 128).any(1)
+    assert ink.sum() * 360 / titled.shape[2] >= 8
+    save_pairs(images, images, tmp_path / "pairs.png", columns=8)
+    beside = pixels(tmp_path / "pairs.png")[0, : GAP + 96, : GAP + LABEL_SIZE]
+    assert (beside < 128).any(0).sum() * 360 / titled.shape[2] >= 8
+
+
 def test_pairs_put_reconstructions_below_originals(tmp_path):
     originals, reconstructions = noise(3, 1, 96, 96), noise(3, 1, 96, 96, seed=1)
     save_pairs(originals, to_float(reconstructions), tmp_path / "pairs.png", columns=2)
