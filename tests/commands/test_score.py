@@ -79,6 +79,7 @@ def test_a_reference_takes_the_size_of_the_run(run, autoencoder, capsys):
         assert load_scores("s.json")[0].reference_pixels == told
         out = capsys.readouterr().out
         assert f"note: {reference.replace(':', ' ')}: {told}, the size of the drawn images" in out
+        Path("s.json").unlink()
     assert main(["score", str(run), "--reference", "mine:test", "--size", "32", *options]) == 0
     assert "the size of the drawn images" not in capsys.readouterr().out
     (score,) = evaluate(
