@@ -29,7 +29,7 @@ COLUMNS = {
     "energy": Column("uJ an image drawn"),
     "parameters": Column("parameters", 7),
     "steps": Column("steps", 7),
-    "seconds": Column("s"),
+    "seconds": Column("s", 7),
 }
 
 
