@@ -48,7 +48,8 @@ from fsvae_tcja.vae.train import TrainConfig
 
 PUBLISHED = {"mnist": "mnist", "fashion-mnist": "fashion"}  # data set: what the authors' files call it
 PUBLISHED_N = 5120  # images, as protocol fsvae2022 has it
-NOT_COMPARED = {"seed", "log_every"}  # settings that do not make another group
+NOT_COMPARED = {"seed", "log_every", "evaluate_every"}  # settings that do not make another group
+LENGTH = ("epochs", "steps", "warmup")  # what these settings end in; runs that differ in them alone are one line
 MINUTES, MSE = "training, min", "test MSE"
 BATCH = 256
 
@@ -67,6 +68,9 @@ class Row:
 
     name: str
     group: str
+    """What it is, its seed apart."""
+    family: str
+    """Its length apart, too."""
     data: str
     training_seed: int | None
     seconds: float | None
@@ -105,9 +109,10 @@ def read_config(run: Path) -> TrainConfig:
     return config
 
 
-def group_of(config: TrainConfig) -> str:
-    """The nearest preset, and what differs from it."""
-    here = {name: value for name, value in flat(to_dict(config)).items() if name not in NOT_COMPARED}
+def group_of(config: TrainConfig, *besides: str) -> str:
+    """The nearest preset, and what differs from it, besides settings that end so."""
+    settings = flat(to_dict(config)).items()
+    here = {name: value for name, value in settings if not (name in NOT_COMPARED or name.endswith(besides))}
 
     def changed(preset: str) -> list[str]:
         there = flat(to_dict(PRESETS[preset].config))
@@ -181,7 +186,7 @@ class Scorer:
     def floor(self) -> Row:
         """Real images."""
         scores = (self.fsvae2022(self.real(PUBLISHED_N)) if self.published else []) + self.strict(self.train)
-        return Row(f"{self.data} train", "real images", self.data, None, None, None, scores, [])
+        return Row(f"{self.data} train", "real images", "real images", self.data, None, None, None, scores, [])
 
     def run(self, path: Path, config: TrainConfig) -> Row:
         model, seed, name = load(path, self.device), self.options.seed, path.name
@@ -192,7 +197,17 @@ class Scorer:
         _, again = reconstructed(model, self.train, self.options.n, seed)
         other = self.strict(named(again, f"{name}, training images reconstructed"))
         test_mse = mse, len(self.test)
-        return Row(name, group_of(config), self.data, config.seed, seconds_of(path), test_mse, scores, other)
+        return Row(
+            name,
+            group_of(config),
+            group_of(config, *LENGTH),
+            self.data,
+            config.seed,
+            seconds_of(path),
+            test_mse,
+            scores,
+            other,
+        )
 
 
 def trained_on(data: str, kind: type[Autoencoder] | type[Classifier], files: Sequence[Path]) -> Path | None:
@@ -258,7 +273,10 @@ def spread(values: Sequence[float | None]) -> str:
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """FAD and share of sure images against minutes, PNG. Groups are told apart by marker and shade of grey."""
+    """FAD and share of sure images against minutes, PNG.
+
+    Runs that differ in length and seed alone are one line; lines are told apart by marker and shade of grey.
+    """
     figure = Figure((10, 4.2), dpi=150, layout="constrained")
     fad, sure = figure.subplots(1, 2)
     n = next(score.n for row in rows for score in row.scores if score.protocol == "strict")
@@ -281,11 +299,19 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
 def _panel(axes: Axes, rows: Sequence[Row], title: str) -> None:
     runs = [row for row in rows if MINUTES in row.figures and title in row.figures]
-    names = list(dict.fromkeys(row.group for row in runs))
+    names = list(dict.fromkeys(row.family for row in runs))
     for i, (name, marker) in enumerate(zip(names, cycle("osD^vP*X"), strict=False)):
-        points = [(row.figures[MINUTES], row.figures[title]) for row in runs if row.group == name]
+        points = sorted((row.figures[MINUTES], row.figures[title]) for row in runs if row.family == name)
         shade = str(0.65 * i / max(1, len(names) - 1))
-        axes.plot(*zip(*points, strict=True), marker, color=shade, label=name, markersize=7, markeredgecolor="black")
+        axes.plot(
+            *zip(*points, strict=True),
+            f"{marker}-",
+            linewidth=1,
+            color=shade,
+            label=name,
+            markersize=7,
+            markeredgecolor="black",
+        )
     for row, dashes in zip([row for row in rows if row.training_seed is None], cycle(["--", ":", "-."]), strict=False):
         if title in row.figures:
             axes.axhline(row.figures[title], linestyle=dashes, color="0.3", label=f"real images, {row.name}")
