@@ -67,14 +67,13 @@ def _conditional(model: FSVAEConfig, images: LabelledDataset) -> FSVAEConfig:
 def _shared(config: TrainConfig, options: TrainOptions, given: frozenset[str], preset: TrainConfig) -> TrainConfig:
     """The stages of a preset share the steps of --steps as they share its own on the images that it is made for, unless
     the length of a later one was given too."""
-    _, *later = config.named_stages()
+    _, *later = [name for name, _ in config.named_stages()]
     lengths = {f"{name}{unit}" for name in later for unit in ("steps", "epochs")}
     if "--steps" not in given or not config.steps or not later or given & lengths:
         return config
     stages = replace(config, steps=preset.steps, epochs=preset.epochs).named_stages()
-    images, usual = _known(preset) or _images(config, options), preset.named_stages()
-    batches = [usual.get(name, stage).batch_size for name, stage in stages.items()]
-    parts = [stage.total_steps(images // batch) for stage, batch in zip(stages.values(), batches, strict=True)]
+    images, usual = _known(preset) or _images(config, options), dict(preset.named_stages())
+    parts = [stage.total_steps(images // usual.get(name, stage).batch_size) for name, stage in stages]
     config = config.sharing(config.steps, parts)
     shares = " + ".join(f"{stage.steps:,}" for stage in config.stages())
     one_by_one = " and ".join(f"{name}steps" for name in later)

@@ -72,8 +72,8 @@ class TrainConfig(TrainerConfig):
     def check_images(self, images: int) -> None:
         """Raise a ValueError if so many training images do not fill a batch of every stage, or all clusters."""
         stages, clusters = self.named_stages(), self.model.latent.clusters
-        large = [f"{name}batch-size" for name, stage in stages.items() if stage.batch_size > images]
-        few = [f"one batch of {max(stage.batch_size for stage in stages.values())}"] if large else []
+        large = [f"{name}batch-size" for name, stage in stages if stage.batch_size > images]
+        few = [f"one batch of {max(stage.batch_size for _, stage in stages)}"] if large else []
         if clusters > images:
             large.append("--model.latent.clusters")
             few.append(f"the {clusters} clusters of its codes")
@@ -83,10 +83,10 @@ class TrainConfig(TrainerConfig):
                 f"{', '.join(large)}"
             )
 
-    def named_stages(self) -> dict[str, Stage]:
-        """The stages by what their options begin with, such as "--tuning.stage."."""
+    def named_stages(self) -> list[tuple[str, Stage]]:
+        """The stages with what their options begin with, such as "--tuning.stage."."""
         names = ["--", *("--model.latent.prior." for _ in self.model.latent.stages()), "--tuning.stage."]
-        return dict(zip(names, self.stages(), strict=False))
+        return list(zip(names, self.stages(), strict=False))
 
     def lasting_in_all(self, steps: int, images: int) -> "TrainConfig":
         """The same run with so many steps in all, which its stages share as they do now on so many images.
