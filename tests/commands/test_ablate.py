@@ -112,7 +112,6 @@ def test_a_dry_run_lists_the_runs(tmp_path, capsys):
 def test_the_studies_of_the_documentation_can_be_read(name):
     study = read_study(DOCS / "studies" / f"{name}.toml")
     assert {config.data for config in study.settings.values()} == {"mnist-5k"}
-    assert (study.steps, study.seconds) in {(4000, 0), (1000, 0), (0, 600)}
     for config in study.settings.values() if study.steps else ():
         staged = config.lasting_in_all(study.steps, 4000)
         assert sum(stage.total_steps(4000 // stage.batch_size) for stage in staged.stages()) == study.steps
