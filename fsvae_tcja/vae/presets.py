@@ -55,8 +55,8 @@ def escape(
 
 
 def fast(data: str) -> TrainConfig:
-    """The same in ten minutes, without the last stage."""
-    return escape(data, latent=FAST, tuning=Tuning(), steps=3000)
+    """The same with shorter stages."""
+    return escape(data, latent=FAST, tuning=replace(TUNING, stage=replace(STAGE, steps=1200)), steps=2500)
 
 
 def best(data: str) -> TrainConfig:
@@ -83,13 +83,13 @@ PRESETS: dict[str, Preset] = {
     ),
     "mnist-fast": Preset(
         fast("mnist"),
-        "MNIST 1x32x32, the escape-noise latent, half the channels, T = 4; code and prior, ten minutes.",
-        "FAD 19.4 (fsvae2022, n = 5,120, seed 0), reconstruction MSE .039.",
+        "MNIST 1x32x32, the escape-noise latent, half the channels, T = 4; some six minutes on two cores.",
+        "FAD 11.1 (fsvae2022, n = 5,120, seed 0), reconstruction MSE .046.",
     ),
     "fashion-mnist-fast": Preset(
         fast("fashion-mnist"),
-        "Fashion-MNIST 1x32x32, the escape-noise latent, half the channels, T = 4; code and prior, ten minutes.",
-        "FAD 19.7 (fsvae2022, n = 5,120, seed 0), reconstruction MSE .049.",
+        "Fashion-MNIST 1x32x32, the escape-noise latent, half the channels, T = 4; some six minutes on two cores.",
+        "FAD 14.0 (fsvae2022, n = 5,120, seed 0), reconstruction MSE .059.",
     ),
     "mnist": Preset(
         escape("mnist"),
