@@ -92,11 +92,6 @@ class Escape(Latent):
             raise ValueError(f"guidance leads towards a class, found {self.guidance} without classes or clusters")
         if not 0 <= self.label_dropout < 1:
             raise ValueError(f"label_dropout must be in [0, 1), found {self.label_dropout}")
-        if self.guidance and not self.label_dropout:
-            raise ValueError(
-                f"guidance compares with a prior that is told no class, which label_dropout trains: found "
-                f"guidance={self.guidance} with label_dropout={self.label_dropout}; give a label_dropout such as 0.15"
-            )
 
     @property
     def takes_current(self) -> bool:

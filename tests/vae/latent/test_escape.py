@@ -187,10 +187,6 @@ def test_labels_are_refused_by_a_latent_that_knows_none():
         ({"clusters": -1}, "clusters must be a whole number >= 0, found -1"),
         ({"guidance": -1}, "guidance must be >= 0, found -1"),
         ({"guidance": 0.5}, "found 0.5 without classes or clusters"),
-        (
-            {"guidance": 0.5, "classes": 2, "label_dropout": 0},
-            "guidance=0.5 with label_dropout=0; give a label_dropout",
-        ),
         ({"classes": 3, "clusters": 4}, "labels or clusters, found classes=3 and clusters=4"),
         ({"rate": -1e-4}, "rate must be >= 0, found -0.0001"),
         ({"label_dropout": 1}, r"label_dropout must be in \[0, 1\), found 1"),
