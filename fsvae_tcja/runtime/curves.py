@@ -16,7 +16,7 @@ from .pictures import save_figure
 COLUMNS = 3  # at most
 PANEL = (4.4, 3.0)  # inches
 DENSE = 200  # points: a longer curve is drawn faintly under its running mean
-GAP = 20  # times the usual distance of points: there a line is broken, since nothing was measured between
+GAP = 20  # times the distances before and after: there a line is broken, since nothing was measured between
 LOG_SPAN = 10  # a positive quantity whose largest value is at least that many times its smallest gets a log axis
 SPLITS = {"valid_": "validation", "test_": "test"}  # prefixes of quantities; without one: training
 AXES = {"step": "iterations", "epoch": "epochs", "seconds": "s"}  # what grows with time: never drawn as a curve
@@ -114,18 +114,14 @@ def _split(name: str) -> tuple[str, str]:
 def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str, label: str) -> None:
     for (name, points), style in zip(curves.items(), cycle(STYLES), strict=False):
         split, of = _split(name)
-        legend = split if of == quantity else name
+        legend, pieces = split if of == quantity else name, _pieces(points)
         if len(points) > DENSE:
             window = len(points) // 50
-            (line,) = axis.plot(*_broken(points).T, linewidth=0.8, alpha=0.4, label=f"{legend}, raw")
-            axis.plot(
-                *_broken(_running_mean(points, window)).T,
-                style,
-                color=line.get_color(),
-                label=f"{legend}, mean of {window}",
-            )
+            means = _joined([_running_mean(piece, window) for piece in pieces])
+            (line,) = axis.plot(*_joined(pieces).T, linewidth=0.8, alpha=0.4, label=f"{legend}, raw")
+            axis.plot(*means.T, style, color=line.get_color(), label=f"{legend}, mean of {window}")
         else:
-            axis.plot(*_broken(points).T, style, marker="." if len(points) < 30 else None, label=legend)
+            axis.plot(*_joined(pieces).T, style, marker="." if len(points) < 30 else None, label=legend)
     values = np.concatenate([points[:, 1] for points in curves.values()])
     span = values.max() / values.min() if values.min() > 0 else 1
     if span >= LOG_SPAN:
@@ -146,19 +142,21 @@ def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str, labe
         axis.legend(frameon=False, fontsize="small")
 
 
-def _gaps(points: np.ndarray) -> np.ndarray:
-    """Where a new piece of a curve begins: [n, 2] -> indices in 1..n - 1."""
+def _pieces(points: np.ndarray) -> list[np.ndarray]:
+    """A curve [n, 2] cut at its gaps, into pieces of at least two points."""
     distances = np.diff(points[:, 0])
-    return np.flatnonzero(distances > GAP * np.median(distances)) + 1 if len(distances) else np.array([], int)
+    around = np.concatenate([[np.inf], distances, [np.inf]])  # at the ends there is no gap
+    return np.split(points, np.flatnonzero(distances > GAP * np.maximum(around[:-2], around[2:])) + 1)
 
 
-def _broken(points: np.ndarray) -> np.ndarray:
-    """Points [n, 2] with a row of NaN in every gap, over which no line is drawn."""
-    return np.insert(points, _gaps(points), np.nan, axis=0)
+def _joined(pieces: list[np.ndarray]) -> np.ndarray:
+    """Pieces [n, 2] with a row of NaN between them, over which no line is drawn."""
+    between = np.full((1, 2), np.nan)
+    return np.concatenate([row for piece in pieces for row in (between, piece)][1:])
 
 
 def _running_mean(points: np.ndarray, window: int) -> np.ndarray:
-    """Means over `window` successive points, within each piece of the curve: [n, 2] -> at most [n - window + 1, 2]."""
-    pieces = [piece for piece in np.split(points, _gaps(points)) if len(piece) >= window]
-    sums = [np.cumsum(np.vstack([np.zeros(2), piece]), axis=0) for piece in pieces or [points]]
-    return np.concatenate([(total[window:] - total[:-window]) / window for total in sums])
+    """Means over `window` successive points, over all where there are fewer: [n, 2] -> [max(n - window, 0) + 1, 2]."""
+    window = min(window, len(points))
+    sums = np.cumsum(np.vstack([np.zeros(2), points]), axis=0)
+    return (sums[window:] - sums[:-window]) / window

@@ -300,6 +300,7 @@ class FSVAE(nn.Module):
         Raises:
             ValueError: it does not fit the latent.
         """
+        self.latent.label_counts = None  # not those of clusters that a resumed stage has just found anew
         if "label_counts" in metadata:
             counted = LabelCounts(torch.tensor(metadata["label_counts"]))
             if len(counted.counts) != self.latent.kinds:

@@ -118,7 +118,7 @@ def _stream(
         drawn = noise_of(model, seed, first + start, b) if noise is None else noise[:, start : start + b]
         tempered = model.latent.tempered(drawn, temperature)
         size = size_of_pass(b, batch_size, device)
-        kinds = None if labels is None else model.latent.draw_kinds(drawn, labels[start : start + b])
+        kinds = None if labels is None else model.latent.kinds_for(labels[start : start + b], drawn)
         given = None if kinds is None else padded(kinds, 0, size).to(device)
         with evaluated(model):
             images = _drawn(model, padded(tempered, 1, size).to(device), given)[:b].cpu()

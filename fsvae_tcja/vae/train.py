@@ -70,7 +70,13 @@ class TrainConfig(TrainerConfig):
         return [*super().stages(), *self.model.latent.stages(), *([self.tuning.stage] if self.tuning.weight else [])]
 
     def check_images(self, images: int) -> None:
-        """Raise a ValueError if so many training images do not fill a batch of every stage, or all clusters."""
+        """Raise a ValueError if so many training images do not fill a batch of every stage, or all clusters, or have
+        no statistics to recalibrate by."""
+        if self.recalibrate and images < 2:
+            raise ValueError(
+                f"{self.data} has {images} training image, and statistics to recalibrate by need two; add images, or "
+                "set --recalibrate 0"
+            )
         stages, clusters = self.named_stages(), self.model.latent.clusters
         large = [f"{name}batch-size" for name, stage in stages if stage.batch_size > images]
         few = [f"one batch of {max(stage.batch_size for _, stage in stages)}"] if large else []
@@ -85,8 +91,9 @@ class TrainConfig(TrainerConfig):
 
     def named_stages(self) -> list[tuple[str, Stage]]:
         """The stages with what their options begin with, such as "--tuning.stage."."""
-        names = ["--", *("--model.latent.prior." for _ in self.model.latent.stages()), "--tuning.stage."]
-        return list(zip(names, self.stages(), strict=False))
+        tuning = ["--tuning.stage."] if self.tuning.weight else []
+        names = ["--", *("--model.latent.prior." for _ in self.model.latent.stages()), *tuning]
+        return list(zip(names, self.stages(), strict=True))
 
     def lasting_in_all(self, steps: int, images: int) -> "TrainConfig":
         """The same run with so many steps in all, which its stages share as they do now on so many images.

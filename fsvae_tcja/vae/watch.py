@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeGuard
 
+import torch
 from torch import Tensor
 
 from ..data.dataset import LabelledDataset, limited, some
@@ -31,7 +32,8 @@ class Watch(Callback):
 
     After the first epoch that is evaluated a line each for dead and for saturated layers, for samples that are all
     equal, and for running statistics that lag behind the weights. In a run of several stages, whose prior comes later,
-    samples are looked at when it ends. At the end a line if the mean image would do as well as the reconstructions."""
+    samples are looked at when it ends. At the end a line if running statistics lag still, or else if the mean image
+    would do as well as the reconstructions."""
 
     def __init__(self) -> None:
         self.variance: float | None = None  # of the training images
@@ -59,7 +61,9 @@ class Watch(Callback):
             )
         if trainer.step == trainer.total:
             lines += alike(sample(model, DRAWN, trainer.config.seed), trainer.total) if staged else []
-            lines += no_better(figures.get("test_mse"), self.variance)
+            test_mse = figures.get("test_mse")
+            late = lagging(trainer.row.get("mse"), test_mse) or no_better(test_mse, self.variance)
+            lines += [line for line in late if line not in lines]
         for line in lines:
             trainer.message(f"warning: {line}")
 
@@ -70,15 +74,18 @@ def _is_of_images(model: object) -> TypeGuard[FSVAE]:
 
 def variance(data: LabelledDataset) -> float:
     """Mean squared distance of training images, in [-1, 1], from their mean: the error of that as a reconstruction."""
-    some_of_them = limited(data, AVERAGED)
-    pixels, _ = next(batches(some_of_them, len(some_of_them)))
-    x = to_float(pixels)  # [n, C, H, W]
-    return float((x - x.mean(0)).square().mean())
+    images = limited(data, AVERAGED)
+    total = squares = torch.zeros(images.shape, dtype=torch.float64)  # [C, H, W]
+    for pixels, _ in batches(images, LOOKED_AT, num_workers=0):
+        x = to_float(pixels).double()
+        total, squares = total + x.sum(0), squares + x.square().sum(0)
+    return float((squares / len(images) - (total / len(images)).square()).mean())
 
 
 def no_better(test_mse: float | None, variance: float | None) -> list[str]:
-    """A sentence if the mean image of the training would do as well as reconstructions of this error."""
-    if test_mse is None or variance is None or test_mse < variance:
+    """A sentence if the mean image of the training would do as well as reconstructions of this error, unless images
+    hardly differ, where it does well."""
+    if test_mse is None or variance is None or variance < SIMILAR or test_mse < variance:
         return []
     return [
         f"test_mse {test_mse:.3g} is no lower than {variance:.3g}, the error of the mean training image for every "

@@ -142,6 +142,34 @@ def test_no_line_is_drawn_where_nothing_was_measured():
     assert not any(np.isnan(line.get_xdata()).any() for line in whole.lines)
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [*range(0, 300), *range(800, 3000, 500)],  # a stage that logs more rarely
+        [*range(0, 2500, 500), *range(2501, 2800)],
+        [*range(0, 300), 5000],  # the last point
+        [0, *range(5000, 5300)],
+        [*range(0, 20), 1000, 3000, *range(4000, 4020)],
+        [7],
+    ],
+)
+def test_every_point_is_drawn_by_a_line_or_a_marker(steps):
+    (axis,) = curves.curve_figures([{"step": step, "mse": 1.0} for step in steps])["mse"].axes
+    line = axis.lines[0]
+    drawn = np.isfinite(np.concatenate([[np.nan], line.get_xdata(), [np.nan]]))
+    lonely = drawn[1:-1] & ~drawn[:-2] & ~drawn[2:]
+    assert drawn.sum() == len(steps) and (not lonely.any() or line.get_marker() == ".")
+
+
+def test_the_mean_of_a_curve_stays_within_its_pieces():
+    """One shorter than the window, between two gaps."""
+    steps = [*range(0, 300), *range(2000, 2003), *range(9000, 9300)]
+    (axis,) = curves.curve_figures([{"step": step, "mse": float(step // 1000)} for step in steps])["mse"].axes
+    x, y = axis.lines[1].get_data()
+    assert np.isnan(x).sum() == 2 and set(y[~np.isnan(y)]) == {0.0, 2.0, 9.0}
+    assert x[y == 2.0] == pytest.approx([2001])
+
+
 ROWS = [{"step": i, "epoch": i // 10, "mse": 0.5**i, "loss": 1.0 + i, "note": "x"} for i in range(20)]
 ROWS.append({"step": 20, "test_mse": 0.25, "loss": float("nan")})
 
@@ -159,6 +187,7 @@ def test_panels_group_curves_and_pass_over_what_is_no_number():
 def test_running_mean():
     points = np.stack([np.arange(6), np.arange(6) ** 2], axis=1).astype(float)
     assert np.allclose(curves._running_mean(points, 3), [[1, 5 / 3], [2, 14 / 3], [3, 29 / 3], [4, 50 / 3]])
+    assert np.allclose(curves._running_mean(points[:2], 3), [[0.5, 0.5]])
 
 
 def test_axes_are_labelled_and_log_where_the_span_is_wide(monkeypatch, tmp_path):

@@ -12,7 +12,7 @@ from fsvae_tcja.runtime.energy import AC_PJ, MAC_PJ
 from fsvae_tcja.vae import FSVAE, Bernoulli, Escape, FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.energy import ann_of, energy
 from fsvae_tcja.vae.sample import noise_of
-from fsvae_tcja.vae.watch import Watch, alike, find, no_better, variance
+from fsvae_tcja.vae.watch import Watch, alike, find, lagging, no_better, variance
 
 from .conftest import awake
 
@@ -162,7 +162,7 @@ def test_what_is_wrong_is_found(images):
 def test_samples_that_are_all_the_same_are_told_of_at_the_end_of_stages():
     told = []
     run = SimpleNamespace(
-        task=SimpleNamespace(model=small()), config=SimpleNamespace(seed=0), message=told.append,
+        task=SimpleNamespace(model=small()), config=SimpleNamespace(seed=0), message=told.append, row={},
         spans=[1, 2], epoch=7, first_evaluated=1, step=9, total=9,
     )  # fmt: skip
     Watch().epoch_end(run, {})
@@ -184,7 +184,7 @@ def test_reconstructions_that_the_mean_image_would_match_are_told_of_at_the_end(
     data = MemoryImages("toy", "train", pixels.contiguous(), torch.zeros(6).long(), 1)
     run = SimpleNamespace(
         task=SimpleNamespace(model=small()), data=data, config=SimpleNamespace(seed=0), message=told.append,
-        spans=[1], epoch=7, first_evaluated=1, step=0, total=9,
+        spans=[1], epoch=7, first_evaluated=1, step=0, total=9, row={"mse": 1.5},
     )  # fmt: skip
     watch = Watch()
     watch.start(run)
@@ -198,6 +198,20 @@ def test_reconstructions_that_the_mean_image_would_match_are_told_of_at_the_end(
     watch.epoch_end(run, {"test_mse": 1.5})
     assert told == [f"warning: {line}" for line in no_better(1.5, 1.0)]
     assert told[0].startswith("warning: test_mse 1.5 is no lower than 1, the error of the mean training image")
+    run.row = {"mse": 0.5}  # the model does tell images apart, by the statistics of each batch
+    watch.epoch_end(run, {"test_mse": 1.5})
+    assert told[1:] == [f"warning: {line}" for line in lagging(0.5, 1.5)] != []
+
+
+def test_images_that_hardly_differ_are_well_reconstructed_by_their_mean():
+    assert no_better(0.0012, 0.0009) == [] != no_better(0.0012, 0.0011)
+
+
+def test_the_variance_is_that_of_all_images_over_many_batches():
+    pixels = torch.randint(0, 256, (150, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    x = pixels / 127.5 - 1
+    expected = (x - x.mean(0)).square().mean().item()
+    assert variance(MemoryImages("toy", "train", pixels, torch.zeros(150).long(), 1)) == pytest.approx(expected)
 
 
 def test_training_images_that_hardly_differ_are_told_of_at_the_start():

@@ -26,7 +26,8 @@ class Latent(Part):
     """The settings of a latent: a frozen dataclass, chosen by its name in LATENTS."""
 
     clusters: int = 0
-    """Clusters that the codes of the training images are put into; 0: none are."""
+    """Clusters that the codes of the training images are put into; 0: none are. A latent that has some has a field of
+    this name."""
     analog: ClassVar[bool] = False
     """Whether the code is of other numbers than 0 and 1: the linear layers around it then have no norm and neurons."""
 
@@ -71,7 +72,8 @@ class LatentModule(ABC, nn.Module):
     Attributes:
         classes: of the images, whose labels it learns from; 0: it needs none.
         kinds: of codes, by label or cluster: `sample(noise, labels)` takes them in 0..kinds - 1; 0: it takes none.
-        label_counts: of the training images in each kind, where these are clusters and the images had labels.
+        label_counts: of the training images in each kind, where these are clusters and the images had labels; for
+            `kinds_for`.
         micro_steps: parts of a code that are drawn one after the other, for `complete`; 0: it cannot.
     """
 
@@ -165,12 +167,16 @@ class LatentModule(ABC, nn.Module):
         self.divergence(z, q)
         return z
 
-    def draw_kinds(self, noise: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """The kind of each code that `sample` draws of this noise, int64 [N]; None if there are no kinds.
+    def draw_kinds(self, noise: Tensor) -> Tensor | None:
+        """The kind of each code that `sample` draws of this noise, int64 [N]; None if there are no kinds."""
+        return None
+
+    def kinds_for(self, labels: Tensor, noise: Tensor) -> Tensor:
+        """The kind of which an image of each label is drawn, int64 [N]: the label itself, unless kinds are clusters.
 
         Args:
-            noise: as `noise` gives it.
-            labels: int64 [N], of which each image is to be: the kinds themselves, or drawn by `label_counts`.
+            labels: int64 [N], of which each image is to be.
+            noise: of these images, as `noise` gives it.
         """
         return labels
 

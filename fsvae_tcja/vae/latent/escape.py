@@ -243,16 +243,17 @@ class EscapeLatent(LatentModule):
         """The part of the noise that is of the bits, [N, T L]."""
         return noise[0, :, : self.T * self.L]
 
-    def draw_kinds(self, noise: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """The labels or clusters [N] that noise draws, of images of given labels [N]; None if there are none."""
+    def draw_kinds(self, noise: Tensor) -> Tensor | None:
+        """The labels or clusters [N] that noise draws; None if there are none."""
         if not self.kinds:
             return None
-        if labels is not None:
-            labels = labels.to(noise.device)
-            return self.label_counts.draw(labels, noise[0, :, -1]) if self.label_counts else labels
         share = torch.where(self.seen.any(), self.seen, 1.0).cumsum(0)
         # how many shares lie below: torch.searchsorted has no counterpart in ONNX
         return (share / share[-1] <= noise[0, :, -1:]).sum(1).clamp(max=self.kinds)
+
+    def kinds_for(self, labels: Tensor, noise: Tensor) -> Tensor:
+        labels = labels.to(noise.device)
+        return self.label_counts.draw(labels, noise[0, :, -1]) if self.label_counts else labels
 
     def kinds_of(self, z: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """What the prior is told of codes z [T, N, L]: their clusters, or their labels, `kinds` where there is none."""

@@ -12,11 +12,13 @@ from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import from_dict, to_dict
 from fsvae_tcja.vae import FSVAE, Bernoulli, Escape, FSVAEConfig, load, save
 from fsvae_tcja.vae.codes import codes_of
+from fsvae_tcja.vae.latent import escape
 from fsvae_tcja.vae.latent.clusters import find_centres, nearest
 from fsvae_tcja.vae.latent.escape import RISE
 from fsvae_tcja.vae.noise import Generated, Streams
 from fsvae_tcja.vae.recalibrate import recalibrate
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
+from fsvae_tcja.vae.watch import Watch, variance
 from tests.conftest import long
 
 from ..conftest import awake
@@ -348,6 +350,39 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, whole, name, steps):
         assert (tmp_path / file).read_bytes() == (whole / name / file).read_bytes()
 
 
+def test_a_resumed_run_of_an_earlier_version_takes_no_counts_of_other_clusters(tmp_path, monkeypatch):
+    config = replace(RUN, model=replace(MODEL, latent=CLUSTERED))
+    _, task = fit(tmp_path, config, at=12)  # in the stage of the prior
+    assert task.model.latent.label_counts is not None
+    tensors, metadata = checkpoint.read(tmp_path / "checkpoint.safetensors")
+    del metadata["label_counts"]
+    checkpoint.write(tmp_path / "checkpoint.safetensors", tensors, metadata)
+    monkeypatch.setattr(escape, "find_centres", lambda codes, clusters: find_centres(codes, clusters).flip(0))
+    _, resumed = fit(tmp_path, config, resume=True)
+    assert resumed.model.latent.label_counts is None
+    assert torch.equal(resumed.model.latent.centres, task.model.latent.centres)
+
+
+@pytest.mark.parametrize("n", [1, 40])
+def test_a_run_of_two_stages_tells_of_images_that_hardly_differ(tmp_path, n, capsys):
+    data = MemoryImages("toy", "train", torch.full((n, 1, 32, 32), 200, dtype=torch.uint8), torch.zeros(n).long(), 3)
+    latent = replace(ESCAPE, prior=replace(PRIOR, batch_size=min(n, 16)))
+    config = replace(RUN, batch_size=min(n, 8), recalibrate=0, model=replace(MODEL, latent=latent))
+    task = FSVAETask(config, data, toy(10, "test"))
+    assert Trainer(task, config, RunFolder(tmp_path), callbacks=[Watch()]).fit().finished
+    lines = capsys.readouterr().err.splitlines()
+    assert len([line for line in lines if "the training images hardly differ" in line]) == 1
+    assert not any("is no lower than" in line for line in lines)
+    assert all(torch.isfinite(t).all() for t in task.model.state_dict().values())
+
+
+def test_a_run_of_two_stages_tells_at_its_end_that_the_mean_image_does_as_well(tmp_path, capsys):
+    task = FSVAETask(replace(RUN, lr=1e-9), toy(), toy(10, "test"))
+    Trainer(task, replace(RUN, lr=1e-9), RunFolder(tmp_path), callbacks=[Watch()]).fit()
+    lines = [line for line in capsys.readouterr().err.splitlines() if "is no lower than" in line]
+    assert len(lines) == 1 and f"is no lower than {variance(toy()):.3g}, the error of the mean" in lines[0]
+
+
 @pytest.mark.parametrize("precision", ["bf16", pytest.param("fp16", marks=long)])
 def test_half_precision_trains_both_stages(tmp_path, precision, monkeypatch):
     """By the reference: kernels of halves are another test's, and compiling them takes longer than to train."""
@@ -391,6 +426,14 @@ def test_labels_are_dropped_in_training_only(model):
     for seed in range(200):
         model.latent.stage_losses(z, labels, torch.Generator().manual_seed(seed))
     assert (torch.stack(given) == CLASSES).float().mean().item() == pytest.approx(0.15, abs=0.04)
+
+
+def test_one_image_has_no_statistics_to_recalibrate_by():
+    one = replace(RUN, batch_size=1, model=replace(MODEL, latent=replace(ESCAPE, prior=replace(PRIOR, batch_size=1))))
+    message = "toy has 1 training image, and statistics to recalibrate by need two; add images, or set --recalibrate 0"
+    with pytest.raises(ValueError, match=message):
+        FSVAETask(one, toy(1), toy(1))
+    replace(one, recalibrate=0).check_images(1)
 
 
 def test_the_classes_are_those_of_the_images():

@@ -40,7 +40,7 @@ def test_a_label_is_drawn_from_clusters_that_hold_it(model):
     n = 4000
     noise = model.latent.noise(Streams(0, 0, n))
     for label, expected in ((0, [3, 1 / 4, 0, 0]), (2, [0, 3 * 3 / 4, 1, 0])):  # p(y | label) p(label | y)
-        drawn = torch.bincount(model.latent.draw_kinds(noise, torch.full((n,), label)), minlength=CLUSTERS)
+        drawn = torch.bincount(model.latent.kinds_for(torch.full((n,), label), noise), minlength=CLUSTERS)
         expected = torch.tensor(expected) / sum(expected)
         assert torch.equal(drawn > 0, expected > 0)
         torch.testing.assert_close(drawn / n, expected, atol=0.03, rtol=0)
@@ -62,7 +62,7 @@ def test_an_image_of_a_label_depends_on_its_seed_alone(model):
     assert not torch.equal(model.sample(40, seed=5, labels=2 - labels), drawn)
     noise = model.latent.noise(Streams(5, 0, 40))
     assert torch.equal(model.sample(40, noise=noise, labels=labels), drawn)
-    images = model.decode(model.latent.sample(noise, model.latent.draw_kinds(noise, labels)))
+    images = model.decode(model.latent.sample(noise, model.latent.kinds_for(labels, noise)))
     torch.testing.assert_close(images, drawn, atol=1e-5, rtol=0)
 
 
