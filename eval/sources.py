@@ -32,6 +32,7 @@ from .containers import from_array, images_of, joined, labels_beside
 from .images import RANGES, ValueRange, canonical, regroup, too_few
 from .randomness import isolated_randomness
 
+USUAL = 32  # height and width of images of a data set where nothing says another
 BATCH = 256
 """Images per batch where a score does not depend on it."""
 WEIGHTS = (".pt", ".pth")
@@ -324,9 +325,12 @@ def _open_path(
 
     if text in IMAGE_SETS:
         split = split or default or "test"
-        _check_memory(text, split, size, root, download)
-        dataset = load_images(text, split, size=size or usual_size or 32, root=root, download=download)
-        return replace(_open_dataset(dataset, name, stated), sibling=sibling, named=named)
+        taken = size or usual_size or USUAL
+        _check_memory(text, split, taken, root, download)
+        source = _open_dataset(load_images(text, split, size=taken, root=root, download=download), name, stated)
+        told = f"{source.name}: brought to {taken} x {taken}, the size of the drawn images"
+        notes = (told,) if size is None and taken != USUAL else ()
+        return replace(source, sibling=sibling, named=named, notes=notes)
     path = Path(text).expanduser()
     if path.suffix == ".safetensors" or (path / MODEL).is_file():
         from .checkpoints import find_checkpoint, open_checkpoint  # brings the model
@@ -370,11 +374,11 @@ def _check_range(source: Source, stated: ValueRange | None) -> None:
         raise ValueError(f"{source.name}: its pixels are in {source.value_range}, {stated} was stated; leave it out")
 
 
-def _check_memory(name: str, split: str, size: int | None, root: str | Path | None, download: bool) -> None:
+def _check_memory(name: str, split: str, size: int, root: str | Path | None, download: bool) -> None:
     """Refuse to bring a data set to a size for which there is no memory."""
-    if size is None or size <= LARGE:
+    if size <= LARGE:
         return
-    dataset = load_images(name, split, size=32, root=root, download=download)
+    dataset = load_images(name, split, size=USUAL, root=root, download=download)
     held = len(dataset) if isinstance(dataset, MemoryImages) else 0
     _check_size(f"{name} {split}", held, dataset.channels, size)
 

@@ -18,6 +18,7 @@ from eval.sources import IndexedImages, open_images
 from fsvae_tcja.data import load_images
 from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.runtime import checkpoint
+from fsvae_tcja.vae import FSVAE, FSVAEConfig
 
 N = 11
 
@@ -145,6 +146,20 @@ def test_a_size_without_memory_is_refused_with_the_figure(kind, tmp_path, images
         ValueError, match=r"at 1,000,000 x 1,000,000 pixels needs at least [\d,]+ GB .* take a smaller size"
     ):
         open_images(what, size=1_000_000)
+
+
+@pytest.mark.parametrize(("drawn", "told"), [(64, True), (32, False)])
+def test_a_data_set_takes_the_size_of_the_drawn_images_and_says_so(drawn, told):
+    model = FSVAE(FSVAEConfig(image_size=drawn, T=2, L=4, channels=(3,) * (4 if drawn == 32 else 5))).eval()
+    source = open_reference("digits", STRICT, beside=open_images(model))
+    assert collected(source, n=3).shape[2:] == (drawn, drawn)
+    assert source.notes == (("digits test: brought to 64 x 64, the size of the drawn images",) if told else ())
+    assert open_reference("digits", STRICT, beside=open_images(model), size=drawn).notes == ()
+
+
+def test_a_size_of_drawn_images_for_which_there_is_no_memory_is_refused():
+    with pytest.raises(ValueError, match=r"digits test at 1,000,000 x 1,000,000 pixels needs at least [\d,]+ GB"):
+        open_images("digits", usual_size=1_000_000)
 
 
 def test_data_sets_by_name():
