@@ -11,6 +11,7 @@ from ..runtime.device import resolve
 from ..runtime.pictures import save_pairs
 from ..utils.options import BatchSize, Whole, parse
 from ..utils.outputs import check_out
+from ..utils.progress import progress
 from ..vae import load
 from ..vae.reconstruct import reconstruct
 from .inputs import ImageOptions
@@ -36,9 +37,12 @@ def main(args: list[str]) -> int:
     images = options.images(model)
     n = min(32, len(images)) if options.n is None else options.n
     images = some(images, n) if n > 0 else images
-    pairs = reconstruct(model, images, n, options.seed, batch_size=options.batch_size)
-    originals, reconstructions = zip(*pairs, strict=True)
-    x, recon = torch.cat(originals), torch.cat(reconstructions)
+    pairs = []
+    with progress("reconstruct", n, "images") as bar:
+        for originals, reconstructions in reconstruct(model, images, n, options.seed, batch_size=options.batch_size):
+            pairs.append((originals, reconstructions))
+            bar.advance(len(originals))
+    x, recon = (torch.cat(side) for side in zip(*pairs, strict=True))
     title = f"{short_name(options.source)} {images.split}, seed {options.seed}"
     save_pairs(x, recon, options.out, title=title)
     mse = torch.nn.functional.mse_loss(recon, x).item()

@@ -12,6 +12,8 @@ from ..data.workers import batches
 from ..runtime.callbacks import Callback
 from ..runtime.modes import evaluated
 from .energy import energy
+from .latent import Escape
+from .latent.base import Latent
 from .model import FSVAE
 from .sample import sample
 
@@ -28,7 +30,7 @@ SHORT = 100  # steps, of which nothing can be expected
 
 
 class Watch(Callback):
-    """At the start a line if the training images hardly differ.
+    """At the start a line if the training images hardly differ, or guidance leads away from what is untrained.
 
     After the first epoch that is evaluated a line each for dead and for saturated layers, for samples that are all
     equal, and for running statistics that lag behind the weights. In a run of several stages, whose prior comes later,
@@ -42,11 +44,15 @@ class Watch(Callback):
         if not _is_of_images(trainer.task.model):
             return
         self.variance = variance(trainer.data)
-        if not trainer.step and self.variance < SIMILAR:
+        if trainer.step:
+            return
+        if self.variance < SIMILAR:
             trainer.message(
                 f"note: the training images hardly differ: their mean squared distance from the mean image is "
                 f"{self.variance:.2g} (range [-1, 1]). A model of them draws little else"
             )
+        for line in unguided(trainer.task.model.config.latent):
+            trainer.message(f"warning: {line}")
 
     def epoch_end(self, trainer: "Trainer", figures: Mapping[str, float]) -> None:
         model, staged = trainer.task.model, len(trainer.spans) > 1
@@ -80,6 +86,16 @@ def variance(data: LabelledDataset) -> float:
         x = to_float(pixels).double()
         total, squares = total + x.sum(0), squares + x.square().sum(0)
     return float((squares / len(images) - (total / len(images)).square()).mean())
+
+
+def unguided(latent: Latent) -> list[str]:
+    """A sentence if a latent draws away from a prior without kinds that its training never shows."""
+    if not isinstance(latent, Escape) or not latent.guidance or latent.label_dropout:
+        return []
+    return [
+        f"guidance {latent.guidance:g} leads away from what the prior draws without label or cluster, and with "
+        "label_dropout 0 it never learns that; set --model.latent.label-dropout, such as 0.15, or guidance 0"
+    ]
 
 
 def no_better(test_mse: float | None, variance: float | None) -> list[str]:

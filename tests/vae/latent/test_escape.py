@@ -428,6 +428,16 @@ def test_labels_are_dropped_in_training_only(model):
     assert (torch.stack(given) == CLASSES).float().mean().item() == pytest.approx(0.15, abs=0.04)
 
 
+@pytest.mark.parametrize(("guidance", "dropout", "told"), [(0.5, 0.0, True), (0.5, 0.15, False), (0.0, 0.0, False)])
+def test_guidance_by_what_is_never_trained_is_told_of(tmp_path, guidance, dropout, told, capsys):
+    latent = replace(ESCAPE, guidance=guidance, label_dropout=dropout)
+    config = replace(
+        RUN, steps=1, recalibrate=0, model=replace(MODEL, latent=replace(latent, prior=replace(PRIOR, steps=1)))
+    )
+    Trainer(FSVAETask(config, toy(), toy()), config, RunFolder(tmp_path), callbacks=[Watch()]).fit()
+    assert ("warning: guidance 0.5 leads away from" in capsys.readouterr().err) == told
+
+
 def test_one_image_has_no_statistics_to_recalibrate_by():
     one = replace(RUN, batch_size=1, model=replace(MODEL, latent=replace(ESCAPE, prior=replace(PRIOR, batch_size=1))))
     message = "toy has 1 training image, and statistics to recalibrate by need two; add images, or set --recalibrate 0"
