@@ -349,13 +349,14 @@ def _odd_pairs(source: Source, pixels: str, extractor: Extractor, reference: Ref
     compared = reference.key["data"] if reference else {}
     where = compared.get("data_set"), compared.get("split")
     of = compared.get("data_set") or compared.get("folder") or source.data_set
+    folder = "" if compared.get("data_set") or not compared.get("folder") else "the folder "
     notes = []
     if source.data_set and where == (source.data_set, source.split):
         notes.append(f"{source.name}: the images are compared with themselves")
     if reference and extractor.size is None and _differ_in_size(pixels, reference.pixels):
         notes.append(f"{source.name}: {pixels}, compared with {reference.pixels}: these differ in sharpness anyway")
     if extractor.data and of and extractor.data not in (of, PART_OF.get(of)):
-        notes.append(f"the {extractor.name} was not trained on {of}, whose images it looks at")
+        notes.append(f"the {extractor.name} was trained on {extractor.data}; the images are of {folder}{of}")
     return tuple(notes)
 
 

@@ -11,10 +11,9 @@ from rich.table import Table
 from fsvae_tcja.utils.options import parse
 
 from ..result import Score, load_scores, side_by_side
-from .display import console
+from .display import UNKNOWN, console
 
 HASH = 12  # hex digits of a record that a row shows
-UNKNOWN = "-"
 LATEX = str.maketrans(
     {character: rf"\{character}" for character in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
@@ -92,13 +91,16 @@ def _show(table: Sequence[Sequence[Score | None]], files: Sequence[Path]) -> Non
 
 
 def _notes(table: Sequence[Sequence[Score | None]], names: Sequence[str]) -> list[tuple[str, str]]:
-    """The notes of all scores, each once, after the names of the files that have it."""
-    found: dict[str, list[str]] = {}
+    """The notes of all scores, each once, after the files and scores that have it: "A (FAD, KID), B (FAD)"."""
+    found: dict[str, dict[str, list[str]]] = {}
     for row in table:
         for name, score in zip(names, row, strict=True):
             for note in score.notes if score else ():
-                found.setdefault(" ".join(note.split()), []).append(name)
-    return [(", ".join(dict.fromkeys(whose)), note) for note, whose in found.items()]
+                found.setdefault(" ".join(note.split()), {}).setdefault(name, []).append(score.name)
+    return [
+        (", ".join(f"{name} ({', '.join(dict.fromkeys(scores))})" for name, scores in whose.items()), note)
+        for note, whose in found.items()
+    ]
 
 
 def _letter(i: int) -> str:

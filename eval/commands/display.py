@@ -15,6 +15,7 @@ from fsvae_tcja.utils.progress import progress
 from ..doubt import Doubt
 from ..sources import Source
 
+UNKNOWN = "-"  # in a cell
 WIDTH = 160  # where there is no terminal
 
 

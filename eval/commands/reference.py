@@ -9,7 +9,7 @@ import tyro
 from fsvae_tcja.runtime.device import resolve
 from fsvae_tcja.utils.one_copy import once_per_machine
 from fsvae_tcja.utils.options import Whole, parse
-from fsvae_tcja.utils.outputs import check_kept
+from fsvae_tcja.utils.outputs import check_out
 from fsvae_tcja.utils.processes import joined, own, rank
 
 from ..evaluation import open_reference, write_references
@@ -43,7 +43,7 @@ def main(args: list[str]) -> int:
         options = parse(ReferenceOptions, "fsvae-tcja eval reference", args)
         protocol, networks = get_protocol(options.protocol), Networks(**vars(options.networks))
         for name in options.scores if rank() == 0 else ():
-            check_kept(statistics_file(options.out, protocol.name, name))
+            check_out(statistics_file(options.out, protocol.name, name), ".safetensors")
         device = own(resolve(options.device))
         with once_per_machine():
             images = open_reference(options.images, protocol, value_range=options.value_range, **options.where)

@@ -28,7 +28,7 @@ from ..protocols import get_protocol
 from ..randomness import check_seed
 from ..result import Score, save_scores
 from ..sources import open_images
-from .display import console, image_bar, images_to_read, told
+from .display import UNKNOWN, console, image_bar, images_to_read, told
 from .options import ImageOptions, Range
 
 
@@ -142,14 +142,23 @@ def show(scores: Sequence[Score]) -> None:
     """One table, the sizes of the images, and notes."""
     beside = [what for what in (REAL, RECONSTRUCTED) if any(what in score.beside for score in scores)]
     table = Table()
-    for name in ("score", "value", "std", *beside, "protocol", "n", "images", "extractor", "reference"):
+    for name in ("score", "better", "value", "std", *beside, "protocol", "n", "images", "extractor", "reference"):
         table.add_column(name)
     for score in scores:
         spread = "" if score.std is None else f"{score.std:.3g}"
         others = (f"{score.beside[what]['value']:.5g}" if what in score.beside else "" for what in beside)
         extractor = f"{score.extractor_description}, {score.extractor[:8]}"
         table.add_row(
-            *(score.name, f"{score.value:.5g}", spread, *others, score.protocol, str(score.n), score.images),
+            *(
+                score.name,
+                score.better or UNKNOWN,
+                f"{score.value:.5g}",
+                spread,
+                *others,
+                score.protocol,
+                str(score.n),
+                score.images,
+            ),
             *(extractor, score.reference_description),
         )
     console().print(table)

@@ -1,8 +1,11 @@
 """fsvae-tcja publish: a run as a folder to hand on, with its card."""
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -12,9 +15,12 @@ from ..runtime.run import MODEL
 from ..utils.atomic import check_writable, replacing
 from ..utils.foreign import reading
 from ..utils.options import parse
-from ..vae.card import card_of
-from ..vae.checkpoint import for_drawing, save
+from ..vae.card import ABOUT, card_of
+from ..vae.checkpoint import for_drawing, load, save
 from ..vae.model import CARD
+
+if TYPE_CHECKING:
+    from eval import Score
 
 
 @dataclass(frozen=True)
@@ -44,10 +50,12 @@ def main(args: list[str]) -> int:
 
     options = parse(PublishOptions, "fsvae-tcja publish", args)
     run = Run(options.run)
-    scores = [str(score) for file in options.scores for score in load_scores(file)]
+    scores = [score for file in options.scores for score in load_scores(file)]
     file, place, step = options.out / MODEL, options.out / CARD, run.metadata.get("step")
     source = tensors_sha256(run.model.state_dict())
     before = _card_before(file, place, source)
+    if scores:
+        _check_scored(scores, run, options)
     save(run.model, file, half=options.half, data=run.data, step=step, made_of=source)
     facts = ({} if step is None else {"steps": f"{step:,}"}) | {"seed": str(run.seed)}
     if mse := run.last("test_mse"):
@@ -60,13 +68,29 @@ def main(args: list[str]) -> int:
         data=run.data,
         command=options.command,
         facts=facts,
-        scores=scores,
+        scores=[str(score) for score in scores],
         before=before,
     )
     with replacing(place) as temporary:
         temporary.write_text(card, encoding="utf-8")
     print(f"{options.out}: {file.stat().st_size / 1e6:.2f} MB")
     return 0
+
+
+def _check_scored(scores: Sequence["Score"], run: Run, options: PublishOptions) -> None:
+    """Raise a ValueError if one of the scores is not of the model as it is published."""
+    from eval.provenance import tensors_sha256
+
+    with TemporaryDirectory() as folder:
+        save(run.model, Path(folder) / MODEL, half=options.half)
+        called = tensors_sha256(load(Path(folder) / MODEL).state_dict())[:8]  # what scores call it
+    for score in scores:
+        if f", {called}, " not in score.images:
+            raise ValueError(
+                f"{score.name} {score.value:.5g} is a score of {score.images}, not of the published model {called}; "
+                f"publish it without --scores, score it (fsvae-tcja score {shlex.quote(str(options.out))} --out FILE), "
+                "and publish it again with --scores FILE"
+            )
 
 
 def _card_before(file: Path, place: Path, source: str) -> str:
@@ -82,7 +106,8 @@ def _card_before(file: Path, place: Path, source: str) -> str:
         raise ValueError(f"{file} is another model; choose another --out, or delete it")
     if not place.exists():
         return ""
-    if not file.exists():
-        raise ValueError(f"{place} is no card of a model, for none lies beside it; choose another --out, or delete it")
     with reading(place, "is no card that can be read", "save it as UTF-8, or delete it"):
-        return place.read_text(encoding="utf-8")
+        card = place.read_text(encoding="utf-8")
+    if not file.exists() and ABOUT not in card:
+        raise ValueError(f"{place} is no card of such a model; choose another --out, or delete it")
+    return card

@@ -37,7 +37,8 @@ class Run:
     def __init__(self, path: str | Path, device: str | torch.device = "cpu", root: str | Path | None = None) -> None:
         self.path = Path(path)
         if not self.path.is_dir():
-            raise FileNotFoundError(f"a report is of a run folder; there is no folder {path}")
+            found = f"{path} is a file" if self.path.exists() else f"there is no folder {path}"
+            raise FileNotFoundError(f"a report is of a run folder; {found}")
         self.model: FSVAE = load(self.path, device)
         self.metadata = checkpoint.read_metadata(checkpoint.find(self.path))
         self.rows = read_rows(self.path / METRICS)

@@ -84,9 +84,10 @@ class TrainConfig(TrainerConfig):
             large.append("--model.latent.clusters")
             few.append(f"the {clusters} clusters of its codes")
         if few:
+            found = f"--limit leaves {images}" if images == self.limit else f"{self.data} has {images}"
             raise ValueError(
-                f"{self.data} has {images} training images, fewer than {' and than '.join(few)}; use a smaller "
-                f"{', '.join(large)}"
+                f"{found} training images, fewer than {' and than '.join(few)}; set {' and '.join(large)} to at most "
+                f"{images}"
             )
 
     def named_stages(self) -> list[tuple[str, Stage]]:

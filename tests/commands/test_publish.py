@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from eval import Score, save_scores
+from eval.sources import open_images
 from fsvae_tcja import FSVAE
 from fsvae_tcja.cli import main
 
@@ -11,14 +12,30 @@ def test_a_run_becomes_a_folder_with_a_card(run, tmp_path, capsys):
     assert main(["publish", str(run), "--out", "mine", "--half", "--command", "fsvae-tcja train digits"]) == 0
     assert capsys.readouterr().out.startswith("mine: 0.")
     FSVAE.from_pretrained("mine").sample(1)
-    words = dict.fromkeys(("images", "pixels", "extractor", "extractor_description", "reference_description"), "x")
-    rest = {"std": None, "seed": 0, "value_range": None, "reference": None, "reference_pixels": None, "recipe": {}}
-    save_scores(tmp_path / "score.json", [Score("FAD", 12.5, protocol="strict", n=321, **words, **rest)])
+    save_scores(tmp_path / "score.json", [score_of(open_images("mine").name)])
     assert main(["publish", str(run), "--out", "mine", "--half", "--scores", "score.json"]) == 0
     card = (tmp_path / "mine" / "README.md").read_text()
     made_by = "- made by: `fsvae-tcja train digits`\n"  # said when it was published first
     for text in ("# mine\n", "- trained on: digits\n", made_by, "- seed: 0\n", "- FAD 12.5 (strict, n = 321, seed 0"):
         assert text in card
+
+
+def score_of(images):
+    words = dict.fromkeys(("pixels", "extractor", "extractor_description", "reference_description"), "x")
+    rest = {"std": None, "seed": 0, "value_range": None, "reference": None, "reference_pixels": None, "recipe": {}}
+    return Score("FAD", 12.5, protocol="strict", n=321, images=images, **words, **rest)
+
+
+def test_scores_of_another_model_are_refused(run, tmp_path, fails):
+    assert main(["publish", str(run), "--out", "mine", "--half"]) == 0
+    written = {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()}
+    save_scores("run.json", [score_of(open_images(run).name)])
+    message = "FAD 12.5 is a score of fsvae on digits, step "
+    for half in (["--half"], []):  # of the run in full precision; of the half one
+        assert message in fails("publish", run, "--out", "mine", "--scores", "run.json" if half else "mine.json", *half)
+        assert {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()} == written
+        save_scores("mine.json", [score_of(open_images("mine").name)])
+    assert main(["publish", str(run), "--out", "whole", "--scores", "run.json"]) == 0
 
 
 def test_what_somebody_wrote_into_the_card_stays(run, tmp_path):
@@ -43,10 +60,17 @@ def test_a_card_that_is_no_utf_8_is_named(run, fails):
 def test_a_readme_of_something_else_stays(run, fails):
     Path("project").mkdir()
     Path("project/README.md").write_text("# Mine\n")
-    assert "project/README.md is no card of a model, for none lies beside it" in fails(
-        "publish", run, "--out", "project"
-    )
+    assert "project/README.md is no card of such a model; choose another" in fails("publish", run, "--out", "project")
     assert Path("project/README.md").read_text() == "# Mine\n" and len(list(Path("project").iterdir())) == 1
+
+
+def test_a_model_that_was_deleted_is_published_again_beside_its_card(run, tmp_path):
+    assert main(["publish", str(run), "--out", "mine"]) == 0
+    card = tmp_path / "mine" / "README.md"
+    card.write_text(card.read_text() + "\n## Of mine\n\nKept.\n")
+    (tmp_path / "mine" / "model.safetensors").unlink()
+    assert main(["publish", str(run), "--out", "mine"]) == 0
+    assert (tmp_path / "mine" / "model.safetensors").exists() and "## Of mine\n\nKept.\n" in card.read_text()
 
 
 def test_nothing_is_written_where_something_is_wrong(run, fails):

@@ -241,3 +241,11 @@ def test_a_browser_draws_ink(page, tmp_path):
     subprocess.run([CHROMIUM, *QUIET, *window, page.as_uri()], capture_output=True, timeout=300, check=True)
     grey = np.asarray(Image.open(shot).convert("L"))
     assert grey.shape == (2000, 1400) and (grey < 100).mean() > 0.01 and (grey > 250).mean() > 0.3
+
+
+def test_what_is_no_run_folder_is_named(run, tmp_path, fails):
+    assert "a report is of a run folder; there is no folder absent" in fails("report", "absent")
+    weights = run / "model.safetensors"
+    assert f"a report is of a run folder; {weights} is a file" in fails("report", weights)
+    assert "a report is of a run folder; there is no folder absent" in fails("report", run, "absent", "--out", "r.html")
+    assert not list(tmp_path.iterdir())

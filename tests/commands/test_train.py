@@ -206,8 +206,16 @@ def test_a_model_for_ones_own_images(mode, channels, tmp_path, capsys, fails):
     photos(tmp_path / "photos", mode, 50)
     command = ["train", "mnist", "--data", "photos", "--size", "64", "--dry-run"]
     assert main(command) == 2
-    few = "has 18 training images, fewer than one batch of 256 and than the 100 clusters of its codes; use a smaller"
-    assert f"photos {few} --batch-size, --model.latent.prior.batch-size, " in capsys.readouterr().err
+    few = "has 18 training images, fewer than one batch of 256 and than the 100 clusters of its codes; set"
+    options = (
+        "--batch-size",
+        "--model.latent.prior.batch-size",
+        "--tuning.stage.batch-size",
+        "--model.latent.clusters",
+    )
+    assert f"photos {few} {' and '.join(options)} to at most 18\n" in capsys.readouterr().err
+    assert main([*command, "--limit", "7"]) == 2
+    assert "error: --limit leaves 7 training images, fewer than one batch" in capsys.readouterr().err
     command += ["--batch-size", "9", "--model.latent.prior.batch-size", "9", "--tuning.stage.batch-size", "9"]
     command += ["--model.latent.clusters", "3"]
     assert main(command) == 0
@@ -290,7 +298,7 @@ def test_dry_run_prints_the_preset_with_the_changes_and_touches_nothing(capsys, 
         (["digits", "--batch-size", "2000"], "digits has 1500 training images, fewer than one batch of 2000"),
         (
             ["mnist", "--data", "digits", "--limit", "200"],
-            "fewer than one batch of 256; use a smaller --model.latent.prior.batch-size",
+            "fewer than one batch of 256; set --model.latent.prior.batch-size",
         ),
         (["mnist", "--data", "digits", "--steps", "2"], "2 steps are too few for 3 stages, each of one at least"),
         (["digits", "--model.in-channels", "3"], "the model takes 3 channel(s) of 32 pixels, digits gives 1 of 32"),

@@ -217,17 +217,17 @@ def test_records_keep_doubt_and_what_stands_beside(networks, tmp_path, capsys):
     assert main(["compare", *files[:2]]) == 0
     shown = capsys.readouterr().out
     assert f"{mean:+.5g} ({mean - width:.4g} to {mean + width:.4g})" in shown
-    assert re.search(r"FAD +│ lower +│ strict", shown) and f"note, B: {own}" in shown.splitlines()
+    assert re.search(r"FAD +│ lower +│ strict", shown) and f"note, B (FAD): {own}" in shown.splitlines()
     assert main(["compare", *files]) == 0 and "C - A" in capsys.readouterr().out
     assert main(["compare", *files[:2], "--format", "latex"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert len(rows) == 3 + len(notes) and rows[2].startswith(r"b\_1 & FAD & lower & ") and r"$\pm$" in rows[2]
     assert all(row.endswith(rf"{score[0].sha256[:12]} \\") for row, score in zip(rows[1:3], (a, b), strict=True))
-    assert f"% b_1: {own}" in rows[3:]
+    assert f"% b_1 (FAD): {own}" in rows[3:]
     assert main(["compare", *files[:2], "--format", "markdown"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert rows[1] == "| --- | --- | --- | --- | --- | --- | --- | --- |" and len(rows) == 5 + len(notes)
-    assert rows[3].startswith("| b_1 | FAD | lower | ") and rows[4] == "" and f"- b_1: {own}" in rows[5:]
+    assert rows[3].startswith("| b_1 | FAD | lower | ") and rows[4] == "" and f"- b_1 (FAD): {own}" in rows[5:]
     (tmp_path / "other").mkdir()
     save_scores(tmp_path / "other" / "a.json", b)
     assert main(["compare", files[0], str(tmp_path / "other" / "a.json"), "--format", "markdown"]) == 0

@@ -300,7 +300,7 @@ def test_where_nothing_can_be_written_is_said_first(folder, capsys):
         ("score", "file/scores.json", "file is no folder that may be written to"),
         ("train-fad", "fad.pth", "its name must end in .safetensors"),
         ("train-classifier", "file/c.safetensors", "file is no folder that may be written to"),
-        ("reference", "file", "it is a file; give a folder"),
+        ("reference", "file", "file is no folder that may be written to"),
     ):
         assert main([command, "digits" if command == "reference" else "absent", "--out", str(folder / out)]) == 2
         assert message in capsys.readouterr().err

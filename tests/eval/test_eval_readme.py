@@ -53,11 +53,24 @@ def test_every_measure_is_in_the_table():
     for name, _, _, span, better, compares, stored, least in table:
         measure = MEASURES[name]
         assert better.startswith(measure.better) and measure.better
-        assert math.inf in (measure.bounds[1], *measure.bounds_of("Density")) or span == "0, 1"
+        assert {name: measure.bounds_of(name) for name in spans(span)} == spans(span)
         assert (compares == "yes") == measure.compares
         assert (stored == "yes") == (measure.collector is GaussianStatistics)
         splits = recipes[name].splits
         assert least == ("one per split" if splits else str(measure.least(recipes[name])))
+
+
+def spans(cell: str) -> dict[str, tuple[float, float]]:
+    """{value: its bounds}, "" where a measure has one: "density 0, -; coverage 0, 1"."""
+    found = {}
+    for part in cell.split("; "):
+        if part == "an estimate may fall below 0":
+            found[""] = (-math.inf, found[""][1])
+        else:
+            name, low, high = re.fullmatch(r"(?:(\w+) )?(\S+), (.+)", part).groups(default="")
+            open_end = high in ("-", "number of classes")  # the classifier says how many
+            found[name.capitalize()] = float(low), math.inf if open_end else float(high)
+    return found
 
 
 def test_every_network_is_in_the_table():

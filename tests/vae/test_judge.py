@@ -158,11 +158,12 @@ def test_settings_are_checked():
     with pytest.raises(ValueError, match="the judge looks at images of at least 8 pixels, found 4"):
         replace(TUNED, model=small)
     many = replace(TUNED, model=replace(MODEL, latent=replace(CLUSTERED, clusters=41)))
-    for config, images in ((many, 40), (replace(TUNED, limit=39, model=many.model), 39)):
-        with pytest.raises(
-            ValueError,
-            match=f"toy has {images} training images, fewer than the 41 clusters of its codes; use a smaller",
-        ):
+    few = "training images, fewer than the 41 clusters of its codes; set --model.latent.clusters to at most"
+    for config, found in (
+        (many, f"toy has 40 {few} 40"),
+        (replace(TUNED, limit=39, model=many.model), f"--limit leaves 39 {few} 39"),
+    ):
+        with pytest.raises(ValueError, match=found):
             FSVAETask(config, toy(), toy(10, "test"))
     with pytest.raises(ValueError, match=r"drawn must hold at least 40 codes on axis 1, found \[3, 9, 8\]"):
         recalibrate(awake(TUNED.model), toy(), 40, drawn=torch.zeros(3, 9, 8))
