@@ -95,8 +95,9 @@ def _notes(table: Sequence[Sequence[Score | None]], names: Sequence[str]) -> lis
     found: dict[str, dict[str, list[str]]] = {}
     for row in table:
         for name, score in zip(names, row, strict=True):
-            for note in score.notes if score else ():
-                found.setdefault(" ".join(note.split()), {}).setdefault(name, []).append(score.name)
+            if score:
+                for note in score.notes:
+                    found.setdefault(" ".join(note.split()), {}).setdefault(name, []).append(score.name)
     return [
         (", ".join(f"{name} ({', '.join(dict.fromkeys(scores))})" for name, scores in whose.items()), note)
         for note, whose in found.items()
