@@ -13,7 +13,6 @@ from ..core.memory import keep_freed_memory
 from ..runtime.device import resolve
 from ..runtime.export import check_place_of_images, save_images
 from ..utils.options import BatchSize, Device, parse
-from ..utils.outputs import check_kept
 from ..utils.processes import joined, own, rank
 from ..utils.progress import Bar, progress
 from ..vae import load
@@ -49,7 +48,6 @@ def main(args: list[str]) -> int:
         options = parse(SampleOptions, "fsvae-tcja sample", args)
         if rank() == 0:
             check_place_of_images(options.out)
-            check_kept(options.out)
         keep_freed_memory()
         model = load(options.checkpoint, own(resolve(options.device)))
         labels = None if options.label is None else _labels(options.label, options.n)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ..data.pixels import to_uint8
-from ..utils.atomic import check_place, check_writable, replacing, replacing_folder
+from ..utils.atomic import check_place, replacing, replacing_folder
+from ..utils.outputs import check_out
 from .pictures import save_grid, save_png
 
 
@@ -42,21 +43,23 @@ def _check_empty(folder: Path) -> None:
 
 
 def check_place_of_images(out: Path) -> None:
-    """Raise ValueError, before images are drawn, if `save_images` could not write them there."""
+    """Raise ValueError, before images are drawn, if `save_images` could not write them there, or must not."""
     form = out.suffix.lower()
     if form == "":
         check_place(out)
         _check_empty(out)
     elif form in (".png", ".npz"):
-        check_writable(out, form)
+        check_out(out, form)
     else:
         raise ValueError(f"cannot write {out}: end it in .png (one grid) or .npz (an array), or name a folder")
 
 
 def save_images(batches: Iterable[Tensor], out: str | Path, title: str | None = None) -> None:
-    """Write images where `out` says: .png one grid under `title`, .npz one array, no suffix a folder of PNG files."""
+    """Write images where `out` says: .png one grid under `title`, .npz one array, no suffix a folder of PNG files.
+
+    `out` is one that `check_place_of_images` lets pass.
+    """
     out = Path(out)
-    check_place_of_images(out)
     form = out.suffix.lower()
     if form == ".png":
         save_grid(torch.cat([to_uint8(images) for images in batches]), out, title=title)

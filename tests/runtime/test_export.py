@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from fsvae_tcja.data.pixels import to_float
-from fsvae_tcja.runtime.export import save_array, save_folder, save_images
+from fsvae_tcja.runtime.export import check_place_of_images, save_array, save_folder, save_images
 
 
 def pixels(n=5, channels=1):
@@ -52,27 +52,24 @@ def test_an_empty_folder_is_filled(tmp_path):
     assert save_folder(in_batches(pixels()), tmp_path / "f") == 5
 
 
-def test_a_folder_with_something_in_it_is_refused(tmp_path):
+@pytest.mark.parametrize("refuse", [check_place_of_images, lambda out: save_folder(in_batches(pixels()), out)])
+def test_a_folder_with_something_in_it_is_refused(tmp_path, refuse):
     (tmp_path / "old.png").write_bytes(b"old")
     with pytest.raises(ValueError, match="is not an empty folder; choose a new one"):
-        save_images(in_batches(pixels()), tmp_path)
+        refuse(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["old.png"]
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "f").write_text("mine")
     with pytest.raises(ValueError, match="is not an empty folder"):
-        save_images(in_batches(pixels()), tmp_path / "f")
+        check_place_of_images(tmp_path / "f")
     assert (tmp_path / "f").read_text() == "mine"
 
 
-def test_another_suffix_is_refused_before_an_image_is_drawn(tmp_path):
-    def draw():
-        raise AssertionError("drawn")
-        yield
-
+def test_another_suffix_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"cannot write .*a\.jpg: end it in \.png \(one grid\) or \.npz"):
-        save_images(draw(), tmp_path / "a.jpg")
+        check_place_of_images(tmp_path / "a.jpg")
     assert not list(tmp_path.iterdir())
 
 
