@@ -38,7 +38,7 @@ class Run:
         self.path = Path(path)
         if not self.path.is_dir():
             found = f"{path} is a file" if self.path.exists() else f"there is no folder {path}"
-            raise FileNotFoundError(f"a report is of a run folder; {found}")
+            raise FileNotFoundError(f"expected a run folder; {found}")
         self.model: FSVAE = load(self.path, device)
         self.metadata = checkpoint.read_metadata(checkpoint.find(self.path))
         self.rows = read_rows(self.path / METRICS)

@@ -72,10 +72,11 @@ class TrainConfig(TrainerConfig):
     def check_images(self, images: int) -> None:
         """Raise a ValueError if so many training images do not fill a batch of every stage, or all clusters, or have
         no statistics to recalibrate by."""
+        found = f"--limit leaves {images}" if images == self.limit else f"{self.data} has {images}"
         if self.recalibrate and images < 2:
             raise ValueError(
-                f"{self.data} has {images} training image, and statistics to recalibrate by need two; add images, or "
-                "set --recalibrate 0"
+                f"{found} training image, and statistics to recalibrate by need two; take more images, or set "
+                "--recalibrate 0"
             )
         stages, clusters = self.named_stages(), self.model.latent.clusters
         large = [f"{name}batch-size" for name, stage in stages if stage.batch_size > images]
@@ -84,7 +85,6 @@ class TrainConfig(TrainerConfig):
             large.append("--model.latent.clusters")
             few.append(f"the {clusters} clusters of its codes")
         if few:
-            found = f"--limit leaves {images}" if images == self.limit else f"{self.data} has {images}"
             raise ValueError(
                 f"{found} training images, fewer than {' and than '.join(few)}; set {' and '.join(large)} to at most "
                 f"{images}"

@@ -79,6 +79,7 @@ def test_nothing_is_written_where_something_is_wrong(run, fails):
     assert "file is no folder that may be written to" in fails("publish", run, "--out", "file")
     Path("cards/README.md").mkdir(parents=True)
     assert "cannot write cards/README.md: it is a folder" in fails("publish", run, "--out", "cards")
+    assert "expected a run folder; file is a file" in fails("publish", "file", "--out", "mine")
     assert not Path("mine").exists() and not Path("cards/model.safetensors").exists()
 
 

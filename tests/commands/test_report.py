@@ -244,8 +244,8 @@ def test_a_browser_draws_ink(page, tmp_path):
 
 
 def test_what_is_no_run_folder_is_named(run, tmp_path, fails):
-    assert "a report is of a run folder; there is no folder absent" in fails("report", "absent")
+    assert "expected a run folder; there is no folder absent" in fails("report", "absent")
     weights = run / "model.safetensors"
-    assert f"a report is of a run folder; {weights} is a file" in fails("report", weights)
-    assert "a report is of a run folder; there is no folder absent" in fails("report", run, "absent", "--out", "r.html")
+    assert f"expected a run folder; {weights} is a file" in fails("report", weights)
+    assert "expected a run folder; there is no folder absent" in fails("report", run, "absent", "--out", "r.html")
     assert not list(tmp_path.iterdir())

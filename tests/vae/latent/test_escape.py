@@ -440,9 +440,10 @@ def test_guidance_by_what_is_never_trained_is_told_of(tmp_path, guidance, dropou
 
 def test_one_image_has_no_statistics_to_recalibrate_by():
     one = replace(RUN, batch_size=1, model=replace(MODEL, latent=replace(ESCAPE, prior=replace(PRIOR, batch_size=1))))
-    message = "toy has 1 training image, and statistics to recalibrate by need two; add images, or set --recalibrate 0"
-    with pytest.raises(ValueError, match=message):
-        FSVAETask(one, toy(1), toy(1))
+    few = "1 training image, and statistics to recalibrate by need two; take more images, or set --recalibrate 0"
+    for config, images, found in ((one, 1, "toy has"), (replace(one, limit=1), 9, "--limit leaves")):
+        with pytest.raises(ValueError, match=f"{found} {few}"):
+            FSVAETask(config, toy(images), toy(1))
     replace(one, recalibrate=0).check_images(1)
 
 
