@@ -348,15 +348,16 @@ def _odd_pairs(source: Source, pixels: str, extractor: Extractor, reference: Ref
     data set."""
     compared = reference.key["data"] if reference else {}
     where = compared.get("data_set"), compared.get("split")
-    of = compared.get("data_set") or compared.get("folder") or source.data_set
-    folder = "" if compared.get("data_set") or not compared.get("folder") else "the folder "
+    folder = compared.get("folder")
+    of = folder or compared.get("data_set") or source.data_set
     notes = []
     if source.data_set and where == (source.data_set, source.split):
         notes.append(f"{source.name}: the images are compared with themselves")
     if reference and extractor.size is None and _differ_in_size(pixels, reference.pixels):
         notes.append(f"{source.name}: {pixels}, compared with {reference.pixels}: these differ in sharpness anyway")
     if extractor.data and of and extractor.data not in (of, PART_OF.get(of)):
-        notes.append(f"the {extractor.name} was trained on {extractor.data}; the images are of {folder}{of}")
+        called = "the folder of the images is called" if folder else "the images are of"
+        notes.append(f"the {extractor.name} was trained on {extractor.data}; {called} {of}")
     return tuple(notes)
 
 

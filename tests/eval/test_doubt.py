@@ -228,6 +228,9 @@ def test_records_keep_doubt_and_what_stands_beside(networks, tmp_path, capsys):
     rows = capsys.readouterr().out.splitlines()
     assert rows[1] == "| --- | --- | --- | --- | --- | --- | --- | --- |" and len(rows) == 5 + len(notes)
     assert rows[3].startswith("| b_1 | FAD | lower | ") and rows[4] == "" and f"- b_1 (FAD): {own}" in rows[5:]
+    save_scores(tmp_path / "two.json", [*b, dataclasses.replace(b[0], name="KID")])
+    assert main(["compare", str(tmp_path / "two.json"), files[1]]) == 0
+    assert f"note, A (FAD, KID), B (FAD): {own}" in capsys.readouterr().out.splitlines()
     (tmp_path / "other").mkdir()
     save_scores(tmp_path / "other" / "a.json", b)
     assert main(["compare", files[0], str(tmp_path / "other" / "a.json"), "--format", "markdown"]) == 0
