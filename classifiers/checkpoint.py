@@ -41,7 +41,7 @@ def check_rebuildable(model: SpikingClassifier) -> None:
 def find(path: str | Path) -> Path:
     """The checkpoint itself; of a run folder that of the best validation accuracy, else the last."""
     path = Path(path)
-    return path / BEST if (path / BEST).is_file() else checkpoint.find(path)
+    return path / BEST if (path / BEST).is_file() else checkpoint.find(path, pretrained=False)
 
 
 @dataclass(frozen=True)

@@ -306,7 +306,10 @@ def _references(
     if not wanted:
         return {}
     if given is None:
-        raise ValueError(f"{', '.join(names)} compares images with others: give a reference (statistics or images)")
+        raise ValueError(
+            f"{', '.join(names)} compares images with others: give a reference, statistics or images (reference, "
+            "--reference)"
+        )
     if isinstance(given, Reference):
         made = [given] * len(wanted)
     elif isinstance(given, Mapping):

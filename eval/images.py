@@ -124,7 +124,8 @@ def check_images(images: Tensor, channels: int | None = None, size: int | None =
         height, width = images.shape[2:]
         raise ValueError(
             f"the extractor takes {size} x {size} images, found {height} x {width}; resize them first (folders and "
-            f"data sets: size, --size {size})"
+            f"data sets: size, --size {size}), or train a network on such ones (fsvae-tcja eval train-fad, "
+            f"train-classifier DATA --size {height})"
         )
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise ValueError(f"expected images of uint8 or floating point type, found {images.dtype}")

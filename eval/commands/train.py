@@ -111,6 +111,8 @@ def _train(
     console().print(
         f"written to {options.out}: {network.figure.replace('_', ' ')} {trained.provenance[network.figure]:.4f}"
     )
+    if rank() == 0:
+        console().print(f"its training, for --resume: {options.training}; delete it when you are done")
     for note in trained.quality_notes():
         console().print(f"note: {note}")
     return 0

@@ -51,9 +51,11 @@ class ImageOptions:
         size = model.config.image_size
         return load_images(self.source, self.split, size=size, root=self.data_root, download=self.download)
 
-    def random_codes(self, model: FSVAE, n: int) -> tuple[LabelledDataset, Tensor]:
-        """n images, drawn at random by the seed, and their codes [T, n, L]."""
-        images = self.images(model)
+    def random_codes(
+        self, model: FSVAE, n: int, images: LabelledDataset | None = None
+    ) -> tuple[LabelledDataset, Tensor]:
+        """n of the images, drawn at random by the seed, and their codes [T, n, L]."""
+        images = images or self.images(model)
         check_taken(model, images, n)
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.seed))
         chosen = Subset(images, order[:n])

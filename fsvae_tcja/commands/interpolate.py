@@ -7,7 +7,7 @@ from typing import Literal
 from ..data.names import short_name
 from ..runtime.device import resolve
 from ..runtime.pictures import save_grid
-from ..utils.options import parse
+from ..utils.options import Whole, parse
 from ..utils.outputs import check_out
 from ..vae import load
 from ..vae.interpolate import interpolate
@@ -21,8 +21,8 @@ class InterpolateOptions(ImageOptions):
 
     between: Literal["drawn", "images"] = "drawn"
     """Ends of a row: two drawn codes, or the codes of two images."""
-    n: int = 6
-    """Rows."""
+    n: Whole = None
+    """Rows; None: 6, or as many as there are pairs of images."""
     steps: int = 9
     """Images in a row, both ends included."""
     out: Path = Path("interpolation.png")
@@ -33,15 +33,19 @@ def main(args: list[str]) -> int:
     """Write the picture."""
     options = parse(InterpolateOptions, "fsvae-tcja interpolate", args)
     check_out(options.out, ".png")
-    if options.n < 1:
-        raise ValueError(f"n must be >= 1, found {options.n}")
+    n = 6 if options.n is None else options.n
+    if n < 1:
+        raise ValueError(f"n must be >= 1, found {n}")
     if options.between == "drawn" and options.data is not None:
         raise ValueError("--data names images, and the ends are drawn codes: give --between images, or leave it out")
     model = load(options.checkpoint, resolve(options.device))
     if options.between == "drawn":
-        z, ends = draw_codes(model, 2 * options.n, options.seed), "drawn codes"
+        z, ends = draw_codes(model, 2 * n, options.seed), "drawn codes"
     else:
-        _, z = options.random_codes(model, 2 * options.n)
+        images = options.images(model)
+        if options.n is None:
+            n = max(1, min(n, len(images) // 2))
+        _, z = options.random_codes(model, 2 * n, images)
         ends = f"codes of images of {short_name(options.source)} {options.split}"
     rows = interpolate(model, z[:, 0::2], z[:, 1::2], options.steps)
     title = f"{options.steps} steps between {ends}, seed {options.seed}"

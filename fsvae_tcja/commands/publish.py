@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from ..data.names import short_name
 from ..report.run import Run
 from ..runtime import checkpoint
 from ..runtime.run import MODEL
@@ -56,7 +57,7 @@ def main(args: list[str]) -> int:
     before = _card_before(file, place, source)
     if scores:
         _check_scored(scores, run, options)
-    save(run.model, file, half=options.half, data=run.data, step=step, made_of=source)
+    save(run.model, file, half=options.half, data=short_name(run.data), step=step, made_of=source)
     facts = ({} if step is None else {"steps": f"{step:,}"}) | {"seed": str(run.seed)}
     if mse := run.last("test_mse"):
         facts["reconstruction MSE"] = f"{mse:.4f} (range [-1, 1], images of the test split)"
@@ -65,7 +66,7 @@ def main(args: list[str]) -> int:
     card = card_of(
         model,
         name=options.out.name,
-        data=run.data,
+        data=short_name(run.data),
         command=options.command,
         facts=facts,
         scores=[str(score) for score in scores],

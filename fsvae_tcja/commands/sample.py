@@ -15,8 +15,8 @@ from ..runtime.export import check_place_of_images, save_images
 from ..utils.options import BatchSize, Device, parse
 from ..utils.processes import joined, own, rank
 from ..utils.progress import Bar, progress
-from ..vae import load
-from ..vae.sample import stream
+from ..vae import FSVAE, load
+from ..vae.sample import classes_of, stream
 
 PURE = 0.8  # share of a label in its clusters below which a user is told to expect others
 
@@ -50,7 +50,7 @@ def main(args: list[str]) -> int:
             check_place_of_images(options.out)
         keep_freed_memory()
         model = load(options.checkpoint, own(resolve(options.device)))
-        labels = None if options.label is None else _labels(options.label, options.n)
+        labels = None if options.label is None else _labels(options.label, options.n, model)
         drawn = stream(
             model,
             options.n,
@@ -72,11 +72,12 @@ def main(args: list[str]) -> int:
     return 0
 
 
-def _labels(label: int, n: int) -> Tensor:
+def _labels(label: int, n: int, model: FSVAE) -> Tensor:
     """int64 [n], of a number of images that may be none."""
-    if not 0 <= label < 2**31:
-        raise ValueError(f"--label must be one of the model's classes, 0, 1, ...; found {label}")
-    return torch.full((max(n, 0),), label)
+    classes = classes_of(model.latent)
+    if classes and not 0 <= label < classes:
+        raise ValueError(f"--label must be one of the model's classes, 0 to {classes - 1}; found {label}")
+    return torch.full((max(n, 0),), label if classes else 0)  # without classes any label is refused
 
 
 def _note(label: int, purity: float) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from ..data import IMAGE_SETS, LabelledDataset, limited, load_images, located
+from ..data.root import data_root
 from ..runtime.callbacks import KeepMemory
 from ..runtime.command import RunOptions, TrainCommand
 from ..runtime.device import resolve
@@ -39,7 +40,7 @@ class TrainOptions(RunOptions, ScoringOptions):
 
 def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[str]) -> TrainConfig:
     """The model for images of --size; in a folder of one's own also for their colours, unless these are given."""
-    model = sized(config.model, options.size) if options.size else config.model
+    model = _of_size(config.model, options.size, given) if options.size else config.model
     if config.data not in IMAGE_SETS and "--model.in-channels" not in given:
         with once_per_machine():
             images = load_images(config.data, size=model.image_size, root=options.data_root)
@@ -51,6 +52,22 @@ def _fit_to_images(config: TrainConfig, options: TrainOptions, given: frozenset[
             images = load_images(config.data, size=model.image_size, root=options.data_root)
         model = _conditional(model, images)
     return replace(config, model=model)
+
+
+def _of_size(model: FSVAEConfig, size: int, given: frozenset[str]) -> FSVAEConfig:
+    """The model for images of --size; what was given of its blocks is never changed in silence."""
+    made = sized(model, size)
+    values = {
+        "--model.channels": (model.channels, made.channels),
+        "--model.tcja.encoder": (model.tcja.encoder, made.tcja.encoder),
+        "--model.tcja.decoder": (model.tcja.decoder, made.tcja.decoder),
+    }
+    if odd := [f"{name} {list(now)}" for name, (now, then) in values.items() if name in given and now != then]:
+        raise ValueError(
+            f"--size {size} chooses the blocks itself, found {' and '.join(odd)}; leave these out, or in place of "
+            f"--size say --model.image-size {size} with --model.channels of {len(made.channels)} blocks"
+        )
+    return made
 
 
 def _conditional(model: FSVAEConfig, images: LabelledDataset) -> FSVAEConfig:
@@ -91,6 +108,14 @@ def _images(config: TrainConfig, options: TrainOptions) -> int:
     return len(limited(train, config.limit or None))
 
 
+def _tell_of_missing(data: str, options: TrainOptions) -> None:
+    """Say that a data set is not there yet, of which a dry run needs no file."""
+    source, root = IMAGE_SETS.get(data), data_root(options.data_root)
+    if source and not options.download and (absent := source.missing(source.files, root)):
+        missing = f"{len(absent)} of its {len(source.files)} files are missing below {shown(root)}"
+        tell(f"note: training needs {data}, and {missing}: say where it is with --data-root, or --download")
+
+
 def _known(config: TrainConfig) -> int:
     """Training images of a data set by name, without reading it; 0 where that number is not known beforehand."""
     return IMAGE_SETS[config.data].training if config.data in IMAGE_SETS else 0
@@ -101,6 +126,7 @@ def _adapted(config: TrainConfig, options: TrainOptions, given: frozenset[str], 
     config = _shared(_fit_to_images(config, options, given), options, given, preset)
     if options.dry_run:
         config.check_images(_images(config, options))
+        _tell_of_missing(config.data, options)
     if options.dry_run and options.given:
         check_not_hidden("eval")
         planned(options, config, torch.device("cpu"))

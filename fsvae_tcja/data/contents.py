@@ -97,7 +97,8 @@ class Contents(Generic[Files]):
         (most, _), *others = self.sizes.most_common()
         if most == (size, size) and not others:
             return ""
-        sizes = f"{most[0]} x {most[1]} pixels" + f" and {len(others):,} other sizes" * bool(others)
+        more = f" and {len(others):,} other size{'s' * (len(others) > 1)}" if others else ""
+        sizes = f"{most[0]} x {most[1]} pixels{more}"
         cut = ", the central square" if any(width != height for width, height in self.sizes) else ""
         return f"{shown(self.folder)}: from {sizes} to {size} x {size}, PIL bilinear{cut}"
 

@@ -52,6 +52,8 @@ def inspect_folder(folder: str | Path) -> FolderContents:
     """
     folder = Path(folder).expanduser().absolute()
     if not folder.is_dir():
+        if folder.exists():
+            raise FileNotFoundError(f"expected a folder of images, and {shown(folder)} is a file")
         raise FileNotFoundError(f"there is no folder of images {shown(folder)}")
     return _contents(folder, list_files(folder, is_image))
 

@@ -1,13 +1,16 @@
 """The report of one run, section by section."""
 
 import platform
+import shlex
 from collections.abc import Sequence
 from importlib.metadata import version
+from itertools import chain
 
 import torch
 
 from ..core.backend import report as backends
 from ..runtime.curves import curve_figures
+from ..runtime.pretrained import names as pretrained
 from ..vae.train import first_losses
 from ..vae.watch import lagging
 from .latent import latent_use
@@ -61,9 +64,15 @@ def _summary(run: Run) -> Section:
 
 def _scores(run: Run) -> Section:
     if not run.scores:
-        command = f"fsvae-tcja score {run.path} --reference {run.data}:test --n-images 1000"
-        network = "--networks.autoencoder FILE (of `eval train-fad`, or the name of one that comes with the package)"
-        return Section("Scores", [f"None in {run.name}: {command} --out {run.path}/score.json {network}"])
+        n = min(1000, len(run.images)) if run.images else 1000
+        size = run.model.config.image_size
+        named = run.data if run.data in pretrained() and size == 32 else "FILE"
+        train = ["fsvae-tcja", "eval", "train-fad", run.data, *(["--size", str(size)] if size != 32 else [])]
+        made = "" if named == run.data else f", with FILE of: {shlex.join(train)} --out FILE"
+        options = {"--reference": f"{run.data}:test", "--n-images": str(n), "--networks.autoencoder": named}
+        options["--out"] = f"{run.path}/score.json"
+        command = shlex.join(["fsvae-tcja", "score", str(run.path), *chain(*options.items())])
+        return Section("Scores", [f"None in {run.name}: {command}{made}"])
     return Section("Scores", score_lines([run]), [score_table({"": run})])
 
 

@@ -196,18 +196,19 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path)
     model.load_state_dict(dict(tensors))
 
 
-def find(path: str | Path) -> Path:
-    """The checkpoint itself, where `path` may be a run folder or the name of a pretrained model.
+def find(path: str | Path, *, pretrained: bool = True) -> Path:
+    """The checkpoint itself, where `path` may be a run folder or, with `pretrained`, the name of a pretrained model.
 
     Raises:
         FileNotFoundError: there is nothing, and no pretrained model of that name; or a folder without a model.
     """
-    path = located(path, MODEL)
+    known = names() if pretrained else []
+    path = located(path, MODEL) if pretrained else Path(path)
     if not path.exists():
-        known = names()
+        name = f", or the name of a pretrained model, {' or '.join(known)}" if known else ""
         raise FileNotFoundError(
-            f"no checkpoint at {path}{did_you_mean(str(path), known)}: give a run folder, a .safetensors checkpoint or "
-            f"the name of a pretrained model, {' or '.join(known)}"
+            f"no checkpoint at {path}{did_you_mean(str(path), known)}: give a run folder or a .safetensors checkpoint"
+            f"{name}"
         )
     if path.is_dir() and not (path / MODEL).exists():
         raise FileNotFoundError(
@@ -266,7 +267,7 @@ def _training_parts(model: nn.Module, tensors: Mapping[str, Tensor]) -> list[str
 def _read_kind(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors, metadata = read(path, "model.")
     if metadata.get("kind") != kind:
-        raise ValueError(f"{path} holds a {metadata.get('kind')!r}, expected {kind!r}")
+        raise ValueError(f"{path} holds a {metadata.get('kind')!r}, expected {kind!r}; give another checkpoint")
     return tensors, metadata
 
 
@@ -291,7 +292,10 @@ def parse_state_dict(data: bytes, path: Path) -> dict[str, Tensor]:
     with reading(path, "is truncated, or no plain PyTorch state dict", "fetch it again"):
         if _format(data[:9]) == "safetensors":
             raise ValueError(
-                f"{path} is a safetensors file, expected a PyTorch state dict (.pth); it is read by load()"
+                f"{path} is a safetensors file, expected a PyTorch state dict (.pth); one of this package needs no "
+                "import"
             )
+        if _format(data[:9]) != "pickle":
+            raise ValueError(f"{path} is no PyTorch file, expected a state dict (.pth)")
         check_archive(path, data)
         return plain(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), path)

@@ -45,16 +45,17 @@ def lengthened(before: TrainerConfig, now: TrainerConfig, step: int, steps_per_e
         return []
     if step > there:
         raise ValueError(
-            f"{run.path} has finished its first stage, {there} steps: --epochs and --steps lengthen that one; "
-            "resume it without them, or start a new run from its weights (--init-from)"
+            f"{run.path} has finished its first stage, {there} steps: --epochs and --steps lengthen that one; do what "
+            f"is left without them (--resume {run.path}), or start a new run from its weights (--init-from {run.path})"
         )
     if here < step:
         raise ValueError(
             f"{run.path} has done {step} steps of {steps_per_epoch} an epoch, more than the {here} asked for; ask for "
             "more --epochs or --steps"
         )
-    what = "the run" if len(now.stages()) == 1 else "the first stage"
-    messages = [f"{what} has {here:,} steps now, {there:,} before"]
+    alone = len(now.stages()) == 1
+    what, rest = ("the run", "") if alone else ("the first stage", "; the later ones stay as they were")
+    messages = [f"{what} has {here:,} steps now, {there:,} before{rest}"]
     if tied := now.tied_to_length():
         rates = [now.lr * factor(config, step, total) for config, total in ((before, there), (now, here))]
         change = f" (learning rate {rates[0]:.3g} -> {rates[1]:.3g})" if rates[0] != rates[1] else ""

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 LEFTOVER = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp")
@@ -85,8 +86,17 @@ def check_place(path: Path) -> None:
     """Raise ValueError, before the work that fills it, if no file or folder could be made at `path`."""
     whole = path.absolute()
     parent = next((parent for parent in whole.parents if parent.exists()), whole)
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
+    if not parent.is_dir() or not _takes_files(parent):
         raise ValueError(f"cannot write {path}: {parent} is no folder that may be written to")
+
+
+def _takes_files(folder: Path) -> bool:
+    """Tried out: rights alone do not say so of every file system, nor to root."""
+    try:
+        TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
 
 
 def check_writable(path: Path, suffix: str) -> None:

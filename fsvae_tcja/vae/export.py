@@ -40,10 +40,11 @@ def fsvae2022_state_dict(model: FSVAE) -> dict[str, Tensor]:
         "input": config.input == "image",
         "image_size": config.image_size in (32, 64),
     }
-    if other := [f"{name} = {getattr(config, name)}" for name, same in wanted.items() if not same]:
+    if other := [name for name, same in wanted.items() if not same]:
         raise ValueError(
-            f"the FSVAE 2022 program has no such model: {'; '.join(other)}. It has images of 32 or 64 pixels, the "
-            "Bernoulli latent, the membrane read-out, neurons fsvae2022 and no TCJA"
+            f"the FSVAE 2022 program has no such model, for this one differs in {', '.join(other)}: it has images "
+            "of 32 or 64 pixels, the Bernoulli latent, the membrane read-out, neurons fsvae2022 and no TCJA. Other "
+            "formats take any model: --format onnx, torch"
         )
     blocks, ours = len(config.channels), model.state_dict()
     state = {name: ours[our_name(name, blocks - 1)] for name in their_names(blocks)}

@@ -65,10 +65,10 @@ def stream(
     With `together` each of several processes draws a batch in turn, and the first one gets the images of all; every
     process reads the iterator to its end.
     """
-    if n < 1 or batch_size < 1 or not 0 <= seed < 2**63:
-        raise ValueError(
-            f"n and batch_size must be >= 1 and seed in 0..2^63 - 1, found n={n}, batch_size={batch_size}, seed={seed}"
-        )
+    if n < 1 or batch_size < 1:
+        raise ValueError(f"n and batch_size must be >= 1, found n={n}, batch_size={batch_size}")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be in 0..2^63 - 1, found {seed}")
     if noise is not None:
         noise = model.latent.check_noise(noise, n)
     if labels is not None:
@@ -86,19 +86,27 @@ def _in_turn(drawn: Callable[[list[range]], Iterator[Tensor]], parts: list[range
         yield from gather_to_first(next(own, None))
 
 
-def _check_labels(labels: Tensor, n: int, latent: LatentModule) -> None:
-    counted = latent.label_counts
-    classes = counted.counts.shape[1] if counted else latent.classes
+def classes_of(latent: LatentModule) -> int:
+    """How many labels `sample` takes, 0, 1, ...; 0: none."""
+    return latent.label_counts.counts.shape[1] if latent.label_counts else latent.classes
+
+
+def _check_labels(labels: object, n: int, latent: LatentModule) -> None:
+    counted, classes = latent.label_counts, classes_of(latent)
     if not classes:
         raise ValueError(
             "this model draws without labels: it was trained without them; train one that knows the classes of its "
             "images: fsvae-tcja train PRESET --conditional"
         )
     wanted = f"labels must be int64 [{n}] in 0..{classes - 1}"
+    if not isinstance(labels, Tensor):
+        one = labels if isinstance(labels, int) else 0
+        raise ValueError(f"{wanted}, found {labels!r}; for one class: torch.full(({n},), {one})")
     if labels.dtype != torch.int64 or list(labels.shape) != [n]:
         raise ValueError(f"{wanted}, found {labels.dtype} {list(labels.shape)}")
     if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"{wanted}, found {labels.min().item()} to {labels.max().item()}")
+        found = sorted({labels.min().item(), labels.max().item()})
+        raise ValueError(f"{wanted}, found {' to '.join(map(str, found))}")
     if counted and len(absent := labels.cpu()[~counted.counts.any(0)[labels.cpu()]]):
         raise ValueError(f"{wanted} that a training image had, found {absent[0].item()}, which none had")
 

@@ -10,6 +10,7 @@ from ..data.dataset import LabelledDataset, limited, some
 from ..data.pixels import to_float
 from ..data.workers import batches
 from ..runtime.callbacks import Callback
+from ..runtime.config import TrainerConfig
 from ..runtime.modes import evaluated
 from .energy import energy
 from .latent import Escape
@@ -26,6 +27,7 @@ ALIKE = 1 / 127.5  # one of 256 levels: the eye sees no difference
 LAG = 2.0  # times the error in training mode
 AVERAGED = 1000  # training images, for their mean
 SIMILAR = 1e-3  # mean squared distance from the mean image: some four of 256 levels
+OFTEN, MANY = 20, 20  # steps between two evaluations, fewer of which take most of the time; evaluations
 SHORT = 100  # steps, of which nothing can be expected
 
 
@@ -51,6 +53,8 @@ class Watch(Callback):
                 f"note: the training images hardly differ: their mean squared distance from the mean image is "
                 f"{self.variance:.2g} (range [-1, 1]). A model of them draws little else"
             )
+        if line := tiny_epochs(len(trainer.data), trainer.config, trainer.spans[0].steps_per_epoch, trainer.total):
+            trainer.message(f"note: {line}")
         for line in unguided(trainer.task.model.config.latent):
             trainer.message(f"warning: {line}")
 
@@ -86,6 +90,25 @@ def variance(data: LabelledDataset) -> float:
         x = to_float(pixels).double()
         total, squares = total + x.sum(0), squares + x.square().sum(0)
     return float((squares / len(images) - (total / len(images)).square()).mean())
+
+
+def tiny_epochs(images: int, config: TrainerConfig, steps: int, total: int) -> str:
+    """A sentence if a training of so many steps evaluates after every few of them, as on few images.
+
+    Args:
+        images: of the training.
+        config: of the run.
+        steps: of an epoch.
+        total: of all stages.
+    """
+    every, rest = steps * config.evaluate_every, images % config.batch_size
+    if every >= OFTEN or total // every <= MANY:
+        return ""
+    left = f"; of {images} images {rest} are left out of each, not always the same" if rest else ""
+    return (
+        f"an epoch has {steps} step{'s' * (steps > 1)} of {config.batch_size} images{left}. The model is evaluated and "
+        f"drawn from some {total // every:,} times: --evaluate-every {-(-OFTEN // steps)} takes less time"
+    )
 
 
 def unguided(latent: Latent) -> list[str]:

@@ -78,7 +78,9 @@ def test_a_model_of_clusters_says_how_many_images_may_be_others(tmp_path, capsys
     )
     assert main(sample) == 0
     assert "note" not in capsys.readouterr().out
-    assert "labels must be int64 [8] in 0..1, found 2 to 2" in fails(*sample, "--label", "2", "--out", "2.png")
+    assert "--label must be one of the model's classes, 0 to 1; found 2" in fails(
+        *sample, "--label", "2", "--out", "2.png"
+    )
 
 
 def test_interpolate(conditional, capsys):

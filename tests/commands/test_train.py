@@ -423,3 +423,24 @@ def test_ctrl_c_and_resume_give_the_uninterrupted_run(run, tmp_path, capsys):
     resumed, whole = (list(map(json.loads, rows_of(path / "metrics.jsonl"))) for path in (tmp_path / "run", run))
     assert len(resumed) == 62
     assert [row | {"images_per_second": 0} for row in resumed] == [row | {"images_per_second": 0} for row in whole]
+
+
+def test_blocks_that_were_given_are_not_changed_by_size(tmp_path, capsys, fails):
+    photos(tmp_path / "photos", "L", 50)
+    command = ["train", "fsvae2022-mnist", "--data", "photos", "--dry-run", "--batch-size", "9"]
+    message = fails(*command, "--size", "16", "--model.channels", "2", "3", "4", "5")
+    assert "--size 16 chooses the blocks itself, found --model.channels [2, 3, 4, 5]; leave these out" in message
+    assert "found --model.tcja.decoder [0]" in fails(*command, "--size", "16", "--model.tcja.decoder", "0")
+    assert main([*command, "--size", "32", "--model.channels", "2", "3", "4", "5"]) == 0
+    capsys.readouterr()
+    assert main([*command, "--model.image-size", "16", "--model.channels", "2", "3", "4"]) == 0
+    model = json.loads(capsys.readouterr().out)["configuration"]["model"]
+    assert (model["image_size"], model["channels"]) == (16, [2, 3, 4])
+
+
+def test_a_dry_run_tells_of_data_that_are_not_there(tmp_path, capsys):
+    command = ["train", "mnist", "--dry-run", "--data-root", str(tmp_path)]
+    assert main(command) == 0
+    told = f"note: training needs mnist, and 4 of its 4 files are missing below {tmp_path}: say where it is with"
+    assert told in capsys.readouterr().err
+    assert main([*command, "--download"]) == 0 and "note: " not in capsys.readouterr().err

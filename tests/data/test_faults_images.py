@@ -314,7 +314,7 @@ def test_next_to_black_images_are_told(tmp_path, values, is_told):
     [
         ([(8, 8), (8, 8)], None),
         ([(4, 4), (4, 4)], "from 4 x 4 pixels to 8 x 8, PIL bilinear"),
-        ([(12, 9), (12, 9), (8, 8)], "from 12 x 9 pixels and 1 other sizes to 8 x 8, PIL bilinear, the central square"),
+        ([(12, 9), (12, 9), (8, 8)], "from 12 x 9 pixels and 1 other size to 8 x 8, PIL bilinear, the central square"),
     ],
 )
 def test_what_is_enlarged_and_cut_is_told(tmp_path, sizes, said):

@@ -1,5 +1,6 @@
 """Energy and firing of the generative model, against counts made in another way."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,8 @@ from fsvae_tcja.runtime.energy import AC_PJ, MAC_PJ
 from fsvae_tcja.vae import FSVAE, Bernoulli, Escape, FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.energy import ann_of, energy
 from fsvae_tcja.vae.sample import noise_of
-from fsvae_tcja.vae.watch import Watch, alike, find, lagging, no_better, variance
+from fsvae_tcja.vae.train import TrainConfig
+from fsvae_tcja.vae.watch import Watch, alike, find, lagging, no_better, tiny_epochs, variance
 
 from .conftest import awake
 
@@ -183,8 +185,8 @@ def test_reconstructions_that_the_mean_image_would_match_are_told_of_at_the_end(
     pixels = torch.tensor([0, 255] * 3, dtype=torch.uint8)[:, None, None, None].expand(6, 1, 32, 32)
     data = MemoryImages("toy", "train", pixels.contiguous(), torch.zeros(6).long(), 1)
     run = SimpleNamespace(
-        task=SimpleNamespace(model=small()), data=data, config=SimpleNamespace(seed=0), message=told.append,
-        spans=[1], epoch=7, first_evaluated=1, step=0, total=9, row={"mse": 1.5},
+        task=SimpleNamespace(model=small()), data=data, config=TrainConfig(), message=told.append,
+        spans=[SimpleNamespace(steps_per_epoch=100)], epoch=7, first_evaluated=1, step=0, total=9, row={"mse": 1.5},
     )  # fmt: skip
     watch = Watch()
     watch.start(run)
@@ -201,6 +203,19 @@ def test_reconstructions_that_the_mean_image_would_match_are_told_of_at_the_end(
     run.row = {"mse": 0.5}  # the model does tell images apart, by the statistics of each batch
     watch.epoch_end(run, {"test_mse": 1.5})
     assert told[1:] == [f"warning: {line}" for line in lagging(0.5, 1.5)] != []
+
+
+def test_epochs_of_few_steps_are_told_of():
+    config = TrainConfig(batch_size=32)
+    told = tiny_epochs(56, config, 1, 60)
+    assert told.startswith(
+        "an epoch has 1 step of 32 images; of 56 images 24 are left out of each, not always the same"
+    )
+    assert told.endswith("drawn from some 60 times: --evaluate-every 20 takes less time")
+    assert tiny_epochs(96, config, 3, 300).startswith("an epoch has 3 steps of 32 images. The model")
+    for other in (tiny_epochs(56, config, 1, 20), tiny_epochs(60_000, config, 1875, 16_000)):
+        assert other == ""
+    assert tiny_epochs(56, replace(config, evaluate_every=20), 1, 6000) == ""
 
 
 def test_images_that_hardly_differ_are_well_reconstructed_by_their_mean():
@@ -220,7 +235,7 @@ def test_training_images_that_hardly_differ_are_told_of_at_the_start():
     pixels[0] = 103
     run = SimpleNamespace(
         task=SimpleNamespace(model=small()), data=MemoryImages("toy", "train", pixels, torch.zeros(6).long(), 1),
-        message=told.append, step=0,
+        config=TrainConfig(), spans=[SimpleNamespace(steps_per_epoch=100)], message=told.append, step=0, total=9,
     )  # fmt: skip
     Watch().start(run)
     assert len(told) == 1 and told[0].startswith("note: the training images hardly differ: ")

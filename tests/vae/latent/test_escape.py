@@ -164,6 +164,7 @@ def test_other_noise_is_refused(model, noise, message):
     ("labels", "message"),
     [
         (torch.zeros(4, dtype=torch.int64), r"labels must be int64 \[5\] in 0\.\.2, found torch.int64 \[4\]"),
+        (2, r"labels must be int64 \[5\] in 0\.\.2, found 2; for one class: torch.full\(\(5,\), 2\)"),
         (torch.zeros(5), r"found torch.float32 \[5\]"),
         (torch.tensor([0, 1, 2, 3, 0]), "found 0 to 3"),
         (torch.tensor([0, 1, 2, -1, 0]), "found -1 to 2"),
