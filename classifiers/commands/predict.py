@@ -37,6 +37,8 @@ def main(args: list[str]) -> int:
         raise ValueError("name at least one file to classify")
     if options.top < 1:
         raise ValueError(f"--top must be at least 1 class, found {options.top}")
+    if absent := [file for file in options.files if not file.exists()]:
+        raise FileNotFoundError(f"there is no file {', '.join(map(str, absent))}")
     device = resolve(options.device)
     model = checkpoint.load(options.checkpoint, device)
     path = checkpoint.find(options.checkpoint)

@@ -84,7 +84,11 @@ def _table(metadata: Mapping[str, Any]) -> str:
     told = {**metadata, "parameters": f"{metadata['parameters']:,}"}
     told = {n: value for n, value in told.items() if n not in LONG and value not in EMPTY}
     summary = {CALLED.get(n, n): _text(value) for n, value in told.items()}
-    options = {name.replace("_", "-"): _text(value) for name, value in flat(settings).items()}
+    given = flat(settings)
+    options = {name.replace("_", "-"): _text(value) for name, value in given.items()}
+    for name in given:
+        if name.endswith("epochs") and given.get(f"{name.removesuffix('epochs')}steps"):
+            options[name] += " (not used: the steps are set)"
     sections = {"checkpoint": summary, "settings": options}
     return facts({title: section for title, section in sections.items() if section})
 

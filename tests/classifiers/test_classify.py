@@ -143,6 +143,15 @@ def test_predict_names_classes_of_images(capsys, tmp_path):
     assert lines == expected
 
 
+def test_predict_looks_for_all_files_before_it_answers(capsys, tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    assert main(["classify", "predict", "absent", str(tmp_path / "a.png"), str(tmp_path / "b.png")]) == 2
+    assert capsys.readouterr() == ("", f"error: there is no file {tmp_path / 'b.png'}\n")
+    assert main(["classify", "predict", "mnist", str(tmp_path / "a.png")]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err == "error: no checkpoint at mnist: give a run folder or a .safetensors checkpoint\n"
+
+
 def test_predict_says_what_it_does_to_an_image(capsys, caplog, tmp_path):
     _, path = network(tmp_path, "4C MP2 FC10")
     Image.new("RGBA", (20, 12)).save(tmp_path / "a.png")

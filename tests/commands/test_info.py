@@ -9,7 +9,7 @@ from eval import Autoencoder
 from fsvae_tcja import FSVAE, Bernoulli, FSVAEConfig, load, save
 from fsvae_tcja.cli import main
 from fsvae_tcja.runtime import checkpoint
-from fsvae_tcja.utils.configuration import from_dict
+from fsvae_tcja.utils.configuration import from_dict, to_dict
 from fsvae_tcja.utils.once import warn_once
 from fsvae_tcja.vae.train import TrainConfig
 
@@ -102,3 +102,12 @@ def test_info_of_what_cannot_be_built(capsys, tmp_path):
 def test_info_of_nothing(fails):
     assert "no checkpoint at none" in fails("info", "none")
     assert "missing: PATH" in fails("info")
+
+
+def test_epochs_are_not_shown_as_the_length_where_steps_are(tmp_path, capsys):
+    model = FSVAE(FSVAEConfig(image_size=4, T=2, L=4, channels=(3,)))
+    for steps, told in ((7, True), (0, False)):
+        config = TrainConfig(model=model.config, epochs=5, steps=steps)
+        save(model, tmp_path / f"{steps}.safetensors", training=to_dict(config))
+        assert main(["info", str(tmp_path / f"{steps}.safetensors")]) == 0
+        assert ("5 (not used: the steps are set)" in capsys.readouterr().out) == told

@@ -13,7 +13,7 @@ SHOWN = ("FAD", "FAD recon", "mse", "energy")  # those that there are
 
 
 def save_study(study: Study, rows: Sequence[Row], path: Path) -> None:
-    """Means as bars, seeds as points, a panel for each of SHOWN; a .png."""
+    """Means as bars, seeds as points, a panel for each of SHOWN, of which less is better; a .png."""
     keys = [key for key in SHOWN if any(key in row.cells for row in rows)]
     figure = Figure((3 + 2.6 * len(keys), 1.5 + 0.35 * len(rows)), dpi=120, layout="constrained")
     axes = figure.subplots(1, len(keys), sharey=True, squeeze=False)[0] if keys else []
@@ -28,5 +28,7 @@ def save_study(study: Study, rows: Sequence[Row], path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     if keys:
         axes[0].invert_yaxis()
-    figure.suptitle(caption(study, "a bar for the mean, a point for each"), fontsize="small", wrap=True)
+    figure.suptitle(
+        f"{caption(study, 'a bar for the mean, a point for each')} Lower is better.", fontsize="small", wrap=True
+    )
     save_figure(figure, path)

@@ -89,9 +89,11 @@ def _grid(study: Study, rows: Sequence[Row], between: str) -> list[list[str]]:
 
 def caption(study: Study, shown: str = "mean and standard deviation") -> str:
     """What the figures are, and what is shown of those of several seeds."""
+    several = len(study.seeds) > 1
+    seeds = f"seed{'s' * several} {', '.join(map(str, study.seeds))}" + f", {shown}" * several
     budget = f"{study.steps:,} steps" if study.steps else f"{study.seconds:g} s"
     return (
-        f"{study.title or 'Study'}: {budget} each, seeds {', '.join(map(str, study.seeds))}, {shown}; "
+        f"{study.title or 'Study'}: {budget} each, {seeds}; "
         f"MSE and scores (protocol strict) of the test split, n = {study.n:,}."
     )
 

@@ -401,11 +401,12 @@ def test_saving_memory_gives_the_same_weights(tmp_path, whole):
     assert all(torch.equal(t, plain[name]) for name, t in task.model.state_dict().items())
 
 
-def test_the_first_stage_may_become_longer_until_it_is_over(tmp_path):
+def test_the_first_stage_may_become_longer_until_it_is_over(tmp_path, capsys):
     fit(tmp_path / "early", replace(RUN, steps=5, schedule="constant"), at=5)
     outcome, _ = fit(tmp_path / "early", replace(RUN, schedule="constant"), resume=True)
     assert outcome.step == 17
-    with pytest.raises(ValueError, match="has finished its first stage, 10 steps"):
+    assert "the first stage has 10 steps now, 5 before; the later ones stay as they were" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"has finished its first stage, 10 steps: .* a new run .*\(--init-from "):
         fit(tmp_path / "early", replace(RUN, schedule="constant", steps=20), resume=True)
 
 
