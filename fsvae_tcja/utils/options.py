@@ -174,6 +174,7 @@ def _message(text: str, program: str, options: Callable[[], list[str]]) -> str:
             why = re.sub(theirs, ours, why)
         return f"{where}: {why}; {more}" if where.startswith("-") else why
     text = re.sub(r"^Missing from .+?: ", "missing: ", text)
+    text = re.sub(r"((?:--\S+ )?[A-Z|.]+) (\S.*?)\.? \(required\)", r"\1 (\2)", text)
     return f"{text.rstrip('.')}; {more}"
 
 

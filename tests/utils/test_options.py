@@ -146,7 +146,7 @@ def test_help_names_options_and_parts(capsys):
 
 def test_positional_arguments():
     assert parse(Visit, "visit", ["here", "--times", "2"]) == Visit(Path("here"), 2)
-    with pytest.raises(ValueError, match="missing: PATH Which"):
+    with pytest.raises(ValueError, match=r"missing: PATH \(Which\); `visit --help`"):
         parse(Visit, "visit", [])
 
 
