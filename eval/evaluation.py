@@ -359,7 +359,8 @@ def _odd_pairs(source: Source, pixels: str, extractor: Extractor, reference: Ref
     if reference and extractor.size is None and _differ_in_size(pixels, reference.pixels):
         notes.append(f"{source.name}: {pixels}, compared with {reference.pixels}: these differ in sharpness anyway")
     if extractor.data and of and extractor.data not in (of, PART_OF.get(of)):
-        called = "the folder of the images is called" if folder else "the images are of"
+        what = "the reference" if reference else "the images"
+        called = f"the folder of {what} is called" if folder else f"{what} {'are' if not reference else 'is'} of"
         notes.append(f"the {extractor.name} was trained on {extractor.data}; {called} {of}")
     return tuple(notes)
 

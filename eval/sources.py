@@ -328,7 +328,7 @@ def _open_path(
         taken = size or usual_size or USUAL
         _check_memory(text, split, taken, root, download)
         source = _open_dataset(load_images(text, split, size=taken, root=root, download=download), name, stated)
-        told = f"{source.name}: brought to {taken} x {taken}, the size of the drawn images"
+        told = f"{source.name}: taken at {taken} x {taken}, the size of the drawn images"
         notes = (told,) if size is None and taken != USUAL else ()
         return replace(source, sibling=sibling, named=named, notes=notes)
     path = Path(text).expanduser()

@@ -88,7 +88,7 @@ def _table(metadata: Mapping[str, Any]) -> str:
     options = {name.replace("_", "-"): _text(value) for name, value in given.items()}
     for name in given:
         if name.endswith("epochs") and given.get(f"{name.removesuffix('epochs')}steps"):
-            options[name] += " (not used: the steps are set)"
+            options[name.replace("_", "-")] += " (not used: the steps are set)"
     sections = {"checkpoint": summary, "settings": options}
     return facts({title: section for title, section in sections.items() if section})
 

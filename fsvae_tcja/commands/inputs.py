@@ -55,7 +55,7 @@ class ImageOptions:
         self, model: FSVAE, n: int, images: LabelledDataset | None = None
     ) -> tuple[LabelledDataset, Tensor]:
         """n of the images, drawn at random by the seed, and their codes [T, n, L]."""
-        images = images or self.images(model)
+        images = self.images(model) if images is None else images
         check_taken(model, images, n)
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.seed))
         chosen = Subset(images, order[:n])

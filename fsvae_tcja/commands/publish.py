@@ -16,12 +16,14 @@ from ..runtime.run import MODEL
 from ..utils.atomic import check_writable, replacing
 from ..utils.foreign import reading
 from ..utils.options import parse
-from ..vae.card import ABOUT, card_of
+from ..vae.card import card_of
 from ..vae.checkpoint import for_drawing, load, save
 from ..vae.model import CARD
 
 if TYPE_CHECKING:
     from eval import Score
+
+MADE_OF = "SHA-256 of the run's tensors"  # as the card calls it
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def main(args: list[str]) -> int:
     if scores:
         _check_scored(scores, run, options)
     save(run.model, file, half=options.half, data=short_name(run.data), step=step, made_of=source)
-    facts = ({} if step is None else {"steps": f"{step:,}"}) | {"seed": str(run.seed)}
+    facts = ({} if step is None else {"steps": f"{step:,}"}) | {"seed": str(run.seed), MADE_OF: source}
     if mse := run.last("test_mse"):
         facts["reconstruction MSE"] = f"{mse:.4f} (range [-1, 1], images of the test split)"
     facts["SHA-256 of its tensors"] = tensors_sha256(checkpoint.read(file, "model.")[0])
@@ -88,9 +90,9 @@ def _check_scored(scores: Sequence["Score"], run: Run, options: PublishOptions) 
     for score in scores:
         if f", {called}, " not in score.images:
             raise ValueError(
-                f"{score.name} {score.value:.5g} is a score of {score.images}, not of the published model {called}; "
-                f"publish it without --scores, score it (fsvae-tcja score {shlex.quote(str(options.out))} --out FILE), "
-                "and publish it again with --scores FILE"
+                f"{score.name} {score.value:.5g} is of {score.images}, which does not name the published model, "
+                f"{called}; publish it without --scores, score it (fsvae-tcja score {shlex.quote(str(options.out))} "
+                "--out FILE), and publish it again with --scores FILE"
             )
 
 
@@ -109,6 +111,6 @@ def _card_before(file: Path, place: Path, source: str) -> str:
         return ""
     with reading(place, "is no card that can be read", "save it as UTF-8, or delete it"):
         card = place.read_text(encoding="utf-8")
-    if not file.exists() and ABOUT not in card:
-        raise ValueError(f"{place} is no card of such a model; choose another --out, or delete it")
+    if not file.exists() and f"- {MADE_OF}: {source}\n" not in card:
+        raise ValueError(f"{place} is no card of this model; choose another --out, or delete it")
     return card

@@ -143,10 +143,11 @@ def _draw(axis: Axes, quantity: str, curves: dict[str, np.ndarray], x: str, labe
 
 
 def _pieces(points: np.ndarray) -> list[np.ndarray]:
-    """A curve [n, 2] cut at its gaps, into pieces of at least two points."""
+    """A curve [n, 2] cut at its gaps: no point is alone but that of a curve of one."""
     distances = np.diff(points[:, 0])
     around = np.concatenate([[np.inf], distances, [np.inf]])  # at the ends there is no gap
-    return np.split(points, np.flatnonzero(distances > GAP * np.maximum(around[:-2], around[2:])) + 1)
+    nearest = np.maximum(around[:-2], around[2:])
+    return np.split(points, np.flatnonzero((distances > GAP * nearest) & (nearest > 0)) + 1)
 
 
 def _joined(pieces: list[np.ndarray]) -> np.ndarray:

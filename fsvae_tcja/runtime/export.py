@@ -12,6 +12,8 @@ from ..utils.atomic import check_place, replacing, replacing_folder
 from ..utils.outputs import check_out
 from .pictures import save_grid, save_png
 
+FORMS = "end it in .png (one grid) or .npz (an array), or name a folder"
+
 
 def save_array(batches: Iterable[Tensor], path: str | Path) -> None:
     """Write float images [B, C, H, W] in [-1, 1] as uint8 [N, H, W, C], key "images", in a .npz."""
@@ -51,7 +53,7 @@ def check_place_of_images(out: Path) -> None:
     elif form in (".png", ".npz"):
         check_out(out, form)
     else:
-        raise ValueError(f"cannot write {out}: end it in .png (one grid) or .npz (an array), or name a folder")
+        raise ValueError(f"cannot write {out}: {FORMS}")
 
 
 def save_images(batches: Iterable[Tensor], out: str | Path, title: str | None = None) -> None:
@@ -65,5 +67,7 @@ def save_images(batches: Iterable[Tensor], out: str | Path, title: str | None = 
         save_grid(torch.cat([to_uint8(images) for images in batches]), out, title=title)
     elif form == ".npz":
         save_array(batches, out)
-    else:
+    elif form == "":
         save_folder(batches, out)
+    else:
+        raise ValueError(f"cannot write {out}: {FORMS}")

@@ -8,7 +8,6 @@ from ..runtime.run import flat
 from ..utils.configuration import to_dict
 from .model import FSVAE
 
-ABOUT = "A fully-spiking VAE with temporal-channel joint attention, of the package `fsvae-tcja`."  # in every card
 SCORES, SETTINGS = "## Scores\n", "## Settings\n"
 
 
@@ -45,7 +44,7 @@ def card_of(
     lines = [
         f"# {name}",
         "",
-        ABOUT,
+        "A fully-spiking VAE with temporal-channel joint attention, of the package `fsvae-tcja`.",
         "",
         "```python",
         "from fsvae_tcja import FSVAE",

@@ -100,8 +100,9 @@ def _check_labels(labels: object, n: int, latent: LatentModule) -> None:
         )
     wanted = f"labels must be int64 [{n}] in 0..{classes - 1}"
     if not isinstance(labels, Tensor):
-        one = labels if isinstance(labels, int) else 0
-        raise ValueError(f"{wanted}, found {labels!r}; for one class: torch.full(({n},), {one})")
+        one = isinstance(labels, int)
+        made = f"torch.full(({n},), {labels})" if one else "torch.tensor(labels)"
+        raise ValueError(f"{wanted}, found {labels if one else type(labels).__name__}; give {made}")
     if labels.dtype != torch.int64 or list(labels.shape) != [n]:
         raise ValueError(f"{wanted}, found {labels.dtype} {list(labels.shape)}")
     if labels.min() < 0 or labels.max() >= classes:

@@ -1,6 +1,7 @@
 """Warnings while there is still time: what goes wrong early in a training and stays wrong."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import TYPE_CHECKING, TypeGuard
 
 import torch
@@ -10,8 +11,8 @@ from ..data.dataset import LabelledDataset, limited, some
 from ..data.pixels import to_float
 from ..data.workers import batches
 from ..runtime.callbacks import Callback
-from ..runtime.config import TrainerConfig
 from ..runtime.modes import evaluated
+from ..runtime.stages import Span
 from .energy import energy
 from .latent import Escape
 from .latent.base import Latent
@@ -41,19 +42,21 @@ class Watch(Callback):
 
     def __init__(self) -> None:
         self.variance: float | None = None  # of the training images
+        self.mse: float | None = None  # of the last epoch that trained the whole model
 
     def start(self, trainer: "Trainer") -> None:
         if not _is_of_images(trainer.task.model):
             return
         self.variance = variance(trainer.data)
         if trainer.step:
+            self.mse = next((row["mse"] for row in reversed(trainer.run.read_metrics()) if "mse" in row), None)
             return
         if self.variance < SIMILAR:
             trainer.message(
                 f"note: the training images hardly differ: their mean squared distance from the mean image is "
                 f"{self.variance:.2g} (range [-1, 1]). A model of them draws little else"
             )
-        if line := tiny_epochs(len(trainer.data), trainer.config, trainer.spans[0].steps_per_epoch, trainer.total):
+        if line := tiny_epochs(len(trainer.data), trainer.spans, trainer.config.evaluate_every):
             trainer.message(f"note: {line}")
         for line in unguided(trainer.task.model.config.latent):
             trainer.message(f"warning: {line}")
@@ -63,16 +66,15 @@ class Watch(Callback):
         lines: list[str] = []
         if not _is_of_images(model):
             return
+        self.mse = trainer.row.get("mse", self.mse)
         if trainer.epoch == trainer.first_evaluated:
             pixels, _ = next(batches(some(trainer.data, LOOKED_AT), LOOKED_AT))
             drawn = None if staged else sample(model, DRAWN, trainer.config.seed)
-            lines = find(
-                model, to_float(pixels), drawn, trainer.row.get("mse"), figures.get("test_mse"), steps=trainer.total
-            )
+            lines = find(model, to_float(pixels), drawn, self.mse, figures.get("test_mse"), steps=trainer.total)
         if trainer.step == trainer.total:
             lines += alike(sample(model, DRAWN, trainer.config.seed), trainer.total) if staged else []
             test_mse = figures.get("test_mse")
-            late = lagging(trainer.row.get("mse"), test_mse) or no_better(test_mse, self.variance)
+            late = lagging(self.mse, test_mse) or no_better(test_mse, self.variance)
             lines += [line for line in late if line not in lines]
         for line in lines:
             trainer.message(f"warning: {line}")
@@ -92,22 +94,24 @@ def variance(data: LabelledDataset) -> float:
     return float((squares / len(images) - (total / len(images)).square()).mean())
 
 
-def tiny_epochs(images: int, config: TrainerConfig, steps: int, total: int) -> str:
-    """A sentence if a training of so many steps evaluates after every few of them, as on few images.
+def tiny_epochs(images: int, spans: Sequence[Span], every: int) -> str:
+    """A sentence if a training evaluates after every few of its steps, as on few images.
 
     Args:
         images: of the training.
-        config: of the run.
-        steps: of an epoch.
-        total: of all stages.
+        spans: its stages.
+        every: epochs between two evaluations.
     """
-    every, rest = steps * config.evaluate_every, images % config.batch_size
-    if every >= OFTEN or total // every <= MANY:
+    times = sum(ceil(span.total / (span.steps_per_epoch * every)) for span in spans)
+    steps, first = spans[-1].end, spans[0]
+    if times <= MANY or steps >= OFTEN * times:
         return ""
+    rest = images % first.stage.batch_size
     left = f"; of {images} images {rest} are left out of each, not always the same" if rest else ""
     return (
-        f"an epoch has {steps} step{'s' * (steps > 1)} of {config.batch_size} images{left}. The model is evaluated and "
-        f"drawn from some {total // every:,} times: --evaluate-every {-(-OFTEN // steps)} takes less time"
+        f"an epoch has {first.steps_per_epoch} step{'s' * (first.steps_per_epoch > 1)} of {first.stage.batch_size} "
+        f"images{left}. The model is evaluated {times:,} times in {steps:,} steps: "
+        f"--evaluate-every {ceil(every * OFTEN * times / steps)} takes less time"
     )
 
 

@@ -1,11 +1,13 @@
 """fsvae-tcja publish."""
 
+import shutil
 from pathlib import Path
 
 from eval import Score, save_scores
 from eval.sources import open_images
-from fsvae_tcja import FSVAE
+from fsvae_tcja import FSVAE, load, save
 from fsvae_tcja.cli import main
+from fsvae_tcja.runtime.checkpoint import read_metadata
 
 
 def test_a_run_becomes_a_folder_with_a_card(run, tmp_path, capsys):
@@ -30,7 +32,7 @@ def test_scores_of_another_model_are_refused(run, tmp_path, fails):
     assert main(["publish", str(run), "--out", "mine", "--half"]) == 0
     written = {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()}
     save_scores("run.json", [score_of(open_images(run).name)])
-    message = "FAD 12.5 is a score of fsvae on digits, step "
+    message = "FAD 12.5 is of fsvae on digits, step "
     for half in (["--half"], []):  # of the run in full precision; of the half one
         assert message in fails("publish", run, "--out", "mine", "--scores", "run.json" if half else "mine.json", *half)
         assert {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()} == written
@@ -60,7 +62,7 @@ def test_a_card_that_is_no_utf_8_is_named(run, fails):
 def test_a_readme_of_something_else_stays(run, fails):
     Path("project").mkdir()
     Path("project/README.md").write_text("# Mine\n")
-    assert "project/README.md is no card of such a model; choose another" in fails("publish", run, "--out", "project")
+    assert "project/README.md is no card of this model; choose another" in fails("publish", run, "--out", "project")
     assert Path("project/README.md").read_text() == "# Mine\n" and len(list(Path("project").iterdir())) == 1
 
 
@@ -71,6 +73,21 @@ def test_a_model_that_was_deleted_is_published_again_beside_its_card(run, tmp_pa
     (tmp_path / "mine" / "model.safetensors").unlink()
     assert main(["publish", str(run), "--out", "mine"]) == 0
     assert (tmp_path / "mine" / "model.safetensors").exists() and "## Of mine\n\nKept.\n" in card.read_text()
+
+
+def test_the_card_of_another_model_stays(run, tmp_path, fails):
+    """Its sections and its command would be told of this one."""
+    assert main(["publish", str(run), "--out", "mine", "--command", "fsvae-tcja train digits"]) == 0
+    (tmp_path / "mine" / "model.safetensors").unlink()
+    other = shutil.copytree(run, tmp_path / "other")
+    model = load(other)
+    for parameter in model.parameters():
+        parameter.data.add_(1)
+    save(
+        model, other / "model.safetensors", data="digits", training=read_metadata(run / "model.safetensors")["training"]
+    )
+    assert "mine/README.md is no card of this model" in fails("publish", other, "--out", "mine")
+    assert not (tmp_path / "mine" / "model.safetensors").exists()
 
 
 def test_nothing_is_written_where_something_is_wrong(run, fails):

@@ -90,7 +90,7 @@ def test_a_reference_takes_the_size_of_the_run(run, autoencoder, capsys):
 
 def test_a_network_of_other_data_than_the_folder_is_told_of(run, tmp_path):
     folder_of_digits("mine", (32, 32))
-    other = "the autoencoder of mnist was trained on mnist; the folder of the images is called mine"
+    other = "the autoencoder of mnist was trained on mnist; the folder of the reference is called mine"
     for data, told in (("mnist", True), ("mine", False)):
         network = Autoencoder().eval()
         network.provenance = {"data": data, "test_mse": 0.03, "images": 60_000}

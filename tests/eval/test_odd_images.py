@@ -114,7 +114,7 @@ def test_images_of_another_size_than_the_reference_are_told(networks, digits):
 
 
 def test_a_network_of_another_data_set_is_told(networks, digits):
-    other = "the autoencoder of mnist was trained on mnist; the images are of digits"
+    other = "the autoencoder of mnist was trained on mnist; the reference is of digits"
     for reference, names in (("digits", ["FAD"]), (digits, [])):
         assert told(evaluate(digits, "strict", ("FAD",), reference=reference, networks=networks), other) == names
     (score,) = evaluate("digits:test", "strict", ("Domain-sure",), networks=networks)

@@ -153,7 +153,7 @@ def test_a_data_set_takes_the_size_of_the_drawn_images_and_says_so(drawn, told):
     model = FSVAE(FSVAEConfig(image_size=drawn, T=2, L=4, channels=(3,) * (4 if drawn == 32 else 5))).eval()
     source = open_reference("digits", STRICT, beside=open_images(model))
     assert collected(source, n=3).shape[2:] == (drawn, drawn)
-    assert source.notes == (("digits test: brought to 64 x 64, the size of the drawn images",) if told else ())
+    assert source.notes == (("digits test: taken at 64 x 64, the size of the drawn images",) if told else ())
     assert open_reference("digits", STRICT, beside=open_images(model), size=drawn).notes == ()
 
 

@@ -1,6 +1,5 @@
 """Energy and firing of the generative model, against counts made in another way."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +8,9 @@ from torch import nn
 
 from fsvae_tcja.core import SpikingLayer
 from fsvae_tcja.data.image_dataset import MemoryImages
+from fsvae_tcja.runtime.config import Stage
 from fsvae_tcja.runtime.energy import AC_PJ, MAC_PJ
+from fsvae_tcja.runtime.stages import spans
 from fsvae_tcja.vae import FSVAE, Bernoulli, Escape, FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.energy import ann_of, energy
 from fsvae_tcja.vae.sample import noise_of
@@ -18,6 +19,7 @@ from fsvae_tcja.vae.watch import Watch, alike, find, lagging, no_better, tiny_ep
 
 from .conftest import awake
 
+ONE = spans([Stage(steps=9)], lambda stage: 100)
 T, L, CHANNELS = 4, 6, (3, 4, 5, 6)
 
 
@@ -186,7 +188,7 @@ def test_reconstructions_that_the_mean_image_would_match_are_told_of_at_the_end(
     data = MemoryImages("toy", "train", pixels.contiguous(), torch.zeros(6).long(), 1)
     run = SimpleNamespace(
         task=SimpleNamespace(model=small()), data=data, config=TrainConfig(), message=told.append,
-        spans=[SimpleNamespace(steps_per_epoch=100)], epoch=7, first_evaluated=1, step=0, total=9, row={"mse": 1.5},
+        spans=ONE, epoch=7, first_evaluated=1, step=0, total=9, row={"mse": 1.5},
     )  # fmt: skip
     watch = Watch()
     watch.start(run)
@@ -206,16 +208,21 @@ def test_reconstructions_that_the_mean_image_would_match_are_told_of_at_the_end(
 
 
 def test_epochs_of_few_steps_are_told_of():
-    config = TrainConfig(batch_size=32)
-    told = tiny_epochs(56, config, 1, 60)
+    one = spans([Stage(steps=60, batch_size=32)], lambda stage: 1)
+    told = tiny_epochs(56, one, 1)
     assert told.startswith(
         "an epoch has 1 step of 32 images; of 56 images 24 are left out of each, not always the same"
     )
-    assert told.endswith("drawn from some 60 times: --evaluate-every 20 takes less time")
-    assert tiny_epochs(96, config, 3, 300).startswith("an epoch has 3 steps of 32 images. The model")
-    for other in (tiny_epochs(56, config, 1, 20), tiny_epochs(60_000, config, 1875, 16_000)):
-        assert other == ""
-    assert tiny_epochs(56, replace(config, evaluate_every=20), 1, 6000) == ""
+    assert told.endswith("The model is evaluated 60 times in 60 steps: --evaluate-every 20 takes less time")
+    assert tiny_epochs(56, one, 3) == tiny_epochs(56, one, 20) == ""
+    assert tiny_epochs(60_000, spans([Stage(steps=16_000)], lambda stage: 1875), 1) == ""
+    two = spans(
+        [Stage(steps=400, batch_size=32), Stage(steps=60, batch_size=256)], lambda stage: 320 // stage.batch_size
+    )
+    assert tiny_epochs(320, two, 1) == (
+        "an epoch has 10 steps of 32 images. The model is evaluated 100 times in 460 steps: --evaluate-every 5 takes "
+        "less time"
+    )
 
 
 def test_images_that_hardly_differ_are_well_reconstructed_by_their_mean():
@@ -235,11 +242,11 @@ def test_training_images_that_hardly_differ_are_told_of_at_the_start():
     pixels[0] = 103
     run = SimpleNamespace(
         task=SimpleNamespace(model=small()), data=MemoryImages("toy", "train", pixels, torch.zeros(6).long(), 1),
-        config=TrainConfig(), spans=[SimpleNamespace(steps_per_epoch=100)], message=told.append, step=0, total=9,
+        config=TrainConfig(), spans=ONE, message=told.append, step=0, total=9,
     )  # fmt: skip
     Watch().start(run)
     assert len(told) == 1 and told[0].startswith("note: the training images hardly differ: ")
-    run.step = 5  # resumed: it was said
+    run.step, run.run = 5, SimpleNamespace(read_metrics=lambda: [])  # resumed: it was said
     Watch().start(run)
     assert len(told) == 1
 

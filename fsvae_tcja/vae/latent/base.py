@@ -175,7 +175,7 @@ class LatentModule(ABC, nn.Module):
         """The kind of which an image of each label is drawn, int64 [N]: the label itself, unless kinds are clusters.
 
         Args:
-            labels: int64 [N], of which each image is to be.
+            labels: int64 [N], of which each image is to be; some training image had each.
             noise: of these images, as `noise` gives it.
         """
         return labels

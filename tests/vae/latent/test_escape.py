@@ -164,7 +164,8 @@ def test_other_noise_is_refused(model, noise, message):
     ("labels", "message"),
     [
         (torch.zeros(4, dtype=torch.int64), r"labels must be int64 \[5\] in 0\.\.2, found torch.int64 \[4\]"),
-        (2, r"labels must be int64 \[5\] in 0\.\.2, found 2; for one class: torch.full\(\(5,\), 2\)"),
+        (2, r"labels must be int64 \[5\] in 0\.\.2, found 2; give torch.full\(\(5,\), 2\)"),
+        ([0, 1, 2, 0, 1], r"labels must be int64 \[5\] in 0\.\.2, found list; give torch.tensor\(labels\)"),
         (torch.zeros(5), r"found torch.float32 \[5\]"),
         (torch.tensor([0, 1, 2, 3, 0]), "found 0 to 3"),
         (torch.tensor([0, 1, 2, -1, 0]), "found -1 to 2"),
@@ -428,6 +429,17 @@ def test_labels_are_dropped_in_training_only(model):
     for seed in range(200):
         model.latent.stage_losses(z, labels, torch.Generator().manual_seed(seed))
     assert (torch.stack(given) == CLASSES).float().mean().item() == pytest.approx(0.15, abs=0.04)
+
+
+@pytest.mark.parametrize("at", [0, 12])
+def test_statistics_that_lag_are_told_of_after_the_prior_too(tmp_path, at, monkeypatch, capsys):
+    """The last rows of such a run hold no error of the whole model in training mode."""
+    monkeypatch.setattr(FSVAETask, "end_of_epoch", lambda self, epoch, run: {"test_mse": 100.0})
+    Trainer(Interrupted(RUN, at), RUN, RunFolder(tmp_path), callbacks=[Watch()]).fit()
+    if at:
+        Trainer(Interrupted(RUN), RUN, RunFolder(tmp_path, resume=True), callbacks=[Watch()]).fit(resume=True)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("warning: test_mse 100 is ") and "running statistics of the batch norms lag" in last
 
 
 @pytest.mark.parametrize(("guidance", "dropout", "told"), [(0.5, 0.0, True), (0.5, 0.15, False), (0.0, 0.0, False)])
