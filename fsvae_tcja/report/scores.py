@@ -9,6 +9,7 @@ from .run import Run
 
 HEADER = (
     "score",
+    "of",
     "better",
     "value",
     "real images",
@@ -25,7 +26,11 @@ HEADER = (
 
 def score_table(runs: Mapping[str, Run]) -> Table:
     """A row for each score of each run, by its name; columns in which nothing stands are left out."""
-    rows = [(name, *_cells(one), file) for name, run in runs.items() for file, one in run.scores]
+    rows = [
+        (name, one.name, _images(one, run), *_cells(one), file)
+        for name, run in runs.items()
+        for file, one in run.scores
+    ]
     filled = [any(column) for column in zip(*rows, strict=True)]
     header, *kept = [
         [cell for cell, some in zip(row, filled, strict=True) if some] for row in (("run", *HEADER), *rows)
@@ -55,7 +60,12 @@ def _cells(score: Score) -> tuple[str, ...]:
     seed = "" if score.seed is None else str(score.seed)
     network = f"{score.extractor_description} {score.extractor[:8]}"
     described = (score.protocol, f"{score.n:,}", seed, network, score.reference_description)
-    return (score.name, score.better, _value(score), *beside, _interval(score), *described)
+    return (score.better, _value(score), *beside, _interval(score), *described)
+
+
+def _images(score: Score, run: Run) -> str:
+    """Which images were scored, where there are scores of several, as in a study."""
+    return score.images if len({one.images for _, one in run.scores}) > 1 else ""
 
 
 def _value(score: Score) -> str:

@@ -125,6 +125,16 @@ def test_a_score_stands_beside_its_floor_and_its_doubt(page):
     assert "autoencoder of digits aaaaaaaa" in text  # the network, by the first digits of its hash
 
 
+def test_the_same_score_of_several_images_says_of_which(page, tmp_path):
+    """As a run of a study has it."""
+    folder = shutil.copytree(page.parent, tmp_path / "tiny")
+    (score,) = load_scores(folder / "score.json")
+    named = [replace(score, images=images) for images in ("drawn ones", "rebuilt ones")]
+    for scores, told in ((named, True), (named[:1], False)):
+        save_scores(folder / "score.json", scores)
+        assert ("drawn ones" in _reported(folder)) == told
+
+
 def test_energy_and_firing_are_those_of_the_command(page, run, capsys):
     """Of the same images: the report's 64 come first in the permutation that the command takes, too."""
     capsys.readouterr()

@@ -66,6 +66,7 @@ def _scores(
     """By protocol strict: of images drawn; with an autoencoder also the FAD of reconstructions and of real images."""
     from eval import Networks, evaluate, make_references, save_scores
     from eval.checkpoints import drawn_from
+    from eval.sources import open_images
 
     names = (["FAD"] if study.autoencoder else []) + (["Domain-IS", "Domain-sure"] if study.classifier else [])
     if not names:
@@ -79,7 +80,8 @@ def _scores(
     to = make_references(data.test, "strict", ["FAD"], networks=networks, device=device)
     scores = evaluate(drawn, "strict", names, reference=to, networks=networks, n=study.n, seed=seed, device=device)
     figures = {_key(one.name): one.value for one in scores}
-    again = evaluate(recon, "strict", ["FAD"], reference=to, networks=networks, value_range="-1..1", device=device)
+    seen = open_images(recon, value_range="-1..1", name="reconstructions of test images")
+    again = evaluate(seen, "strict", ["FAD"], reference=to, networks=networks, device=device)
     n = min(study.n, len(data.train))
     real = evaluate(data.train, "strict", ["FAD"], reference=to, networks=networks, n=n, device=device)
     save_scores(run.path / "scores.json", [*scores, *again, *real])
