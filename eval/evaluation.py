@@ -351,17 +351,17 @@ def _odd_pairs(source: Source, pixels: str, extractor: Extractor, reference: Ref
     data set."""
     compared = reference.key["data"] if reference else {}
     where = compared.get("data_set"), compared.get("split")
-    folder = compared.get("folder")
-    of = folder or compared.get("data_set") or source.data_set
+    folder, known = compared.get("folder"), compared.get("data_set")
     notes = []
     if source.data_set and where == (source.data_set, source.split):
         notes.append(f"{source.name}: the images are compared with themselves")
     if reference and extractor.size is None and _differ_in_size(pixels, reference.pixels):
         notes.append(f"{source.name}: {pixels}, compared with {reference.pixels}: these differ in sharpness anyway")
+    of = folder or known or source.data_set
     if extractor.data and of and extractor.data not in (of, PART_OF.get(of)):
-        what = "the reference" if reference else "the images"
-        called = f"the folder of {what} is called" if folder else f"{what} {'are' if not reference else 'is'} of"
-        notes.append(f"the {extractor.name} was trained on {extractor.data}; {called} {of}")
+        called = "the folder of the reference is called" if folder else "the reference is of"
+        told = f"{called} {of}" if folder or known else f"the images are of {of}"
+        notes.append(f"the {extractor.name} was trained on {extractor.data}; {told}")
     return tuple(notes)
 
 

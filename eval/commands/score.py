@@ -148,9 +148,9 @@ def show(scores: Sequence[Score]) -> None:
         spread = "" if score.std is None else f"{score.std:.3g}"
         others = (f"{score.beside[what]['value']:.5g}" if what in score.beside else "" for what in beside)
         extractor = f"{score.extractor_description}, {score.extractor[:8]}"
-        what = score.name, score.better or UNKNOWN, f"{score.value:.5g}", spread
+        first = score.name, score.better or UNKNOWN, f"{score.value:.5g}", spread
         table.add_row(
-            *what, *others, score.protocol, str(score.n), score.images, extractor, score.reference_description
+            *first, *others, score.protocol, str(score.n), score.images, extractor, score.reference_description
         )
     console().print(table)
     for score in scores:

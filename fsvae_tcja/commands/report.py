@@ -33,12 +33,9 @@ def main(args: list[str]) -> int:
     options = parse(ReportOptions, "fsvae-tcja report", args)
     if not options.runs:
         raise ValueError("name one run folder, or several")
-    if options.out:
-        check_out(options.out, ".html")
     runs = [Run(path, resolve(options.device), options.data_root) for path in options.runs]
     out = options.out or (runs[0].path if len(runs) == 1 else Path()) / "report.html"
-    if not options.out:
-        check_out(out, ".html")
+    check_out(out, ".html")
     if len(runs) == 1:
         write_page(out, f"{runs[0].name}: FSVAE on {short_name(runs[0].data)}", sections(runs[0]))
     else:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from ..data import IMAGE_SETS, LabelledDataset, limited, load_images, located
+from ..data.image_sets import absent
 from ..data.root import data_root
 from ..runtime.callbacks import KeepMemory
 from ..runtime.command import RunOptions, TrainCommand
@@ -110,10 +111,9 @@ def _images(config: TrainConfig, options: TrainOptions) -> int:
 
 def _tell_of_missing(data: str, options: TrainOptions) -> None:
     """Say that a data set is not there yet, of which a dry run needs no file."""
-    source, root = IMAGE_SETS.get(data), data_root(options.data_root)
-    if source and not options.download and (absent := source.missing(source.files, root)):
-        missing = f"{len(absent)} of its {len(source.files)} files are missing below {shown(root)}"
-        tell(f"note: training needs {data}, and {missing}: say where it is with --data-root, or --download")
+    root = data_root(options.data_root)
+    if data in IMAGE_SETS and not options.download and (missing := absent(data, root)):
+        tell(f"note: training needs {data} in {shown(root)} (--data-root, --download): {missing}")
 
 
 def _known(config: TrainConfig) -> int:

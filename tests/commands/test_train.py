@@ -441,6 +441,6 @@ def test_blocks_that_were_given_are_not_changed_by_size(tmp_path, capsys, fails)
 def test_a_dry_run_tells_of_data_that_are_not_there(tmp_path, capsys):
     command = ["train", "mnist", "--dry-run", "--data-root", str(tmp_path)]
     assert main(command) == 0
-    told = f"note: training needs mnist, and 4 of its 4 files are missing below {tmp_path}: say where it is with"
+    told = f"note: training needs mnist in {tmp_path} (--data-root, --download): 4 of 4 files missing\n"
     assert told in capsys.readouterr().err
     assert main([*command, "--download"]) == 0 and "note: " not in capsys.readouterr().err

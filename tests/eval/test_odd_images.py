@@ -117,6 +117,8 @@ def test_a_network_of_another_data_set_is_told(networks, digits):
     other = "the autoencoder of mnist was trained on mnist; the reference is of digits"
     for reference, names in (("digits", ["FAD"]), (digits, [])):
         assert told(evaluate(digits, "strict", ("FAD",), reference=reference, networks=networks), other) == names
+    (score,) = evaluate("digits:test", "strict", ("FAD",), reference=digits, networks=networks)
+    assert told([score], "the autoencoder of mnist was trained on mnist; the images are of digits") == ["FAD"]
     (score,) = evaluate("digits:test", "strict", ("Domain-sure",), networks=networks)
     assert told([score], "the classifier of mnist was trained on mnist; the images are of digits") == ["Domain-sure"]
 

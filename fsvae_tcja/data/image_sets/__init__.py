@@ -11,7 +11,7 @@ from .mnist import FASHION_MNIST, MNIST
 from .mnist_5k import MNIST_5K
 from .record import ImageSet
 
-__all__ = ["IMAGE_SETS", "ImageSet", "status", "wrong_contents"]
+__all__ = ["IMAGE_SETS", "ImageSet", "absent", "status", "wrong_contents"]
 
 IMAGE_SETS: dict[str, ImageSet] = {
     "digits": DIGITS,
@@ -36,11 +36,18 @@ def wrong_contents(name: str, file: str, path: Path, sha256: str) -> str | None:
     return f"{path} is not that file of {name} as published: SHA-256 {sha256[:16]}..., expected {expected[:16]}..."
 
 
+def absent(name: str, root: Path) -> str:
+    """How many files of an image set are missing, and what to do; "" if none is."""
+    source = IMAGE_SETS[name]
+    missing = len(source.missing(source.files, root))
+    return f"{missing} of {len(source.files)} files missing{source.remedy and '. ' + source.remedy}" if missing else ""
+
+
 def status(name: str, root: Path) -> str:
     """A line: "found", how many files of an image set are missing, or what is wrong with one."""
     source = IMAGE_SETS[name]
-    if absent := source.missing(source.files, root):
-        return f"{len(absent)} of {len(source.files)} files missing{source.remedy and '. ' + source.remedy}"
+    if missing := absent(name, root):
+        return missing
     paths = {file: path for file in source.files if (path := source.find(file, root))}
     try:
         for file in source.sha256:
