@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..runtime.modes import evaluated
 from .model import FSVAE
-from .sample import noise_of
+from .sample import noise_of, padded
 
 
 @torch.no_grad()
@@ -19,14 +19,14 @@ def complete(model: FSVAE, z: Tensor, given: int, draws: int, seed: int = 0) -> 
         z: codes [T, N, L] in {0, 1}, as `FSVAE.encode` gives them.
         given: micro-steps that are kept, 0..T groups; 0 draws all of the code, T groups decodes z.
         draws: of each code, >= 1.
-        seed: random seed. Draw j of code i depends on (seed, i draws + j) alone.
+        seed: random seed, 0..2^63 - 1. Draw j of code i depends on (seed, i draws + j) alone.
 
     Returns:
         images [N, draws, C, H, W] in [-1, 1].
 
     Raises:
-        ValueError: z of another shape or with other values, given or draws out of range, or a latent that does not draw
-            a code part by part.
+        ValueError: z of another shape or with other values, given, draws or seed out of range, or a latent that does
+            not draw a code part by part.
     """
     c, steps = model.config, model.latent.micro_steps
     if not steps:
@@ -42,5 +42,6 @@ def complete(model: FSVAE, z: Tensor, given: int, draws: int, seed: int = 0) -> 
     n = z.shape[1]
     noise = noise_of(model, seed, 0, n * draws)
     with evaluated(model):
-        images = model.decode(model.latent.complete(z.repeat_interleave(draws, dim=1), given, noise))
+        codes = model.latent.complete(z.repeat_interleave(draws, dim=1), given, noise)
+        images = model.decode(padded(codes, 1))[: n * draws]
     return images.unflatten(0, (n, draws))

@@ -35,11 +35,22 @@ class Source(ABC):
         return torch.special.ndtri(self.uniform(steps, width).clamp(min=2**-25))
 
 
+def check_seed(seed: int) -> None:
+    """Raise a ValueError unless it is a random seed of `Streams`."""
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be in 0..2^63 - 1, found {seed}")
+
+
 class Streams(Source):
-    """Images first..first+n-1 of a random seed: what image i gets depends on (seed, i) alone, on every device."""
+    """Images first..first+n-1 of a random seed: what image i gets depends on (seed, i) alone, on every device.
+
+    Raises:
+        ValueError: the seed is not in 0..2^63 - 1.
+    """
 
     def __init__(self, seed: int, first: int, n: int, device: torch.device | str = "cpu") -> None:
         super().__init__(n, device)
+        check_seed(seed)
         self.seed = seed
         self.first = first
         self.drawn = 0  # tensors so far: each takes other numbers of the stream

@@ -38,8 +38,6 @@ def reconstruct(
             the model's.
     """
     check_taken(model, images, n)
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"seed must be in 0..2^63 - 1, found {seed}")
     device = next(model.parameters()).device
     first = 0
     for pixels, _ in batches(images, batch_size, order=torch.arange(n)):

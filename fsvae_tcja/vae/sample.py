@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..runtime.modes import evaluated
 from ..utils.processes import gather_to_first, rank, world
-from .noise import Streams
+from .noise import Streams, check_seed
 from .replay import records, replayed
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ def stream(
     """
     if n < 1 or batch_size < 1:
         raise ValueError(f"n and batch_size must be >= 1, found n={n}, batch_size={batch_size}")
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"seed must be in 0..2^63 - 1, found {seed}")
+    check_seed(seed)
     if noise is not None:
         noise = model.latent.check_noise(noise, n)
     if labels is not None:

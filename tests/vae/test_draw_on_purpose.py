@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fsvae_tcja.vae import Bernoulli, Escape, FSVAEConfig
+from fsvae_tcja.vae import FSVAE, Bernoulli, Escape, FSVAEConfig
 from fsvae_tcja.vae.complete import complete
 from fsvae_tcja.vae.interpolate import interpolate
 from fsvae_tcja.vae.sample import draw_codes
@@ -91,6 +91,21 @@ def test_a_whole_code_is_decoded_and_draws_belong_to_the_seed(model):
     assert torch.equal(whole[:, 0], whole[:, 1])
     assert torch.equal(complete(model, z, 4, 3, seed=9), complete(model, z, 4, 3, seed=9))
     assert not torch.equal(complete(model, z, 4, 3, seed=9), complete(model, z, 4, 3, seed=10))
+
+
+def test_a_completion_does_not_depend_on_the_others():
+    """One image alone is convolved in another order: the sum of the weights of a trained model then rounds otherwise."""
+    mnist = FSVAE.from_pretrained("mnist")
+    z = draw_codes(mnist, 3, seed=3)
+    assert torch.equal(complete(mnist, z[:, :1], 8, 1, seed=1), complete(mnist, z, 8, 1, seed=1)[:1])
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_without_random_numbers_are_refused(model, seed):
+    z = torch.zeros(T, 2, L)
+    for draw in (lambda: complete(model, z, 1, 1, seed), lambda: draw_codes(model, 2, seed)):
+        with pytest.raises(ValueError, match=rf"seed must be in 0\.\.2\^63 - 1, found {seed}"):
+            draw()
 
 
 @pytest.mark.parametrize(
