@@ -24,11 +24,19 @@ def training_parts(model: nn.Module) -> list[str]:
 
 
 def compact(model: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a model in half precision, and of each prior's direct synapses D only those that act."""
-    tensors = {name: t.half() if t.is_floating_point() else t for name, t in model.state_dict().items()}
+    """The tensors of a model in half precision, and of each prior's direct synapses D only those that act.
+
+    Those stay as they are that half precision cannot hold, such as counts of more than 65,504 images.
+    """
+    tensors = {name: _halved(t) for name, t in model.state_dict().items()}
     for name, prior in _priors(model):
         tensors[name] = tensors[name][prior.mask]
     return tensors
+
+
+def _halved(tensor: Tensor) -> Tensor:
+    half = tensor.half() if tensor.is_floating_point() else tensor
+    return half if half.isfinite().all() else tensor
 
 
 def expanded(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

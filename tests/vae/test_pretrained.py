@@ -12,6 +12,7 @@ from eval import Autoencoder, Classifier
 from fsvae_tcja import FSVAE, Escape, FSVAEConfig, load
 from fsvae_tcja.runtime import checkpoint, pretrained
 from fsvae_tcja.vae.checkpoint import save
+from fsvae_tcja.vae.noise import Streams
 
 from .conftest import SMALL, awake
 
@@ -83,6 +84,15 @@ def test_what_only_training_needs_is_left_out(tmp_path):
     z = model.encode(torch.rand(6, 1, 32, 32) * 2 - 1)
     assert torch.equal(loaded.latent.kinds_of(z), model.latent.kinds_of(z))
     torch.testing.assert_close(loaded.latent.nll(z), rounded(model).latent.nll(z))
+
+
+def test_a_half_file_keeps_counts_that_half_precision_cannot_hold(tmp_path):
+    model = trained(ESCAPE)
+    model.latent.seen.copy_(torch.tensor([100_000.0, 60_000, 0, 0]))
+    save(model, tmp_path / "half.safetensors", half=True)
+    loaded, noise = load(tmp_path / "half.safetensors"), model.latent.noise(Streams(0, 0, 200))
+    assert loaded.latent.seen.tolist() == [100_000, 60_000, 0, 0]
+    assert torch.equal(loaded.latent.draw_kinds(noise), model.latent.draw_kinds(noise))
 
 
 def test_a_half_file_with_another_number_of_synapses_is_refused(tmp_path):
