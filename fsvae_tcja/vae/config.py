@@ -77,6 +77,11 @@ class FSVAEConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number >= 1, found {value!r}")
+        if self.latent.of_spikes and not self.neuron.spiking:
+            raise ValueError(
+                f"the code of the latent {type(self.latent).__name__} is of spikes, found the neuron "
+                f"{type(self.neuron).__name__}, which has none; take neurons that spike, or the latent gaussian"
+            )
         check_choice("input", self.input, Input)
         if self.in_channels not in CHANNELS[self.input]:
             wanted = "1 (grey) or 3 (RGB)" if self.input == "image" else "1, 2 (events) or 3"

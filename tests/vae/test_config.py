@@ -2,10 +2,12 @@ import inspect
 import json
 
 import pytest
+import torch
 
 from fsvae_tcja.core import CENTRED_LIF, FSVAE_LIF, TCJA_LIF, SpikingLayer
 from fsvae_tcja.utils.configuration import from_dict, to_dict
-from fsvae_tcja.vae import LATENTS, READOUTS, Bernoulli, Escape, FSVAEConfig, TCJAConfig
+from fsvae_tcja.vae import FSVAE, LATENTS, READOUTS, Bernoulli, Escape, FSVAEConfig, TCJAConfig
+from fsvae_tcja.vae.energy import energy
 from fsvae_tcja.vae.presets import PRESETS
 from fsvae_tcja.vae.train import TrainConfig
 
@@ -74,6 +76,20 @@ def test_parts_are_chosen_by_name():
             FSVAEConfig(**{name: "nope"})
         with pytest.raises(ValueError, match=r"expected a \w+, or one of the names \["):
             FSVAEConfig(**{name: 1.5})
+
+
+@pytest.mark.parametrize("latent", ["bernoulli", "escape"])
+def test_a_code_of_spikes_is_refused_to_neurons_that_have_none(latent):
+    name = type(LATENTS[latent]).__name__
+    with pytest.raises(ValueError, match=f"the latent {name} is of spikes, found the neuron LeakyReLU"):
+        FSVAEConfig(latent=latent, neuron="leaky-relu")
+
+
+@pytest.mark.parametrize("latent", ["poisson", "gaussian"])
+def test_other_codes_are_taken_by_neurons_without_spikes(latent):
+    images = torch.rand(2, 1, 8, 8) * 2 - 1
+    model = FSVAE(FSVAEConfig(image_size=8, channels=(2, 3), T=2, L=4, latent=latent, neuron="leaky-relu"))
+    assert energy(model, images).reconstructed.pj > 0 and model.sample(2).shape == images.shape
 
 
 def test_the_attention_sits_where_layers_and_presets_have_it():

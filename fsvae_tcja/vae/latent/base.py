@@ -30,6 +30,8 @@ class Latent(Part):
     this name."""
     analog: ClassVar[bool] = False
     """Whether the code is of other numbers than 0 and 1: the linear layers around it then have no norm and neurons."""
+    of_spikes: ClassVar[bool] = False
+    """Whether the code is what the neurons of the model fire, so that they have to spike."""
 
     @property
     def takes_current(self) -> bool:

@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,8 @@ class Bernoulli(Latent):
     """Distance between posterior and prior in the loss: MMD of the spike traces, or KL divergence."""
     scheduled_sampling: bool = True
     """Replace inputs of the prior by its own predictions, with a probability rising from 0.1 to 0.3 over the run."""
+
+    of_spikes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.k, int) or self.k < 1:

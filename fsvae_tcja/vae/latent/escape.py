@@ -23,7 +23,7 @@ That prior is a mixture: p(z) = sum_y p(y) p(z | y), where y is the label of the
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -71,6 +71,8 @@ class Escape(Latent):
     rate is the KL divergence of an ELBO; 0: they fire where u > v_th."""
     prior: Stage = field(default_factory=lambda: PRIOR)
     """The second stage, of the prior alone."""
+
+    of_spikes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("groups", "hidden", "joint_groups", "joint_hidden", "classes", "clusters"):
