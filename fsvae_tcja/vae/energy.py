@@ -124,7 +124,8 @@ def energy(model: FSVAE, images: Tensor, *, seed: int = 0, batch_size: int = 64)
             x = images[..., first : first + count, :, :, :].to(device)
             yield reconstruct(model, x, noise_of(model, seed, first, count))
 
-    ann = FSVAE(ann_of(model.config)).eval()
+    with torch.random.fork_rng(devices=()):  # random weights, that take no number of the program's
+        ann = FSVAE(ann_of(model.config)).eval()
     image = torch.zeros(1, model.config.in_channels, model.config.image_size, model.config.image_size)
     noise = noise_of(ann, 0, 0, 1)
     found = [_look(model, passes, n) for passes in (drawn(), reconstructed())]

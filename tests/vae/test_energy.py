@@ -42,6 +42,13 @@ def rows(found):
     return {row.name: row for row in found.layers}
 
 
+def test_the_random_numbers_of_the_program_go_on_as_before(images):
+    model = small()
+    before = torch.get_rng_state()
+    energy(model, images)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize("tcja", [TCJAConfig(), TCJAConfig((1,), (0,)), TCJAConfig((1,), (0,), placement="current")])
 def test_synaptic_operations_of_a_reconstruction(images, tcja):
     model = small(tcja=tcja)
