@@ -92,7 +92,8 @@ class EscapePrior(nn.Module):
             ValueError: guidance below 0, or above it without classes or labels.
         """
         self._check_guidance(guidance, labels)
-        z, _ = self._one_by_one(noise.unflatten(1, self.a.shape), labels, guidance)
+        with torch.autocast(noise.device.type, enabled=False):
+            z, _ = self._one_by_one(noise.unflatten(1, self.a.shape), labels, guidance)
         return z.view(-1, self.T, self.L).transpose(0, 1)
 
     def _check_guidance(self, guidance: float, labels: Tensor | None) -> None:

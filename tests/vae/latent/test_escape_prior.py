@@ -130,6 +130,15 @@ def test_a_code_holds_bits():
         prior(z / 2, labels)
 
 
+def test_autocast_leaves_drawing_as_it_is(monkeypatch):
+    monkeypatch.setenv("FSVAE_TCJA_BACKEND", "reference")
+    prior, noise = awake(), torch.rand(500, T * L, generator=torch.Generator().manual_seed(0))
+    drawn = prior.sample(noise, labels := torch.arange(500) % CLASSES)
+    with torch.autocast("cpu", torch.bfloat16):
+        again = prior.sample(noise, labels)
+    assert again.dtype == torch.float32 and torch.equal(again, drawn)
+
+
 def test_a_prior_in_double_precision():
     prior, (z, labels) = awake(), codes()
     nats, noise = prior.nll(z, labels), torch.rand(N, T * L)
