@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -151,8 +151,7 @@ class SpikingLayer(nn.Module):
         channels-last output PyTorch takes longer for it than for the rest of a convolution's backward pass.
         """
         folded, transform = x.flatten(0, 1), self.transform
-        zero = self.norm.training and torch.is_grad_enabled()
-        if zero and isinstance(transform, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and transform.bias is not None:
+        if self.norm.training and torch.is_grad_enabled() and _has_plain_bias(transform):
             weight = _WithZeroGradient.apply(transform.weight, transform.bias)
             parameters = {"weight": weight, "bias": transform.bias.detach()}
             y: Tensor = torch.func.functional_call(transform, parameters, folded)
@@ -165,6 +164,12 @@ class SpikingLayer(nn.Module):
             return run(*args)
         contexts = lambda: (nullcontext(), self.norm.untracked())  # noqa: E731
         return checkpoint(run, *args, use_reentrant=False, context_fn=contexts)
+
+
+def _has_plain_bias(transform: nn.Module) -> TypeGuard[nn.Linear | nn.Conv2d | nn.ConvTranspose2d]:
+    """Whether it adds a bias, and both this and its weight are parameters: a parametrization computes them."""
+    known = isinstance(transform, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
+    return known and all(transform._parameters.get(name) is not None for name in ("weight", "bias"))
 
 
 class _WithZeroGradient(torch.autograd.Function):

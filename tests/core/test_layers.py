@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from fsvae_tcja.core import FSVAE_LIF, LIF, TCJA, Linear, SpikingLayer, TDBatchNorm
 
@@ -199,3 +200,21 @@ def test_one_input_channel_stays_channels_last():
     weight = layer.transform.weight
     assert weight.grad.stride() == weight.stride()
     assert (layer.transform.bias.grad == 0).all()
+
+
+@pytest.mark.parametrize("parametrization", [weight_norm, spectral_norm])
+def test_a_parametrized_weight_learns(parametrization):
+    """Its weight is computed of other parameters, and to assign it would change these."""
+    layer = build("conv", None, True)[0]
+    parametrization(layer.transform)
+    twin = copy.deepcopy(layer)
+    twin.transform = nn.Sequential(twin.transform)  # a transform of which the layer knows nothing
+    x = sequence("conv")
+    for one in (layer, twin):
+        spikes = one(x)
+        assert_alive(spikes)
+        (spikes * torch.linspace(-1, 1, spikes.numel()).view_as(spikes)).sum().backward()
+    for (name, p), q in zip(layer.named_parameters(), twin.parameters(), strict=True):
+        assert torch.equal(p, q), name
+        torch.testing.assert_close(p.grad, q.grad, msg=name)
+    assert all(p.grad.any() for name, p in layer.named_parameters() if "parametrizations" in name)
