@@ -145,7 +145,7 @@ class TDBatchNorm(BatchStatistics):
 
     def affine(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
         """The norm by these statistics as y = scale x + shift: mean and biased variance [C] -> scale, shift [C]."""
-        differentiated = torch.is_grad_enabled() and (self.weight.requires_grad or mean.requires_grad)
+        differentiated = torch.is_grad_enabled() and any(x.requires_grad for x in (self.weight, self.bias, mean, var))
         tables = reference if differentiated else tables_of(mean)
         scale, shift, *_ = tables.affine(self.weight, self.bias, mean, var, self.scale, self.eps)
         return scale, shift

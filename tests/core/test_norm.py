@@ -1,11 +1,13 @@
 """tdBN: golden arrays, repeats, the affine form, running statistics."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from fsvae_tcja.core import LIF, Linear, SpikingLayer, TDBatchNorm
+from fsvae_tcja.core.kernels.norm import reference
 
 from .conftest import load
 
@@ -52,6 +54,16 @@ def test_affine_is_the_norm(norm, batch):
     mean, var = (x.mean(0), x.var(0, correction=0)) if batch else (norm.running_mean, norm.running_var)
     scale, shift = norm.affine(mean, var)
     torch.testing.assert_close(scale * x + shift, norm(x))
+
+
+def test_affine_is_differentiated_where_the_bias_alone_learns(norm, monkeypatch):
+    """The tables of the GPU have no gradient."""
+    plain = SimpleNamespace(affine=torch.no_grad()(reference.affine))
+    monkeypatch.setattr("fsvae_tcja.core.norm.tables_of", lambda x: plain)
+    norm.weight.requires_grad_(False)
+    _, shift = norm.eval().affine(norm.running_mean, norm.running_var)
+    shift.sum().backward()
+    assert torch.equal(norm.bias.grad, torch.ones_like(norm.bias))
 
 
 def test_by_running_statistics_in_training_mode(norm):
