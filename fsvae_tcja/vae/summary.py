@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from ..runtime.energy import LayerEnergy

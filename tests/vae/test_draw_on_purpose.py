@@ -94,7 +94,7 @@ def test_a_whole_code_is_decoded_and_draws_belong_to_the_seed(model):
 
 
 def test_a_completion_does_not_depend_on_the_others():
-    """One image alone is convolved in another order: the sum of the weights of a trained model then rounds otherwise."""
+    """One image alone is convolved in another order, which rounds otherwise."""
     mnist = FSVAE.from_pretrained("mnist")
     z = draw_codes(mnist, 3, seed=3)
     assert torch.equal(complete(mnist, z[:, :1], 8, 1, seed=1), complete(mnist, z, 8, 1, seed=1)[:1])
