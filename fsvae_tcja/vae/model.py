@@ -259,7 +259,7 @@ class FSVAE(nn.Module):
             raise ValueError(f"z must be floating point, found {z.dtype}; convert it with z.float()")
         if z.dim() != 3 or (z.shape[0], z.shape[2]) != (c.T, c.L):
             raise ValueError(f"z must be [T={c.T}, N, L={c.L}], found {list(z.shape)}")
-        return self.decoder(z)
+        return self.decoder(z.to(next(self.parameters()).dtype))
 
     def sample(
         self,

@@ -94,6 +94,16 @@ def test_image_i_does_not_depend_on_the_batch_size(config):
     assert not torch.equal(model.sample(41, seed=4), whole)
 
 
+@pytest.mark.parametrize("latent", ["bernoulli", "poisson", "gaussian", "escape"])
+def test_a_model_in_double_precision_draws_the_same_images(latent):
+    model = awake(replace(TWO_BLOCKS, L=16, latent=latent))
+    drawn, images = model.sample(20, seed=1), torch.rand(4, 1, 8, 8, dtype=torch.float64) * 2 - 1
+    torch.testing.assert_close(model.double().sample(20, seed=1), drawn.double(), rtol=0, atol=1e-5)
+    out = model(images)
+    assert out.recon.dtype == torch.float64
+    assert model.losses(images, out)["loss"].isfinite()
+
+
 def test_sample_restores_the_mode_and_leaves_random_state_and_statistics_alone(small):
     small.train()
     before, state = torch.get_rng_state(), {k: v.clone() for k, v in small.state_dict().items()}

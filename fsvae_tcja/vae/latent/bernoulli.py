@@ -138,10 +138,15 @@ def _input(x: Tensor | None, z: Tensor) -> Tensor:
     return z if x is None else torch.cat([x, z], dim=-1)
 
 
+def _silence(network: LatentNetwork, steps: int, choice: Tensor) -> Tensor:
+    """So many steps of z without a spike, [steps, N, L] for picks [T, N, L], in the type of the weights."""
+    return next(network.parameters()).new_zeros(steps, *choice.shape[1:])
+
+
 @replayed
 def draw_stream(network: LatentNetwork, x: Tensor | None, choice: Tensor) -> Tensor:
     """Draw z [T, N, L] one step at a time; x [T, N, L] or None, choice [T, N, L]."""
-    z = torch.zeros(len(choice) + 1, *choice.shape[1:], device=choice.device)  # z_0, ..., z_T
+    z = _silence(network, len(choice) + 1, choice)  # z_0, ..., z_T
     step, state = network.stepper(), network.rest()
     for t, choice_t in enumerate(choice):
         spikes, state = step(_input(None if x is None else x[t], z[t]), state)
@@ -152,7 +157,7 @@ def draw_stream(network: LatentNetwork, x: Tensor | None, choice: Tensor) -> Ten
 @partial(replayed, by_batch=True)
 def draw_prefix(network: LatentNetwork, x: Tensor | None, choice: Tensor) -> Tensor:
     """Draw z [T, N, L] by running the whole prefix for every step; x [T, N, L] or None, choice [T, N, L]."""
-    z = torch.zeros(1, *choice.shape[1:], device=choice.device)  # z_0
+    z = _silence(network, 1, choice)  # z_0
     for t, choice_t in enumerate(choice):
         spikes = network(_input(None if x is None else x[: t + 1], z))
         z = torch.cat([z, pick(spikes[-1:], choice_t[None])])

@@ -46,7 +46,7 @@ class RatePrior(nn.Module):
             parameter.data /= SPEED
 
     def forward(self, n: Tensor) -> Tensor:
-        return torch.sigmoid(SPEED * self.linear(n))
+        return torch.sigmoid(SPEED * self.linear(n.to(self.linear.weight.dtype)))
 
 
 class PoissonLatent(LatentModule):
