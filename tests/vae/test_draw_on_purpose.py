@@ -135,6 +135,9 @@ def test_wrong_ways(model):
     z = draw_codes(model, 3)
     with pytest.raises(ValueError, match=r"both codes must be of one shape, found \[3, 3, 8\] and \[3, 2, 8\]"):
         interpolate(model, z, z[:, :2], 5)
+    for a, b in ((z.int(), z.int()), (z, z.double())):
+        with pytest.raises(ValueError, match=f"of one floating point type, found {a.dtype} and {b.dtype}"):
+            interpolate(model, a, b, 5)
     with pytest.raises(ValueError, match="steps must be >= 2, both ends included, found 1"):
         interpolate(model, z, z, 1)
 
