@@ -128,6 +128,8 @@ class TrainConfig(TrainerConfig):
 def _shares(total: int, parts: Sequence[int]) -> list[int]:
     """Whole numbers of at least 1 that add up to `total`, in the proportion of the parts."""
     shares = [max(1, total * part // sum(parts)) for part in parts[1:]]
+    while sum(shares) >= total:  # of few steps the first part gets one too
+        shares[shares.index(max(shares))] -= 1
     return [total - sum(shares), *shares]
 
 

@@ -9,6 +9,7 @@ from fsvae_tcja.runtime.curves import save_curves
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.vae import FSVAE, Bernoulli, load
+from fsvae_tcja.vae.presets import PRESETS
 from fsvae_tcja.vae.reconstruct import reconstruct
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
 from tests.conftest import long
@@ -102,6 +103,14 @@ def test_reconstructions_do_not_depend_on_the_batch_size(digits):
         assert torch.equal(torch.cat(parts), whole)
     with pytest.raises(ValueError, match=r"n must be in 1\.\.297, the images of digits test; found 298"):
         next(reconstruct(model, digits[1], 298))
+
+
+@pytest.mark.parametrize("total", [3, 4, 9, 1000])
+@pytest.mark.parametrize("first", [1, 100, 16_000])
+def test_few_steps_are_shared_by_all_stages(first, total):
+    config = replace(PRESETS["mnist"].config, steps=first).lasting_in_all(total, 60_000)
+    steps = [stage.steps for stage in config.stages()]
+    assert len(steps) == 3 and min(steps) >= 1 and sum(steps) == total
 
 
 def test_the_latent_is_told_how_far_the_training_is(digits, monkeypatch):
