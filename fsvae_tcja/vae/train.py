@@ -161,8 +161,8 @@ class FSVAETask:
                 f"the model takes {wanted[0]} channel(s) of {wanted[1]} pixels, {train.name} gives {train.channels} of "
                 f"{train.size}; set --model.in-channels {train.channels} --model.image-size {train.size}"
             )
-        images = len(limited(train, config.limit or None))
-        config.check_images(images)
+        self.images = len(limited(train, config.limit or None))
+        config.check_images(self.images)
         self.config = config
         self.stage = 0
         self.tuner: Tuner | None = None
@@ -192,7 +192,7 @@ class FSVAETask:
             images = random_flip(images, generator)
         x = to_float(images)
         out = self.model(x, generator=generator, check_range=False)  # it is what `to_float` gives
-        return self.model.losses(x, out, progress=epoch / self.config.total_epochs(len(self.data)), generator=generator)
+        return self.model.losses(x, out, progress=epoch / self.config.total_epochs(self.images), generator=generator)
 
     @property
     def beside(self) -> nn.Module | None:
@@ -217,11 +217,9 @@ class FSVAETask:
         Samples and scores come with the last stage, the code length of the prior with its own.
         """
         if self.config.recalibrate:
-            images = limited(self.data, self.config.limit or None)
+            images, n = limited(self.data, self.config.limit or None), min(self.config.recalibrate, self.images)
             drawn = self.tuner.codes if self.tuner else None
-            recalibrate(
-                self.model, images, min(self.config.recalibrate, len(images)), seed=self.config.seed, drawn=drawn
-            )
+            recalibrate(self.model, images, n, seed=self.config.seed, drawn=drawn)
         mse, shown = self._reconstruct()
         found = {"test_mse": mse} | self._test_codes()
         title = f"epoch {epoch}, {short_name(self.config.data)}"

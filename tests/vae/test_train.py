@@ -113,8 +113,9 @@ def test_few_steps_are_shared_by_all_stages(first, total):
     assert len(steps) == 3 and min(steps) >= 1 and sum(steps) == total
 
 
-def test_the_latent_is_told_how_far_the_training_is(digits, monkeypatch):
-    task, found = FSVAETask(replace(TINY, epochs=4), *digits), []
+@pytest.mark.parametrize("length", [{"epochs": 4}, {"steps": 16, "limit": 256}])
+def test_the_latent_is_told_how_far_the_training_is(digits, monkeypatch, length):
+    task, found = FSVAETask(replace(TINY, **length), *digits), []
     divergence = task.model.latent.divergence
     monkeypatch.setattr(
         task.model.latent, "divergence", lambda *args, **given: found.append(given["progress"]) or divergence(*args)
