@@ -12,6 +12,7 @@ from ..utils.spelling import check_choice
 from . import fused
 from .neuron import NeuronModule, check_neuron, for_kernels
 from .norm import TDBatchNorm
+from .params import FusedConstants
 from .tcja import TCJA
 
 Placement = Literal["spikes", "current"]
@@ -32,7 +33,8 @@ class SpikingLayer(nn.Module):
         checkpoint: keep only the input for the backward pass and compute the layer again there: memory for time.
 
     Raises:
-        ValueError: an unknown placement, or a neuron that is none.
+        ValueError: an unknown placement, or a neuron that is none; of an input, that the transform gives other channels
+            than the norm has.
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class SpikingLayer(nn.Module):
         def step(x: Tensor, v: Tensor | None = None) -> tuple[Tensor, Tensor]:
             nonlocal fire
             y = self.transform(x)
-            constants = for_kernels(self.neuron, y)
+            constants = self._for_kernels(y, y.shape[1])
             if constants is None:
                 return self.neuron.step(self.norm.by_running_statistics(y), v)
             fire = fire or fused.stepper(self.norm, constants)
@@ -139,10 +141,19 @@ class SpikingLayer(nn.Module):
 
     def _plan(self, y: Tensor, steps: int) -> fused.Plan | None:
         """What the fused kernels have to compute of y; None: they cannot."""
-        constants = for_kernels(self.neuron, y)
+        constants = self._for_kernels(y, y.shape[2])
         if constants is None:
             return None
         return fused.Plan(self.norm, constants, steps, self._on_current, self._on_spikes)
+
+    def _for_kernels(self, y: Tensor, channels: int) -> FusedConstants | None:
+        """With what a fused kernel computes y of so many channels; None: norm and neurons run as they are written."""
+        if channels != len(self.norm.weight):
+            raise ValueError(
+                f"the norm has {len(self.norm.weight)} channels, and the transform gives {channels}; build the layer "
+                f"with TDBatchNorm({channels}, v_th)"
+            )
+        return for_kernels(self.neuron, y)
 
     def _transformed(self, x: Tensor) -> Tensor:
         """x [T, N, ...] -> transform(x) [T, N, C, ...].

@@ -34,17 +34,20 @@ def tcja_gate(z: Tensor, cla_weight: Tensor | None, tla_weight: Tensor | None, f
         F [T, N, C], in (0, 1).
 
     Raises:
-        ValueError: a weight that is read is None.
+        ValueError: an unknown fusion, or a weight that is read is None.
     """
     attentions = []
     if fusion != "cla":
         attentions.append(rearrange(_convolve(rearrange(z, "t n c -> n c t"), tla_weight), "n c t -> t n c"))
     if fusion != "tla":
         attentions.append(rearrange(_convolve(rearrange(z, "t n c -> n t c"), cla_weight), "n t c -> t n c"))
-    first, *second = attentions
-    if not second:
-        return torch.sigmoid(first)
-    return torch.sigmoid(first * second[0] if fusion == "joint" else first + second[0])
+    if fusion == "joint":
+        return torch.sigmoid(attentions[0] * attentions[1])
+    if fusion == "add":
+        return torch.sigmoid(attentions[0] + attentions[1])
+    if fusion not in ("tla", "cla"):
+        check_choice("fusion", fusion, Fusion)
+    return torch.sigmoid(attentions[0])
 
 
 def tcja(x: Tensor, cla_weight: Tensor | None, tla_weight: Tensor | None, fusion: Fusion = "joint") -> Tensor:

@@ -148,6 +148,25 @@ def test_unknown_placement():
         SpikingLayer(nn.Linear(3, 4), TDBatchNorm(4, 0.2), LIF(), placement="output")
 
 
+@training
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_a_norm_of_other_channels_is_refused(train, backend):
+    """Kernels that read beyond its tables would give any numbers."""
+    layer = SpikingLayer(nn.Conv2d(3, 8, 3), TDBatchNorm(5, 0.2), LIF(FSVAE_LIF, backend)).train(train)
+    x = sequence("conv")
+    for run in (lambda: layer(x), lambda: layer.forward_static(x[0], T), lambda: layer.step(x[0])):
+        with pytest.raises(
+            ValueError, match="the norm has 5 channels, and the transform gives 8; build the layer with"
+        ):
+            run()
+
+
+@pytest.mark.parametrize("placement", ["spikes", "current", None])
+def test_no_image_is_no_spike(placement):
+    layer = build("conv", placement, False)[0]
+    assert layer(sequence("conv")[:, :0]).shape == (T, 0, 8, 5, 4)
+
+
 @pytest.mark.parametrize("static", [False, True])
 @pytest.mark.parametrize("placement", ["spikes", "current"])
 @pytest.mark.parametrize("transform", ["conv", "linear"])

@@ -60,6 +60,11 @@ def test_bad_input():
         TCJA(3, 4, kernel_c=0)
 
 
+def test_an_unknown_fusion_is_none_of_the_others():
+    with pytest.raises(ValueError, match=r"fusion must be one of .*, found 'product'"):
+        tcja_gate(torch.randn(3, 2, 4), torch.randn(3, 3, 4), torch.randn(4, 4, 4), "product")
+
+
 @pytest.mark.parametrize(("fusion", "missing"), [("joint", "cla"), ("joint", "tla"), ("tla", "tla"), ("cla", "cla")])
 def test_a_weight_that_is_read_may_not_be_missing(fusion, missing):
     weights = {"cla_weight": torch.randn(3, 3, 4), "tla_weight": torch.randn(4, 4, 4)} | {f"{missing}_weight": None}

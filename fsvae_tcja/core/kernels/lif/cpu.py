@@ -366,7 +366,7 @@ def spike_rate(inputs: Inputs, steps: int, constants: Sequence[float]) -> Tensor
     call = _Call(inputs, steps, constants)
     counts = torch.zeros(call.parts, steps, *inputs.y.shape[1:3])
     call.forward(rate=counts)
-    return counts.sum(0) * (call.period / call.y.shape[2])
+    return counts.sum(0) * (call.period / max(1, call.y.shape[2]))
 
 
 def backward(
