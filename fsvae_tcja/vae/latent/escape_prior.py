@@ -66,8 +66,9 @@ class EscapePrior(nn.Module):
         classes.
 
         Raises:
-            ValueError: in eval mode a code of other numbers than 0 and 1.
+            ValueError: labels of another number than codes; in eval mode a code of other numbers than 0 and 1.
         """
+        _check_labels(labels, z.shape[1])
         with torch.autocast(z.device.type, enabled=False):
             bits = self._micro_steps(z.to(self.W.dtype))
             return self.at_once(bits, labels) if self.training else self._of_given(bits, labels)
@@ -89,8 +90,9 @@ class EscapePrior(nn.Module):
             guidance: w >= 0; 0: a draw from the prior as it is.
 
         Raises:
-            ValueError: guidance below 0, or above it without classes or labels.
+            ValueError: guidance below 0, or above it without classes or labels; labels of another number than codes.
         """
+        _check_labels(labels, noise.shape[0])
         self._check_guidance(guidance, labels)
         with torch.autocast(noise.device.type, enabled=False):
             z, _ = self._one_by_one(noise.unflatten(1, self.a.shape), labels, guidance)
@@ -161,6 +163,12 @@ class EscapePrior(nn.Module):
     def _micro_steps(self, z: Tensor) -> Tensor:
         """[T, N, L] -> [M, N, B]."""
         return z.unflatten(2, (self.groups, -1)).transpose(1, 2).flatten(0, 1)
+
+
+def _check_labels(labels: Tensor | None, n: int) -> None:
+    """A ValueError unless there is a label for each of n codes: the kernel would read beyond a single one."""
+    if labels is not None and not torch.compiler.is_compiling() and list(labels.shape) != [n]:
+        raise ValueError(f"labels must be int64 [{n}], one for each code, found {list(labels.shape)}")
 
 
 class _Valued(torch.autograd.Function):

@@ -217,7 +217,7 @@ def test_tau_is_checked(value):
 
 def test_other_neurons_than_lif_are_refused():
     with pytest.raises(ValueError, match="drawn by LIF neurons, found LeakyReLU; set stochastic to 0"):
-        FSVAE(replace(CONFIG, neuron=LeakyReLU()))
+        CONFIG.latent.build(CONFIG.T, CONFIG.L, LeakyReLU())
 
 
 # training

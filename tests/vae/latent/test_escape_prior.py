@@ -130,6 +130,15 @@ def test_a_code_holds_bits():
         prior(z / 2, labels)
 
 
+@pytest.mark.parametrize("labels", [torch.tensor([1]), torch.tensor(1), torch.zeros(N + 1, dtype=torch.int64)])
+@pytest.mark.parametrize("training", [True, False])
+def test_there_is_a_label_for_each_code(labels, training):
+    prior, (z, _) = awake().train(training), codes()
+    for run in (lambda: prior.nll(z, labels), lambda: prior.sample(torch.rand(N, T * L), labels)):
+        with pytest.raises(ValueError, match=rf"labels must be int64 \[{N}\], one for each code, found \["):
+            run()
+
+
 def test_autocast_leaves_drawing_as_it_is(monkeypatch):
     monkeypatch.setenv("FSVAE_TCJA_BACKEND", "reference")
     prior, noise = awake(), torch.rand(500, T * L, generator=torch.Generator().manual_seed(0))
