@@ -66,8 +66,11 @@ class EscapePrior(nn.Module):
         classes.
 
         Raises:
-            ValueError: labels of another number than codes; in eval mode a code of other numbers than 0 and 1.
+            ValueError: z of another T or L, labels of another number than codes; in eval mode a code of other numbers
+                than 0 and 1.
         """
+        if z.dim() != 3 or (z.shape[0], z.shape[2]) != (self.T, self.L):
+            raise ValueError(f"z must be [T={self.T}, N, L={self.L}], found {list(z.shape)}")
         _check_labels(labels, z.shape[1])
         with torch.autocast(z.device.type, enabled=False):
             bits = self._micro_steps(z.to(self.W.dtype))

@@ -130,6 +130,14 @@ def test_a_code_holds_bits():
         prior(z / 2, labels)
 
 
+@pytest.mark.parametrize("shape", [(T + 1, N, L), (T - 1, N, L), (T, N, 2 * L), (T, L)])
+@pytest.mark.parametrize("training", [True, False])
+def test_codes_of_another_model_are_refused(shape, training):
+    """Of codes that are longer the kernel would read beyond its weights."""
+    with pytest.raises(ValueError, match=rf"z must be \[T={T}, N, L={L}\], found \["):
+        awake(0).train(training).nll(torch.zeros(shape))
+
+
 @pytest.mark.parametrize("labels", [torch.tensor([1]), torch.tensor(1), torch.zeros(N + 1, dtype=torch.int64)])
 @pytest.mark.parametrize("training", [True, False])
 def test_there_is_a_label_for_each_code(labels, training):
