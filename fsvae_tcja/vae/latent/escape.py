@@ -40,7 +40,7 @@ from .escape_prior import EscapePrior
 from .label_counts import LabelCounts
 
 PRIOR = Stage(epochs=10, batch_size=256, lr=6e-3, betas=(0.9, 0.98), schedule="cosine", warmup=100)
-RISE = 500  # first steps, over which the weight of the rate rises
+RISE = 500  # first batches, or parts of them, over which the weight of the rate rises
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class EscapeLatent(LatentModule):
         if params.rate:
             self.joint = EscapePrior(T, L, params.joint_groups, params.joint_hidden, neuron)
         self.prior = EscapePrior(T, L, params.groups, params.hidden, neuron, self.kinds)
-        self.register_buffer("steps", torch.tensor(0))  # batches of the first stage
+        self.register_buffer("steps", torch.tensor(0))  # batches of the first stage, or parts of them
         self.register_buffer("seen", torch.zeros(self.kinds + 1))  # codes of each kind, and of none
         if params.clusters:
             self.register_buffer("centres", torch.zeros(params.clusters, T * L))
