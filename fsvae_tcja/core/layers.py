@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -162,12 +162,12 @@ class SpikingLayer(nn.Module):
         channels-last output PyTorch takes longer for it than for the rest of a convolution's backward pass.
         """
         folded, transform = x.flatten(0, 1), self.transform
-        if self.norm.training and torch.is_grad_enabled() and _has_plain_bias(transform):
-            weight = _WithZeroGradient.apply(transform.weight, transform.bias)
-            parameters = {"weight": weight, "bias": transform.bias.detach()}
-            y: Tensor = torch.func.functional_call(transform, parameters, folded)
-        else:
+        bias = _plain_bias(transform) if self.norm.training and torch.is_grad_enabled() else None
+        if bias is None:
             y = transform(folded)
+        else:
+            parameters = {"weight": _WithZeroGradient.apply(transform.weight, bias), "bias": bias.detach()}
+            y = torch.func.functional_call(transform, parameters, folded)
         return y.unflatten(0, x.shape[:2])
 
     def _maybe_checkpointed(self, run: Callable[..., Tensor], *args: Any) -> Tensor:
@@ -177,10 +177,10 @@ class SpikingLayer(nn.Module):
         return checkpoint(run, *args, use_reentrant=False, context_fn=contexts)
 
 
-def _has_plain_bias(transform: nn.Module) -> TypeGuard[nn.Linear | nn.Conv2d | nn.ConvTranspose2d]:
-    """Whether it adds a bias, and both this and its weight are parameters: a parametrization computes them."""
+def _plain_bias(transform: nn.Module) -> Tensor | None:
+    """The bias, where it and the weight are parameters; those of a parametrization are computed."""
     known = isinstance(transform, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
-    return known and all(transform._parameters.get(name) is not None for name in ("weight", "bias"))
+    return transform._parameters.get("bias") if known and transform._parameters.get("weight") is not None else None
 
 
 class _WithZeroGradient(torch.autograd.Function):
