@@ -15,6 +15,7 @@ from PIL import Image
 from eval import Score, load_scores, save_scores
 from eval.doubt import of_seeds
 from fsvae_tcja.cli import main
+from fsvae_tcja.vae import FSVAE, FSVAEConfig, save
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = [
@@ -184,6 +185,14 @@ def test_a_folder_with_a_model_alone(run, tmp_path):
     assert Page("model/report.html").headings == [
         *("Summary", "Scores", "Latent", "Energy", "Firing", "Settings", "Environment")
     ]
+
+
+def test_of_a_code_that_is_not_of_bits_none_are_counted(tmp_path):
+    config = FSVAEConfig(T=1, L=3, channels=(2, 3, 2, 3), latent="gaussian", neuron="leaky-relu")
+    save(FSVAE(config), tmp_path / "ann" / "model.safetensors", data="digits")
+    assert main(["report", "ann", "--device", "cpu"]) == 0
+    page = Page("ann/report.html")
+    assert "Latent" not in page.headings and "Energy" in page.headings and "nan" not in page.text
 
 
 def test_without_the_data_the_page_says_so(run, tmp_path, monkeypatch):

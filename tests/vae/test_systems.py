@@ -8,11 +8,17 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from fsvae_tcja.core import FSVAE_LIF, LeakyReLU
+from fsvae_tcja.data.load import load_images
+from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.vae import FSVAE, READOUTS, Bernoulli, FSVAEConfig, Gaussian, Poisson, TCJAConfig, load, save
+from fsvae_tcja.vae.codes import codes_of
 from fsvae_tcja.vae.presets import PRESETS
+from fsvae_tcja.vae.sample import noise_of
 from fsvae_tcja.vae.systems import MODELS, SYSTEMS
 from fsvae_tcja.vae.train import TrainConfig
 from tests.conftest import long
+
+from .conftest import awake
 
 PREFIX = Bernoulli(sampling="prefix")
 PARTS = {  # latent, read-out, neuron, attention for 32x32
@@ -144,6 +150,17 @@ def test_the_ann_vae_is_the_ordinary_network(training):
     losses = model.losses(images, out)
     torch.testing.assert_close(losses["kl"], kl, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(losses["loss"], losses["mse"] + losses["kl"] / 240)
+
+
+@pytest.mark.parametrize("latent", ["gaussian", "poisson"])
+def test_codes_of_a_data_set_are_those_of_its_images(latent):
+    """Numbers of a Gaussian latent, too, which are no bits."""
+    model = awake(FSVAEConfig(T=2, L=3, channels=(2, 3, 2, 3), latent=latent)).eval()
+    digits = load_images("digits", "test")
+    codes = codes_of(model, digits, seed=5).codes[:32]
+    z = model.encode(to_float(digits.read(range(32))[0]), noise=noise_of(model, 5, 0, 32))
+    assert z.std() > 0.1
+    torch.testing.assert_close(codes.float(), z.transpose(0, 1))
 
 
 def test_what_does_not_go_with_a_gaussian_latent():
