@@ -13,6 +13,7 @@ from ..data.load import load_images
 from ..runtime import checkpoint
 from ..runtime.run import METRICS, PICTURES, flat, read_rows
 from ..vae import FSVAE, load
+from ..vae.reconstruct import check_taken
 
 PICTURE = re.compile(r"epoch-(\d+)-(\w+)\.png")
 
@@ -47,7 +48,9 @@ class Run:
         self.images: LabelledDataset | None = None
         self.missing = ""
         try:
-            self.images = load_images(self.data, "test", size=self.model.config.image_size, root=root)
+            images = load_images(self.data, "test", size=self.model.config.image_size, root=root)
+            check_taken(self.model, images, 1)
+            self.images = images
         except (OSError, ValueError) as error:
             self.missing = str(error)
 

@@ -50,7 +50,11 @@ def reconstruct(
 
 
 def check_taken(model: FSVAE, images: LabelledDataset, n: int) -> None:
-    """Raise a ValueError unless there are n images, and of as many channels as the model takes."""
+    """Raise a ValueError unless there are n images, of as many channels as the model takes, and it takes images."""
+    if model.config.input != "image":
+        raise ValueError(
+            f"the model takes {model.config.input}, {images.name} gives images; run it from Python: model(frames)"
+        )
     if images.channels != model.config.in_channels:
         raise ValueError(
             f"the model takes {model.config.in_channels} channel(s), {images.name} gives {images.channels}; "

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fsvae_tcja import Escape, FSVAEConfig, load, save
+from fsvae_tcja import FSVAE, Escape, FSVAEConfig, load, save
 from fsvae_tcja.cli import main
 from fsvae_tcja.vae.latent.label_counts import LabelCounts
 
@@ -81,6 +81,21 @@ def test_a_model_of_clusters_says_how_many_images_may_be_others(tmp_path, capsys
     assert "--label must be one of the model's classes, 0 to 1; found 2" in fails(
         *sample, "--label", "2", "--out", "2.png"
     )
+
+
+@pytest.mark.parametrize(
+    "command", [["interpolate", "--between", "images"], ["complete"], ["reconstruct"], ["energy"], ["report"]]
+)
+def test_images_are_not_shown_to_a_model_of_frames(command, fails, tmp_path):
+    latent = Escape(groups=2, hidden=8, joint_groups=2, joint_hidden=8)
+    model = FSVAE(FSVAEConfig(T=2, L=4, channels=(2, 3, 2, 3), input="frames", latent=latent))
+    save(model, tmp_path / "frames" / "model.safetensors", data="digits")
+    message = "the model takes frames, digits gives images; run it from Python: model(frames)"
+    if command == ["report"]:
+        assert main(["report", "frames", "--device", "cpu"]) == 0
+        assert f"Codes of images are not shown: {message}" in (tmp_path / "frames" / "report.html").read_text()
+    else:
+        assert message in fails(command[0], "frames", *command[1:], "--device", "cpu")
 
 
 def test_interpolate(conditional, capsys):
