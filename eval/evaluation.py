@@ -69,8 +69,8 @@ def evaluate(
             one by the name of each score, the file or folder that `write_references` made, an .npz with mu and sigma
             for fsvae2022). For an Inception Score None.
         floor: real images, as many of which are scored beside (`Score.beside`); True takes the part of the reference's
-            data set that it is not compared with; where there are none, a note says why. False: only what is kept with
-            stored statistics.
+            data set that it is not compared with, a name without a split that of its own; where there are none, a note
+            says why. False: only what is kept with stored statistics.
         parts: of a checkpoint, also score its reconstructions of these real images, which need `floor`, and measure the
             codes of the reference's test split under its prior, where it has a probability.
         repeats: seeds to draw on, from `seed` on: mean, spread and interval (`Score.doubt`).
@@ -233,12 +233,15 @@ def make_references(
     wanted = list(zip(networks.load(recipes, device), recipes, strict=True))
     source = open_reference(images, protocol, value_range=value_range, device=device)
     references = _references(source, wanted, n, protocol, progress)
+    real = real_images(True, source)
     for count in floors:
         tasks = [(extractor, recipe, recipe.images(count)) for extractor, recipe in wanted]
         setting = Setting(protocol, tasks, references, common_batch(recipes))
-        beside = stand_beside(setting, real_images(True, source), None)
+        beside = stand_beside(setting, real, None)
         if missing := references.keys() - beside.keys():
-            raise ValueError(f"there are no {count} real images beside {source.name} for {', '.join(sorted(missing))}")
+            why = next((f": {found}" for _, recipe in wanted if isinstance(found := real(recipe), str)), "")
+            named = ", ".join(sorted(missing))
+            raise ValueError(f"there are no {count} real images beside {source.name} for {named}{why}")
         for score, values in beside.items():
             kept = references[score].floors | {str(count): {name: one[REAL] for name, one in values.items()}}
             references[score] = replace(references[score], floors=kept)

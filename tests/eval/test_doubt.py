@@ -3,10 +3,12 @@
 import dataclasses
 import math
 import re
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import stats
 
 from eval import (
@@ -136,6 +138,50 @@ def test_floor_and_parts_of_a_checkpoint(networks, model):
         expected = network.latent.nll(network.encode(x, noise=network.latent.noise(streams))).mean().item()
     assert code == {code_nats := fad.beside["code length"]["value"]} and code_nats == pytest.approx(expected, rel=1e-5)
     assert expected > 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with train/ and test/, 20 digits in each."""
+    place = tmp_path_factory.mktemp("folders") / "mine"
+    for split in ("train", "test"):
+        (place / split).mkdir(parents=True)
+        for i, image in enumerate(load_images("digits", split).images[:20]):
+            Image.fromarray(image[0].numpy()).save(place / split / f"{i:02d}.png")
+    return place
+
+
+@pytest.mark.parametrize(
+    ("reference", "floor", "score", "real"),
+    [
+        ("mine:train", True, "FAD", "mine test"),
+        ("mine:test", True, "FAD", "mine train"),
+        ("mine:test", True, "AuthPct-AE", "mine train"),
+        ("mine", True, "AuthPct-AE", "mine test"),
+        ("mine", "mine", "FAD", "mine train"),
+        ("digits", "digits", "FAD", "digits train"),
+        ("digits", "digits:test", "FAD", "digits test"),
+    ],
+)
+def test_the_floor_is_not_of_the_split_that_is_compared_with(networks, folder, reference, floor, score, real):
+    """Unless that is asked for by its name: images compared with themselves are no floor."""
+    given = {"reference": reference, "floor": floor}
+    given = {name: what.replace("mine", str(folder)) if isinstance(what, str) else what for name, what in given.items()}
+    (one,) = evaluate(load_images("digits", "train").images[:20], "strict", (score,), networks=networks, **given)
+    assert one.beside["real images"]["images"] == real
+
+
+def test_a_floor_that_cannot_be_had_stops_no_score(networks, folder, tmp_path):
+    shutil.copytree(folder / "test", tmp_path / "mine" / "test")
+    images = load_images("digits", "train").images[:20]
+    for reference in ("mine", "mine:test"):
+        given = {"reference": f"{tmp_path}/{reference}", "networks": networks}
+        (score,) = evaluate(images, "strict", ("FAD",), floor=True, **given)
+        assert score == dataclasses.replace(evaluate(images, "strict", ("FAD",), **given)[0], notes=score.notes)
+        (told,) = [note for note in score.notes if note.startswith("no floor")]
+        assert "no image for the split 'train'" in told
+    with pytest.raises(ValueError, match="no 10 real images beside mine test for FAD: no image for the split 'train'"):
+        make_references(f"{tmp_path}/mine", "strict", ("FAD",), networks=networks, floors=(10,))
 
 
 def test_the_code_length_of_a_stochastic_code_is_less_its_entropy(networks, tmp_path):
