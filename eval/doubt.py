@@ -87,7 +87,10 @@ def bootstrap(
         ValueError: half of the images are too few for the measure.
     """
     measure, n, half = recipe.measured, features.n, features.n // 2
-    measure.check(recipe, half, reference.n if reference else None)
+    try:
+        measure.check(recipe, half, reference.n if reference else None)
+    except ValueError as error:
+        raise ValueError(f"a bootstrap (--bootstrap) scores halves of the {n} images: {error}") from None
     random, everything = np.random.RandomState(BOOTSTRAP_SEED), features.features
     found: dict[str, list[float]] = {name: [] for name in values}
     for _ in range(times):

@@ -99,6 +99,10 @@ def evaluate(
     names = scores or networks.usual_scores(protocol, reference is not None)
     recipes = [*dict.fromkeys(map(protocol.recipe, names))]
     source = open_images(images, value_range=value_range, seed=seed or 0, device=device)
+    if seed is None:
+        seed = source.seed
+    elif source.on_seed and source.seed != seed:  # it was opened on another one
+        source = source.on_seed(seed)
     _check_doubt(source, repeats, bootstrap)
     if parts and (source.parts is None or floor is False):
         why = "give floor=True or real images (--floor)" if source.parts else f"{source.name} draws from no checkpoint"
@@ -129,13 +133,13 @@ def evaluate(
     counted = replace(
         setting, tasks=[(job.extractor, recipe, job.collector.n) for recipe, job in zip(recipes, jobs, strict=True)]
     )
-    doubts = _doubts_of_seeds(counted, source, jobs, repeats, source.seed or seed or 0)
+    doubts = _doubts_of_seeds(counted, source, jobs, repeats, seed or 0)
     beside = stand_beside(counted, real, source.parts if parts else None)
     code = _code_length(source.parts, other) if parts and source.parts else {}
     results = []
     for i, (recipe, job) in enumerate(zip(recipes, jobs, strict=True)):
         made: dict[str, Any] = {
-            "seed": source.seed if seed is None else seed,
+            "seed": seed,
             "images": source.name,
             "pixels": source.pixels or seen[job.n].size,
             "value_range": source.value_range,

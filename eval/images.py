@@ -24,6 +24,8 @@ def canonical(images: Tensor, value_range: ValueRange | None = None) -> Tensor:
             range, or pixels outside of the stated one.
     """
     check_images(images)
+    if images.numel() == 0:
+        return images
     if images.dtype == torch.uint8:
         return _eight_bits(images, value_range)
     if value_range is None:
@@ -46,7 +48,7 @@ def canonical(images: Tensor, value_range: ValueRange | None = None) -> Tensor:
 
 def _eight_bits(images: Tensor, value_range: ValueRange | None) -> Tensor:
     """uint8 of a stated range -> uint8 in 0..255: 0 and 1 become 0 and 255 where 0..1 is stated."""
-    if value_range in (None, "0..255") or images.numel() == 0:
+    if value_range in (None, "0..255"):
         return images
     highest = int(images.max())
     if value_range == "0..1" and highest <= 1:

@@ -249,10 +249,7 @@ def open_images(
     if isinstance(what, Module) and (drawn := _of_model(what, seed, name)):
         return drawn
     if callable(what):
-        source = IndexedImages(
-            name or "a generator", None, lambda start, count: images_of(what(start, count)), **stated
-        )
-        return replace(source, on_seed=lambda seed: source)  # the global random state follows from the seed
+        return _of_callable(what, name or "a generator", seed, stated)
     raise ValueError(
         f"cannot take images from {type(what).__name__}: give a tensor, an array, a path, a data set, a loader or a "
         "callable (start, count) -> images"
@@ -271,6 +268,17 @@ class _Stated(TypedDict):
 
     value_range: ValueRange | None
     size: int | None
+
+
+def _of_callable(draw: Draw, name: str, seed: int, stated: _Stated) -> IndexedImages:
+    """Images of a generator, for which the global random state follows from the seed."""
+
+    def on_seed(seed: int) -> IndexedImages:
+        return IndexedImages(
+            name, None, lambda start, count: images_of(draw(start, count)), seed=seed, on_seed=on_seed, **stated
+        )
+
+    return on_seed(seed)
 
 
 def _in_memory(images: Tensor, name: str, stated: _Stated, labels: Tensor | None = None) -> IndexedImages:

@@ -327,7 +327,8 @@ def test_bad_input(networks, model):
         evaluate(model, "strict", ("FAD",), n=20, repeats=2, bootstrap=9, **given)
     with pytest.raises(ValueError, match="FD-inf-AE needs at least 150 images"):
         evaluate(images, "strict", ("FD-inf-AE",), **given)
-    with pytest.raises(ValueError, match="DC-AE needs at least 6 images on either side, found 5"):
+    halves = "scores halves of the 10 images: DC-AE needs at least 6 images on either side, found 5"
+    with pytest.raises(ValueError, match=halves):
         evaluate(images, "strict", ("DC-AE",), n=10, bootstrap=4, **given)
     with pytest.raises(ValueError, match="the split train, found digits test"):
         evaluate(images, "strict", ("AuthPct-AE",), networks=networks, reference="digits:test")

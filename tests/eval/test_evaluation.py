@@ -147,6 +147,44 @@ def test_the_random_state_of_a_training_is_not_touched(autoencoder_path, tmp_pat
     assert torch.equal(torch.get_rng_state(), before[2])
 
 
+def test_images_are_of_the_seed_that_is_recorded():
+    """Also from a source that was opened on another one, and where no seed was asked for."""
+
+    def draw(start, count):
+        return torch.rand(count, 1, 8, 8)
+
+    def scored(what, seed, **options):
+        given = {"n": 20, "reference": images(30, 2), "value_range": "0..1", **options}
+        return score(what, pixel_extractor(), STRICT.recipe("FAD"), seed=seed, **given)
+
+    opened = open_images(draw, value_range="0..1", seed=5)
+    for what, seed, recorded in ((draw, None, 0), (draw, 7, 7), (opened, None, 5), (opened, 7, 7)):
+        found = scored(what, seed)
+        assert found.seed == recorded and found.value == scored(draw, recorded).value
+    repeated = scored(opened, 7, repeats=2)
+    assert repeated.value == found.value
+    assert repeated.doubt.mean == pytest.approx((found.value + scored(draw, 8).value) / 2)
+    assert scored(images(20, 1), None, value_range=None).seed is None
+
+
+@pytest.mark.parametrize("name", ["FAD", "PRC-AE", "MIND-AE", "DC-AE", "AuthPct-AE", "Domain-IS"])
+def test_features_that_are_no_numbers_give_no_score(name):
+    """Neighbours would be counted all the same: no distance is smaller than one that is no number."""
+    nothing = dataclasses.replace(
+        pixel_extractor(),
+        dims={"latent": 4, "logits": 4},
+        features=lambda x: dict.fromkeys(("latent", "logits"), torch.full((len(x), 4), torch.nan)),
+    )
+    with pytest.raises(ValueError, match="hold NaN or infinite values: check the images and the extractor's weights"):
+        score(images(20, 1), nothing, STRICT.recipe(name), images(20, 2) if name != "Domain-IS" else None)
+
+
+def test_an_extractor_without_the_layer_is_refused():
+    found = "FID-64 takes the layer 64 of the network inception, found an extractor with 2048, logits_unbiased"
+    with pytest.raises(ValueError, match=found):
+        score(images(20, 1), pixel_extractor(), STANDARD.recipe("FID-64"), images(20, 2))
+
+
 def test_the_random_state_of_mps_is_put_back(monkeypatch):
     """An Apple GPU by proxy: a number that `torch.manual_seed` sets."""
     state = [17]

@@ -341,6 +341,13 @@ def test_draws_from_the_global_state_do_not_depend_on_the_process(monkeypatch):
     assert len(alone.flatten(1).unique(dim=0)) == 14
 
 
+def test_an_empty_batch_of_a_stream_is_none():
+    batches = [torch.zeros(2, 1, 8, 8), torch.zeros(0, 1, 8, 8), torch.ones(1, 1, 8, 8)]
+    for one in (batches, [batch.to(torch.uint8) for batch in batches]):
+        (found,) = (found for _, found in open_images(iter(one), value_range="0..1").batches(8, None))
+        assert found.flatten(1).amax(1).tolist() == ([-1, -1, 1] if one is batches else [0, 0, 255])
+
+
 def test_a_source_is_taken_as_it_is():
     source = IndexedImages("mine", 2, lambda start, count: torch.zeros(count, 1, 2, 2))
     assert open_images(source) is source
