@@ -9,6 +9,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from .arrays import FLOATING, check_type
+from .images import concatenated
 
 KEYS = ("image", "images", "img", "pixel_values")
 """Under which a dictionary holds its images."""
@@ -65,11 +66,7 @@ def joined(items: Sequence[Any]) -> Tensor:
         parts = [images_of(item) for item in items]
     if not parts:
         raise ValueError("there are no images to score: the list is empty")
-    kinds = {(part.dtype, *part.shape[1:]) for part in parts}
-    if len(kinds) > 1:
-        found = " and ".join(sorted(f"{list(shape)} {str(dtype).removeprefix('torch.')}" for dtype, *shape in kinds))
-        raise ValueError(f"the images of a list must be of one shape and type, found {found}; bring them to one")
-    return torch.cat(parts)
+    return concatenated(parts, "a list")
 
 
 def labels_beside(what: Any) -> Tensor | None:

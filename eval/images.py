@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,8 +24,6 @@ def canonical(images: Tensor, value_range: ValueRange | None = None) -> Tensor:
             range, or pixels outside of the stated one.
     """
     check_images(images)
-    if images.numel() == 0:
-        return images
     if images.dtype == torch.uint8:
         return _eight_bits(images, value_range)
     if value_range is None:
@@ -34,6 +32,8 @@ def canonical(images: Tensor, value_range: ValueRange | None = None) -> Tensor:
             f"reference_range, --reference-range), {' or '.join(RANGES)}"
         )
     images = images if images.dtype == torch.float64 else images.float()
+    if images.numel() == 0:
+        return images
     if not images.isfinite().all():
         raise ValueError("the images hold NaN or infinite pixels: the generator diverged")
     low, high = RANGES[value_range]
@@ -48,7 +48,7 @@ def canonical(images: Tensor, value_range: ValueRange | None = None) -> Tensor:
 
 def _eight_bits(images: Tensor, value_range: ValueRange | None) -> Tensor:
     """uint8 of a stated range -> uint8 in 0..255: 0 and 1 become 0 and 255 where 0..1 is stated."""
-    if value_range in (None, "0..255"):
+    if value_range in (None, "0..255") or images.numel() == 0:
         return images
     highest = int(images.max())
     if value_range == "0..1" and highest <= 1:
@@ -159,11 +159,24 @@ def as_rgb(images: Tensor) -> Tensor:
     return images.expand(-1, 3, -1, -1)
 
 
+def concatenated(parts: Sequence[Tensor], what: str) -> Tensor:
+    """The images of these parts of `what`, one after the other.
+
+    Raises:
+        ValueError: of several shapes or types.
+    """
+    kinds = {(part.dtype, *part.shape[1:]) for part in parts}
+    if len(kinds) > 1:
+        found = " and ".join(sorted(f"{list(shape)} {str(dtype).removeprefix('torch.')}" for dtype, *shape in kinds))
+        raise ValueError(f"the images of {what} must be of one shape and type, found {found}; bring them to one")
+    return torch.cat([*parts])
+
+
 def regroup(batches: Iterable[Tensor], batch: int, n: int | None = None) -> Iterator[Tensor]:
     """The first n images of a stream (None: all), in order, `batch` at a time; the last batch may be smaller.
 
     Raises:
-        ValueError: the stream ends before n images.
+        ValueError: the stream ends before n images, or has some of several shapes or types.
     """
     held: list[Tensor] = []
     waiting = taken = 0
@@ -173,7 +186,7 @@ def regroup(batches: Iterable[Tensor], batch: int, n: int | None = None) -> Iter
         held.append(images)
         waiting += len(images)
         if waiting >= batch:
-            joined = torch.cat(held)
+            joined = concatenated(held, "a stream")
             whole = waiting - waiting % batch
             yield from joined[:whole].split(batch)
             held, waiting = [joined[whole:]], waiting % batch
@@ -182,7 +195,7 @@ def regroup(batches: Iterable[Tensor], batch: int, n: int | None = None) -> Iter
     if n is not None and taken < n:
         raise too_few(n, taken)
     if waiting:
-        yield torch.cat(held)
+        yield concatenated(held, "a stream")
 
 
 def too_few(asked: int, found: int) -> ValueError:

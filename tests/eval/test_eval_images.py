@@ -80,6 +80,21 @@ def test_regroup_keeps_order_and_size(batch, pieces):
         assert all(len(group) == batch for group in groups[:-1]) and 0 < len(groups[-1]) <= batch
 
 
+@pytest.mark.parametrize("batch", [3, 4, 16])
+@pytest.mark.parametrize(
+    ("other", "found"),
+    [
+        (torch.zeros(4, 1, 5, 4), r"\[1, 4, 4\] float32 and \[1, 5, 4\] float32"),
+        (torch.zeros(4, 3, 4, 4), r"\[1, 4, 4\] float32 and \[3, 4, 4\] float32"),
+        (torch.zeros(4, 1, 4, 4, dtype=torch.uint8), r"\[1, 4, 4\] float32 and \[1, 4, 4\] uint8"),
+    ],
+)
+def test_regroup_refuses_images_of_several_kinds(batch, other, found):
+    """Bytes among numbers in -1..1 would become numbers up to 255."""
+    with pytest.raises(ValueError, match=f"of a stream must be of one shape and type, found {found}"):
+        list(regroup([torch.zeros(4, 1, 4, 4), other], batch))
+
+
 def test_regroup_takes_no_more_than_it_needs():
     drawn = []
 
