@@ -133,7 +133,8 @@ def evaluate(
     counted = replace(
         setting, tasks=[(job.extractor, recipe, job.collector.n) for recipe, job in zip(recipes, jobs, strict=True)]
     )
-    doubts = _doubts_of_seeds(counted, source, jobs, repeats, seed or 0)
+    rounds = _rounds(counted, source, jobs, repeats, seed or 0)
+    doubts = _doubts_of_seeds(rounds)
     beside = stand_beside(counted, real, source.parts if parts else None)
     code = _code_length(source.parts, other) if parts and source.parts else {}
     results = []
@@ -147,7 +148,7 @@ def evaluate(
         notes = source.notes + subset_note(source, job.n, protocol)
         notes += order_note(source, job.n, recipe, protocol) + seen[job.n].notes
         compared_with = references.get(recipe.score)
-        notes += _odd_pairs(source, made["pixels"], job.extractor, compared_with)
+        notes += _odd_pairs(source, made["pixels"], job.extractor, compared_with) + _same_note(source, rounds)
         stands = beside.get(recipe.score) or kept_floor(compared_with, job.collector.n)
         if floor is not False and not any(REAL in found for found in stands.values()):
             notes += (why_no_floor(real(recipe), other, job.collector.n),)
@@ -176,20 +177,35 @@ def _check_doubt(source: Source, repeats: int, bootstrap: int) -> None:
         )
 
 
-def _doubts_of_seeds(
-    setting: Setting, source: Source, jobs: Sequence[Job], repeats: int, seed: int
-) -> dict[str, Doubt]:
-    """By name of each value, where there are repeats; the first of them is what the jobs have collected."""
+Rounds = list[dict[str, dict[str, float]]]
+"""Of each seed the values by score and by name of the value; none where there are no repeats."""
+
+
+def _rounds(setting: Setting, source: Source, jobs: Sequence[Job], repeats: int, seed: int) -> Rounds:
+    """The first of them is what the jobs have collected."""
     if repeats == 1:
-        return {}
+        return []
     assert source.on_seed, "checked"
     rounds = [
         {one.score: setting.value(one, job.collector) for (_, one, _), job in zip(setting.tasks, jobs, strict=True)}
     ]
-    rounds += [setting.values(source.on_seed(seed + i), seed=seed + i) for i in range(1, repeats)]
-    return {
-        name: of_seeds([one[score][name] for one in rounds]) for score, values in rounds[0].items() for name in values
-    }
+    return rounds + [setting.values(source.on_seed(seed + i), seed=seed + i) for i in range(1, repeats)]
+
+
+def _doubts_of_seeds(rounds: Rounds) -> dict[str, Doubt]:
+    """By name of each value, where there are repeats."""
+    names = [(score, name) for score, values in rounds[0].items() for name in values] if rounds else []
+    return {name: of_seeds([one[score][name] for one in rounds]) for score, name in names}
+
+
+def _same_note(source: Source, rounds: Rounds) -> tuple[str, ...]:
+    """A note on images that are the same whatever the seed, as it seems."""
+    if not rounds or any(one != rounds[0] for one in rounds):
+        return ()
+    why = "a callable has to take PyTorch's, NumPy's or Python's global random state, which follows from the seed"
+    return (
+        f"{source.name}: the scores on {len(rounds)} seeds are equal, as if its images did not depend on it: {why}",
+    )
 
 
 def _code_length(parts: Parts, reference: Any) -> dict[str, Any]:

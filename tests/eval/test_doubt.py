@@ -117,6 +117,23 @@ def test_repeats_are_scores_of_the_seeds_that_follow(networks, model):
     assert single[1] - score == single[1].value - score.value
 
 
+def test_repeats_of_images_that_know_no_seed_are_told(networks):
+    """An interval without width would be taken for certainty."""
+    images = load_images("digits", "train").images
+    given = {"reference": "digits", "networks": networks, "n": 20}
+    fixed, follows = (
+        evaluate(draw, "strict", ("FAD", "DC-AE"), repeats=3, **given)
+        for draw in (
+            lambda start, count: images[start : start + count],
+            lambda start, count: images[torch.randint(len(images), (count,))],
+        )
+    )
+    for one in fixed:
+        assert any("a generator: the scores on 3 seeds are equal" in note for note in one.notes)
+    assert not any("seeds are equal" in note for one in follows for note in one.notes)
+    assert follows[0].doubt.spread > 0
+
+
 def test_floor_and_parts_of_a_checkpoint(networks, model):
     names = "FAD", "Domain-IS", "AuthPct-AE"
     given = {"reference": "digits", "networks": networks, "n": 60, "seed": 1}
