@@ -81,6 +81,19 @@ def test_a_difference_is_welchs():
     assert (mean - width, mean + width) == pytest.approx((interval.low, interval.high), rel=1e-9)
 
 
+def test_a_difference_is_that_of_the_values_that_are_shown(networks, tmp_path, capsys):
+    """Of the mean over seeds from a single value there is no interval."""
+    images = load_images("digits", "train").images[:200]
+    (single,) = evaluate(images, "strict", ("FAD",), reference="digits", networks=networks)
+    repeated = dataclasses.replace(single, doubt=of_seeds([single.value, single.value + 1, single.value + 2]))
+    for name, score in (("single", single), ("repeated", repeated)):
+        save_scores(tmp_path / f"{name}.json", [score])
+    assert repeated.difference(single) == (pytest.approx(-1), None)
+    assert main(["compare", str(tmp_path / "single.json"), str(tmp_path / "repeated.json")]) == 0
+    out = capsys.readouterr().out
+    assert f"{single.value + 1:.5g} +/- 1 " in out and "+1 " in out and " to " not in out
+
+
 def test_the_bootstrap_of_a_share_is_binomial():
     """`Domain-sure` is a mean over independent images: its spread is sqrt(p (1 - p) / n)."""
     images = torch.zeros(400, 1, 32, 32, dtype=torch.uint8)
