@@ -12,6 +12,8 @@ from torch import Tensor
 
 from fsvae_tcja.data.pixels import to_uint8
 
+TRAINED = (32, 64)
+"""Height and width of the images of networks that are trained here."""
 ValueRange = Literal["-1..1", "0..1", "0..255"]
 RANGES: dict[str, tuple[float, float]] = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0), "0..255": (0.0, 255.0)}
 
@@ -124,10 +126,12 @@ def check_images(images: Tensor, channels: int | None = None, size: int | None =
         )
     if size is not None and images.shape[2:] != (size, size):
         height, width = images.shape[2:]
+        trained = (
+            f", or train a network on such ones (fsvae-tcja eval train-fad, train-classifier DATA --size {height})"
+        )
         raise ValueError(
             f"the extractor takes {size} x {size} images, found {height} x {width}; resize them first (folders and "
-            f"data sets: size, --size {size}), or train a network on such ones (fsvae-tcja eval train-fad, "
-            f"train-classifier DATA --size {height})"
+            f"data sets: size, --size {size}){trained if height == width and height in TRAINED else ''}"
         )
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise ValueError(f"expected images of uint8 or floating point type, found {images.dtype}")

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from eval import Autoencoder
 from eval.images import as_float, as_grey, as_rgb, as_uint8, canonical, check_images, regroup
 
 
@@ -24,6 +25,15 @@ def test_good_images_pass():
 def test_bad_images_are_refused(images, message):
     with pytest.raises(ValueError, match=message):
         check_images(images, channels=1, size=8)
+
+
+@pytest.mark.parametrize(("height", "width", "trained"), [(64, 64, True), (28, 28, False), (64, 48, False)])
+def test_a_network_is_only_advised_of_a_size_that_there_is(height, width, trained):
+    with pytest.raises(ValueError, match="resize them first") as error:
+        check_images(torch.zeros(1, 1, height, width), size=32)
+    assert ("train a network on such ones" in str(error.value)) is trained
+    if trained:
+        Autoencoder(1, height)
 
 
 def test_stated_ranges_are_brought_to_one():
