@@ -222,6 +222,8 @@ def open_images(
     """
     if value_range is not None and value_range not in RANGES:
         raise ValueError(f"unknown value range {value_range!r}: choose one of {', '.join(RANGES)}")
+    if size is not None and size < 1:
+        raise ValueError(f"size must be at least 1 pixel, found {size}")
     stated: _Stated = {"value_range": value_range, "size": size}
     if isinstance(what, Source):
         _check_range(what, value_range)

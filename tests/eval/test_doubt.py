@@ -364,5 +364,15 @@ def test_bad_input(networks, model):
         evaluate(images, "strict", ("AuthPct-AE",), networks=networks, reference="digits:test")
     content = dataclasses.asdict(of_seeds([1.0, 2.0]))
     assert Doubt.from_dict(content) == of_seeds([1.0, 2.0])
+    for wrong in (
+        {"times": 1},
+        {"times": 0},
+        {"how": "guess"},
+        {"spread": -1.0},
+        {"mean": math.nan},
+        {"low": -math.inf},
+    ):
+        with pytest.raises(ValueError, match="not a score: its doubt is"):
+            Doubt.from_dict(content | wrong)
     with pytest.raises(ValueError, match="doubt is of another form"):
         Doubt.from_dict(content | {"times": "2"})

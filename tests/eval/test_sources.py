@@ -248,6 +248,8 @@ def test_bad_sources(tmp_path):
     check("nonsense.txt", "cannot take images from nonsense.txt: give a folder")
     check(object(), "cannot take images from object")
     check(torch.zeros(2, 1, 8, 8), "unknown value range", value_range="0..2")
+    for what in ("digits", tmp_path / "empty", torch.zeros(2, 1, 8, 8)):
+        check(what, "size must be at least 1 pixel, found 0", size=0)
     check(torch.zeros(2, 8, 8), r"expected images \[B, C, H, W\]")
     check(torch.zeros(2, 1, 8, 8), "3 images were asked for, only 2 were found", n=3, value_range="0..1")
     check([torch.zeros(2, 1, 8, 8)], "3 images were asked for, only 2 were found", n=3, value_range="0..1")
