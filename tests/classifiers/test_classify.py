@@ -369,7 +369,7 @@ def test_help_names_commands_and_presets(args, capsys):
         (["train", "--epochs", "3"], "put a preset before --epochs"),
         (
             ["train", "digits", "--model.classes", "11"],
-            "the model has 11 classes, digits 10; set --model.classes",
+            "the model has 11 classes, digits 10; train one with --model.classes 10",
         ),
         (["train", "digits", "--data", "mnist", "--data-root", "nowhere"], "mnist: missing"),
         (
