@@ -318,6 +318,11 @@ def test_published_npz_is_for_its_protocol_only(tmp_path, autoencoder_path):
         "a tensor: 5,120 of 6,000 images, drawn: those at numpy.random.RandomState(0).permutation(6000)[:5120]",
         "the autoencoder untrained is none that the FSVAE authors published: not for a table beside theirs",
     )
+    recipe = FSVAE2022.recipe("FAD")
+    extractor = Autoencoder.load(autoencoder_path).extractor(recipe)
+    load_fsvae2022_reference(tmp_path / "published.npz", extractor, recipe).save(tmp_path / "ours.safetensors")
+    (again,) = evaluate(draw, FSVAE2022, reference=tmp_path / "ours.safetensors", networks=networks)
+    assert again - result == 0 and again.notes == result.notes  # it is not known how many images there are too few
     for mu, sigma, found in (
         (np.array(["a"] * 64), np.eye(64), "mu of type float16, float32, float64, found <U1"),
         (np.zeros(64), np.eye(64) * 1j, "sigma of type float16, float32, float64, found complex128"),
