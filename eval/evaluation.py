@@ -78,8 +78,8 @@ def evaluate(
         networks: where weights lie.
         n: images to score; None takes what the protocol fixes, else all. Of more they are drawn by a fixed permutation
             (docs/SCORING.md), and a note says so.
-        seed: that the images are drawn on (None: 0), or for the record were drawn on. While images are drawn the global
-            random state follows from it.
+        seed: that the images are drawn on (None: 0, or that on which a source was opened), or for the record were drawn
+            on. While images are drawn the global random state follows from it.
         batch: images per batch, where no recipe fixes it; None: 256.
         device: where to compute.
         value_range: of floating point pixels, which have to state it (`open_images`).
