@@ -32,7 +32,7 @@ from .reference import (
 )
 from .result import Score
 from .setting import Progress, Setting
-from .sources import Parts, Source, open_images
+from .sources import Parts, Source, not_told, open_images
 from .subset import drawn, is_drawn, order_note, subset_note
 
 PART_OF = {"mnist-5k": "mnist"}  # data sets whose images are all in the training split of another one
@@ -108,6 +108,8 @@ def evaluate(
         why = "give floor=True or real images (--floor)" if source.parts else f"{source.name} draws from no checkpoint"
         raise ValueError(f"parts (--parts) are those of a checkpoint beside real images: {why}")
     counts = [recipe.images(n, source.n) for recipe in recipes]
+    if source.endless and None in counts:
+        raise not_told(source)
     size = common_batch(recipes, batch)
     tasks = list(zip(networks.load(recipes, device), recipes, counts, strict=True))
     opened: dict[str, Any] = {"beside": source, "value_range": reference_range, "device": device}

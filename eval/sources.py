@@ -141,7 +141,7 @@ class IndexedImages(Source):
     def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
         n = self.n if n is None else n
         if n is None:
-            raise ValueError(f"{self.name} draws as many images as one likes: say how many to score (n, --n-images)")
+            raise not_told(self)
         if self.n is not None and self.n < n:
             raise too_few(n, self.n)
         for start in range(rank() * batch, n, world() * batch):
@@ -161,6 +161,11 @@ class IndexedImages(Source):
         if self.positions is None:
             return self.draw(start, count)
         return torch.cat([self.draw(position, 1) for position in self.positions[start : start + count].tolist()])
+
+
+def not_told(source: Source) -> ValueError:
+    """What to raise for a source that is endless, where nobody has said how many of its images to take."""
+    return ValueError(f"{source.name} draws as many images as one likes: say how many to score (n, --n-images)")
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,15 @@ def test_a_stream_without_a_length_cannot_be_split_blindly():
         score(iter([images(20, 1)]), pixel_extractor(), STANDARD.recipe("IS"))
 
 
+def test_what_draws_has_to_be_told_how_many_before_anything_is_read():
+    def untouched():
+        raise AssertionError("the reference is read")
+        yield
+
+    with pytest.raises(ValueError, match=r"a generator draws as many images as one likes: say how many to score \(n"):
+        score(lambda start, count: images(count, 1), pixel_extractor(), STRICT.recipe("FAD"), untouched())
+
+
 def test_the_random_state_of_a_training_is_not_touched(autoencoder_path, tmp_path):
     """Networks, references and images are made within; all of them use the global random numbers."""
     networks = Networks(autoencoder=autoencoder_path)
