@@ -16,8 +16,8 @@ from .protocols import RENAMED
 from .provenance import differences, json_sha256, library_versions
 
 _JSON_TYPES = {  # of the fields that are not text
-    "value": float,
-    "std": float | None,
+    "value": float | int,
+    "std": float | int | None,
     "n": int,
     "seed": int | None,
     "value_range": str | None,
@@ -155,6 +155,7 @@ class Score:
         if not all(isinstance(text, str) for text in (*content["notes"], *content["versions"].values())):
             raise ValueError("not a score: its notes and versions must be text")
         made: dict[str, Any] = {"notes": tuple(content["notes"]), "name": _renamed(content["name"])}
+        made |= {name: float(content[name]) for name in ("value", "std") if content[name] is not None}  # 1 is 1.0
         if "score" in content["recipe"]:
             made["recipe"] = content["recipe"] | {"score": _renamed(content["recipe"]["score"])}
         if content.get("doubt") is not None:
