@@ -28,7 +28,7 @@ from fsvae_tcja.utils.processes import rank, world
 from fsvae_tcja.utils.spelling import did_you_mean
 
 from .arrays import reading
-from .containers import from_array, images_of, joined, labels_beside
+from .containers import from_array, images_of, joined, labels_beside, of_stream
 from .images import RANGES, ValueRange, canonical, regroup, too_few
 from .randomness import isolated_randomness
 
@@ -177,8 +177,7 @@ class StreamedImages(Source):
     """Reads the images at these positions alone; None: nothing does, and `n` is None."""
 
     def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
-        images = (self.checked(images_of(item)) for item in self.stream)
-        for index, group in enumerate(regroup(images, batch, n)):
+        for index, group in enumerate(regroup(map(self.checked, of_stream(self.stream)), batch, n)):
             if index % world() == rank():
                 yield index * batch, group
 
