@@ -228,7 +228,7 @@ class PassingFolder(RunFolder):
         self._folder, self._kept = TemporaryDirectory(), Path(path)
         super().__init__(self._folder.name, resume)
         self.checkpoint, self.previous = self._kept / CHECKPOINT, self._kept / PREVIOUS
-        for file in self._kept.glob("*.json*") if resume else ():  # settings and metrics
+        for file in self._kept.glob("[!.]*.json*") if resume else ():  # settings and metrics, none half-written
             shutil.copy(file, self.path)
 
     def _check(self) -> None:

@@ -162,6 +162,7 @@ class FSVAETask:
         images = len(limited(train, config.limit or None))
         config.check_images(images)
         self.config = config
+        self.epochs = config.total_epochs(images)  # of the first stage
         self.stage = 0
         self.tuner: Tuner | None = None
         self.data = train
@@ -190,7 +191,7 @@ class FSVAETask:
             images = random_flip(images, generator)
         x = to_float(images)
         out = self.model(x, generator=generator, check_range=False)  # it is what `to_float` gives
-        return self.model.losses(x, out, progress=epoch / self.config.total_epochs(len(self.data)), generator=generator)
+        return self.model.losses(x, out, progress=epoch / self.epochs, generator=generator)
 
     @property
     def beside(self) -> nn.Module | None:

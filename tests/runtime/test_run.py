@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fsvae_tcja.runtime.run import RunFolder, has_checkpoint, open_run
+from fsvae_tcja.runtime.run import PassingFolder, RunFolder, has_checkpoint, open_run
 
 CONFIG = {"lr": 0.5, "model": {"T": 4}}
 
@@ -182,3 +182,11 @@ def test_started_anew_a_run_goes_on_from_the_checkpoint_before_a_lost_one(tmp_pa
     with pytest.raises(ValueError, match="already holds a run: go on with --resume"):
         open_run(tmp_path)
     assert open_run(tmp_path, resume=True).checkpoints == [run.previous]
+
+
+def test_a_process_that_keeps_nothing_knows_the_run_and_passes_over_what_is_half_written(tmp_path):
+    run = started(tmp_path, rows=[1, 2])
+    (tmp_path / ".metrics.jsonl.0123456789abcdef.tmp").mkdir()  # of a killed process, or written at this moment
+    passing = PassingFolder(tmp_path, resume=True)
+    assert passing.read_metrics() == run.read_metrics() != []
+    assert passing.checkpoints == [run.checkpoint]

@@ -104,8 +104,11 @@ def test_reconstructions_do_not_depend_on_the_batch_size(digits):
         next(reconstruct(model, digits[1], 298))
 
 
-def test_the_latent_is_told_how_far_the_training_is(digits, monkeypatch):
-    task, found = FSVAETask(replace(TINY, epochs=4), *digits), []
+@pytest.mark.parametrize(
+    "length", [{"epochs": 4}, {"steps": 4, "limit": 64}], ids=["epochs", "steps of limited images, one an epoch"]
+)
+def test_the_latent_is_told_how_far_the_training_is(digits, monkeypatch, length):
+    task, found = FSVAETask(replace(TINY, **length), *digits), []
     divergence = task.model.latent.divergence
     monkeypatch.setattr(
         task.model.latent, "divergence", lambda *args, **given: found.append(given["progress"]) or divergence(*args)
