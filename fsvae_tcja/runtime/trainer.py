@@ -176,6 +176,7 @@ class Trainer:
         self.message: Callable[[str], None] = print
         self.notes: dict[str, Any] = {}
         self.saved_step: int | None = None
+        self.aside: Path | None = run.previous  # where the checkpoint goes that is replaced; None: it is lost
         if init_from:
             self.notes["init_from"] = checkpoint.start_from(task.model, init_from, task.metadata()["kind"])
         if self.device.type == "cpu":
@@ -469,12 +470,15 @@ class Trainer:
         checkpoint.write(self.run.model, _named("model.", average or model), metadata)
         everything = _named("model.", model) | moments | tensors | _named("average.", average) | beside
         metadata |= {"optimizer": sorted(self.optimizer.state_dict()["state"])} | self.identity
-        checkpoint.write(self.run.checkpoint, everything, metadata, self.run.previous)
+        checkpoint.write(self.run.checkpoint, everything, metadata, self.aside)
+        self.aside = self.run.previous
         self.saved, self.saved_step = time.monotonic(), self.step
 
     def _restore(self) -> list[str]:
         """Go on from the checkpoint of the run; returns what there is to say about it."""
         path, tensors, metadata, moments, messages = newest(self.run)
+        if path == self.run.previous:  # the one after it is damaged, and must not take the place of what is sound
+            self.aside = None
         self.identity = identity.resumed(self.run.path, path, metadata, self.task.data)
         before = check_same(metadata["training"], self.config, self.run)
         if metadata.get("images") != len(self.data):
