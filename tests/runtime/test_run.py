@@ -78,6 +78,22 @@ def test_a_folder_with_a_run_is_refused(tmp_path):
     assert len(run.read_metrics()) == 1
 
 
+@pytest.mark.parametrize("kept", ["model", "checkpoint"])
+@pytest.mark.parametrize("config", [True, False], ids=["a run of which nothing else is kept", "no run"])
+def test_what_was_trained_is_never_overwritten(tmp_path, monkeypatch, kept, config):
+    run = started(tmp_path)
+    run.checkpoint.unlink()
+    getattr(run, kept).touch()
+    if not config:
+        run.config.unlink()
+    message = {"model": "model.safetensors is there already; choose another", "checkpoint": "go on with --resume"}[kept]
+    for restarts in ("0", "1"):  # torchrun starts again what was refused
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", restarts)
+        with pytest.raises(ValueError, match=message):
+            open_run(tmp_path)
+    assert run.config.exists() == config
+
+
 def test_resuming_without_a_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*checkpoint\.safetensors; .* starts anew"):
         RunFolder(tmp_path / "run", resume=True)
