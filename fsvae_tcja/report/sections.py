@@ -99,6 +99,8 @@ def _reconstructions(run: Run) -> Section:
 
 
 def _latent(run: Run) -> Section:
+    if run.model.config.latent.analog:  # its codes have no bits
+        return Section("Latent")
     use = latent_use(run.model, run.images, run.seed)
     missing = [f"Codes of images are not shown: {run.missing}"] if run.missing else []
     picture = Picture.of_figure("how often each bit of the code is one", use.figure())

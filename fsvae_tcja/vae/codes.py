@@ -16,7 +16,7 @@ BATCH = 256
 
 
 class Codes(LabelledDataset):
-    """Codes uint8 [n, T, L] in {0, 1} with the labels of their images."""
+    """Codes uint8 [n, T, L] in {0, 1}, of an analog latent float32, with the labels of their images."""
 
     def __init__(self, codes: Tensor, images: LabelledDataset) -> None:
         name, split = f"codes of {images.name}", images.split
@@ -24,7 +24,7 @@ class Codes(LabelledDataset):
         self.codes = codes
 
     def load(self, indices: Sequence[int]) -> Tensor:
-        """Codes uint8 [B, T, L]."""
+        """Codes [B, T, L]."""
         return self.codes[indices]
 
 
@@ -37,10 +37,11 @@ def codes_of(model: FSVAE, images: LabelledDataset, seed: int = 0) -> Codes:
         seed: random seed of the latent. The code of image i depends on (seed, i) alone.
     """
     device = next(model.parameters()).device
+    kept = torch.float32 if model.config.latent.analog else torch.uint8
     codes: list[Tensor] = []
     for pixels, _ in batches(images, BATCH):
         with evaluated(model):
             x, noise = to_float(pixels), noise_of(model, seed, len(codes) * BATCH, len(pixels))
             z, _ = model.latent.infer(model.encoder(padded(x, 0).to(device)), padded(noise, 1))
-        codes.append(z[:, : len(pixels)].to(torch.uint8).transpose(0, 1).cpu())
+        codes.append(z[:, : len(pixels)].to(kept).transpose(0, 1).cpu())
     return Codes(torch.cat(codes), images)

@@ -15,6 +15,7 @@ from PIL import Image
 from eval import Score, load_scores, save_scores
 from eval.doubt import of_seeds
 from fsvae_tcja.cli import main
+from fsvae_tcja.vae import FSVAE, FSVAEConfig, save
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = [
@@ -85,6 +86,13 @@ def test_the_page_tells_the_run(page):
     for text in ("FAD", "321", "<rank> deficient", "model.latent.k", "codes of images: mean rate"):
         assert text in found.text, text
     assert not found.captions  # the titles inside the pictures say it
+
+
+def test_a_code_without_bits_has_no_rates_of_them(tmp_path):
+    model = FSVAE(FSVAEConfig(T=1, L=3, channels=(2, 3, 4, 5), latent="gaussian", neuron="leaky-relu"))
+    save(model, tmp_path / "ann" / "model.safetensors", data="digits")
+    assert "nan nats" not in _reported(tmp_path / "ann")
+    assert Page("r.html").headings == ["Summary", "Scores", "Energy", "Settings", "Environment"]
 
 
 def test_numbers_are_flush_right(page):

@@ -8,8 +8,12 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from fsvae_tcja.core import FSVAE_LIF, LeakyReLU
+from fsvae_tcja.data.image_dataset import MemoryImages
+from fsvae_tcja.data.pixels import to_float
 from fsvae_tcja.vae import FSVAE, READOUTS, Bernoulli, FSVAEConfig, Gaussian, Poisson, TCJAConfig, load, save
+from fsvae_tcja.vae.codes import codes_of
 from fsvae_tcja.vae.presets import PRESETS
+from fsvae_tcja.vae.sample import noise_of
 from fsvae_tcja.vae.systems import MODELS, SYSTEMS
 from fsvae_tcja.vae.train import TrainConfig
 from tests.conftest import long
@@ -144,6 +148,15 @@ def test_the_ann_vae_is_the_ordinary_network(training):
     losses = model.losses(images, out)
     torch.testing.assert_close(losses["kl"], kl, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(losses["loss"], losses["mse"] + losses["kl"] / 240)
+
+
+def test_gaussian_codes_of_a_data_set_are_those_of_the_encoder():
+    model = FSVAE(FSVAEConfig(T=1, L=3, channels=(2, 2, 2, 2), latent="gaussian", neuron="leaky-relu")).eval()
+    pixels = torch.randint(0, 256, (5, 1, 32, 32), dtype=torch.uint8)
+    codes = codes_of(model, MemoryImages("toy", "test", pixels, torch.zeros(5).long(), 1), seed=2)
+    z = model.encode(to_float(pixels), noise=noise_of(model, 2, 0, 5))
+    assert (z < 0).any()
+    torch.testing.assert_close(codes.read(range(5))[0], z.transpose(0, 1))
 
 
 def test_what_does_not_go_with_a_gaussian_latent():
