@@ -15,6 +15,8 @@ from fsvae_tcja import load_images
 from fsvae_tcja.cli import main
 from fsvae_tcja.commands.ablation.job import Where, finished
 from fsvae_tcja.commands.ablation.study import read_study
+from fsvae_tcja.runtime.trainer import Trainer
+from fsvae_tcja.utils.atomic import write_json
 from fsvae_tcja.vae import load
 from fsvae_tcja.vae.sample import noise_of
 from fsvae_tcja.vae.train import FSVAETask
@@ -168,6 +170,21 @@ def test_a_budget_in_seconds_is_measured_once_for_all_seeds(tmp_path, capsys, se
     assert "FAD" not in cells and "0.2 s each" in capsys.readouterr().out
     if stages == 2:
         assert cells["nats"] == [pytest.approx(bound(folder / "one" / "seed-0"), rel=1e-4)]
+
+
+def test_of_two_processes_that_measure_a_budget_at_once_both_take_what_the_first_found(tmp_path, monkeypatch):
+    study = EXAMPLE.replace("steps = 12", "seconds = 0.01").replace("seeds = [0, 1]", "seeds = [0]")
+    study = study.replace('autoencoder = "fad.safetensors"', "").partition("[settings.tcja]")[0]
+    (tmp_path / "study.toml").write_text(study)
+    folder, fit = tmp_path / "runs" / "study", Trainer.fit
+
+    def beside_another(*args):
+        write_json(folder / "membrane" / "steps.json", 7)
+        return fit(*args)
+
+    monkeypatch.setattr(Trainer, "fit", beside_another)
+    assert main(["ablate", "study.toml", "--device", "cpu"]) == 0
+    assert json.loads((folder / "table.json").read_text())["settings"]["membrane"]["steps"] == [7]
 
 
 def bound(run):

@@ -135,7 +135,7 @@ class _Clock(Callback):
 
 
 def _steps_in(seconds: float, config: TrainConfig, file: Path, data: Data, device: torch.device) -> int:
-    """How many steps a setting does in so many seconds, measured once for all its seeds."""
+    """How many steps a setting does in so many seconds, measured once for all its seeds: what the first process found."""
     if file.is_file():
         return int(json.loads(file.read_text()))
     images = min(config.limit or len(data.train), len(data.train))
@@ -148,5 +148,6 @@ def _steps_in(seconds: float, config: TrainConfig, file: Path, data: Data, devic
         raise Stopped(outcome.status)
     each = [median(b - a for a, b in pairwise(clock.times[stage])) for stage in sorted(clock.times)]
     steps = int(seconds * sum(lengths) / sum(n * t for n, t in zip(lengths, each, strict=True)))
-    write_json(file, max(len(lengths), steps))
-    return max(len(lengths), steps)
+    if not file.is_file():  # another process may have measured meanwhile
+        write_json(file, max(len(lengths), steps))
+    return int(json.loads(file.read_text()))
