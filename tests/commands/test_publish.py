@@ -22,6 +22,14 @@ def test_a_run_becomes_a_folder_with_a_card(run, tmp_path, capsys):
         assert text in card
 
 
+def test_a_card_in_the_working_directory_is_called_after_it(run, tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    assert main(["publish", str(run), "--out", "."]) == 0
+    card = Path("README.md").read_text()
+    assert card.startswith("# mine\n") and 'from_pretrained("mine")' in card
+
+
 def score_of(images):
     words = dict.fromkeys(("pixels", "extractor", "extractor_description", "reference_description"), "x")
     rest = {"std": None, "seed": 0, "value_range": None, "reference": None, "reference_pixels": None, "recipe": {}}
