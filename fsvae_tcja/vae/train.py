@@ -128,7 +128,10 @@ class TrainConfig(TrainerConfig):
 def _shares(total: int, parts: Sequence[int]) -> list[int]:
     """Whole numbers of at least 1 that add up to `total`, in the proportion of the parts."""
     shares = [max(1, total * part // sum(parts)) for part in parts[1:]]
-    return [total - sum(shares), *shares]
+    own = max(1, total - sum(shares))
+    if shares:  # where a stage of less than a step got one, the longest gives it
+        shares[shares.index(max(shares))] -= own + sum(shares) - total
+    return [own, *shares]
 
 
 class FSVAETask:

@@ -9,6 +9,7 @@ from fsvae_tcja.runtime.curves import save_curves
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.vae import FSVAE, Bernoulli, load
+from fsvae_tcja.vae.presets import PRESETS
 from fsvae_tcja.vae.reconstruct import reconstruct
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
 from tests.conftest import long
@@ -117,6 +118,15 @@ def test_the_latent_is_told_how_far_the_training_is(digits, monkeypatch, length)
     for epoch in range(4):
         task.losses(images, torch.zeros(2), epoch, torch.Generator())
     assert found == [0, 0.25, 0.5, 0.75]
+
+
+@pytest.mark.parametrize(
+    ("steps", "parts", "shared"),
+    [(8, (700, 300, 1), [5, 2, 1]), (4, (1, 50, 1), [1, 2, 1]), (5, (1, 1, 50), [1, 1, 3]), (3, (1, 1, 50), [1, 1, 1])],
+)
+def test_stages_share_steps_of_which_each_has_one_at_least(steps, parts, shared):
+    stages = PRESETS["mnist"].config.sharing(steps, parts).stages()
+    assert [stage.steps for stage in stages] == shared
 
 
 def test_a_part_that_the_configuration_does_not_build_ends_a_training_before_it_is_saved(digits, tmp_path):
