@@ -22,7 +22,7 @@ from ..utils.processes import anywhere, rank, world
 from ..utils.shares import Generator, Share
 from . import checkpoint, distributed, failures, identity, seeding
 from .average import Average
-from .callbacks import Callback, Display, Metrics
+from .callbacks import Callback, Display, Metrics, check_names
 from .config import Stage, TrainerConfig
 from .graph import StepGraph
 from .interrupt import stop_signal
@@ -147,7 +147,8 @@ class Trainer:
         message: shows a line of text.
 
     Raises:
-        ValueError: fewer images than one batch, or weights to start from that do not fit the model.
+        ValueError: fewer images than one batch, weights to start from that do not fit the model, or two callbacks whose
+            state would have one name.
     """
 
     def __init__(
@@ -168,6 +169,7 @@ class Trainer:
         self.loss = loss or (lambda task, batch: task.losses(*batch))
         self.order = order or self._shuffled
         self.callbacks = [Metrics(), Display(), *callbacks]
+        check_names(self.callbacks)
         self.spans = spans(config.stages(), lambda stage: self._steps_per_epoch(stage, order))
         self.total = self.spans[-1].end
         self.epochs = self.spans[-1].epoch(self.total)
