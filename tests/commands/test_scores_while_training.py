@@ -112,6 +112,18 @@ def test_a_damaged_memory_of_scores(stopped, fails):
     assert "score_every must be a whole number below 2^63, found 'often'" in fails("train", "--resume", stopped)
 
 
+def test_what_is_refused_is_not_remembered(stopped, fails, tmp_path):
+    before = (stopped / "scoring.json").read_bytes()
+    again = ["train", "digits", *TINY, *SHORT, "--lr", "3", "--resume", str(stopped), "--score-every", "0"]
+    assert "was trained with another configuration" in fails(*again)
+    assert (stopped / "scoring.json").read_bytes() == before
+    scored = ["--score-every", "1", "--scores", "FAD", "--autoencoder", json.loads(before)["autoencoder"]]
+    assert "no checkpoint at nothing" in fails(
+        "train", "digits", *TINY, *SHORT, *scored, "--init-from", "nothing", "--out", "new"
+    )
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_new_run_does_not_remember(tmp_path):
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "scoring.json").write_text('{"score_every": 1}')
