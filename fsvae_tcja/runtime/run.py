@@ -42,8 +42,8 @@ class RunFolder:
 
     Args:
         path: the folder; made by `locked` if absent.
-        resume: go on in a folder that holds a run. Without it a folder with a run or a model is refused, so that nothing
-            is overwritten.
+        resume: go on in a folder that holds a run. Without it a folder with a run or a model is refused, so that
+            nothing is overwritten.
 
     Raises:
         ValueError: the folder holds a run, or a model, and `resume` is off.

@@ -135,7 +135,7 @@ class _Clock(Callback):
 
 
 def _steps_in(seconds: float, config: TrainConfig, file: Path, data: Data, device: torch.device) -> int:
-    """How many steps a setting does in so many seconds, measured once for all its seeds: what the first process found."""
+    """How many steps a setting does in so many seconds, measured once for all its seeds, by the first process."""
     if file.is_file():
         return int(json.loads(file.read_text()))
     images = min(config.limit or len(data.train), len(data.train))
