@@ -77,7 +77,7 @@ def write_tables(study: Study, results: list[dict[str, Any]], folder: Path) -> N
     rows = rows_of(study, results)
     for name, text in (("table.md", markdown(study, rows)), ("table.tex", latex(study, rows))):
         with replacing(folder / name) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")
     write_json(folder / "table.json", plain(study, rows))
     save_study(study, rows, folder / "table.png")
     print(markdown(study, rows), end="")

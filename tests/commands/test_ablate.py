@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from fsvae_tcja.vae import load
 from fsvae_tcja.vae.sample import noise_of
 from fsvae_tcja.vae.train import FSVAETask
 from tests.curves import undrawn
+
+from .program import PROGRAM
 
 DOCS = Path(__file__).parents[2] / "docs"
 (EXAMPLE,) = re.findall(r"```toml\n(.*?)```", (DOCS / "ABLATE.md").read_text(), re.DOTALL)
@@ -108,6 +111,15 @@ def test_a_dry_run_lists_the_runs(tmp_path, capsys):
     (tmp_path / "study.toml").write_text(EXAMPLE)
     assert main(["ablate", "study.toml", "--dry-run", "--shard", "2/4"]) == 0
     assert capsys.readouterr().out == "runs/study/tcja/seed-0  to be trained\n"
+
+
+def test_a_table_is_utf_8_whatever_the_terminal_is(tmp_path):
+    (tmp_path / "study.toml").write_text(EXAMPLE.replace("Read-outs", "Größe → ∞"), encoding="utf-8")
+    ascii = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([*PROGRAM, "ablate", "study.toml", "--table"], env=os.environ | ascii, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    for name in ("table.md", "table.tex"):
+        assert "Größe → ∞ on the digits" in (tmp_path / "runs" / "study" / name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["systems", "tcja", "stochastic"])
