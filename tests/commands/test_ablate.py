@@ -163,6 +163,24 @@ def test_missing_files_and_wrong_shards(tmp_path, fails):
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("fad.safetensors", "lost.safetensors"), "lost.safetensors; make one with `fsvae-tcja eval train-fad`"),
+        (
+            ("[settings.tcja]", "[settings.tcja]\nsize = 64"),
+            "settings.tcja: the extractor takes 32 x 32 images, found 64 x 64",
+        ),
+    ],
+    ids=["a network that is not there", "images of another size in the second setting"],
+)
+def test_networks_are_tried_before_the_first_training(tmp_path, autoencoder, fails, change, message):
+    shutil.copy(autoencoder, tmp_path / "fad.safetensors")
+    (tmp_path / "study.toml").write_text(EXAMPLE.replace('"model.channels" = [2, 3, 4, 5]\n', "").replace(*change))
+    assert message in fails("ablate", "study.toml", "--device", "cpu")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
     ("setting", "seeds", "stages"),
     [
         ("", [0, 1], 1),
