@@ -9,7 +9,7 @@ import torch
 from fsvae_tcja import FSVAE, Bernoulli, Escape, FSVAEConfig
 from fsvae_tcja.data.pixels import to_uint8
 from fsvae_tcja.export.fidelity import export_fidelity
-from fsvae_tcja.export.generator import FromNoise, Given, noise_width
+from fsvae_tcja.export.generator import FromNoise, Given, described, noise_width
 from fsvae_tcja.export.onnx import export_onnx
 from fsvae_tcja.export.torch import export_torch
 from fsvae_tcja.vae import Gaussian, Poisson
@@ -35,6 +35,12 @@ def test_uniform_numbers_are_the_noise_of_every_latent(latent, width):
         drawn = FromNoise(model)(given)
     assert torch.equal(drawn, model.sample(16, noise=noise))
     assert drawn.std(0).max() > 0.01, "all images are alike"
+
+
+@pytest.mark.parametrize(("latent", "values"), [(Bernoulli(k=3), ", of 0 and 1"), (Gaussian(), "")])
+def test_what_a_code_consists_of_is_told(latent, values):
+    about = f"z [T, N, L] = [2, N, 4]{values} -> images [N, 1, 4, 4] in [-1, 1]"
+    assert described(of(latent), "z") == about
 
 
 def test_what_is_given_has_the_laws_that_are_asked_for():
