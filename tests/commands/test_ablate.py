@@ -76,9 +76,9 @@ def test_two_processes_share_the_runs_and_the_last_has_the_whole_table(done, mon
 
 def test_results_of_another_study_are_not_mixed_in(done, monkeypatch, fails):
     monkeypatch.chdir(done)
-    (done / "other.toml").write_text(EXAMPLE.replace("steps = 12", "steps = 13"))
+    (done / "other.toml").write_text(EXAMPLE.replace("n = 100", "n = 99").replace("batch-size = 16", "batch-size = 8"))
     message = fails("ablate", "other.toml", "--out", "runs/study", "--table")
-    assert "is the result of other settings or of another budget" in message
+    assert "or of another budget (n: 100 there, 99 here, start.batch_size: 16 there, 8 here)" in message
 
 
 @pytest.mark.parametrize(("data", "read"), [("digits", True), ("pictures", False)])
