@@ -82,6 +82,7 @@ def write(
         OSError: the file cannot be written, such as on a full disk; what was there is left.
     """
     flat = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    metadata = json.loads(json.dumps(metadata))  # as it will be read: numbers that are keys become text
     with replacing(path, ".safetensors", previous=previous) as temporary:
         sums = {"": _sum_of(metadata)} | {name: _checksum(t, _form(t)) for name, t in sorted(flat.items())}
         try:
