@@ -451,7 +451,8 @@ class Trainer:
         tensors = {name: value for name, value in own.items() if isinstance(value, Tensor)}
         plain = {name: value for name, value in own.items() if name not in tensors}
         beside = _named("beside.", self._beside.state_dict()) if self._beside else {}
-        self.check_finite(_named("model.", model) | beside | tensors)
+        sums = _under(f"{Metrics.name}.", tensors)  # what other callbacks keep may begin at inf
+        self.check_finite(_named("model.", model) | beside | sums)
         if rank() > 0:
             self.saved, self.saved_step = time.monotonic(), self.step
             return
