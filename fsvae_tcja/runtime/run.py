@@ -44,13 +44,14 @@ class RunFolder:
         path: the folder; made by `locked` if absent.
         resume: go on in a folder that holds a run. Without it a folder with a run or a model is refused, so that
             nothing is overwritten.
+        again: begin a run again that has neither checkpoint nor model yet.
 
     Raises:
         ValueError: the folder holds a run, or a model, and `resume` is off.
         FileNotFoundError: `resume` is on and there is no checkpoint to go on from.
     """
 
-    def __init__(self, path: str | Path, resume: bool = False) -> None:
+    def __init__(self, path: str | Path, resume: bool = False, again: bool = False) -> None:
         self.path = Path(path)
         self.checkpoint = self.path / CHECKPOINT
         self.previous = self.path / PREVIOUS
@@ -58,7 +59,7 @@ class RunFolder:
         self.config = self.path / CONFIG
         self.metrics = self.path / METRICS
         self.pictures = self.path / PICTURES
-        self.resume = resume
+        self.resume, self.again = resume, again
         self._check()
         self._tensorboard: SummaryWriter | None = None
         self._locked = False
@@ -86,7 +87,7 @@ class RunFolder:
             raise ValueError(f"{there}: go on with --resume {self.path}, or choose another --out")
         if self.model.exists():
             raise ValueError(f"{self.model} is there already; choose another --out, or delete it")
-        if self.config.exists():
+        if self.config.exists() and not self.again:
             raise ValueError(f"{there}: it ended before its first checkpoint; delete it, or choose another --out")
 
     @property
@@ -268,9 +269,7 @@ def open_run(path: str | Path, resume: bool = False) -> RunFolder:
     anew = started_anew()
     if rank() > 0:
         return PassingFolder(path, resume)
-    if anew and not resume and not has_checkpoint(path) and not (Path(path) / MODEL).exists():
-        (Path(path) / CONFIG).unlink(missing_ok=True)
-    return RunFolder(path, resume)
+    return RunFolder(path, resume, again=anew)
 
 
 def _check_joined() -> None:

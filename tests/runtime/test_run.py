@@ -78,6 +78,21 @@ def test_a_folder_with_a_run_is_refused(tmp_path):
     assert len(run.read_metrics()) == 1
 
 
+def test_started_anew_a_run_without_checkpoint_begins_again_unless_another_process_is_at_work(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    with run.locked():
+        run.start(CONFIG, step=0)
+        again = open_run(tmp_path)
+        with pytest.raises(ValueError, match="is in use"), again.locked():
+            raise AssertionError
+        assert run.config.exists()
+        run.close()
+    with again.locked():
+        again.start(CONFIG, step=0)
+        again.close()
+
+
 @pytest.mark.parametrize("kept", ["model", "checkpoint"])
 @pytest.mark.parametrize("config", [True, False], ids=["a run of which nothing else is kept", "no run"])
 def test_what_was_trained_is_never_overwritten(tmp_path, monkeypatch, kept, config):
