@@ -12,6 +12,7 @@ import tyro
 from ..data.names import short_name
 from ..report.run import Run
 from ..runtime import checkpoint
+from ..runtime.pictures import save_grid
 from ..runtime.run import MODEL
 from ..utils.atomic import check_writable, replacing
 from ..utils.foreign import reading
@@ -19,16 +20,19 @@ from ..utils.options import parse
 from ..vae.card import card_of
 from ..vae.checkpoint import for_drawing, load, save
 from ..vae.model import CARD
+from ..vae.sample import sample
 
 if TYPE_CHECKING:
     from eval import Score
 
 MADE_OF = "SHA-256 of the run's tensors"  # as the card calls it
+PICTURE, DRAWN = "samples.png", 64  # what the card shows: so many images of seed 0
 
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """Write the model of a run and a card into a folder to hand on, which `FSVAE.from_pretrained` reads.
+    """Write the model of a run, 64 images that it draws, and a card into a folder to hand on, which
+    `FSVAE.from_pretrained` reads.
 
     Scores belong to a file: publish, score the published model (`score OUT --out score.json`), and publish again with
     --scores. Sections that you wrote into the card stay, and --command where it is not given again.
@@ -72,8 +76,10 @@ def main(args: list[str]) -> int:
         command=options.command,
         facts=facts,
         scores=[str(score) for score in scores],
+        picture=(PICTURE, f"the first {DRAWN} images of seed 0"),
         before=before,
     )
+    save_grid(sample(load(file), DRAWN), options.out / PICTURE, columns=8)
     with replacing(place) as temporary:
         temporary.write_text(card, encoding="utf-8")
     print(f"{options.out}: {file.stat().st_size / 1e6:.2f} MB")
@@ -100,17 +106,25 @@ def _card_before(file: Path, place: Path, source: str) -> str:
     """The card that lies in a folder, "" if there is none; nothing is written yet.
 
     Raises:
-        ValueError: the folder cannot be written to, its model was not made of the tensors of hash `source`, or its card
-            is that of something else or cannot be read.
+        ValueError: the folder cannot be written to, its model was not made of the tensors of hash `source`, its card is
+            that of something else or cannot be read, or its picture is none of the card.
     """
+    picture = place.with_name(PICTURE)
     check_writable(file, ".safetensors")
     check_writable(place, ".md")
+    check_writable(picture, ".png")
     if file.exists() and checkpoint.read_metadata(file).get("made_of") != source:
         raise ValueError(f"{file} is another model; choose another --out, or delete it")
+    card = _read_card(place)
+    if card and not file.exists() and f"- {MADE_OF}: {source}\n" not in card:
+        raise ValueError(f"{place} is no card of this model; choose another --out, or delete it")
+    if picture.exists() and f"]({PICTURE})" not in card:
+        raise ValueError(f"{picture} is no picture of a card; choose another --out, or give it another name")
+    return card
+
+
+def _read_card(place: Path) -> str:
     if not place.exists():
         return ""
     with reading(place, "is no card that can be read", "save it as UTF-8, or delete it"):
-        card = place.read_text(encoding="utf-8")
-    if not file.exists() and f"- {MADE_OF}: {source}\n" not in card:
-        raise ValueError(f"{place} is no card of this model; choose another --out, or delete it")
-    return card
+        return place.read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ def card_of(
     command: str = "",
     facts: Mapping[str, str] | None = None,
     scores: Sequence[str] = (),
+    picture: tuple[str, str] | None = None,
     before: str = "",
 ) -> str:
     """Markdown for a model.
@@ -30,6 +31,7 @@ def card_of(
         command: that made it.
         facts: more that is known, by its name.
         scores: each with protocol, n and seed.
+        picture: the file beside the card, and what it shows.
         before: the card that this one replaces: sections that somebody wrote into it stay, and the command if none is
             given.
     """
@@ -53,6 +55,7 @@ def card_of(
         "images = model.sample(64, seed=0)  # [64, C, H, W] in [-1, 1]",
         "```",
         "",
+        *([f"![{picture[1]}]({picture[0]})", ""] if picture else []),
         *(f"- {fact}: {value}" for fact, value in known.items() if value),
     ]
     if scores:

@@ -96,7 +96,7 @@ SYSTEMS: dict[str, System] = {
     ),
     "fsvae2022-kld": System(
         fsvae2022_kld,
-        "fsvae2022 with the KL divergence in place of the MMD, which the paper compares it with.",
+        "fsvae2022 with the KL divergence in place of the MMD, as the authors' program can be set.",
     ),
     "tcja-fsvae": System(
         tcja_fsvae,

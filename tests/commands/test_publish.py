@@ -8,6 +8,7 @@ from eval.sources import open_images
 from fsvae_tcja import FSVAE, load, save
 from fsvae_tcja.cli import main
 from fsvae_tcja.runtime.checkpoint import read_metadata
+from fsvae_tcja.runtime.pictures import save_grid
 
 
 def test_a_run_becomes_a_folder_with_a_card(run, tmp_path, capsys):
@@ -18,7 +19,9 @@ def test_a_run_becomes_a_folder_with_a_card(run, tmp_path, capsys):
     assert main(["publish", str(run), "--out", "mine", "--half", "--scores", "score.json"]) == 0
     card = (tmp_path / "mine" / "README.md").read_text()
     made_by = "- made by: `fsvae-tcja train digits`\n"  # said when it was published first
-    for text in ("# mine\n", "- trained on: digits\n", made_by, "- seed: 0\n", "- FAD 12.5 (strict, n = 321, seed 0"):
+    picture = "![the first 64 images of seed 0](samples.png)\n"
+    data = "- trained on: digits\n"
+    for text in ("# mine\n", picture, data, made_by, "- seed: 0\n", "- FAD 12.5 (strict, n = 321, seed 0"):
         assert text in card
 
 
@@ -28,6 +31,20 @@ def test_a_card_in_the_working_directory_is_called_after_it(run, tmp_path, monke
     assert main(["publish", str(run), "--out", "."]) == 0
     card = Path("README.md").read_text()
     assert card.startswith("# mine\n") and 'from_pretrained("mine")' in card
+
+
+def test_the_picture_of_the_card_shows_what_the_published_model_draws(run, tmp_path):
+    assert main(["publish", str(run), "--out", "mine", "--half"]) == 0
+    save_grid(FSVAE.from_pretrained("mine").sample(64, seed=0), tmp_path / "wanted.png", columns=8)
+    assert Path("mine/samples.png").read_bytes() == Path("wanted.png").read_bytes()
+
+
+def test_a_picture_of_something_else_stays(run, tmp_path, fails):
+    Path("mine").mkdir()
+    Path("mine/samples.png").write_bytes(b"mine")
+    assert "mine/samples.png is no picture of a card; choose another --out" in fails("publish", run, "--out", "mine")
+    assert [path.name for path in Path("mine").iterdir()] == ["samples.png"]
+    assert Path("mine/samples.png").read_bytes() == b"mine"
 
 
 def score_of(images):
