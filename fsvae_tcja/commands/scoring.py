@@ -181,7 +181,7 @@ def scorer(
     def score(epoch: int, model: FSVAE) -> dict[str, float]:
         if epoch % every:
             return {}
-        source = drawn_from(model, config.seed, f"{run.path.name}, epoch {epoch}")
+        source = drawn_from(model, config.seed, f"{run.path.resolve().name}, epoch {epoch}")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"eval\.")  # what they say, the notes say
             scores = evaluate(

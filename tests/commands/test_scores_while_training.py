@@ -40,9 +40,12 @@ def test_scores_while_training_are_kept_and_leave_the_weights_alone(run, autoenc
         assert a.value == pytest.approx(b.value, rel=1e-9) and (a.reference, a.extractor) == (b.reference, b.extractor)
 
 
-def test_what_scores_say_is_told_in_the_log(autoencoder, tmp_path, caplog, recwarn):
+def test_what_scores_say_is_told_in_the_log(autoencoder, tmp_path, caplog, recwarn, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
     options = ["--score-every", "1", "--score-n", "20", "--autoencoder", str(autoencoder)]
-    assert train(tmp_path / "scored", "--steps", "2", "--batch-size", "50", *options) == 0
+    assert train(".", "--steps", "2", "--batch-size", "50", *options) == 0
+    assert load_scores("scores/epoch-001.json")[0].images.startswith("mine, epoch 1")
     assert "20 scored images for 64 features" in caplog.text
     assert not [warning for warning in recwarn if "scored images" in str(warning.message)]
 
