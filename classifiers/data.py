@@ -43,7 +43,7 @@ def load_split(
         return load_events(name, split, T=config.T, by=slices, root=root, validation=validation)
     _, height, width = config.shape
     if height != width:
-        raise ValueError(f"images are square, the model takes {height}x{width}; set model.shape")
+        raise ValueError(f"images are square, the model takes {height}x{width}; train one with --model.shape")
     if split not in ("train", "valid", "test"):
         raise ValueError(f"unknown split {split!r}: choose train, valid or test")
     cut = split != "test" and not has_valid(name, root)
@@ -60,10 +60,10 @@ def _check_fit(name: str, shape: tuple[int, ...], classes: int, config: Classifi
     if shape != tuple(config.shape):
         raise ValueError(
             f"the model takes inputs [C, H, W] = {list(config.shape)}, {name} gives {list(shape)}; "
-            f"set --model.shape {' '.join(map(str, shape))}"
+            f"train one with --model.shape {' '.join(map(str, shape))}"
         )
     if classes != config.classes:
         raise ValueError(
-            f"the model has {config.classes} classes, {name} {classes}; set --model.classes and the last layers to "
-            "that number"
+            f"the model has {config.classes} classes, {name} {classes}; train one with --model.classes {classes} and "
+            "last layers of that number"
         )

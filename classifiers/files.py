@@ -75,7 +75,7 @@ def _changes(header: Header, channels: int, size: int) -> list[str]:
 
 
 def _recordings(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    if path.suffix == ".bin":
+    if path.suffix.lower() == ".bin":
         yield str(path), read_atis(path)
         return
     with reading(path, "cannot be read"), path.open("rb") as file:

@@ -1,6 +1,6 @@
 """Images in the containers of other programs: pairs, dictionaries, lists of arrays, single images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from .arrays import FLOATING, check_type
+from .images import concatenated
 
 KEYS = ("image", "images", "img", "pixel_values")
 """Under which a dictionary holds its images."""
@@ -65,11 +66,23 @@ def joined(items: Sequence[Any]) -> Tensor:
         parts = [images_of(item) for item in items]
     if not parts:
         raise ValueError("there are no images to score: the list is empty")
-    kinds = {(part.dtype, *part.shape[1:]) for part in parts}
-    if len(kinds) > 1:
-        found = " and ".join(sorted(f"{list(shape)} {str(dtype).removeprefix('torch.')}" for dtype, *shape in kinds))
-        raise ValueError(f"the images of a list must be of one shape and type, found {found}; bring them to one")
-    return torch.cat(parts)
+    return concatenated(parts, "a list")
+
+
+def of_stream(items: Iterable[Any]) -> Iterator[Tensor]:
+    """The images of each item, as `images_of` has them; a 3-d array behind one of grey images is of such too: the last
+    three of a stream are no colours.
+
+    Raises:
+        ValueError: as `images_of`.
+    """
+    grey = False
+    for item in items:
+        if isinstance(item, np.ndarray) and item.ndim == 3:
+            grey = grey or not has_channels(item)
+            yield from_array(item, single=not grey)
+        else:
+            yield images_of(item)
 
 
 def labels_beside(what: Any) -> Tensor | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BOOTSTRAP_SEED = 0
 LEVEL = 0.95
+HOW = "seeds", "bootstrap"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,11 @@ class Doubt:
             not isinstance(value, kinds.get(name, (int, float))) for name, value in content.items()
         ):
             raise ValueError("not a score: its doubt is of another form")
-        return cls(**content)
+        doubt = cls(**content)
+        numbers = doubt.mean, doubt.spread, doubt.low, doubt.high
+        if doubt.how not in HOW or doubt.times < 2 or doubt.spread < 0 or not all(map(math.isfinite, numbers)):
+            raise ValueError(f"not a score: its doubt is {doubt}")
+        return doubt
 
 
 def half_width(error: float, freedom: float) -> float:
@@ -87,7 +92,10 @@ def bootstrap(
         ValueError: half of the images are too few for the measure.
     """
     measure, n, half = recipe.measured, features.n, features.n // 2
-    measure.check(recipe, half, reference.n if reference else None)
+    try:
+        measure.check(recipe, half, reference.n if reference else None)
+    except ValueError as error:
+        raise ValueError(f"a bootstrap (--bootstrap) scores halves of the {n} images: {error}") from None
     random, everything = np.random.RandomState(BOOTSTRAP_SEED), features.features
     found: dict[str, list[float]] = {name: [] for name in values}
     for _ in range(times):

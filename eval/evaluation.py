@@ -32,7 +32,7 @@ from .reference import (
 )
 from .result import Score
 from .setting import Progress, Setting
-from .sources import Parts, Source, open_images
+from .sources import Parts, Source, not_told, open_images
 from .subset import drawn, is_drawn, order_note, subset_note
 
 PART_OF = {"mnist-5k": "mnist"}  # data sets whose images are all in the training split of another one
@@ -69,8 +69,8 @@ def evaluate(
             one by the name of each score, the file or folder that `write_references` made, an .npz with mu and sigma
             for fsvae2022). For an Inception Score None.
         floor: real images, as many of which are scored beside (`Score.beside`); True takes the part of the reference's
-            data set that it is not compared with; where there are none, a note says why. False: only what is kept with
-            stored statistics.
+            data set that it is not compared with, a name without a split that of its own; where there are none, a note
+            says why. False: only what is kept with stored statistics.
         parts: of a checkpoint, also score its reconstructions of these real images, which need `floor`, and measure the
             codes of the reference's test split under its prior, where it has a probability.
         repeats: seeds to draw on, from `seed` on: mean, spread and interval (`Score.doubt`).
@@ -78,8 +78,8 @@ def evaluate(
         networks: where weights lie.
         n: images to score; None takes what the protocol fixes, else all. Of more they are drawn by a fixed permutation
             (docs/SCORING.md), and a note says so.
-        seed: that the images are drawn on (None: 0), or for the record were drawn on. While images are drawn the global
-            random state follows from it.
+        seed: that the images are drawn on (None: 0, or that on which a source was opened), or for the record were drawn
+            on. While images are drawn the global random state follows from it.
         batch: images per batch, where no recipe fixes it; None: 256.
         device: where to compute.
         value_range: of floating point pixels, which have to state it (`open_images`).
@@ -99,11 +99,17 @@ def evaluate(
     names = scores or networks.usual_scores(protocol, reference is not None)
     recipes = [*dict.fromkeys(map(protocol.recipe, names))]
     source = open_images(images, value_range=value_range, seed=seed or 0, device=device)
+    if seed is None:
+        seed = source.seed
+    elif source.on_seed and source.seed != seed:  # it was opened on another one
+        source = source.on_seed(seed)
     _check_doubt(source, repeats, bootstrap)
     if parts and (source.parts is None or floor is False):
         why = "give floor=True or real images (--floor)" if source.parts else f"{source.name} draws from no checkpoint"
         raise ValueError(f"parts (--parts) are those of a checkpoint beside real images: {why}")
     counts = [recipe.images(n, source.n) for recipe in recipes]
+    if source.endless and None in counts:
+        raise not_told(source)
     size = common_batch(recipes, batch)
     tasks = list(zip(networks.load(recipes, device), recipes, counts, strict=True))
     opened: dict[str, Any] = {"beside": source, "value_range": reference_range, "device": device}
@@ -129,13 +135,14 @@ def evaluate(
     counted = replace(
         setting, tasks=[(job.extractor, recipe, job.collector.n) for recipe, job in zip(recipes, jobs, strict=True)]
     )
-    doubts = _doubts_of_seeds(counted, source, jobs, repeats, source.seed or seed or 0)
+    rounds = _rounds(counted, source, jobs, repeats, seed or 0)
+    doubts = _doubts_of_seeds(rounds)
     beside = stand_beside(counted, real, source.parts if parts else None)
     code = _code_length(source.parts, other) if parts and source.parts else {}
     results = []
     for i, (recipe, job) in enumerate(zip(recipes, jobs, strict=True)):
         made: dict[str, Any] = {
-            "seed": source.seed if seed is None else seed,
+            "seed": seed,
             "images": source.name,
             "pixels": source.pixels or seen[job.n].size,
             "value_range": source.value_range,
@@ -143,7 +150,7 @@ def evaluate(
         notes = source.notes + subset_note(source, job.n, protocol)
         notes += order_note(source, job.n, recipe, protocol) + seen[job.n].notes
         compared_with = references.get(recipe.score)
-        notes += _odd_pairs(source, made["pixels"], job.extractor, compared_with)
+        notes += _odd_pairs(source, made["pixels"], job.extractor, compared_with) + _same_note(source, rounds)
         stands = beside.get(recipe.score) or kept_floor(compared_with, job.collector.n)
         if floor is not False and not any(REAL in found for found in stands.values()):
             notes += (why_no_floor(real(recipe), other, job.collector.n),)
@@ -172,20 +179,35 @@ def _check_doubt(source: Source, repeats: int, bootstrap: int) -> None:
         )
 
 
-def _doubts_of_seeds(
-    setting: Setting, source: Source, jobs: Sequence[Job], repeats: int, seed: int
-) -> dict[str, Doubt]:
-    """By name of each value, where there are repeats; the first of them is what the jobs have collected."""
+Rounds = list[dict[str, dict[str, float]]]
+"""Of each seed the values by score and by name of the value; none where there are no repeats."""
+
+
+def _rounds(setting: Setting, source: Source, jobs: Sequence[Job], repeats: int, seed: int) -> Rounds:
+    """The first of them is what the jobs have collected."""
     if repeats == 1:
-        return {}
+        return []
     assert source.on_seed, "checked"
     rounds = [
         {one.score: setting.value(one, job.collector) for (_, one, _), job in zip(setting.tasks, jobs, strict=True)}
     ]
-    rounds += [setting.values(source.on_seed(seed + i), seed=seed + i) for i in range(1, repeats)]
-    return {
-        name: of_seeds([one[score][name] for one in rounds]) for score, values in rounds[0].items() for name in values
-    }
+    return rounds + [setting.values(source.on_seed(seed + i), seed=seed + i) for i in range(1, repeats)]
+
+
+def _doubts_of_seeds(rounds: Rounds) -> dict[str, Doubt]:
+    """By name of each value, where there are repeats."""
+    names = [(score, name) for score, values in rounds[0].items() for name in values] if rounds else []
+    return {name: of_seeds([one[score][name] for one in rounds]) for score, name in names}
+
+
+def _same_note(source: Source, rounds: Rounds) -> tuple[str, ...]:
+    """A note on images that are the same whatever the seed, as it seems."""
+    if not rounds or any(one != rounds[0] for one in rounds):
+        return ()
+    why = "a callable has to take PyTorch's, NumPy's or Python's global random state, which follows from the seed"
+    return (
+        f"{source.name}: the scores on {len(rounds)} seeds are equal, as if its images did not depend on it: {why}",
+    )
 
 
 def _code_length(parts: Parts, reference: Any) -> dict[str, Any]:
@@ -233,12 +255,15 @@ def make_references(
     wanted = list(zip(networks.load(recipes, device), recipes, strict=True))
     source = open_reference(images, protocol, value_range=value_range, device=device)
     references = _references(source, wanted, n, protocol, progress)
+    real = real_images(True, source)
     for count in floors:
         tasks = [(extractor, recipe, recipe.images(count)) for extractor, recipe in wanted]
         setting = Setting(protocol, tasks, references, common_batch(recipes))
-        beside = stand_beside(setting, real_images(True, source), None)
+        beside = stand_beside(setting, real, None)
         if missing := references.keys() - beside.keys():
-            raise ValueError(f"there are no {count} real images beside {source.name} for {', '.join(sorted(missing))}")
+            why = next((f": {found}" for _, recipe in wanted if isinstance(found := real(recipe), str)), "")
+            named = ", ".join(sorted(missing))
+            raise ValueError(f"there are no {count} real images beside {source.name} for {named}{why}")
         for score, values in beside.items():
             kept = references[score].floors | {str(count): {name: one[REAL] for name, one in values.items()}}
             references[score] = replace(references[score], floors=kept)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from fsvae_tcja.data.pixels import to_uint8
 
+TRAINED = (32, 64)
+"""Height and width of the images of networks that are trained here."""
 ValueRange = Literal["-1..1", "0..1", "0..255"]
 RANGES: dict[str, tuple[float, float]] = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0), "0..255": (0.0, 255.0)}
 
@@ -32,6 +34,8 @@ def canonical(images: Tensor, value_range: ValueRange | None = None) -> Tensor:
             f"reference_range, --reference-range), {' or '.join(RANGES)}"
         )
     images = images if images.dtype == torch.float64 else images.float()
+    if images.numel() == 0:
+        return images
     if not images.isfinite().all():
         raise ValueError("the images hold NaN or infinite pixels: the generator diverged")
     low, high = RANGES[value_range]
@@ -122,10 +126,12 @@ def check_images(images: Tensor, channels: int | None = None, size: int | None =
         )
     if size is not None and images.shape[2:] != (size, size):
         height, width = images.shape[2:]
+        trained = (
+            f", or train a network on such ones (fsvae-tcja eval train-fad, train-classifier DATA --size {height})"
+        )
         raise ValueError(
             f"the extractor takes {size} x {size} images, found {height} x {width}; resize them first (folders and "
-            f"data sets: size, --size {size}), or train a network on such ones (fsvae-tcja eval train-fad, "
-            f"train-classifier DATA --size {height})"
+            f"data sets: size, --size {size}){trained if height == width and height in TRAINED else ''}"
         )
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise ValueError(f"expected images of uint8 or floating point type, found {images.dtype}")
@@ -157,11 +163,24 @@ def as_rgb(images: Tensor) -> Tensor:
     return images.expand(-1, 3, -1, -1)
 
 
+def concatenated(parts: Sequence[Tensor], what: str) -> Tensor:
+    """The images of these parts of `what`, one after the other.
+
+    Raises:
+        ValueError: of several shapes or types.
+    """
+    kinds = {(part.dtype, *part.shape[1:]) for part in parts}
+    if len(kinds) > 1:
+        found = " and ".join(sorted(f"{list(shape)} {str(dtype).removeprefix('torch.')}" for dtype, *shape in kinds))
+        raise ValueError(f"the images of {what} must be of one shape and type, found {found}; bring them to one")
+    return torch.cat([*parts])
+
+
 def regroup(batches: Iterable[Tensor], batch: int, n: int | None = None) -> Iterator[Tensor]:
     """The first n images of a stream (None: all), in order, `batch` at a time; the last batch may be smaller.
 
     Raises:
-        ValueError: the stream ends before n images.
+        ValueError: the stream ends before n images, or has some of several shapes or types.
     """
     held: list[Tensor] = []
     waiting = taken = 0
@@ -171,7 +190,7 @@ def regroup(batches: Iterable[Tensor], batch: int, n: int | None = None) -> Iter
         held.append(images)
         waiting += len(images)
         if waiting >= batch:
-            joined = torch.cat(held)
+            joined = concatenated(held, "a stream")
             whole = waiting - waiting % batch
             yield from joined[:whole].split(batch)
             held, waiting = [joined[whole:]], waiting % batch
@@ -180,7 +199,7 @@ def regroup(batches: Iterable[Tensor], batch: int, n: int | None = None) -> Iter
     if n is not None and taken < n:
         raise too_few(n, taken)
     if waiting:
-        yield torch.cat(held)
+        yield concatenated(held, "a stream")
 
 
 def too_few(asked: int, found: int) -> ValueError:

@@ -89,7 +89,7 @@ class Reference:
         if not isinstance(self.statistics, GaussianStatistics):
             raise ValueError(f"{path}: only the moments of a Frechet distance can be saved; keep the images instead")
         moments = {"mean": self.statistics.mean, "covariance": self.statistics.covariance}
-        metadata = {"kind": KIND, "n": self.statistics.n, "key": self.key, "versions": library_versions()}
+        metadata: dict[str, Any] = {"kind": KIND, "n": self.n, "key": self.key, "versions": library_versions()}
         metadata |= {"notes": list(self.notes)} if self.notes else {}
         metadata |= {"floors": self.floors} if self.floors else {}
         checkpoint.write(path, moments, metadata | {"sha256": _content_sha256(moments, metadata)})

@@ -16,8 +16,8 @@ from .protocols import RENAMED
 from .provenance import differences, json_sha256, library_versions
 
 _JSON_TYPES = {  # of the fields that are not text
-    "value": float,
-    "std": float | None,
+    "value": float | int,
+    "std": float | int | None,
     "n": int,
     "seed": int | None,
     "value_range": str | None,
@@ -105,8 +105,8 @@ class Score:
         return json_sha256(asdict(self))
 
     def difference(self, other: "Score") -> tuple[float, float | None]:
-        """What the other is above this one, of the means where both have a doubt, and half of its 95% interval (None:
-        not known).
+        """What the other is above this one, of the means where there are some, and half of its 95% interval (None: not
+        known, unless both have a doubt).
 
         Raises:
             ValueError: as `check_comparable`.
@@ -114,7 +114,12 @@ class Score:
         self.check_comparable(other)
         if self.doubt and other.doubt:
             return difference(self.doubt, other.doubt)
-        return other.value - self.value, None
+        return other.mean - self.mean, None
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds, where it was computed on several; else the value."""
+        return self.doubt.mean if self.doubt else self.value
 
     def _named(self, field: str, value: Any) -> Any:
         """What a field that differs is called: of a hash also what it is of."""
@@ -150,6 +155,7 @@ class Score:
         if not all(isinstance(text, str) for text in (*content["notes"], *content["versions"].values())):
             raise ValueError("not a score: its notes and versions must be text")
         made: dict[str, Any] = {"notes": tuple(content["notes"]), "name": _renamed(content["name"])}
+        made |= {name: float(content[name]) for name in ("value", "std") if content[name] is not None}  # 1 is 1.0
         if "score" in content["recipe"]:
             made["recipe"] = content["recipe"] | {"score": _renamed(content["recipe"]["score"])}
         if content.get("doubt") is not None:

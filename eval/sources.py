@@ -28,7 +28,7 @@ from fsvae_tcja.utils.processes import rank, world
 from fsvae_tcja.utils.spelling import did_you_mean
 
 from .arrays import reading
-from .containers import from_array, images_of, joined, labels_beside
+from .containers import from_array, images_of, joined, labels_beside, of_stream
 from .images import RANGES, ValueRange, canonical, regroup, too_few
 from .randomness import isolated_randomness
 
@@ -141,7 +141,7 @@ class IndexedImages(Source):
     def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
         n = self.n if n is None else n
         if n is None:
-            raise ValueError(f"{self.name} draws as many images as one likes: say how many to score (n, --n-images)")
+            raise not_told(self)
         if self.n is not None and self.n < n:
             raise too_few(n, self.n)
         for start in range(rank() * batch, n, world() * batch):
@@ -163,6 +163,11 @@ class IndexedImages(Source):
         return torch.cat([self.draw(position, 1) for position in self.positions[start : start + count].tolist()])
 
 
+def not_told(source: Source) -> ValueError:
+    """What to raise for a source that is endless, where nobody has said how many of its images to take."""
+    return ValueError(f"{source.name} draws as many images as one likes: say how many to score (n, --n-images)")
+
+
 @dataclass(frozen=True)
 class StreamedImages(Source):
     """Images that can only be read in order; every process reads them all and keeps its own."""
@@ -172,8 +177,7 @@ class StreamedImages(Source):
     """Reads the images at these positions alone; None: nothing does, and `n` is None."""
 
     def batches(self, batch: int, n: int | None, seed: int = 0) -> Iterator[tuple[int, Tensor]]:
-        images = (self.checked(images_of(item)) for item in self.stream)
-        for index, group in enumerate(regroup(images, batch, n)):
+        for index, group in enumerate(regroup(map(self.checked, of_stream(self.stream)), batch, n)):
             if index % world() == rank():
                 yield index * batch, group
 
@@ -222,6 +226,8 @@ def open_images(
     """
     if value_range is not None and value_range not in RANGES:
         raise ValueError(f"unknown value range {value_range!r}: choose one of {', '.join(RANGES)}")
+    if size is not None and size < 1:
+        raise ValueError(f"size must be at least 1 pixel, found {size}")
     stated: _Stated = {"value_range": value_range, "size": size}
     if isinstance(what, Source):
         _check_range(what, value_range)
@@ -249,10 +255,7 @@ def open_images(
     if isinstance(what, Module) and (drawn := _of_model(what, seed, name)):
         return drawn
     if callable(what):
-        source = IndexedImages(
-            name or "a generator", None, lambda start, count: images_of(what(start, count)), **stated
-        )
-        return replace(source, on_seed=lambda seed: source)  # the global random state follows from the seed
+        return _of_callable(what, name or "a generator", seed, stated)
     raise ValueError(
         f"cannot take images from {type(what).__name__}: give a tensor, an array, a path, a data set, a loader or a "
         "callable (start, count) -> images"
@@ -271,6 +274,17 @@ class _Stated(TypedDict):
 
     value_range: ValueRange | None
     size: int | None
+
+
+def _of_callable(draw: Draw, name: str, seed: int, stated: _Stated) -> IndexedImages:
+    """Images of a generator, for which the global random state follows from the seed."""
+
+    def on_seed(seed: int) -> IndexedImages:
+        return IndexedImages(
+            name, None, lambda start, count: images_of(draw(start, count)), seed=seed, on_seed=on_seed, **stated
+        )
+
+    return on_seed(seed)
 
 
 def _in_memory(images: Tensor, name: str, stated: _Stated, labels: Tensor | None = None) -> IndexedImages:

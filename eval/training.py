@@ -46,9 +46,9 @@ class TrainingConfig:
     """Where to train."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        for name in ("epochs", "batch_size", "latent"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise ValueError(f"{name} must be at least 1, found {number}")
         if not self.lr > 0:
             raise ValueError(f"lr must be > 0, found {self.lr}")
         check_seed(self.seed)

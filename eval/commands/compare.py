@@ -112,7 +112,7 @@ def _value(score: Score | None) -> str:
     if score is None:
         return ""
     if score.doubt:
-        return f"{score.doubt.mean:.5g} +/- {score.doubt.spread:.3g}"
+        return f"{score.mean:.5g} +/- {score.doubt.spread:.3g}"
     return f"{score.value:.5g}" + ("" if score.std is None else f" +/- {score.std:.3g}")
 
 

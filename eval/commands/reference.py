@@ -16,6 +16,7 @@ from ..evaluation import open_reference, write_references
 from ..networks import Networks
 from ..protocols import get_protocol
 from ..reference import statistics_file
+from ..sources import Source
 from .display import console, image_bar, images_to_read
 from .options import ImageOptions
 
@@ -47,7 +48,8 @@ def main(args: list[str]) -> int:
         device = own(resolve(options.device))
         with once_per_machine():
             images = open_reference(options.images, protocol, value_range=options.value_range, **options.where)
-        with image_bar(images_to_read(options.n_images or 0, images)) as advance:
+        total = options.n_images or (images.n if isinstance(images, Source) else None)
+        with image_bar(images_to_read(total, None)) as advance:
             keywords = {
                 "networks": networks,
                 "n": options.n_images,

@@ -52,7 +52,7 @@ class ScoreOptions(ImageOptions):
     """Images to score; None takes what the protocol fixes, else all. Of more they are drawn by a fixed permutation."""
     floor: str = "auto"
     """Real images of which as many are scored beside: auto takes the other split of the reference's data set, or what
-    is kept with statistics; none takes only what is kept; or any images."""
+    is kept with statistics; none takes only what is kept; or any images, of a data set without a split the same one."""
     parts: bool = False
     """Of a checkpoint also the score of its reconstructions of these real images, and the length of its codes."""
     repeats: int = 1

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fsvae_tcja.utils.processes import total
 
-from .measure import Measure, Values, beyond_rounding, collapse_notes
+from .measure import Measure, Values, beyond_rounding, check_features, collapse_notes
 
 if TYPE_CHECKING:
     from ..protocols import Recipe
@@ -42,7 +42,7 @@ class GaussianStatistics:
     @classmethod
     def of(cls, features: Tensor) -> GaussianStatistics:
         """Statistics of features [N, d]."""
-        _check_features(features)
+        check_features(features)
         statistics = cls(features.shape[1], features.device)
         statistics.update(features)
         return statistics
@@ -97,7 +97,7 @@ class GaussianStatistics:
         Raises:
             ValueError: another shape, or NaN or infinite features.
         """
-        _check_features(features)
+        check_features(features)
         if features.shape[1] != self.dim:
             raise ValueError(f"expected features of {self.dim} dimensions, found {features.shape[1]}")
         features = features.to(self.mean.device).double()
@@ -122,13 +122,6 @@ class GaussianStatistics:
         self.mean = self.mean + delta * (n / joined)
         self.scatter = self.scatter + scatter + torch.outer(delta, delta) * (self.n * n / joined)
         self.n = joined
-
-
-def _check_features(features: Tensor) -> None:
-    if features.dim() != 2 or len(features) == 0 or not features.is_floating_point():
-        raise ValueError(f"expected floating point features [N >= 1, d], found {features.dtype} {list(features.shape)}")
-    if not features.isfinite().all():
-        raise ValueError("the features hold NaN or infinite values: check the images and the extractor's weights")
 
 
 class Frechet(Measure[GaussianStatistics]):

@@ -78,6 +78,14 @@ class Measure(ABC, Generic[C]):
             raise ValueError(f"{recipe.score} needs at least {least} images{either}, found {' and '.join(sides)}")
 
 
+def check_features(features: Tensor) -> None:
+    """Raise ValueError for what is not features [N >= 1, d], and for NaN or infinite ones."""
+    if features.dim() != 2 or len(features) == 0 or not features.is_floating_point():
+        raise ValueError(f"expected floating point features [N >= 1, d], found {features.dtype} {list(features.shape)}")
+    if not features.isfinite().all():
+        raise ValueError("the features hold NaN or infinite values: check the images and the extractor's weights")
+
+
 def check_logits(logits: Tensor) -> None:
     """Raise ValueError for NaN or infinite logits."""
     if not logits.isfinite().all():

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from fsvae_tcja.utils.processes import gather
 
-from .measure import beyond_rounding
+from .measure import beyond_rounding, check_features
 from .neighbours import radii
 
 
@@ -39,7 +39,12 @@ class FeatureStore:
         return self._radii[key]
 
     def update(self, features: Tensor, start: int) -> None:
-        """Take features [B, d] of the images start .. start + B - 1."""
+        """Take features [B, d] of the images start .. start + B - 1.
+
+        Raises:
+            ValueError: another shape, or NaN or infinite features.
+        """
+        check_features(features)
         self.parts.append((start, features.cpu()))
 
     def reduce(self) -> None:

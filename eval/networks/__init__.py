@@ -70,6 +70,11 @@ class Networks:
         network = choose(NETWORKS, recipe.extractor, "network")
         given = self.given.get(network.option)
         if isinstance(given, Extractor):
+            if recipe.layer not in given.dims:
+                raise ValueError(
+                    f"{recipe.score} takes the layer {recipe.layer} of the network {network.option}, found an "
+                    f"extractor with {', '.join(given.dims)}"
+                )
             return given
         if recipe.precision == "float64" and device.type == "mps":
             raise ValueError(f"protocol {recipe.protocol} computes in float64, which MPS does not have; use the CPU")

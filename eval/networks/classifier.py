@@ -107,11 +107,17 @@ def train_classifier(
 
     Raises:
         KeyboardInterrupt: by Ctrl-C or SIGTERM.
-        ValueError: the data set has no labels.
+        ValueError: the data set, or some of its images or those of `test`, has no labels.
     """
     classes = dataset.classes
     if classes is None:
         raise ValueError(f"{dataset.name} has no labels: a classifier needs a data set with classes; use FAD instead")
+    for one in (dataset, test):
+        if one is not None and (without := int((one.labels < 0).sum())):
+            raise ValueError(
+                f"{without:,} of {len(one):,} images of {one.name}, {one.split}, have no label: a classifier needs a "
+                "class for each; put them into a folder of a class, or elsewhere"
+            )
     classifier = train(
         lambda: Classifier(dataset.channels, dataset.size, classes, config.latent or 64),
         lambda network, images, labels: F.cross_entropy(network(images), labels),

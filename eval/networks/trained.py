@@ -16,6 +16,7 @@ from fsvae_tcja.runtime.pretrained import located, names
 from fsvae_tcja.utils.foreign import reading
 
 from ..features import Extractor
+from ..images import TRAINED
 from ..provenance import tensors_sha256
 from ..randomness import isolated_randomness
 from .network import LayeredNetwork, Network, as_recipe, check_finite, features_of
@@ -24,7 +25,6 @@ from .published import AUTOENCODERS
 if TYPE_CHECKING:
     from ..protocols import Recipe
 
-SIZES = (32, 64)
 FEW_IMAGES = 1000  # a network trained on fewer is no judge of a data set
 
 
@@ -45,7 +45,7 @@ class FeatureNetwork(LayeredNetwork):
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
-        if channels not in (1, 3) or size not in SIZES:
+        if channels not in (1, 3) or size not in TRAINED:
             raise ValueError(f"the {self.kind} takes 1 or 3 channels of 32 or 64 pixels, found {channels} of {size}")
         self.channels = channels
         self.size = size

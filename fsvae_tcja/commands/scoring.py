@@ -169,13 +169,14 @@ def scorer(
     assert every, "asked for no scores"
     plan = planned(options, config, device)
     protocol, names, networks, n = plan.protocol, plan.names, plan.networks, plan.n
-    references = None
-    if any(recipe.compares for recipe in plan.recipes):
+    references: dict[str, Any] = {}
+    for split in dict.fromkeys(recipe.split_of(config.data) for recipe in plan.recipes if recipe.compares):
+        some = [recipe.score for recipe in plan.recipes if recipe.compares and recipe.split_of(config.data) == split]
         with once_per_machine():
-            images = load_images(config.data, protocol.split_of(config.data) or "test", **where)
+            images = load_images(config.data, split or "test", **where)
         with progress("reference", len(images), "images") as bar:
-            references = make_references(
-                images, protocol, names, networks=networks, device=device, progress=bar.advance
+            references |= make_references(
+                images, protocol, some, networks=networks, device=device, progress=bar.advance
             )
 
     def score(epoch: int, model: FSVAE) -> dict[str, float]:
@@ -184,8 +185,9 @@ def scorer(
         source = drawn_from(model, config.seed, f"{run.path.resolve().name}, epoch {epoch}")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"eval\.")  # what they say, the notes say
+            to = references or None
             scores = evaluate(
-                source, protocol, names, reference=references, networks=networks, n=n, seed=config.seed, device=device
+                source, protocol, names, reference=to, networks=networks, n=n, seed=config.seed, device=device
             )
         for note in [note for one in scores for note in one.notes]:
             warn_once(log, note)

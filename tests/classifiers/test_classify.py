@@ -369,7 +369,7 @@ def test_help_names_commands_and_presets(args, capsys):
         (["train", "--epochs", "3"], "put a preset before --epochs"),
         (
             ["train", "digits", "--model.classes", "11"],
-            "the model has 11 classes, digits 10; set --model.classes",
+            "the model has 11 classes, digits 10; train one with --model.classes 10",
         ),
         (["train", "digits", "--data", "mnist", "--data-root", "nowhere"], "mnist: missing"),
         (
@@ -415,9 +415,10 @@ def events(n=20, width=5, height=6):
 
 def test_recordings_are_read_by_what_they_are(tmp_path):
 
-    write_atis(tmp_path / "a.bin", events())
-    [(name, x)] = read_inputs(tmp_path / "a.bin", EVENTS)
-    assert name.endswith("a.bin") and x.shape == (2, 1, 2, 6, 5) and x.sum() == 20
+    for file in (tmp_path / "a.bin", tmp_path / "B.BIN"):
+        write_atis(file, events())
+        [(name, x)] = read_inputs(file, EVENTS)
+        assert name == str(file) and x.shape == (2, 1, 2, 6, 5) and x.sum() == 20
     write_aedat2(tmp_path / "b.aedat", events(width=128, height=128))
     [(_, x)] = read_inputs(tmp_path / "b.aedat", replace(EVENTS, shape=(2, 128, 128)))
     assert x.sum() == 20

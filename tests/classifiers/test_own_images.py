@@ -34,5 +34,5 @@ def test_colours_and_classes_of_a_folder_make_the_network(tmp_path, monkeypatch,
     given = ["train", "digits", "--data", "photos", "--epochs", "1", "--batch-size", "8", "--device", "cpu"]
     assert PROGRAM.run([*given, "--out", "run"]) == 0
     assert "--model.shape 3 16 16 --model.classes 3" in capsys.readouterr().err
-    with pytest.raises(ValueError, match=r"set --model\.shape 3 16 16"):  # what is given is taken
+    with pytest.raises(ValueError, match=r"train one with --model\.shape 3 16 16"):  # what is given is taken
         PROGRAM.run([*given, "--out", "other", "--model.classes", "10"])

@@ -352,9 +352,9 @@ def test_no_validation_is_possible_and_its_evaluation_is_refused():
         ({"shape": (1, 16, 12)}, "images are square, the model takes 16x12"),
         (
             {"shape": (3, 16, 16)},
-            r"takes inputs .* = \[3, 16, 16\], digits gives \[1, 16, 16\]; set --model.shape 1 16 16",
+            r"takes inputs .* = \[3, 16, 16\], digits gives \[1, 16, 16\]; train one with --model.shape 1 16 16",
         ),
-        ({"classes": 9, "layers": "FC9"}, "the model has 9 classes, digits 10; set --model.classes"),
+        ({"classes": 9, "layers": "FC9"}, "the model has 9 classes, digits 10; train one with --model.classes 10"),
     ],
 )
 def test_data_that_does_not_fit_is_refused(change, message):

@@ -6,10 +6,12 @@ import shutil
 import signal
 
 import pytest
+from PIL import Image
 
 from eval import Classifier
 from eval.result import load_scores
 from fsvae_tcja.cli import main
+from fsvae_tcja.data import load_images
 from fsvae_tcja.vae.train import FSVAETask
 from tests.conftest import long
 from tests.curves import undrawn
@@ -48,6 +50,20 @@ def test_what_scores_say_is_told_in_the_log(autoencoder, tmp_path, caplog, recwa
     assert load_scores("scores/epoch-001.json")[0].images.startswith("mine, epoch 1")
     assert "20 scored images for 64 features" in caplog.text
     assert not [warning for warning in recwarn if "scored images" in str(warning.message)]
+
+
+@pytest.mark.parametrize("data", ["digits", "mine"])
+def test_each_score_is_compared_with_its_own_split(autoencoder, tmp_path, data):
+    """Copies of training images are looked for among those, while the others compare with images held out."""
+    (tmp_path / "mine").mkdir()
+    for i, image in enumerate(load_images("digits", "train").images[:80]):
+        Image.fromarray(image[0].numpy()).save(tmp_path / "mine" / f"{i:02d}.png")
+    options = ["--score-every", "1", "--score-n", "20", "--autoencoder", str(autoencoder)]
+    options += ["--scores", "FAD", "AuthPct-AE", "--data", data if data == "digits" else str(tmp_path / data)]
+    assert train(tmp_path / "scored", "--steps", "1", "--batch-size", "50", *options) == 0
+    (scores,) = scored(tmp_path / "scored").values()
+    compared = {score.name: score.reference_description.split(",")[0] for score in scores}
+    assert compared == {"FAD": f"{data} test", "AuthPct-AE": f"{data} train"}
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from PIL import Image
 from torchvision import transforms
 
 from fsvae_tcja.data.image_dataset import MemoryImages
+from fsvae_tcja.data.image_file import read_image
 from fsvae_tcja.data.image_sets import IMAGE_SETS
 from fsvae_tcja.data.load import data_root, load_images
 from fsvae_tcja.data.pixels import random_flip, to_float, to_uint8
@@ -94,6 +95,14 @@ def test_random_flip_mirrors_half_of_the_images():
 
 
 # root and names
+
+
+def test_nobody_looks_for_memory_for_each_small_image(monkeypatch, tmp_path):
+    monkeypatch.setattr("fsvae_tcja.utils.memory.available", lambda: 0)
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png", 1, 64).shape == (1, 64, 64)
+    with pytest.raises(ValueError, match=r"4,096 x 4,096 pixels needs at least .* GB of memory, 0 GB are free"):
+        read_image(tmp_path / "a.png", 1, 4096)
 
 
 def test_data_root(monkeypatch, tmp_path):

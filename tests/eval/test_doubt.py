@@ -3,10 +3,12 @@
 import dataclasses
 import math
 import re
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import stats
 
 from eval import (
@@ -79,6 +81,19 @@ def test_a_difference_is_welchs():
     assert (mean - width, mean + width) == pytest.approx((interval.low, interval.high), rel=1e-9)
 
 
+def test_a_difference_is_that_of_the_values_that_are_shown(networks, tmp_path, capsys):
+    """Of the mean over seeds from a single value there is no interval."""
+    images = load_images("digits", "train").images[:200]
+    (single,) = evaluate(images, "strict", ("FAD",), reference="digits", networks=networks)
+    repeated = dataclasses.replace(single, doubt=of_seeds([single.value, single.value + 1, single.value + 2]))
+    for name, score in (("single", single), ("repeated", repeated)):
+        save_scores(tmp_path / f"{name}.json", [score])
+    assert repeated.difference(single) == (pytest.approx(-1), None)
+    assert main(["compare", str(tmp_path / "single.json"), str(tmp_path / "repeated.json")]) == 0
+    out = capsys.readouterr().out
+    assert f"{single.value + 1:.5g} +/- 1 " in out and "+1 " in out and " to " not in out
+
+
 def test_the_bootstrap_of_a_share_is_binomial():
     """`Domain-sure` is a mean over independent images: its spread is sqrt(p (1 - p) / n)."""
     images = torch.zeros(400, 1, 32, 32, dtype=torch.uint8)
@@ -115,6 +130,23 @@ def test_repeats_are_scores_of_the_seeds_that_follow(networks, model):
     assert single[1] - score == single[1].value - score.value
 
 
+def test_repeats_of_images_that_know_no_seed_are_told(networks):
+    """An interval without width would be taken for certainty."""
+    images = load_images("digits", "train").images
+    given = {"reference": "digits", "networks": networks, "n": 20}
+    fixed, follows = (
+        evaluate(draw, "strict", ("FAD", "DC-AE"), repeats=3, **given)
+        for draw in (
+            lambda start, count: images[start : start + count],
+            lambda start, count: images[torch.randint(len(images), (count,))],
+        )
+    )
+    for one in fixed:
+        assert any("a generator: the scores on 3 seeds are equal" in note for note in one.notes)
+    assert not any("seeds are equal" in note for one in follows for note in one.notes)
+    assert follows[0].doubt.spread > 0
+
+
 def test_floor_and_parts_of_a_checkpoint(networks, model):
     names = "FAD", "Domain-IS", "AuthPct-AE"
     given = {"reference": "digits", "networks": networks, "n": 60, "seed": 1}
@@ -136,6 +168,50 @@ def test_floor_and_parts_of_a_checkpoint(networks, model):
         expected = network.latent.nll(network.encode(x, noise=network.latent.noise(streams))).mean().item()
     assert code == {code_nats := fad.beside["code length"]["value"]} and code_nats == pytest.approx(expected, rel=1e-5)
     assert expected > 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with train/ and test/, 20 digits in each."""
+    place = tmp_path_factory.mktemp("folders") / "mine"
+    for split in ("train", "test"):
+        (place / split).mkdir(parents=True)
+        for i, image in enumerate(load_images("digits", split).images[:20]):
+            Image.fromarray(image[0].numpy()).save(place / split / f"{i:02d}.png")
+    return place
+
+
+@pytest.mark.parametrize(
+    ("reference", "floor", "score", "real"),
+    [
+        ("mine:train", True, "FAD", "mine test"),
+        ("mine:test", True, "FAD", "mine train"),
+        ("mine:test", True, "AuthPct-AE", "mine train"),
+        ("mine", True, "AuthPct-AE", "mine test"),
+        ("mine", "mine", "FAD", "mine train"),
+        ("digits", "digits", "FAD", "digits train"),
+        ("digits", "digits:test", "FAD", "digits test"),
+    ],
+)
+def test_the_floor_is_not_of_the_split_that_is_compared_with(networks, folder, reference, floor, score, real):
+    """Unless that is asked for by its name: images compared with themselves are no floor."""
+    given = {"reference": reference, "floor": floor}
+    given = {name: what.replace("mine", str(folder)) if isinstance(what, str) else what for name, what in given.items()}
+    (one,) = evaluate(load_images("digits", "train").images[:20], "strict", (score,), networks=networks, **given)
+    assert one.beside["real images"]["images"] == real
+
+
+def test_a_floor_that_cannot_be_had_stops_no_score(networks, folder, tmp_path):
+    shutil.copytree(folder / "test", tmp_path / "mine" / "test")
+    images = load_images("digits", "train").images[:20]
+    for reference in ("mine", "mine:test"):
+        given = {"reference": f"{tmp_path}/{reference}", "networks": networks}
+        (score,) = evaluate(images, "strict", ("FAD",), floor=True, **given)
+        assert score == dataclasses.replace(evaluate(images, "strict", ("FAD",), **given)[0], notes=score.notes)
+        (told,) = [note for note in score.notes if note.startswith("no floor")]
+        assert "no image for the split 'train'" in told
+    with pytest.raises(ValueError, match="no 10 real images beside mine test for FAD: no image for the split 'train'"):
+        make_references(f"{tmp_path}/mine", "strict", ("FAD",), networks=networks, floors=(10,))
 
 
 def test_the_code_length_of_a_stochastic_code_is_less_its_entropy(networks, tmp_path):
@@ -281,11 +357,22 @@ def test_bad_input(networks, model):
         evaluate(model, "strict", ("FAD",), n=20, repeats=2, bootstrap=9, **given)
     with pytest.raises(ValueError, match="FD-inf-AE needs at least 150 images"):
         evaluate(images, "strict", ("FD-inf-AE",), **given)
-    with pytest.raises(ValueError, match="DC-AE needs at least 6 images on either side, found 5"):
+    halves = "scores halves of the 10 images: DC-AE needs at least 6 images on either side, found 5"
+    with pytest.raises(ValueError, match=halves):
         evaluate(images, "strict", ("DC-AE",), n=10, bootstrap=4, **given)
     with pytest.raises(ValueError, match="the split train, found digits test"):
         evaluate(images, "strict", ("AuthPct-AE",), networks=networks, reference="digits:test")
     content = dataclasses.asdict(of_seeds([1.0, 2.0]))
     assert Doubt.from_dict(content) == of_seeds([1.0, 2.0])
+    for wrong in (
+        {"times": 1},
+        {"times": 0},
+        {"how": "guess"},
+        {"spread": -1.0},
+        {"mean": math.nan},
+        {"low": -math.inf},
+    ):
+        with pytest.raises(ValueError, match="not a score: its doubt is"):
+            Doubt.from_dict(content | wrong)
     with pytest.raises(ValueError, match="doubt is of another form"):
         Doubt.from_dict(content | {"times": "2"})

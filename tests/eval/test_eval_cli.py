@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -65,6 +66,22 @@ def test_training_keeps_its_metadata(folder):
     metadata = Autoencoder.load(folder / "fad.safetensors").provenance
     assert (metadata["data"], metadata["split"], metadata["epochs"], metadata["seed"]) == ("digits", "train", 1, 0)
     assert 0 < metadata["test_mse"] < 1
+
+
+def test_the_bar_of_statistics_ends_with_the_images_that_are_read(folder, monkeypatch, tmp_path):
+    totals, read = [], []
+
+    @contextmanager
+    def bar(total):
+        totals.append(total)
+        yield read.append
+
+    monkeypatch.setattr("eval.commands.reference.image_bar", bar)
+    network = ["--networks.autoencoder", str(folder / "fad.safetensors"), "--device", "cpu"]
+    for options in ((), ("--n-images", "100")):
+        assert main(["reference", "digits", *network, "--out", str(tmp_path / f"{len(options)}"), *options]) == 0
+        assert totals.pop() == sum(read)
+        read.clear()
 
 
 def test_scores_from_statistics_and_from_images_agree(folder, capsys):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from eval import Autoencoder
 from eval.images import as_float, as_grey, as_rgb, as_uint8, canonical, check_images, regroup
 
 
@@ -24,6 +25,15 @@ def test_good_images_pass():
 def test_bad_images_are_refused(images, message):
     with pytest.raises(ValueError, match=message):
         check_images(images, channels=1, size=8)
+
+
+@pytest.mark.parametrize(("height", "width", "trained"), [(64, 64, True), (28, 28, False), (64, 48, False)])
+def test_a_network_is_only_advised_of_a_size_that_there_is(height, width, trained):
+    with pytest.raises(ValueError, match="resize them first") as error:
+        check_images(torch.zeros(1, 1, height, width), size=32)
+    assert ("train a network on such ones" in str(error.value)) is trained
+    if trained:
+        Autoencoder(1, height)
 
 
 def test_stated_ranges_are_brought_to_one():
@@ -78,6 +88,21 @@ def test_regroup_keeps_order_and_size(batch, pieces):
         groups = list(regroup(images.split(pieces), batch, n))
         assert torch.equal(torch.cat(groups), images[:n])
         assert all(len(group) == batch for group in groups[:-1]) and 0 < len(groups[-1]) <= batch
+
+
+@pytest.mark.parametrize("batch", [3, 4, 16])
+@pytest.mark.parametrize(
+    ("other", "found"),
+    [
+        (torch.zeros(4, 1, 5, 4), r"\[1, 4, 4\] float32 and \[1, 5, 4\] float32"),
+        (torch.zeros(4, 3, 4, 4), r"\[1, 4, 4\] float32 and \[3, 4, 4\] float32"),
+        (torch.zeros(4, 1, 4, 4, dtype=torch.uint8), r"\[1, 4, 4\] float32 and \[1, 4, 4\] uint8"),
+    ],
+)
+def test_regroup_refuses_images_of_several_kinds(batch, other, found):
+    """Bytes among numbers in -1..1 would become numbers up to 255."""
+    with pytest.raises(ValueError, match=f"of a stream must be of one shape and type, found {found}"):
+        list(regroup([torch.zeros(4, 1, 4, 4), other], batch))
 
 
 def test_regroup_takes_no_more_than_it_needs():

@@ -120,6 +120,15 @@ def test_a_stream_without_a_length_cannot_be_split_blindly():
         score(iter([images(20, 1)]), pixel_extractor(), STANDARD.recipe("IS"))
 
 
+def test_what_draws_has_to_be_told_how_many_before_anything_is_read():
+    def untouched():
+        raise AssertionError("the reference is read")
+        yield
+
+    with pytest.raises(ValueError, match=r"a generator draws as many images as one likes: say how many to score \(n"):
+        score(lambda start, count: images(count, 1), pixel_extractor(), STRICT.recipe("FAD"), untouched())
+
+
 def test_the_random_state_of_a_training_is_not_touched(autoencoder_path, tmp_path):
     """Networks, references and images are made within; all of them use the global random numbers."""
     networks = Networks(autoencoder=autoencoder_path)
@@ -145,6 +154,44 @@ def test_the_random_state_of_a_training_is_not_touched(autoencoder_path, tmp_pat
     assert random.getstate() == before[0]
     assert np.array_equal(np.random.get_state()[1], before[1])
     assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_images_are_of_the_seed_that_is_recorded():
+    """Also from a source that was opened on another one, and where no seed was asked for."""
+
+    def draw(start, count):
+        return torch.rand(count, 1, 8, 8)
+
+    def scored(what, seed, **options):
+        given = {"n": 20, "reference": images(30, 2), "value_range": "0..1", **options}
+        return score(what, pixel_extractor(), STRICT.recipe("FAD"), seed=seed, **given)
+
+    opened = open_images(draw, value_range="0..1", seed=5)
+    for what, seed, recorded in ((draw, None, 0), (draw, 7, 7), (opened, None, 5), (opened, 7, 7)):
+        found = scored(what, seed)
+        assert found.seed == recorded and found.value == scored(draw, recorded).value
+    repeated = scored(opened, 7, repeats=2)
+    assert repeated.value == found.value
+    assert repeated.doubt.mean == pytest.approx((found.value + scored(draw, 8).value) / 2)
+    assert scored(images(20, 1), None, value_range=None).seed is None
+
+
+@pytest.mark.parametrize("name", ["FAD", "PRC-AE", "MIND-AE", "DC-AE", "AuthPct-AE", "Domain-IS"])
+def test_features_that_are_no_numbers_give_no_score(name):
+    """Neighbours would be counted all the same: no distance is smaller than one that is no number."""
+    nothing = dataclasses.replace(
+        pixel_extractor(),
+        dims={"latent": 4, "logits": 4},
+        features=lambda x: dict.fromkeys(("latent", "logits"), torch.full((len(x), 4), torch.nan)),
+    )
+    with pytest.raises(ValueError, match="hold NaN or infinite values: check the images and the extractor's weights"):
+        score(images(20, 1), nothing, STRICT.recipe(name), images(20, 2) if name != "Domain-IS" else None)
+
+
+def test_an_extractor_without_the_layer_is_refused():
+    found = "FID-64 takes the layer 64 of the network inception, found an extractor with 2048, logits_unbiased"
+    with pytest.raises(ValueError, match=found):
+        score(images(20, 1), pixel_extractor(), STANDARD.recipe("FID-64"), images(20, 2))
 
 
 def test_the_random_state_of_mps_is_put_back(monkeypatch):
@@ -280,6 +327,11 @@ def test_published_npz_is_for_its_protocol_only(tmp_path, autoencoder_path):
         "a tensor: 5,120 of 6,000 images, drawn: those at numpy.random.RandomState(0).permutation(6000)[:5120]",
         "the autoencoder untrained is none that the FSVAE authors published: not for a table beside theirs",
     )
+    recipe = FSVAE2022.recipe("FAD")
+    extractor = Autoencoder.load(autoencoder_path).extractor(recipe)
+    load_fsvae2022_reference(tmp_path / "published.npz", extractor, recipe).save(tmp_path / "ours.safetensors")
+    (again,) = evaluate(draw, FSVAE2022, reference=tmp_path / "ours.safetensors", networks=networks)
+    assert again - result == 0 and again.notes == result.notes  # it is not known how many images there are too few
     for mu, sigma, found in (
         (np.array(["a"] * 64), np.eye(64), "mu of type float16, float32, float64, found <U1"),
         (np.zeros(64), np.eye(64) * 1j, "sigma of type float16, float32, float64, found complex128"),

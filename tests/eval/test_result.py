@@ -39,6 +39,15 @@ def test_lists_of_scores(tmp_path):
     assert scores[0].versions["torch"]
 
 
+def test_whole_numbers_of_other_programs_are_read(tmp_path):
+    """They may write 1.0 as 1, which JSON takes for the same."""
+    written = score(value=1.0, std=0.0)
+    rewritten = dataclasses.asdict(written) | {"value": 1, "std": 0}
+    (tmp_path / "rewritten.json").write_text(json.dumps([rewritten]))
+    (read,) = load_scores(tmp_path / "rewritten.json")
+    assert read == written and read.sha256 == written.sha256
+
+
 def test_scores_under_a_former_name_are_read_and_compared(tmp_path):
     recipe = STRICT.recipe("Domain-sure")
     assert STRICT.recipe("sure") == recipe

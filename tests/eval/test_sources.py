@@ -248,6 +248,8 @@ def test_bad_sources(tmp_path):
     check("nonsense.txt", "cannot take images from nonsense.txt: give a folder")
     check(object(), "cannot take images from object")
     check(torch.zeros(2, 1, 8, 8), "unknown value range", value_range="0..2")
+    for what in ("digits", tmp_path / "empty", torch.zeros(2, 1, 8, 8)):
+        check(what, "size must be at least 1 pixel, found 0", size=0)
     check(torch.zeros(2, 8, 8), r"expected images \[B, C, H, W\]")
     check(torch.zeros(2, 1, 8, 8), "3 images were asked for, only 2 were found", n=3, value_range="0..1")
     check([torch.zeros(2, 1, 8, 8)], "3 images were asked for, only 2 were found", n=3, value_range="0..1")
@@ -339,6 +341,24 @@ def test_draws_from_the_global_state_do_not_depend_on_the_process(monkeypatch):
     assert torch.equal(draws(3, 5), alone)
     assert not torch.equal(draws(1, 6), alone)
     assert len(alone.flatten(1).unique(dim=0)) == 14
+
+
+@pytest.mark.parametrize("n", [8, 9, 11, 12])
+def test_the_last_grey_arrays_of_a_stream_are_no_colours(n):
+    """Of 11 images in batches of 4 the last array is [3, H, W], as a single RGB image is."""
+    pixels = torch.arange(n * 64, dtype=torch.uint8).view(n, 8, 8)
+    batches = [part.numpy() for part in pixels.split(4)]
+    (found,) = (found for _, found in open_images(iter(batches)).batches(16, None))
+    assert torch.equal(found[:, 0], pixels)
+    (single,) = (found for _, found in open_images(iter([pixels[:3].numpy()] * 2)).batches(16, None))
+    assert single.shape == (2, 3, 8, 8)
+
+
+def test_an_empty_batch_of_a_stream_is_none():
+    batches = [torch.zeros(2, 1, 8, 8), torch.zeros(0, 1, 8, 8), torch.ones(1, 1, 8, 8)]
+    for one in (batches, [batch.to(torch.uint8) for batch in batches]):
+        (found,) = (found for _, found in open_images(iter(one), value_range="0..1").batches(8, None))
+        assert found.flatten(1).amax(1).tolist() == ([-1, -1, 1] if one is batches else [0, 0, 255])
 
 
 def test_a_source_is_taken_as_it_is():

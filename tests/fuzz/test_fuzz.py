@@ -39,7 +39,7 @@ OTHERS = {  # functions that open no bytes of others, or none that a reader coul
     "fsvae_tcja/report/sections.py:_samples",
     "fsvae_tcja/report/sections.py:_reconstructions",
     "fsvae_tcja/runtime/identity.py:_read",  # takes nothing of what is damaged
-    "fsvae_tcja/commands/publish.py:_card_before",  # the text of a card, tests/commands/test_publish.py
+    "fsvae_tcja/commands/publish.py:_read_card",  # the text of a card, tests/commands/test_publish.py
     "fsvae_tcja/commands/ablation/job.py:finished",  # what jobs of the same study wrote
     "fsvae_tcja/commands/ablation/job.py:train_and_measure",
     "fsvae_tcja/commands/ablation/job.py:_steps_in",

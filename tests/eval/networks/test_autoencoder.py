@@ -100,7 +100,7 @@ def test_a_network_knows_what_it_was_trained_on(data, autoencoder):
     assert found["versions"] == library_versions()
 
 
-@pytest.mark.parametrize("field", ["epochs", "batch_size", "lr"])
+@pytest.mark.parametrize("field", ["epochs", "batch_size", "lr", "latent"])
 def test_training_configuration_is_checked(field):
     with pytest.raises(ValueError, match=f"{field} must be"):
         TrainingConfig(**{field: 0})

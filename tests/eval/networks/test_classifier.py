@@ -77,6 +77,10 @@ def test_bad_input(digits, classifier, tmp_path):
     unlabelled = MemoryImages("clouds", "train", torch.zeros(4, 1, 32, 32, dtype=torch.uint8), torch.zeros(4), None)
     with pytest.raises(ValueError, match="clouds has no labels: a classifier needs a data set with classes"):
         train_classifier(unlabelled)
+    torn = MemoryImages("torn", "test", digits[1].images[:4], torch.tensor([0, 1, -1, 0]), 10)
+    for train, test in ((torn, None), (digits[0], torn)):
+        with pytest.raises(ValueError, match="1 of 4 images of torn, test, have no label"):
+            train_classifier(train, test=test)
     with pytest.raises(ValueError, match="1 or 3 channels of 32 or 64 pixels, found 2 of 32"):
         Classifier(2, 32)
     with pytest.raises(FileNotFoundError, match=r"no classifier .*train-classifier"):
