@@ -82,7 +82,6 @@ def write(
         OSError: the file cannot be written, such as on a full disk; what was there is left.
     """
     flat = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    metadata = json.loads(json.dumps(metadata))  # as it will be read: numbers that are keys become text
     with replacing(path, ".safetensors", previous=previous) as temporary:
         sums = {"": _sum_of(metadata)} | {name: _checksum(t, _form(t)) for name, t in sorted(flat.items())}
         try:
@@ -92,7 +91,8 @@ def write(
 
 
 def _sum_of(metadata: Mapping[str, Any]) -> int:
-    return zlib.crc32(json.dumps(metadata, sort_keys=True).encode())
+    as_read = json.loads(json.dumps(metadata))  # numbers that are keys are text there, and in another order
+    return zlib.crc32(json.dumps(as_read, sort_keys=True).encode())
 
 
 def _checksum(tensor: Tensor, form: str = "") -> int:
