@@ -13,6 +13,7 @@ from ..utils.atomic import replacing, write_json
 from ..utils.options import DataRoot, Device, Download, Folder, parse
 from ..utils.program import check_not_hidden
 from .ablation.job import Stopped, Where, finished, train_and_measure
+from .ablation.measure import check_networks
 from .ablation.picture import save_study
 from .ablation.study import Study, read_study
 from .ablation.table import latex, markdown, plain, rows_of
@@ -50,7 +51,11 @@ def main(args: list[str]) -> int:
             done = finished(study, setting, seed, where) is not None
             print(f"{where.folder(setting, seed)}  {'finished' if done else 'to be trained'}")
         return 0
-    for number, (setting, seed) in enumerate(jobs, 1) if not options.table else ():
+    if options.table:
+        jobs = []
+    for setting in dict.fromkeys(setting for setting, seed in jobs if finished(study, setting, seed, where) is None):
+        check_networks(study, setting, where.device)
+    for number, (setting, seed) in enumerate(jobs, 1):
         if finished(study, setting, seed, where) is not None:
             continue
         print(f"{setting}, seed {seed} (run {number} of {len(jobs)})")
@@ -77,7 +82,7 @@ def write_tables(study: Study, results: list[dict[str, Any]], folder: Path) -> N
     rows = rows_of(study, results)
     for name, text in (("table.md", markdown(study, rows)), ("table.tex", latex(study, rows))):
         with replacing(folder / name) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")
     write_json(folder / "table.json", plain(study, rows))
     save_study(study, rows, folder / "table.png")
     print(markdown(study, rows), end="")

@@ -71,7 +71,7 @@ def main(args: list[str]) -> int:
     model = for_drawing(run.model) if options.half else run.model
     card = card_of(
         model,
-        name=options.out.name,
+        name=options.out.resolve().name,
         data=short_name(run.data),
         command=options.command,
         facts=facts,

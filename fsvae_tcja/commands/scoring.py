@@ -12,8 +12,10 @@ import torch
 import tyro
 
 from ..data.load import load_images
+from ..runtime.callbacks import Callback
 from ..runtime.pretrained import located
 from ..runtime.run import SCORES, RunFolder
+from ..runtime.trainer import Trainer
 from ..utils.atomic import write_json
 from ..utils.configuration import from_dict
 from ..utils.foreign import reading
@@ -83,6 +85,16 @@ class ScoringOptions:
             (run.path / FILE).unlink(missing_ok=True)
             return
         write_json(run.path / FILE, self.given)
+
+
+class Remember(Callback):
+    """Writes the options of the scores down as the training starts: one that is refused leaves them as they were."""
+
+    def __init__(self, options: ScoringOptions) -> None:
+        self.options = options
+
+    def start(self, trainer: Trainer) -> None:
+        self.options.remember(trainer.run)
 
 
 def _absolute(network: str, path: str | Path | None) -> Path | None:
@@ -170,7 +182,7 @@ def scorer(
     def score(epoch: int, model: FSVAE) -> dict[str, float]:
         if epoch % every:
             return {}
-        source = drawn_from(model, config.seed, f"{run.path.name}, epoch {epoch}")
+        source = drawn_from(model, config.seed, f"{run.path.resolve().name}, epoch {epoch}")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"eval\.")  # what they say, the notes say
             to = references or None

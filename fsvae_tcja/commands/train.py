@@ -26,7 +26,7 @@ from ..vae.own_images import sized
 from ..vae.presets import PRESETS
 from ..vae.train import FSVAETask, TrainConfig
 from ..vae.watch import Watch
-from .scoring import ScoringOptions, planned, scorer
+from .scoring import Remember, ScoringOptions, planned, scorer
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ def _fit(config: TrainConfig, options: TrainOptions, run: RunFolder) -> int:
     with once_per_machine():
         train, test = (load_images(config.data, split, **where) for split in ("train", "test"))
     task = FSVAETask(config, train, test, score)
-    scoring.remember(run)
-    trainer = Trainer(task, config, run, device=device, callbacks=[KeepMemory(), Watch()], init_from=options.init_from)
+    callbacks = [KeepMemory(), Watch(), Remember(scoring)]
+    trainer = Trainer(task, config, run, device=device, callbacks=callbacks, init_from=options.init_from)
     outcome = trainer.fit(resume)
     print(TRAIN.ending(outcome, run, options))
     return outcome.status

@@ -1,5 +1,6 @@
 """The generator as torch-fidelity's command line takes one: ONNX, uniform noise -> uint8 RGB."""
 
+import shlex
 from pathlib import Path
 
 import torch
@@ -35,4 +36,4 @@ def export_fidelity(model: FSVAE, path: str | Path) -> str:
     write_onnx(model, path, "noise", Pixels)
     options = {"z-type": "uniform_0_1", "z-size": noise_width(model), "num-classes": 0, "num-samples": 5000}
     given = " ".join(f"--input1-model-{name} {value}" for name, value in options.items())
-    return f"score it with: fidelity --fid --input1 {path} {given} --input2 FOLDER"
+    return f"score it with: fidelity --fid --input1 {shlex.quote(str(path))} {given} --input2 FOLDER"

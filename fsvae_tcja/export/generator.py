@@ -128,6 +128,6 @@ def described(model: FSVAE, what: str) -> str:
     c = model.config
     inputs = {
         "noise": f"noise [N, {noise_width(model)}], uniform in [0, 1)",
-        "z": f"z [T, N, L] = [{c.T}, N, {c.L}], of 0 and 1",
+        "z": f"z [T, N, L] = [{c.T}, N, {c.L}]{'' if c.latent.analog else ', of 0 and 1'}",
     }
     return f"{inputs[what]} -> images [N, {c.in_channels}, {c.image_size}, {c.image_size}] in [-1, 1]"

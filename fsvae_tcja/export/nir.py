@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..core import FSVAE_LIF, LIF, LIFParams, SpikingLayer
 from ..utils.atomic import replacing
+from ..utils.foreign import reading
 from ..vae import FSVAE
 
 if TYPE_CHECKING:
@@ -127,21 +128,30 @@ def import_nir(path: str | Path) -> Chain:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: another graph, or a node of another kind.
+        ValueError: no such file as NIR writes, another graph, or a node of another kind.
         ModuleNotFoundError: the extra `nir` is not installed.
     """
     import nir
 
     if not Path(path).is_file():
         raise FileNotFoundError(f"no NIR graph at {path}")
-    graph = nir.read(path)
+    with reading(path, "holds no layers that can be read"):
+        graph = nir.read(path)
+        return Chain([_layer(graph.nodes[name], f"{path}: {name}") for name in _between(graph, path)])
+
+
+def _between(graph: "NIRGraph", path: str | Path) -> list[str]:
+    """The nodes of a chain between its input and its output, in their order."""
+    import nir
+
     after = dict(graph.edges)
-    if len(after) != len(graph.edges) or len(graph.edges) != len(graph.nodes) - 1:
-        raise ValueError(f"{path} is no chain: each node must lead to one other")
-    name, layers = "input", []
-    while (name := after.get(name, "output")) != "output":
-        layers.append(_layer(graph.nodes[name], f"{path}: {name}"))
-    return Chain(layers)
+    names = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
+    if len(names) == 1 and len(after) == len(graph.edges) == len(graph.nodes) - 1:
+        for _ in after:
+            names.append(after.get(names[-1], ""))
+    if sorted(names) != sorted(graph.nodes) or not isinstance(graph.nodes[names[-1]], nir.Output):
+        raise ValueError(f"{path} is no chain: each node must lead to one other, from one input to one output")
+    return names[1:-1]
 
 
 def _layer(node: "NIRNode", where: str) -> nn.Module:
@@ -149,9 +159,8 @@ def _layer(node: "NIRNode", where: str) -> nn.Module:
 
     if isinstance(node, nir.Conv2d):
         (outputs, inputs, *_), groups = node.weight.shape, int(node.groups)
-        kernel, stride, padding, dilation = map(
-            _pair, (node.weight.shape[2:], node.stride, node.padding, node.dilation)
-        )
+        kernel, stride, dilation = map(_pair, (node.weight.shape[2:], node.stride, node.dilation))
+        padding = node.padding if isinstance(node.padding, str) else _pair(node.padding)
         layer = nn.Conv2d(inputs * groups, outputs, kernel, stride, padding, dilation, groups)
         layer.load_state_dict({"weight": torch.from_numpy(node.weight), "bias": torch.from_numpy(node.bias)})
         return layer

@@ -1,7 +1,7 @@
 """What accompanies a training: rows of metrics, the display, kept memory; and one's own."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,13 @@ class Callback:
 
     def end(self, trainer: "Trainer") -> None:
         """At the end, also of an interrupted run and of one that failed."""
+
+
+def check_names(callbacks: Sequence[Callback]) -> None:
+    """Raise a ValueError if two callbacks would keep their state in the checkpoint under one name."""
+    names = [one.name for one in callbacks if type(one).state is not Callback.state]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"two callbacks keep their state under {twice[0]!r}; give one of them a name of its own")
 
 
 class Metrics(Callback):

@@ -91,7 +91,8 @@ def write(
 
 
 def _sum_of(metadata: Mapping[str, Any]) -> int:
-    return zlib.crc32(json.dumps(metadata, sort_keys=True).encode())
+    as_read = json.loads(json.dumps(metadata))  # numbers that are keys are text there, and in another order
+    return zlib.crc32(json.dumps(as_read, sort_keys=True).encode())
 
 
 def _checksum(tensor: Tensor, form: str = "") -> int:
@@ -116,7 +117,7 @@ def _format(head: bytes) -> str:
     return "pickle" if head.startswith((b"PK\x03\x04", b"\x80")) and len(head) == 9 else "other"
 
 
-def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu") -> tuple[dict[str, Tensor], dict]:
+def read(path: str | Path, prefix: str = "") -> tuple[dict[str, Tensor], dict]:
     """Read what `write` wrote: the tensors whose names start with `prefix` (cut off), and the metadata.
 
     Raises:
@@ -133,7 +134,7 @@ def read(path: str | Path, prefix: str = "", device: str | torch.device = "cpu")
                 "this program writes it. If it is of the FSVAE 2022 program: "
                 f"fsvae-tcja import {shlex.quote(str(path))} --out ours.safetensors"
             )
-        with safe_open(path, "pt", device=str(device)) as file:
+        with safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get(KEY)
             tensors = {n.removeprefix(prefix): file.get_tensor(n) for n in file.keys() if n.startswith(prefix)}  # noqa: SIM118
     if text is None:

@@ -14,7 +14,7 @@ from torch import nn
 from ..utils.configuration import from_dict, to_dict
 from ..utils.foreign import reading
 from ..utils.memory import check_fits, gigabytes
-from ..utils.options import DataRoot, Device, Download, Folder, choose_parts, parts_help, read, take
+from ..utils.options import DataRoot, Device, Download, Folder, Whole, choose_parts, parts_help, read, take
 from ..utils.presets import Preset
 from ..utils.processes import joined, started_anew
 from ..utils.spelling import choose, did_you_mean
@@ -229,8 +229,8 @@ class TrainCommand:
         untouched = self.options()
 
         def parsed(
-            options: Annotated[RunOptions, FLAT] = untouched, epochs: int = 0, steps: int = 0
-        ) -> tuple[RunOptions, int, int]:
+            options: Annotated[RunOptions, FLAT] = untouched, epochs: Whole = None, steps: Whole = None
+        ) -> tuple[RunOptions, int | None, int | None]:
             return options, epochs, steps
 
         def call(given: Sequence[str]) -> Any:
@@ -251,6 +251,6 @@ class TrainCommand:
                 f"Besides --resume there may be {', '.join(known)}"
             )
         config = self.trained(path)
-        if epochs or steps:
-            config = replace(config, epochs=epochs or config.epochs, steps=steps)
+        if (epochs, steps) != (None, None):
+            config = replace(config, epochs=config.epochs if epochs is None else epochs, steps=steps or 0)
         return config, replace(options, resume=path, out=options.out or path)

@@ -26,12 +26,11 @@ def save_folder(batches: Iterable[Tensor], folder: str | Path) -> int:
     """Write every image of the batches [B, C, H, W] as folder/000000.png and on, all or none; return their number.
 
     Raises:
-        ValueError: the folder is a file, or already holds something, which must not be mixed with new images.
+        ValueError: the folder is a file, or already holds something, which must not be mixed with new images, or cannot
+            be replaced.
     """
-    folder = Path(folder)
-    _check_empty(folder)
     number = 0
-    with replacing_folder(folder) as unfinished:
+    with replacing_folder(_replaceable(Path(folder))) as unfinished:
         for images in batches:
             for image in images:
                 save_png(image, unfinished / f"{number:06d}.png")
@@ -39,17 +38,24 @@ def save_folder(batches: Iterable[Tensor], folder: str | Path) -> int:
     return number
 
 
-def _check_empty(folder: Path) -> None:
+def _replaceable(folder: Path) -> Path:
+    """The folder, or the one that a link to it leads to: new, or empty, so that a whole one can take its place."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is not an empty folder; choose a new one for the images")
+    place = folder.resolve()
+    if place.is_mount() or place == Path.cwd():
+        raise ValueError(
+            f"{folder} is {'a mount point' if place.is_mount() else 'the working directory'}, which no folder can take "
+            "the place of; choose a new one inside it for the images"
+        )
+    return place
 
 
 def check_place_of_images(out: Path) -> None:
     """Raise ValueError, before images are drawn, if `save_images` could not write them there, or must not."""
     form = out.suffix.lower()
     if form == "":
-        check_place(out)
-        _check_empty(out)
+        check_place(_replaceable(out))
     elif form in (".png", ".npz"):
         check_out(out, form)
     else:

@@ -42,14 +42,16 @@ class RunFolder:
 
     Args:
         path: the folder; made by `locked` if absent.
-        resume: go on in a folder that holds a run. Without it such a folder is refused, so that nothing is overwritten.
+        resume: go on in a folder that holds a run. Without it a folder with a run or a model is refused, so that
+            nothing is overwritten.
+        again: begin a run again that has neither checkpoint nor model yet.
 
     Raises:
-        ValueError: the folder holds a run and `resume` is off.
+        ValueError: the folder holds a run, or a model, and `resume` is off.
         FileNotFoundError: `resume` is on and there is no checkpoint to go on from.
     """
 
-    def __init__(self, path: str | Path, resume: bool = False) -> None:
+    def __init__(self, path: str | Path, resume: bool = False, again: bool = False) -> None:
         self.path = Path(path)
         self.checkpoint = self.path / CHECKPOINT
         self.previous = self.path / PREVIOUS
@@ -57,7 +59,7 @@ class RunFolder:
         self.config = self.path / CONFIG
         self.metrics = self.path / METRICS
         self.pictures = self.path / PICTURES
-        self.resume = resume
+        self.resume, self.again = resume, again
         self._check()
         self._tensorboard: SummaryWriter | None = None
         self._locked = False
@@ -75,13 +77,18 @@ class RunFolder:
                 f"cannot resume: no checkpoint at {self.checkpoint}; a run that ended before its first starts anew, "
                 "in another folder"
             )
-        if not self.resume and self.config.exists():
-            remedy = (
-                f"go on with --resume {self.path}"
-                if self.checkpoints
-                else "it ended before its first checkpoint; delete it"
-            )
-            raise ValueError(f"{self.path} already holds a run: {remedy}, or choose another --out")
+        if not self.resume:
+            self._check_empty()
+
+    def _check_empty(self) -> None:
+        """That no run, and no model that a new one would replace, lies there."""
+        there = f"{self.path} already holds a run"
+        if self.checkpoints:
+            raise ValueError(f"{there}: go on with --resume {self.path}, or choose another --out")
+        if self.model.exists():
+            raise ValueError(f"{self.model} is there already; choose another --out, or delete it")
+        if self.config.exists() and not self.again:
+            raise ValueError(f"{there}: it ended before its first checkpoint; delete it, or choose another --out")
 
     @property
     def checkpoints(self) -> list[Path]:
@@ -228,7 +235,7 @@ class PassingFolder(RunFolder):
         self._folder, self._kept = TemporaryDirectory(), Path(path)
         super().__init__(self._folder.name, resume)
         self.checkpoint, self.previous = self._kept / CHECKPOINT, self._kept / PREVIOUS
-        for file in self._kept.glob("*.json*") if resume else ():  # settings and metrics
+        for file in self._kept.glob("[!.]*.json*") if resume else ():  # settings and metrics, none half-written
             shutil.copy(file, self.path)
 
     def _check(self) -> None:
@@ -254,7 +261,7 @@ def open_run(path: str | Path, resume: bool = False) -> RunFolder:
     Args:
         path: the folder.
         resume: go on in a folder that holds a run. After torchrun has started the processes anew, a run that they
-            began and that has no checkpoint yet is begun again.
+            began and that has neither checkpoint nor model yet is begun again.
 
     Raises:
         FileNotFoundError, ValueError: as `RunFolder`.
@@ -262,9 +269,7 @@ def open_run(path: str | Path, resume: bool = False) -> RunFolder:
     anew = started_anew()
     if rank() > 0:
         return PassingFolder(path, resume)
-    if anew and not resume and not has_checkpoint(path):
-        (Path(path) / CONFIG).unlink(missing_ok=True)
-    return RunFolder(path, resume)
+    return RunFolder(path, resume, again=anew)
 
 
 def _check_joined() -> None:

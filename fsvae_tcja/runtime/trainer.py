@@ -22,7 +22,7 @@ from ..utils.processes import anywhere, rank, world
 from ..utils.shares import Generator, Share
 from . import checkpoint, distributed, failures, identity, seeding
 from .average import Average
-from .callbacks import Callback, Display, Metrics
+from .callbacks import Callback, Display, Metrics, check_names
 from .config import Stage, TrainerConfig
 from .graph import StepGraph
 from .interrupt import stop_signal
@@ -147,7 +147,8 @@ class Trainer:
         message: shows a line of text.
 
     Raises:
-        ValueError: fewer images than one batch, or weights to start from that do not fit the model.
+        ValueError: fewer images than one batch, weights to start from that do not fit the model, or two callbacks whose
+            state would have one name.
     """
 
     def __init__(
@@ -168,6 +169,7 @@ class Trainer:
         self.loss = loss or (lambda task, batch: task.losses(*batch))
         self.order = order or self._shuffled
         self.callbacks = [Metrics(), Display(), *callbacks]
+        check_names(self.callbacks)
         self.spans = spans(config.stages(), lambda stage: self._steps_per_epoch(stage, order))
         self.total = self.spans[-1].end
         self.epochs = self.spans[-1].epoch(self.total)
@@ -176,6 +178,7 @@ class Trainer:
         self.message: Callable[[str], None] = print
         self.notes: dict[str, Any] = {}
         self.saved_step: int | None = None
+        self.aside: Path | None = run.previous  # where the checkpoint goes that is replaced; None: it is lost
         if init_from:
             self.notes["init_from"] = checkpoint.start_from(task.model, init_from, task.metadata()["kind"])
         if self.device.type == "cpu":
@@ -448,7 +451,8 @@ class Trainer:
         tensors = {name: value for name, value in own.items() if isinstance(value, Tensor)}
         plain = {name: value for name, value in own.items() if name not in tensors}
         beside = _named("beside.", self._beside.state_dict()) if self._beside else {}
-        self.check_finite(_named("model.", model) | beside | tensors)
+        sums = _under(f"{Metrics.name}.", tensors)  # what other callbacks keep may begin at inf
+        self.check_finite(_named("model.", model) | beside | sums)
         if rank() > 0:
             self.saved, self.saved_step = time.monotonic(), self.step
             return
@@ -469,12 +473,15 @@ class Trainer:
         checkpoint.write(self.run.model, _named("model.", average or model), metadata)
         everything = _named("model.", model) | moments | tensors | _named("average.", average) | beside
         metadata |= {"optimizer": sorted(self.optimizer.state_dict()["state"])} | self.identity
-        checkpoint.write(self.run.checkpoint, everything, metadata, self.run.previous)
+        checkpoint.write(self.run.checkpoint, everything, metadata, self.aside)
+        self.aside = self.run.previous
         self.saved, self.saved_step = time.monotonic(), self.step
 
     def _restore(self) -> list[str]:
         """Go on from the checkpoint of the run; returns what there is to say about it."""
         path, tensors, metadata, moments, messages = newest(self.run)
+        if path == self.run.previous:  # the one after it is damaged, and must not take the place of what is sound
+            self.aside = None
         self.identity = identity.resumed(self.run.path, path, metadata, self.task.data)
         before = check_same(metadata["training"], self.config, self.run)
         if metadata.get("images") != len(self.data):

@@ -31,8 +31,8 @@ BatchSize = Annotated[int, tyro.conf.arg(help="Inputs per pass; changes memory a
 READABLE = {  # messages of Python and tyro, as patterns
     r"invalid literal for int\(\) with base 10:": "expected a whole number, found",
     r"could not convert string to float:": "expected a number, found",
-    r"no type matching \{None\}\|INT could be instantiated from \['(.*)'\]": r"expected a whole number, found '\1'",
-    r"no type matching \{None\}\|FLOAT could be instantiated from \['(.*)'\]": r"expected a number, found '\1'",
+    r"no type matching \{None\}\|INT could be instantiated from \['(.*)'\]\.?": r"expected a whole number, found '\1'",
+    r"no type matching \{None\}\|FLOAT could be instantiated from \['(.*)'\]\.?": r"expected a number, found '\1'",
     r"Could not parse arguments (\[.*\]) into tuple type typing.Tuple\[(.*)\]": r"expected \2, found \1",
 }
 

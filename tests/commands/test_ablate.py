@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,14 @@ from fsvae_tcja import load_images
 from fsvae_tcja.cli import main
 from fsvae_tcja.commands.ablation.job import Where, finished
 from fsvae_tcja.commands.ablation.study import read_study
+from fsvae_tcja.runtime.trainer import Trainer
+from fsvae_tcja.utils.atomic import write_json
 from fsvae_tcja.vae import load
 from fsvae_tcja.vae.sample import noise_of
 from fsvae_tcja.vae.train import FSVAETask
 from tests.curves import undrawn
+
+from .program import PROGRAM
 
 DOCS = Path(__file__).parents[2] / "docs"
 (EXAMPLE,) = re.findall(r"```toml\n(.*?)```", (DOCS / "ABLATE.md").read_text(), re.DOTALL)
@@ -71,9 +76,9 @@ def test_two_processes_share_the_runs_and_the_last_has_the_whole_table(done, mon
 
 def test_results_of_another_study_are_not_mixed_in(done, monkeypatch, fails):
     monkeypatch.chdir(done)
-    (done / "other.toml").write_text(EXAMPLE.replace("steps = 12", "steps = 13"))
+    (done / "other.toml").write_text(EXAMPLE.replace("n = 100", "n = 99").replace("batch-size = 16", "batch-size = 8"))
     message = fails("ablate", "other.toml", "--out", "runs/study", "--table")
-    assert "is the result of other settings or of another budget" in message
+    assert "or of another budget (n: 100 there, 99 here, start.batch_size: 16 there, 8 here)" in message
 
 
 @pytest.mark.parametrize(("data", "read"), [("digits", True), ("pictures", False)])
@@ -106,6 +111,15 @@ def test_a_dry_run_lists_the_runs(tmp_path, capsys):
     (tmp_path / "study.toml").write_text(EXAMPLE)
     assert main(["ablate", "study.toml", "--dry-run", "--shard", "2/4"]) == 0
     assert capsys.readouterr().out == "runs/study/tcja/seed-0  to be trained\n"
+
+
+def test_a_table_is_utf_8_whatever_the_terminal_is(tmp_path):
+    (tmp_path / "study.toml").write_text(EXAMPLE.replace("Read-outs", "Größe → ∞"), encoding="utf-8")
+    ascii = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([*PROGRAM, "ablate", "study.toml", "--table"], env=os.environ | ascii, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    for name in ("table.md", "table.tex"):
+        assert "Größe → ∞ on the digits" in (tmp_path / "runs" / "study" / name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["systems", "tcja", "stochastic"])
@@ -149,6 +163,24 @@ def test_missing_files_and_wrong_shards(tmp_path, fails):
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("fad.safetensors", "lost.safetensors"), "lost.safetensors; make one with `fsvae-tcja eval train-fad`"),
+        (
+            ("[settings.tcja]", "[settings.tcja]\nsize = 64"),
+            "settings.tcja: the extractor takes 32 x 32 images, found 64 x 64",
+        ),
+    ],
+    ids=["a network that is not there", "images of another size in the second setting"],
+)
+def test_networks_are_tried_before_the_first_training(tmp_path, autoencoder, fails, change, message):
+    shutil.copy(autoencoder, tmp_path / "fad.safetensors")
+    (tmp_path / "study.toml").write_text(EXAMPLE.replace('"model.channels" = [2, 3, 4, 5]\n', "").replace(*change))
+    assert message in fails("ablate", "study.toml", "--device", "cpu")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
     ("setting", "seeds", "stages"),
     [
         ("", [0, 1], 1),
@@ -168,6 +200,21 @@ def test_a_budget_in_seconds_is_measured_once_for_all_seeds(tmp_path, capsys, se
     assert "FAD" not in cells and "0.2 s each" in capsys.readouterr().out
     if stages == 2:
         assert cells["nats"] == [pytest.approx(bound(folder / "one" / "seed-0"), rel=1e-4)]
+
+
+def test_of_two_processes_that_measure_a_budget_at_once_both_take_what_the_first_found(tmp_path, monkeypatch):
+    study = EXAMPLE.replace("steps = 12", "seconds = 0.01").replace("seeds = [0, 1]", "seeds = [0]")
+    study = study.replace('autoencoder = "fad.safetensors"', "").partition("[settings.tcja]")[0]
+    (tmp_path / "study.toml").write_text(study)
+    folder, fit = tmp_path / "runs" / "study", Trainer.fit
+
+    def beside_another(*args):
+        write_json(folder / "membrane" / "steps.json", 7)
+        return fit(*args)
+
+    monkeypatch.setattr(Trainer, "fit", beside_another)
+    assert main(["ablate", "study.toml", "--device", "cpu"]) == 0
+    assert json.loads((folder / "table.json").read_text())["settings"]["membrane"]["steps"] == [7]
 
 
 def bound(run):

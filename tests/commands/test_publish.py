@@ -25,6 +25,14 @@ def test_a_run_becomes_a_folder_with_a_card(run, tmp_path, capsys):
         assert text in card
 
 
+def test_a_card_in_the_working_directory_is_called_after_it(run, tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    assert main(["publish", str(run), "--out", "."]) == 0
+    card = Path("README.md").read_text()
+    assert card.startswith("# mine\n") and 'from_pretrained("mine")' in card
+
+
 def test_the_picture_of_the_card_shows_what_the_published_model_draws(run, tmp_path):
     assert main(["publish", str(run), "--out", "mine", "--half"]) == 0
     save_grid(FSVAE.from_pretrained("mine").sample(64, seed=0), tmp_path / "wanted.png", columns=8)

@@ -88,6 +88,13 @@ def test_the_page_tells_the_run(page):
     assert not found.captions  # the titles inside the pictures say it
 
 
+def test_a_code_without_bits_has_no_rates_of_them(tmp_path):
+    model = FSVAE(FSVAEConfig(T=1, L=3, channels=(2, 3, 4, 5), latent="gaussian", neuron="leaky-relu"))
+    save(model, tmp_path / "ann" / "model.safetensors", data="digits")
+    assert "nan nats" not in _reported(tmp_path / "ann")
+    assert Page("r.html").headings == ["Summary", "Scores", "Energy", "Settings", "Environment"]
+
+
 def test_numbers_are_flush_right(page):
     right = Page(page).right
     assert {"value", "13 ± 0.71", "1.25", "7.75", "321", "synaptic operations", "dead"} <= {*right}

@@ -42,9 +42,12 @@ def test_scores_while_training_are_kept_and_leave_the_weights_alone(run, autoenc
         assert a.value == pytest.approx(b.value, rel=1e-9) and (a.reference, a.extractor) == (b.reference, b.extractor)
 
 
-def test_what_scores_say_is_told_in_the_log(autoencoder, tmp_path, caplog, recwarn):
+def test_what_scores_say_is_told_in_the_log(autoencoder, tmp_path, caplog, recwarn, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
     options = ["--score-every", "1", "--score-n", "20", "--autoencoder", str(autoencoder)]
-    assert train(tmp_path / "scored", "--steps", "2", "--batch-size", "50", *options) == 0
+    assert train(".", "--steps", "2", "--batch-size", "50", *options) == 0
+    assert load_scores("scores/epoch-001.json")[0].images.startswith("mine, epoch 1")
     assert "20 scored images for 64 features" in caplog.text
     assert not [warning for warning in recwarn if "scored images" in str(warning.message)]
 
@@ -126,6 +129,18 @@ def test_a_damaged_memory_of_scores(stopped, fails):
         assert "scoring.json is damaged" in fails("train", "--resume", stopped)
     (stopped / "scoring.json").write_text('{"score_every": "often"}')
     assert "score_every must be a whole number below 2^63, found 'often'" in fails("train", "--resume", stopped)
+
+
+def test_what_is_refused_is_not_remembered(stopped, fails, tmp_path):
+    before = (stopped / "scoring.json").read_bytes()
+    again = ["train", "digits", *TINY, *SHORT, "--lr", "3", "--resume", str(stopped), "--score-every", "0"]
+    assert "was trained with another configuration" in fails(*again)
+    assert (stopped / "scoring.json").read_bytes() == before
+    scored = ["--score-every", "1", "--scores", "FAD", "--autoencoder", json.loads(before)["autoencoder"]]
+    assert "no checkpoint at nothing" in fails(
+        "train", "digits", *TINY, *SHORT, *scored, "--init-from", "nothing", "--out", "new"
+    )
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_new_run_does_not_remember(tmp_path):

@@ -136,6 +136,7 @@ def test_a_run_is_lengthened(run, tmp_path, args, length, capsys):
 
 def test_a_run_cannot_end_before_where_it_is(run, fails):
     assert "has done 60 steps of 30 an epoch, more than the 30" in fails("train", "--resume", run, "--epochs", "1")
+    assert "epochs must be >= 1, found 0" in fails("train", "--resume", run, "--epochs", "0")
 
 
 def test_another_runs_configuration_instead_of_a_preset(run, fails, capsys, tmp_path):

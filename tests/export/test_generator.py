@@ -1,11 +1,15 @@
 """The generator in the files of other programs draws the same images."""
 
+import shlex
+
 import numpy as np
 import pytest
 import torch
 
 from fsvae_tcja import FSVAE, Bernoulli, Escape, FSVAEConfig
-from fsvae_tcja.export.generator import FromNoise, Given, noise_width
+from fsvae_tcja.data.pixels import to_uint8
+from fsvae_tcja.export.fidelity import export_fidelity
+from fsvae_tcja.export.generator import FromNoise, Given, described, noise_width
 from fsvae_tcja.export.onnx import export_onnx
 from fsvae_tcja.export.torch import export_torch
 from fsvae_tcja.vae import Gaussian, Poisson
@@ -33,6 +37,12 @@ def test_uniform_numbers_are_the_noise_of_every_latent(latent, width):
     assert drawn.std(0).max() > 0.01, "all images are alike"
 
 
+@pytest.mark.parametrize(("latent", "values"), [(Bernoulli(k=3), ", of 0 and 1"), (Gaussian(), "")])
+def test_what_a_code_consists_of_is_told(latent, values):
+    about = f"z [T, N, L] = [2, N, 4]{values} -> images [N, 1, 4, 4] in [-1, 1]"
+    assert described(of(latent), "z") == about
+
+
 def test_what_is_given_has_the_laws_that_are_asked_for():
     given = Given(numbers(40000, 5))
     picks, normal = given.integers(4, 1, 1), given.normal(1, 2)
@@ -55,6 +65,19 @@ def test_onnx_draws_the_same_images(latent, tmp_path):
         (drawn,) = session.run(["images"], {"noise": given.numpy()})
         np.testing.assert_allclose(drawn, model.sample(n, noise=model.latent.noise(Given(given))), atol=1e-5)
     assert [path.name for path in tmp_path.iterdir()] == ["g.onnx"]
+
+
+def test_torch_fidelity_gets_pixels_in_three_colours_and_the_command_that_scores_them(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model = of(Bernoulli(k=3))
+    about = export_fidelity(model, tmp_path / "my g.onnx")
+    assert shlex.split(about)[4:8] == ["--fid", "--input1", str(tmp_path / "my g.onnx"), "--input1-model-z-type"]
+    given = numbers(5, noise_width(model))
+    (drawn,) = onnxruntime.InferenceSession(tmp_path / "my g.onnx").run(None, {"noise": given.numpy()})
+    images = to_uint8(model.sample(5, noise=model.latent.noise(Given(given))))
+    assert drawn.dtype == np.uint8
+    np.testing.assert_array_equal(drawn, images.expand(-1, 3, -1, -1))
 
 
 @pytest.mark.filterwarnings("error::UserWarning")

@@ -98,3 +98,32 @@ def test_files_that_are_no_such_chain(tmp_path):
     nir.write(tmp_path / "fork.nir", nir.NIRGraph(nodes, edges, metadata={}))
     with pytest.raises(ValueError, match="is no chain"):
         import_nir(tmp_path / "fork.nir")
+    (tmp_path / "damaged.nir").write_bytes(b"half")
+    with pytest.raises(ValueError, match=r"damaged\.nir holds no layers that can be read"):
+        import_nir(tmp_path / "damaged.nir")
+
+
+def _written(path, names, edges, padding=1):
+    """A graph of a convolution over [2, 4, 4] and neurons, by the names of input, convolution, neurons and output."""
+    ends, values = np.array([2, 4, 4]), {"tau": 2e-4, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0}
+    weight = np.random.default_rng(0).normal(size=(2, 2, 3, 3)).astype(np.float32)
+    convolution = nir.Conv2d((4, 4), weight, 1, padding, 1, 1, np.zeros(2, np.float32))
+    neurons = nir.LIF(**{name: np.full((2, 4, 4), value, np.float32) for name, value in values.items()})
+    nodes = [nir.Input({"input": ends}), convolution, neurons, nir.Output({"output": ends})]
+    graph = nir.NIRGraph(dict(zip(names, nodes, strict=True)), edges, metadata={}, type_check=False)
+    nir.write(path, graph)
+    return path
+
+
+def test_a_chain_is_read_from_its_input_to_its_output_whatever_they_are_called(tmp_path):
+    usual = _written(tmp_path / "a.nir", ["input", "c", "n", "output"], [("input", "c"), ("c", "n"), ("n", "output")])
+    other = _written(tmp_path / "b.nir", "icno", [("n", "o"), ("i", "c"), ("c", "n")], padding="same")
+    x = torch.rand(3, 2, 2, 4, 4)
+    assert len(import_nir(other).layers) == 2
+    assert torch.equal(import_nir(usual)(x), import_nir(other)(x))
+
+
+def test_a_chain_that_bites_its_tail_is_refused(tmp_path):
+    path = _written(tmp_path / "loop.nir", ["input", "c", "n", "output"], [("input", "c"), ("c", "n"), ("n", "c")])
+    with pytest.raises(ValueError, match="is no chain: each node must lead to one other, from one input to one output"):
+        import_nir(path)

@@ -59,6 +59,11 @@ def test_round_trip_is_bit_for_bit(path):
     assert {name: bits(t) for name, t in tensors.items()} == {name: bits(t) for name, t in TENSORS.items()}
 
 
+def test_numbers_as_keys_are_read_as_text(tmp_path):
+    write(tmp_path / "a.safetensors", {}, {"callbacks": {"best": {2: 0.5, 10: (1, 2)}}})
+    assert read_metadata(tmp_path / "a.safetensors") == {"callbacks": {"best": {"2": 0.5, "10": [1, 2]}}}
+
+
 def test_prefix_chooses_and_is_cut_off(path):
     assert read(path, "optimizer.")[0].keys() == {"0.step"}
     assert read(path, "none") == ({}, METADATA)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,27 @@ def test_grid_holds_every_image(tmp_path):
 def test_an_empty_folder_is_filled(tmp_path):
     (tmp_path / "f").mkdir()
     assert save_folder(in_batches(pixels()), tmp_path / "f") == 5
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_to_an_empty_folder_is_followed(tmp_path, there):
+    (tmp_path / "disk").mkdir() if there else None
+    link = tmp_path / "f"
+    link.symlink_to("disk")
+    check_place_of_images(link)
+    assert save_folder(in_batches(pixels()), link) == 5
+    assert link.is_symlink() and len(list((tmp_path / "disk").iterdir())) == 5
+
+
+@pytest.mark.parametrize("what", ["a mount point", "the working directory"])
+def test_a_folder_that_no_other_can_take_the_place_of_is_refused(tmp_path, monkeypatch, what):
+    monkeypatch.chdir(tmp_path)
+    if what == "a mount point":
+        (tmp_path / "f").mkdir()
+        monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path / "f")
+    out = Path("f") if what == "a mount point" else Path(".")
+    with pytest.raises(ValueError, match=f"{out} is {what}, which no folder can take the place of; choose a new one"):
+        check_place_of_images(out)
 
 
 @pytest.mark.parametrize("refuse", [check_place_of_images, lambda out: save_folder(in_batches(pixels()), out)])

@@ -241,6 +241,14 @@ def test_two_checkpoints_are_kept_and_the_newest_sound_one_is_taken(parts, whole
     assert same(weights(parts), whole)
 
 
+def test_a_damaged_checkpoint_does_not_take_the_place_of_a_sound_one(parts):
+    newest, before = parts / "checkpoint.safetensors", parts / "checkpoint-previous.safetensors"
+    newest.write_bytes(b"half")
+    for steps in ((7, 6), (8, 7)):
+        fit(parts, resume=True, task=Toy({1: lambda: signal.raise_signal(signal.SIGTERM)}))
+        assert (step_of(newest), step_of(before)) == steps
+
+
 def test_a_run_killed_between_two_renames_goes_on(parts, whole):
     (parts / "checkpoint.safetensors").unlink()
     fit(parts, resume=True)

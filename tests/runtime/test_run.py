@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fsvae_tcja.runtime.run import RunFolder, has_checkpoint, open_run
+from fsvae_tcja.runtime.run import PassingFolder, RunFolder, has_checkpoint, open_run
 
 CONFIG = {"lr": 0.5, "model": {"T": 4}}
 
@@ -76,6 +76,37 @@ def test_a_folder_with_a_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match="already holds a run: it ended before its first checkpoint; delete it, or"):
         RunFolder(tmp_path)
     assert len(run.read_metrics()) == 1
+
+
+def test_started_anew_a_run_without_checkpoint_begins_again_unless_another_process_is_at_work(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    with run.locked():
+        run.start(CONFIG, step=0)
+        again = open_run(tmp_path)
+        with pytest.raises(ValueError, match="is in use"), again.locked():
+            raise AssertionError
+        assert run.config.exists()
+        run.close()
+    with again.locked():
+        again.start(CONFIG, step=0)
+        again.close()
+
+
+@pytest.mark.parametrize("kept", ["model", "checkpoint"])
+@pytest.mark.parametrize("config", [True, False], ids=["a run of which nothing else is kept", "no run"])
+def test_what_was_trained_is_never_overwritten(tmp_path, monkeypatch, kept, config):
+    run = started(tmp_path)
+    run.checkpoint.unlink()
+    getattr(run, kept).touch()
+    if not config:
+        run.config.unlink()
+    message = {"model": "model.safetensors is there already; choose another", "checkpoint": "go on with --resume"}[kept]
+    for restarts in ("0", "1"):  # torchrun starts again what was refused
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", restarts)
+        with pytest.raises(ValueError, match=message):
+            open_run(tmp_path)
+    assert run.config.exists() == config
 
 
 def test_resuming_without_a_checkpoint(tmp_path):
@@ -182,3 +213,11 @@ def test_started_anew_a_run_goes_on_from_the_checkpoint_before_a_lost_one(tmp_pa
     with pytest.raises(ValueError, match="already holds a run: go on with --resume"):
         open_run(tmp_path)
     assert open_run(tmp_path, resume=True).checkpoints == [run.previous]
+
+
+def test_a_process_that_keeps_nothing_knows_the_run_and_passes_over_what_is_half_written(tmp_path):
+    run = started(tmp_path, rows=[1, 2])
+    (tmp_path / ".metrics.jsonl.0123456789abcdef.tmp").mkdir()  # of a killed process, or written at this moment
+    passing = PassingFolder(tmp_path, resume=True)
+    assert passing.read_metrics() == run.read_metrics() != []
+    assert passing.checkpoints == [run.checkpoint]

@@ -724,6 +724,34 @@ def test_a_callback_keeps_its_state_in_the_checkpoint(tmp_path):
     assert second.n == 6 and second.sum.item() == 6 * 2  # the task's own number starts again
 
 
+def test_the_state_of_a_callback_may_be_infinite(tmp_path):
+    class Least(Callback):
+        best = torch.tensor(float("inf"))
+
+        def state(self):
+            return {"best": self.best}
+
+        def restore(self, state):
+            self.best = state["best"]
+
+    fit_toy(Toy(events={4: signalled}), tmp_path, callbacks=[Least()])
+    again = Least()
+    again.best = torch.tensor(0.0)
+    assert fit_toy(Toy(), tmp_path, callbacks=[again], resume=True).finished and again.best.isinf()
+
+
+def test_callbacks_of_one_class_keep_their_states_apart(tmp_path):
+    with pytest.raises(ValueError, match="two callbacks keep their state under 'Counting'; give one of them a name"):
+        fit_toy(Toy(), tmp_path, callbacks=[Counting(), Counting()])
+    first, second = Counting(), Counting()
+    second.name, second.n = "second", 10
+    fit_toy(Toy(events={4: signalled}), tmp_path, callbacks=[first, second])
+    again, other = Counting(), Counting()
+    other.name = "second"
+    fit_toy(Toy(), tmp_path, callbacks=[again, other], resume=True)
+    assert (again.n, other.n) == (6, 16)
+
+
 def test_a_callback_can_interrupt_and_is_told_of_the_end_of_a_failure(tmp_path):
     class Stop(Counting):
         def step(self, trainer, losses):

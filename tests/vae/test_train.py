@@ -126,6 +126,15 @@ def test_the_latent_is_told_how_far_the_training_is(digits, monkeypatch, length)
     assert found == [0, 0.25, 0.5, 0.75]
 
 
+@pytest.mark.parametrize(
+    ("steps", "parts", "shared"),
+    [(8, (700, 300, 1), [5, 2, 1]), (4, (1, 50, 1), [1, 2, 1]), (5, (1, 1, 50), [1, 1, 3]), (3, (1, 1, 50), [1, 1, 1])],
+)
+def test_stages_share_steps_of_which_each_has_one_at_least(steps, parts, shared):
+    stages = PRESETS["mnist"].config.sharing(steps, parts).stages()
+    assert [stage.steps for stage in stages] == shared
+
+
 def test_a_part_that_the_configuration_does_not_build_ends_a_training_before_it_is_saved(digits, tmp_path):
     task = FSVAETask(FEW, *digits)
     task.model.encoder.to_latent.neuron = LIF(TCJA_LIF)

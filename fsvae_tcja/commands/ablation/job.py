@@ -20,7 +20,7 @@ from ...data.dataset import LabelledDataset
 from ...data.image_sets import IMAGE_SETS
 from ...data.load import load_images
 from ...runtime.callbacks import Callback, KeepMemory
-from ...runtime.run import RunFolder, has_checkpoint
+from ...runtime.run import RunFolder, flat, has_checkpoint
 from ...runtime.trainer import Trainer
 from ...utils.atomic import write_json
 from ...utils.configuration import from_dict, to_dict
@@ -64,9 +64,11 @@ def finished(study: Study, setting: str, seed: int, where: Where) -> dict[str, A
         asked["start"] = to_dict(from_dict(TrainConfig, asked["start"]))  # an older version had fewer settings
         if asked["start"]["data"] in IMAGE_SETS:
             asked.setdefault("images", LOOKED_AT)
-    if json.dumps(asked, sort_keys=True) != json.dumps(_asked(study, setting), sort_keys=True):
+    there, here = flat(asked), flat(_asked(study, setting))
+    if different := sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name)):
+        pairs = ", ".join(f"{name}: {there.get(name)} there, {here.get(name)} here" for name in different)
         raise ValueError(
-            f"{path} is the result of other settings or of another budget; give another --out, or delete it"
+            f"{path} is the result of other settings or of another budget ({pairs}); give another --out, or delete it"
         )
     return result
 
@@ -135,7 +137,7 @@ class _Clock(Callback):
 
 
 def _steps_in(seconds: float, config: TrainConfig, file: Path, data: Data, device: torch.device) -> int:
-    """How many steps a setting does in so many seconds, measured once for all its seeds."""
+    """How many steps a setting does in so many seconds, measured once for all its seeds, by the first process."""
     if file.is_file():
         return int(json.loads(file.read_text()))
     images = min(config.limit or len(data.train), len(data.train))
@@ -148,5 +150,6 @@ def _steps_in(seconds: float, config: TrainConfig, file: Path, data: Data, devic
         raise Stopped(outcome.status)
     each = [median(b - a for a, b in pairwise(clock.times[stage])) for stage in sorted(clock.times)]
     steps = int(seconds * sum(lengths) / sum(n * t for n, t in zip(lengths, each, strict=True)))
-    write_json(file, max(len(lengths), steps))
-    return max(len(lengths), steps)
+    if not file.is_file():  # another process may have measured meanwhile
+        write_json(file, max(len(lengths), steps))
+    return int(json.loads(file.read_text()))

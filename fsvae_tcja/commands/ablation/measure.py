@@ -14,6 +14,7 @@ from ...vae.code_length import code_nats
 from ...vae.energy import energy
 from ...vae.reconstruct import reconstruct
 from ...vae.sample import noise_of, padded
+from ..scoring import ScoringOptions, planned
 from .study import Study
 
 SHOWN = 64  # images whose energy is counted
@@ -48,6 +49,29 @@ def measure(
     return figures | _scores(model, recon, run, study, seed, data, device)
 
 
+def check_networks(study: Study, setting: str, device: torch.device) -> None:
+    """Try the networks of the scores on two images of a setting, before a training that they come after.
+
+    Raises:
+        FileNotFoundError: weights that are not there.
+        ValueError: damaged weights, or images of a size, of colours or in a number that they do not take.
+    """
+    names, config = _names(study), study.settings[setting]
+    options = ScoringOptions(
+        config.evaluate_every, None, study.n, tuple(names), autoencoder=study.autoencoder, classifier=study.classifier
+    )
+    try:
+        if names:
+            planned(options, config, device)
+    except ValueError as error:
+        raise ValueError(f"settings.{setting}: {error}") from error
+
+
+def _names(study: Study) -> list[str]:
+    """The scores that the networks of a study give."""
+    return (["FAD"] if study.autoencoder else []) + (["Domain-IS", "Domain-sure"] if study.classifier else [])
+
+
 def _nats(model: FSVAE, x: Tensor, labels: Tensor, seed: int) -> float:
     """Mean length of the codes of images x [N, C, H, W] with labels [N], in nats an image."""
     device, total = next(model.parameters()).device, 0.0
@@ -68,7 +92,7 @@ def _scores(
     from eval.checkpoints import drawn_from
     from eval.sources import open_images
 
-    names = (["FAD"] if study.autoencoder else []) + (["Domain-IS", "Domain-sure"] if study.classifier else [])
+    names = _names(study)
     if not names:
         return {}
     networks = Networks(autoencoder=study.autoencoder, classifier=study.classifier)
