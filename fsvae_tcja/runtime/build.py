@@ -18,7 +18,7 @@ def build(network: Callable[[], Model], config: TrainerConfig) -> Model:
     The global random state is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.default_generator.manual_seed(config.seed)  # that of GPUs is not forked
         model = network()
     for layer in model.modules():
         if isinstance(layer, SpikingLayer):

@@ -97,7 +97,7 @@ class Tuner:
         self.model, self.weight = model, weight
         self.device = next(model.parameters()).device
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # that of GPUs is not forked
             self.judge = Judge(model.config, model.latent.kinds).to(self.device)
         noise = noise_of(model, SEED + seed % SEED, 0, DRAWN)
         with evaluated(model):

@@ -123,6 +123,13 @@ def test_the_last_stage_changes_the_decoder_alone(tmp_path, whole):
     assert load(whole).sample(3).shape == (3, 1, 32, 32)
 
 
+def test_no_stage_seeds_the_global_generator_of_a_gpu(tmp_path, monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    fit(tmp_path, TUNED)
+    assert not seeds
+
+
 @pytest.mark.parametrize("steps", [[8], [2, 7, 3, 1], *(pytest.param([at], marks=long) for at in (6, 9, 11))])
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, whole, steps):
     for i, at in enumerate(steps):
