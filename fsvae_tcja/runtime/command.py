@@ -1,6 +1,7 @@
 """What the commands that train share: a preset with options generated from the typed configuration, and resuming."""
 
 import json
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -11,6 +12,7 @@ import torch
 import tyro
 from torch import nn
 
+from ..data.shards import means_shards
 from ..utils.configuration import from_dict, to_dict
 from ..utils.foreign import reading
 from ..utils.memory import check_fits, gigabytes
@@ -147,7 +149,7 @@ class TrainCommand:
             [
                 f"usage: {self.program} PRESET [options]",
                 f"       {self.program} --config RUN [options]",
-                f"       {self.program} --resume RUN [--epochs EPOCHS | --steps STEPS]",
+                f"       {self.program} --resume RUN [--epochs EPOCHS | --steps STEPS] [--data PLACE]",
                 "\npresets:",
                 *presets,
                 f"\n{self.program} PRESET --help shows every option with the value that the preset gives it.",
@@ -229,14 +231,17 @@ class TrainCommand:
         untouched = self.options()
 
         def parsed(
-            options: Annotated[RunOptions, FLAT] = untouched, epochs: Whole = None, steps: Whole = None
-        ) -> tuple[RunOptions, int | None, int | None]:
-            return options, epochs, steps
+            options: Annotated[RunOptions, FLAT] = untouched,
+            epochs: Whole = None,
+            steps: Whole = None,
+            data: str | None = None,
+        ) -> tuple[RunOptions, int | None, int | None, str | None]:
+            return options, epochs, steps, data
 
         def call(given: Sequence[str]) -> Any:
             return tyro.cli(parsed, prog=self.program, args=given, return_unknown_args=True)
 
-        (options, epochs, steps), unknown = read(call, self.program, args)
+        (options, epochs, steps, data), unknown = read(call, self.program, args)
         unknown += [
             f"--{name.replace('_', '-')}"
             for name in NOT_RESUMED
@@ -248,9 +253,16 @@ class TrainCommand:
             found = f"{unknown[0]}{did_you_mean(unknown[0], known)}"
             raise ValueError(
                 f"a resumed run keeps its own settings, found {found}: start a new run to change it. "
-                f"Besides --resume there may be {', '.join(known)}"
+                f"Besides --resume there may be {', '.join(known)}, and --data where its data have moved to"
             )
         config = self.trained(path)
         if (epochs, steps) != (None, None):
             config = replace(config, epochs=config.epochs if epochs is None else epochs, steps=steps or 0)
+        if data is not None:
+            config = replace(config, data=data)
+        elif os.path.isabs(config.data) and not (os.path.exists(config.data) or means_shards(config.data)):
+            raise FileNotFoundError(
+                f"{path} was trained on {config.data}, where nothing lies; if that has moved: --resume "
+                f"{shlex.quote(str(path))} --data PLACE"
+            )
         return config, replace(options, resume=path, out=options.out or path)

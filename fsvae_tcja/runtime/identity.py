@@ -33,6 +33,11 @@ def _of_data(data: LabelledDataset) -> dict[str, str]:
     return {} if found is None else {DATA: found}
 
 
+def same_data(metadata: Mapping[str, Any], data: LabelledDataset) -> bool:
+    """Whether a checkpoint was trained on just these samples and labels, wherever they lie; False if nobody knows."""
+    return DATA in metadata and _of_data(data) == {DATA: metadata[DATA]}
+
+
 def resumed(folder: Path, checkpoint: Path, metadata: Mapping[str, Any], data: LabelledDataset) -> dict[str, str]:
     """The identity of a run that goes on from a checkpoint; one of a version that knew no ids stays without.
 

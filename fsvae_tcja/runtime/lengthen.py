@@ -12,14 +12,17 @@ from .schedule import factor
 LENGTH = ("epochs", "steps")
 
 
-def check_same(trained: dict[str, Any], config: TrainerConfig, run: RunFolder) -> TrainerConfig:
+def check_same(trained: dict[str, Any], config: TrainerConfig, run: RunFolder, same_data: bool) -> TrainerConfig:
     """The configuration that a run was trained with, as `config` but for its length.
+
+    Data that are known to be the same may have another name: they have moved.
 
     Raises:
         ValueError: it differs in more; what differs is named.
     """
     before = from_dict(type(config), trained)  # a run of an older version has defaults where it knew no such setting
-    if before.data != config.data == os.path.abspath(before.data):  # older versions kept the path as it was given
+    as_given = config.data == os.path.abspath(before.data)  # older versions kept the path as it was given
+    if same_data or as_given:
         before = replace(before, data=config.data)
     there, here = flat(to_dict(before)), flat(to_dict(config))
     different = sorted(k for k in there.keys() | here.keys() if k not in LENGTH and there.get(k) != here.get(k))

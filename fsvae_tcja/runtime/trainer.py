@@ -483,7 +483,8 @@ class Trainer:
         if path == self.run.previous:  # the one after it is damaged, and must not take the place of what is sound
             self.aside = None
         self.identity = identity.resumed(self.run.path, path, metadata, self.task.data)
-        before = check_same(metadata["training"], self.config, self.run)
+        same_data = identity.same_data(metadata, self.task.data)
+        before = check_same(metadata["training"], self.config, self.run, same_data)
         if metadata.get("images") != len(self.data):
             raise ValueError(
                 f"{self.run.path} was trained on {metadata.get('images')} images, found {len(self.data)}; "

@@ -337,7 +337,8 @@ def test_a_resumed_run_takes_no_settings(run, capsys):
         name = next(arg for arg in args if arg != "--device" and arg.startswith("--"))
         assert f"a resumed run keeps its own settings, found {name}: start a new run to change it" in line
         assert line.endswith(
-            "Besides --resume there may be --data-root, --download, --device, --dry-run, --epochs, --steps"
+            "Besides --resume there may be --data-root, --download, --device, --dry-run, --epochs, --steps, "
+            "and --data where its data have moved to"
         )
 
 

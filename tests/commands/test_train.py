@@ -103,7 +103,7 @@ def test_a_resumed_run_takes_no_settings(run, fails):
         message = fails("train", "--resume", run, *args)
         assert f"a resumed run keeps its own settings, found {args[-2] if args[1:] else 'mnist'}" in message
         assert "Besides --resume there may be --score-every," in message
-        assert "--device, --dry-run, --epochs, --steps\n" in message
+        assert "--device, --dry-run, --epochs, --steps, and --data where its data have moved to\n" in message
         assert "--out" not in message
 
 
@@ -235,6 +235,20 @@ def test_one_s_own_images_are_trained_on(tmp_path):
     photos(tmp_path / "photos", "RGB", 20)
     assert train("own", "--data", "photos", "--size", "32", "--epochs", "1", "--batch-size", "9") == 0
     assert load("own").config.in_channels == 3
+
+
+def test_a_run_goes_on_where_its_images_lie_now(tmp_path, fails):
+    photos(tmp_path / "before", "RGB", 20)
+    assert train("own", "--data", "before", "--size", "32", "--epochs", "1", "--batch-size", "9") == 0
+    (tmp_path / "before").rename("now")
+    longer = ["train", "--resume", "own", "--epochs", "2"]
+    message = fails(*longer)
+    assert f"own was trained on {tmp_path / 'before'}, where nothing lies; if that has moved: --resume own" in message
+    assert main([*longer, "--data", "now"]) == 0
+    assert json.loads((tmp_path / "own" / "config.json").read_text())["data"] == str(tmp_path / "now")
+    assert main(["train", "--resume", "own"]) == 0
+    Image.new("RGB", (20, 20)).save("now/7.png")
+    assert "own was trained on other data: SHA-256 " in fails(*longer, "--data", "now")
 
 
 def test_resuming_elsewhere_is_refused(run, fails, tmp_path):
