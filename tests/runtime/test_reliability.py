@@ -334,8 +334,15 @@ def test_a_relative_path_of_an_older_version_is_the_same_data(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     fit("run", config=replace(CONFIG, data="images", epochs=1))
     fit("run", resume=True, config=replace(CONFIG, data=str(tmp_path / "images"), epochs=2))
+    unknown = Toy(data=Images(content_hash=None))  # nobody knows what lies in another place
     with pytest.raises(ValueError, match=r"data: .*images there, .*other here"):
-        fit("run", resume=True, config=replace(CONFIG, data=str(tmp_path / "other"), epochs=3))
+        fit("run", resume=True, task=unknown, config=replace(CONFIG, data=str(tmp_path / "other"), epochs=3))
+
+
+def test_the_same_data_in_another_place_are_the_same(tmp_path, whole):
+    fit(tmp_path, config=replace(CONFIG, data="here", epochs=1))
+    fit(tmp_path, resume=True, config=replace(CONFIG, data="there"))
+    assert same(weights(tmp_path), whole)
 
 
 # the log only tells
