@@ -121,8 +121,9 @@ def joined() -> Iterator[None]:
         return
     store, number, size = next(dist.rendezvous("env://", timeout=PATIENCE))
     attempt = f"group {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"  # addresses of ended processes are still there
-    dist.init_process_group(store=dist.PrefixStore(attempt, store), rank=number, world_size=size, timeout=PATIENCE)
-    try:
+    group = dist.PrefixStore(attempt, store)
+    try:  # one that is killed early ends those that are still coming
+        dist.init_process_group(store=group, rank=number, world_size=size, timeout=PATIENCE)
         with ExitStack() as stack:
             if number:
                 nowhere = stack.enter_context(open(os.devnull, "w"))
@@ -139,7 +140,8 @@ def joined() -> Iterator[None]:
             ) from error
         raise
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def _is_said(store: dist.Store) -> bool:
