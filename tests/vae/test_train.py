@@ -105,14 +105,6 @@ def test_reconstructions_do_not_depend_on_the_batch_size(digits):
         next(reconstruct(model, digits[1], 298))
 
 
-@pytest.mark.parametrize("total", [3, 4, 9, 1000])
-@pytest.mark.parametrize("first", [1, 100, 16_000])
-def test_few_steps_are_shared_by_all_stages(first, total):
-    config = replace(PRESETS["mnist"].config, steps=first).lasting_in_all(total, 60_000)
-    steps = [stage.steps for stage in config.stages()]
-    assert len(steps) == 3 and min(steps) >= 1 and sum(steps) == total
-
-
 @pytest.mark.parametrize("length", [{"epochs": 4}, {"steps": 16, "limit": 256}])
 def test_the_latent_is_told_how_far_the_training_is(digits, monkeypatch, length):
     task, found = FSVAETask(replace(TINY, **length), *digits), []
