@@ -129,6 +129,17 @@ def test_a_step_of_sixteen_times_250_images_keeps_what_was_promised():
 
 
 @long
+def test_a_step_of_a_classifier_waits_for_nothing():
+    counts = beside_nullgpu(str(PROGRAMS), "classified")
+    check("a step", counts, {"operations": 149, "h2d_bytes": 16 * (1024 + 8)})
+
+
+@long
+def test_half_precision_launches_casts_and_little_more():
+    check("a step", beside_nullgpu(str(PROGRAMS), "halves"), {"operations": 390, "h2d_bytes": 32 * (1024 + 8)})
+
+
+@long
 def test_a_step_with_a_code_that_is_drawn_is_one_graph():
     counts = beside_nullgpu(str(PROGRAMS), "stochastic")
     assert counts["operations"] <= BUDGETS["mnist"]["graph"]["operations"]
