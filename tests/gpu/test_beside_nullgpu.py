@@ -217,6 +217,20 @@ def test_the_second_of_two_gpus_leaves_the_first_alone():
     assert (found["current"], found["of the first"]) == (1, 0)
 
 
+def test_processes_on_a_machine_with_gpus_exchange_what_lies_on_the_cpu(tmp_path):
+    program = tmp_path / "two.py"
+    program.write_text(
+        """
+import json, torch
+from fsvae_tcja.utils.processes import anywhere, gather, joined, rank, total
+with joined():
+    print(json.dumps([torch.cuda.is_available(), anywhere(rank() == 1), gather(rank()), total(torch.ones(2)).tolist()]))
+"""
+    )
+    two = "-m", "torch.distributed.run", "--nproc-per-node", "2", str(program)
+    assert beside_nullgpu(*two, gpus=2) == [True, True, [0, 1], [2, 2]]
+
+
 @long
 def test_nothing_is_refused_for_not_being_deterministic():
     assert all(beside_nullgpu(str(PROGRAMS), "deterministic"))
