@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..utils.printable import shown
-from .contents import BESIDE, Contents, understood
+from .contents import BESIDE, Contents, all_splits, copied, strange_classes, understood
 from .copies import equal_images
 from .image_dataset import FileImages
 from .image_file import DEEP, FLOATS, is_image, read_header
@@ -70,17 +70,18 @@ def _contents(folder: Path, listing: Listing) -> FolderContents:
         )
     headers = [read_header(folder / name) for name in names]
     conversions = Counter(conversion for header in headers for conversion in header.conversions)
-    classes = sorted({part for name in names if (part := layout.class_of(name)) is not None})
+    classes = sorted({*_classes(layout, names)})
     first, not_compared = equal_images([folder / name for name in names], [header.size for header in headers])
     copies = {name: names[first[i]] for i, name in enumerate(names) if first[i] != i}
     splits = _splits(layout, names, copies)
     sizes = {name: header.size for name, header in zip(names, headers, strict=True)}
+    number = dict(zip(names, first, strict=True))
     notes = (
         passed_over and f"passed over: {passed_over}",
         ", ".join(f"{n:,} of {len(names):,} images {conversion}" for conversion, n in conversions.items()),
-        _copied(layout, splits, copies),
+        copied(layout, {split: [number[name] for name in files] for split, files in splits.items()}),
         not_compared,
-        _strange_classes(layout, splits),
+        strange_classes(_classes(layout, splits.get("train", ())), _classes(layout, names)),
     )
     return FolderContents(
         folder,
@@ -148,12 +149,8 @@ def _numbered(names: Sequence[PurePosixPath]) -> Tensor:
 
 def _splits(layout: Layout, names: list[PurePosixPath], copies: Copies) -> Splits:
     """The images of each split; "all" is every one."""
-    found = {split: [name for name in names if name.parts[0] == top] for split, top in layout.folders.items()}
-    if "valid" in found and "test" not in found:
-        found["test"] = found["valid"]
-    elif not found.keys() - {"train"}:
-        found = _split_by_hash(names, copies)
-    return found | {"all": names}
+    own = {split: [name for name in names if name.parts[0] == top] for split, top in layout.folders.items()}
+    return all_splits(own, lambda: _split_by_hash(names, copies), names)
 
 
 def _split_by_hash(names: list[PurePosixPath], copies: Copies) -> Splits:
@@ -163,24 +160,6 @@ def _split_by_hash(names: list[PurePosixPath], copies: Copies) -> Splits:
     return {"train": [name for name in names if name not in test], "test": [name for name in names if name in test]}
 
 
-def _copied(layout: Layout, splits: Splits, copies: Copies) -> str:
-    """How many files are copies, and on which side of a split; "" if none is."""
-    if not copies:
-        return ""
-    found = f"copies of other images: {len(copies):,}"
-    if not layout.folders.keys() - {"train"}:
-        return f"{found}; they stay on one side of a split"
-    seen = {copies.get(name, name) for name in splits.get("train", ())}
-    outside = [name for split in ("valid", "test") if split in layout.folders for name in splits[split]]
-    both = sum(copies.get(name, name) in seen for name in outside)
-    return f"{found}; outside of train, but also in it: {both:,}"
-
-
-def _strange_classes(layout: Layout, splits: Splits) -> str:
-    """The classes of other splits that the training split lacks, in words; "" if it has classes and lacks none."""
-    known = {layout.class_of(name) for name in splits.get("train", ())} - {None}
-    found = [part for name in splits["all"] if (part := layout.class_of(name)) is not None and part not in known]
-    if not known or not found:
-        return ""
-    names = ", ".join(shown(name) for name in sorted({*found})[:5]) + ", ..." * (len({*found}) > 5)
-    return f"classes that train does not have: {len({*found}):,} ({names}), of {len(found):,} images"
+def _classes(layout: Layout, names: Iterable[PurePosixPath]) -> list[str]:
+    """The classes of those images that have one."""
+    return [part for name in names if (part := layout.class_of(name)) is not None]
