@@ -281,6 +281,10 @@ class FSVAE(nn.Module):
             labels: int64 [n], the class of each image, with a latent that knows classes or counted them in its clusters
                 (then some images are of others: `latent.label_counts.purity`); None: as often as in training.
             temperature: > 0; below 1 likelier codes, above 1 more various ones. With the latent `Escape`.
+
+        Raises:
+            ValueError: n, batch_size, seed or temperature out of range, noise or labels of another shape or range, or
+                labels for a latent that knows none.
         """
         return sample(self, n, seed, batch_size=batch_size, noise=noise, labels=labels, temperature=temperature)
 
