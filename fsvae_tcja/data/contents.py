@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -16,7 +16,6 @@ from .plausible import darkness
 log = logging.getLogger(__name__)
 BESIDE = "images beside the folders of the splits"
 Files = TypeVar("Files", bound=Sized)
-Class = TypeVar("Class", int, str)
 
 
 @dataclass(frozen=True)
@@ -164,17 +163,17 @@ def copied(layout: Layout, first: Mapping[str, Sequence[int]]) -> str:
     return f"{found}; outside of train, but also in it: {both:,}"
 
 
-def strange_classes(of_train: Iterable[Class], of_all: Iterable[Class], name: Callable[[Class], str] = str) -> str:
+def strange_classes(of_train: Sequence[int], of_all: Sequence[int], classes: Sequence[str]) -> str:
     """The classes that the training split lacks, in words; "" if it has classes and lacks none.
 
     Args:
-        of_train, of_all: the class of each image of the training split, and of all splits, that has one.
-        name: what a class is called.
+        of_train, of_all: the labels of the training split, and of all images; -1: none.
+        classes: what they are called.
     """
-    known = {*of_train}
-    images = [one for one in of_all if one not in known]
+    known = {*of_train} - {-1}
+    images = [label for label in of_all if label != -1 and label not in known]
     if not known or not images:
         return ""
     found = sorted({*images})
-    names = ", ".join(shown(name(one)) for one in found[:5]) + ", ..." * (len(found) > 5)
+    names = ", ".join(shown(classes[label]) for label in found[:5]) + ", ..." * (len(found) > 5)
     return f"classes that train does not have: {len(found):,} ({names}), of {len(images):,} images"

@@ -70,7 +70,7 @@ def _contents(folder: Path, listing: Listing) -> FolderContents:
         )
     headers = [read_header(folder / name) for name in names]
     conversions = Counter(conversion for header in headers for conversion in header.conversions)
-    classes = sorted({*_classes(layout, names)})
+    classes = sorted({part for name in names if (part := layout.class_of(name)) is not None})
     first, not_compared = equal_images([folder / name for name in names], [header.size for header in headers])
     copies = {name: names[first[i]] for i, name in enumerate(names) if first[i] != i}
     splits = _splits(layout, names, copies)
@@ -81,7 +81,7 @@ def _contents(folder: Path, listing: Listing) -> FolderContents:
         ", ".join(f"{n:,} of {len(names):,} images {conversion}" for conversion, n in conversions.items()),
         copied(layout, {split: [number[name] for name in files] for split, files in splits.items()}),
         not_compared,
-        strange_classes(_classes(layout, splits.get("train", ())), _classes(layout, names)),
+        strange_classes(_labels(layout, splits.get("train", ()), classes), _labels(layout, names, classes), classes),
     )
     return FolderContents(
         folder,
@@ -115,12 +115,11 @@ def load_folder(folder: Path, split: str, size: int | None) -> FileImages:
     """
     contents = inspect_folder(folder)
     split, names = contents.of(split)
-    index = {name: i for i, name in enumerate(contents.class_names)}
     data = FileImages(
         shown(contents.folder.name),
         split,
         [contents.folder / name for name in names],
-        torch.tensor([index.get(contents.layout.class_of(name) or "", -1) for name in names]),
+        torch.tensor(_labels(contents.layout, names, contents.class_names)),
         len(contents.class_names) or None,
         channels=contents.channels,
         size=contents.size if size is None else size,
@@ -160,6 +159,7 @@ def _split_by_hash(names: list[PurePosixPath], copies: Copies) -> Splits:
     return {"train": [name for name in names if name not in test], "test": [name for name in names if name in test]}
 
 
-def _classes(layout: Layout, names: Iterable[PurePosixPath]) -> list[str]:
-    """The classes of those images that have one."""
-    return [part for name in names if (part := layout.class_of(name)) is not None]
+def _labels(layout: Layout, names: Iterable[PurePosixPath], classes: Sequence[str]) -> list[int]:
+    """The number of each image's class, -1 where it has none."""
+    index = {name: i for i, name in enumerate(classes)}
+    return [index.get(layout.class_of(name) or "", -1) for name in names]

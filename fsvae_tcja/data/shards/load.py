@@ -114,12 +114,11 @@ def contents_of(
     sizes = np.concatenate([index.pixels for index in indices])
     grey, conversions = _headers(indices, counted)
     n = len(splits["all"])
-    of_train = _classes(labels, splits["train"]) if "train" in splits else []
     notes = (
         passed_over and f"passed over: {in_words(passed_over)}",
         ", ".join(f"{count:,} of {n:,} images {conversion}" for conversion, count in conversions.items()),
         copied(layout, {split: first[rows].tolist() for split, rows in splits.items()}),
-        strange_classes(of_train, _classes(labels, splits["all"]), classes.__getitem__),
+        strange_classes(labels[splits.get("train", [])].tolist(), labels[splits["all"]].tolist(), classes),
     )
     return ShardContents(
         place,
@@ -247,9 +246,3 @@ def _split_by_hash(
     test = np.zeros(len(places), bool)
     test[[row for row, is_chosen in zip(ranked, chosen, strict=True) if is_chosen]] = True
     return {"train": rows[~test[rows]], "test": rows[test[rows]]}
-
-
-def _classes(labels: np.ndarray, rows: np.ndarray) -> list[int]:
-    """The labels of those images that have one."""
-    found = labels[rows]
-    return found[found >= 0].tolist()
