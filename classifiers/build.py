@@ -82,11 +82,9 @@ class Builder:
             case "FC":
                 inputs = self.shape[0]
                 self._become(int(number))
-                return (
-                    Dense(inputs, int(number), self._neuron(int(number)))
-                    if spiking
-                    else Folded(Linear(inputs, int(number)))
-                )
+                if spiking:
+                    return Dense(inputs, int(number), self._neuron(int(number)))
+                return Folded(Linear(inputs, int(number)))
             case "LIF":
                 return Fire(self._neuron(self.shape[0]))
             case "Vote":

@@ -4,7 +4,8 @@ from fsvae_tcja.core import NEURONS
 
 from .config import ClassifierConfig
 
-_CIFAR = "64S 64R TCJA(4,4) 64R TCJA(4,4) 128R/2 TCJA(4,4) 128R TCJA(4,4) " + (
+_CIFAR = (
+    "64S 64R TCJA(4,4) 64R TCJA(4,4) 128R/2 TCJA(4,4) 128R TCJA(4,4) "
     "256R/2 TCJA(4,4) 256R TCJA(4,4) 512R/2 TCJA(4,4) 512R TCJA(4,4) LIF GAP"
 )
 

@@ -65,7 +65,7 @@ def _gives_binary(layer: nn.Module, given: bool) -> bool:
     """Whether a layer gives 0 and 1 only, if it is `given` that or not."""
     match layer:
         case SpikingLayer():
-            return layer.neuron.params.spiking and (layer.attention is None or layer.placement == "current")
+            return layer.gives_binary
         case Dense() | Fire():
             return layer.neuron.params.spiking
         case TimeDropout() | Folded(layer=nn.MaxPool2d()):
@@ -102,7 +102,7 @@ def _residual(block: ResidualBlock, name: str, binary: bool) -> list[Part]:
     found = [
         Part(f"{name} LIF", None, Place(inner, "input")),
         Part(f"{name} conv 1", _weights(inner.transform), Place(end, "input"), inner.attention, spiking),
-        Part(f"{name} conv 2", _weights(end.transform), binary=_gives_binary(inner, spiking)),
+        Part(f"{name} conv 2", _weights(end.transform), binary=inner.gives_binary),
     ]
     if shortcut is not None:
         found.append(Part(f"{name} shortcut", _weights(shortcut.transform), binary=binary))

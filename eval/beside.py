@@ -11,11 +11,13 @@ from fsvae_tcja.utils.processes import gather
 
 from .protocols import Recipe
 from .reference import Reference
-from .setting import Beside, Setting, Task
+from .setting import Setting, Task
 from .sources import Parts, Source
 
 REAL, RECONSTRUCTED, CODE_LENGTH = "real images", "reconstructions", "code length"
 
+Beside = dict[str, Any]
+"""{"value": float, "images": which}."""
 RealImages = Callable[[Recipe], Source | str | None]
 """The real images that are scored beside a recipe's; a text says why they cannot be had, None: there are none."""
 

@@ -1,7 +1,7 @@
 """Images to scores: the one way in."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from fsvae_tcja.utils.processes import rank
 from .beside import CODE_LENGTH, REAL, enough, kept_floor, real_images, stand_beside, why_no_floor
 from .doubt import Doubt, of_seeds
 from .doubt import bootstrap as bootstrapped
-from .features import Extractor, Job
+from .features import Extractor, Job, Seen
 from .images import ValueRange
 from .measures import FeatureStore
 from .networks import Networks
@@ -31,7 +31,7 @@ from .reference import (
     stored_reference,
 )
 from .result import Score
-from .setting import Progress, Setting
+from .setting import Progress, Setting, Task
 from .sources import Parts, Source, not_told, open_images
 from .subset import drawn, is_drawn, order_note, subset_note
 
@@ -94,8 +94,7 @@ def evaluate(
         ValueError: anything that does not fit; the message says what was found and what is needed.
     """
     check_seed(seed)
-    protocol = get_protocol(protocol)
-    networks = networks or Networks()
+    protocol, networks = get_protocol(protocol), networks or Networks()
     names = scores or networks.usual_scores(protocol, reference is not None)
     recipes = [*dict.fromkeys(map(protocol.recipe, names))]
     source = open_images(images, value_range=value_range, seed=seed or 0, device=device)
@@ -107,11 +106,8 @@ def evaluate(
     if parts and (source.parts is None or floor is False):
         why = "give floor=True or real images (--floor)" if source.parts else f"{source.name} draws from no checkpoint"
         raise ValueError(f"parts (--parts) are those of a checkpoint beside real images: {why}")
-    counts = [recipe.images(n, source.n) for recipe in recipes]
-    if source.endless and None in counts:
-        raise not_told(source)
     size = common_batch(recipes, batch)
-    tasks = list(zip(networks.load(recipes, device), recipes, counts, strict=True))
+    tasks = _tasks(source, recipes, networks, n, device)
     opened: dict[str, Any] = {"beside": source, "value_range": reference_range, "device": device}
     other = open_reference(reference, protocol, **opened)
     if floor is not False and floor is not True:
@@ -123,10 +119,7 @@ def evaluate(
             "reference, or real images (floor, --floor IMAGES)"
         )
     wanted = [(extractor, recipe) for extractor, recipe, _ in tasks if recipe.compares]
-    compared = None  # how many are drawn to compare with
-    if isinstance(other, Source) and other.endless:
-        compared = max((count or 0 for _, recipe, count in tasks if recipe.compares), default=0) or None
-    references = _references(other, wanted, compared, protocol, progress)
+    references = _references(other, wanted, _drawn_to_compare(other, tasks), protocol, progress)
     setting = Setting(protocol, tasks, references, size)
     jobs = [job_for(*task) for task in tasks]
     stores = [FeatureStore() for _ in jobs] if bootstrap else []
@@ -141,29 +134,52 @@ def evaluate(
     code = _code_length(source.parts, other) if parts and source.parts else {}
     results = []
     for i, (recipe, job) in enumerate(zip(recipes, jobs, strict=True)):
-        made: dict[str, Any] = {
-            "seed": seed,
-            "images": source.name,
-            "pixels": source.pixels or seen[job.n].size,
-            "value_range": source.value_range,
-        }
-        notes = source.notes + subset_note(source, job.n, protocol)
-        notes += order_note(source, job.n, recipe, protocol) + seen[job.n].notes
-        compared_with = references.get(recipe.score)
-        notes += _odd_pairs(source, made["pixels"], job.extractor, compared_with) + _same_note(source, rounds)
-        stands = beside.get(recipe.score) or kept_floor(compared_with, job.collector.n)
+        compared, read = references.get(recipe.score), seen[job.n]
+        notes = _notes(source, read, recipe, job, compared, protocol) + _same_note(source, rounds)
+        stands = beside.get(recipe.score) or kept_floor(compared, job.collector.n)
         if floor is not False and not any(REAL in found for found in stands.values()):
             notes += (why_no_floor(real(recipe), other, job.collector.n),)
-        made_here = _scores(recipe, job, compared_with, made, notes)
+        made = _scores(recipe, job, compared, _about(source, read, seed), notes)
         if stores:
-            values = {score.name: score.value for score in made_here}
-            doubts |= bootstrapped(recipe, stores[i], compared_with, bootstrap, values)
-        bounded = {name: doubt.within(*recipe.measured.bounds_of(name)) for name, doubt in doubts.items()}
-        results += [
-            replace(score, beside=stands.get(score.name, {}) | code, doubt=bounded.get(score.name))
-            for score in made_here
-        ]
+            values = {score.name: score.value for score in made}
+            doubts |= bootstrapped(recipe, stores[i], compared, bootstrap, values)
+        for score in made:
+            doubt = doubts.get(score.name)
+            bounded = doubt and doubt.within(*recipe.measured.bounds_of(score.name))
+            results.append(replace(score, beside=stands.get(score.name, {}) | code, doubt=bounded))
     return results
+
+
+def _tasks(
+    source: Source, recipes: Sequence[Recipe], networks: Networks, n: int | None, device: torch.device | str
+) -> list[Task]:
+    """What is computed, with how many images; no network is loaded for a number that cannot be."""
+    counts = [recipe.images(n, source.n) for recipe in recipes]
+    if source.endless and None in counts:
+        raise not_told(source)
+    return list(zip(networks.load(recipes, device), recipes, counts, strict=True))
+
+
+def _drawn_to_compare(reference: Any, tasks: Sequence[Task]) -> int | None:
+    """How many images are drawn of a reference that is endless: as many as are scored; None: it is not."""
+    if not isinstance(reference, Source) or not reference.endless:
+        return None
+    return max((count or 0 for _, recipe, count in tasks if recipe.compares), default=0) or None
+
+
+def _about(source: Source, seen: Seen, seed: int | None) -> dict[str, Any]:
+    """What the images are, as Score has it."""
+    pixels = source.pixels or seen.size
+    return {"seed": seed, "images": source.name, "pixels": pixels, "value_range": source.value_range}
+
+
+def _notes(
+    source: Source, seen: Seen, recipe: Recipe, job: Job, reference: Reference | None, protocol: Protocol
+) -> tuple[str, ...]:
+    """What a reader must know of the images of a score, and of what they are compared with."""
+    which = subset_note(source, job.n, protocol) + order_note(source, job.n, recipe, protocol)
+    odd = _odd_pairs(source, source.pixels or seen.size, job.extractor, reference)
+    return source.notes + which + seen.notes + odd
 
 
 def _check_doubt(source: Source, repeats: int, bootstrap: int) -> None:
@@ -343,9 +359,9 @@ def _references(
         made = [given[name] for name in names]
     elif isinstance(given, Path):
         made = [stored_reference(given, extractor, recipe) for extractor, recipe in wanted]
-    elif split := next((one for one in map(_other_split(given), wanted) if one), None):
+    elif split := next((other for _, recipe in wanted if (other := _other_split(given, recipe))), None):
         # a score that compares with another split than the first: memorisation is seen against training images
-        apart = [pair for pair in wanted if _other_split(given)(pair) == split]
+        apart = [(extractor, recipe) for extractor, recipe in wanted if _other_split(given, recipe) == split]
         rest = [pair for pair in wanted if pair not in apart]
         found = _references(given.sibling(split), apart, n, protocol, progress)
         return found | _references(given, rest, n, protocol, progress)
@@ -360,15 +376,11 @@ def _references(
     return dict(zip(names, made, strict=True))
 
 
-def _other_split(given: Source) -> Callable[[tuple[Extractor, Recipe]], str | None]:
+def _other_split(given: Source, recipe: Recipe) -> str | None:
     """Which other split of a source a recipe compares with, if the source is of one, was not asked for by its name, and
     has others."""
-
-    def split(pair: tuple[Extractor, Recipe]) -> str | None:
-        needed = pair[1].split_of(given.data_set or "")
-        return needed if given.sibling and not given.named and needed != given.split else None
-
-    return split
+    needed = recipe.split_of(given.data_set or "")
+    return needed if given.sibling and not given.named and needed != given.split else None
 
 
 def _odd_pairs(source: Source, pixels: str, extractor: Extractor, reference: Reference | None) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from .features import Extractor, Job, Seen, run
 from .measures import Collector
@@ -54,7 +53,3 @@ class Setting:
         reference = self.references.get(recipe.score)
         found = recipe.measured.value(recipe, collected, reference.statistics if reference else None)
         return {name: value for name, (value, _) in found.items()}
-
-
-Beside = dict[str, Any]
-"""{"value": float, "images": which}."""

@@ -233,7 +233,7 @@ def open_images(
         _check_range(what, value_range)
         return what
     if isinstance(what, (str, Path)):
-        return _open_path(what, stated, root, download, name, seed, device, split, usual_size)
+        return _open_path(what, _Opening(stated, root, download, name, seed, device, split, usual_size))
     if isinstance(what, np.ndarray):
         what = from_array(what)
     if isinstance(what, Tensor):
@@ -318,68 +318,86 @@ def _reads_all(loader: DataLoader[Any]) -> bool:
     return plain and isinstance(sampler, SequentialSampler)
 
 
-def _open_path(
-    what: str | Path,
-    stated: _Stated,
-    root: str | Path | None,
-    download: bool,
-    name: str | None,
-    seed: int,
-    device: torch.device | str,
-    default: str | None,
-    usual_size: int,
-) -> Source:
+@dataclass(frozen=True)
+class _Opening:
+    """How a path is opened, by the arguments of `open_images`."""
+
+    stated: _Stated
+    root: str | Path | None
+    download: bool
+    name: str | None
+    seed: int
+    device: torch.device | str
+    split: str | None
+    usual_size: int
+
+
+def _open_path(what: str | Path, how: _Opening) -> Source:
     check_named(what)
     text, split = parse_name(what if isinstance(what, str) else str(what.absolute()))
-    size, named = stated["size"], split is not None
 
     def sibling(split: str) -> Source:
         with once_per_machine():
-            return _open_path(f"{text}:{split}", stated, root, download, None, seed, device, None, usual_size)
+            return _open_path(f"{text}:{split}", replace(how, name=None, split=None))
 
     if text in IMAGE_SETS:
-        split = split or default or "test"
-        taken = size or usual_size or USUAL
-        _check_memory(text, split, taken, root, download)
-        source = _open_dataset(load_images(text, split, size=taken, root=root, download=download), name, stated)
-        told = f"{source.name}: taken at {taken} x {taken}, the size of the drawn images"
-        notes = (told,) if size is None and taken != USUAL else ()
-        return replace(source, sibling=sibling, named=named, notes=notes)
+        source = _open_set(text, split or how.split or "test", how)
+        return replace(source, sibling=sibling, named=split is not None)
     path = Path(text).expanduser()
-    if path.suffix == ".safetensors" or (path / MODEL).is_file():
-        from .checkpoints import find_checkpoint, open_checkpoint  # brings the model
-
-        if (checkpoint := find_checkpoint(path)) is not None:
-            source = open_checkpoint(checkpoint, seed, device)
-            _check_range(source, stated["value_range"])
-            return replace(source, name=name or source.name, size=size)
-        if path.exists():
-            raise ValueError(f"{path} holds weights or statistics, no images and no checkpoint that draws some")
+    if (drawn := _open_weights(path, how)) is not None:
+        return drawn
     if path.suffix in (".npy", ".npz"):
         images, labels = _read_arrays(path)
-        return _in_memory(images, name or path.name, stated, labels)
+        return _in_memory(images, how.name or path.name, how.stated, labels)
+    _check_place(path, text)
+    source = _open_folder(path, split, how)
+    return source if source.split is None else replace(source, sibling=sibling, named=split is not None)
+
+
+def _open_set(name: str, split: str, how: _Opening) -> IndexedImages:
+    """A split of a data set, at the size that is asked for, else that of the drawn images, else the usual one."""
+    size = how.stated["size"]
+    taken = size or how.usual_size or USUAL
+    _check_memory(name, split, taken, how.root, how.download)
+    dataset = load_images(name, split, size=taken, root=how.root, download=how.download)
+    source = _open_dataset(dataset, how.name, how.stated)
+    told = f"{source.name}: taken at {taken} x {taken}, the size of the drawn images"
+    return replace(source, notes=(told,) if size is None and taken != USUAL else ())
+
+
+def _open_weights(path: Path, how: _Opening) -> Source | None:
+    """A checkpoint or a run folder; None: it is neither, nor other weights."""
+    if path.suffix != ".safetensors" and not (path / MODEL).is_file():
+        return None
+    from .checkpoints import find_checkpoint, open_checkpoint  # brings the model
+
+    if (checkpoint := find_checkpoint(path)) is None:
+        raise ValueError(f"{path} holds weights or statistics, no images and no checkpoint that draws some")
+    source = open_checkpoint(checkpoint, how.seed, how.device)
+    _check_range(source, how.stated["value_range"])
+    return replace(source, name=how.name or source.name, size=how.stated["size"])
+
+
+def _check_place(path: Path, text: str) -> None:
+    """Refuse what is neither a folder nor shards; `text` is what the caller called it."""
     if path.is_file() and path.suffix in WEIGHTS:
         raise ValueError(
             f"{path} is no images; if it is a model of the FSVAE 2022 program, score what this makes of it: "
             f"fsvae-tcja import {shlex.quote(str(path))} --out ours.safetensors"
         )
-    shards = means_shards(path)
-    if not shards and (path.is_file() or (not path.exists() and path.suffix)):
+    if means_shards(path):
+        return
+    if path.is_file() or (not path.exists() and path.suffix):
         raise ValueError(
             f"cannot take images from {path}: give a folder, an .npy or .npz, a run folder or checkpoint, or one of "
             f"{list(IMAGE_SETS)}"
         )
-    if not shards and not path.exists():
+    if not path.exists():
         raise FileNotFoundError(
             f"there is no folder of images {path.absolute()}, and no data set of that name"
             f"{did_you_mean(text, IMAGE_SETS)}: these are "
             f"{list(IMAGE_SETS)}, with their split as in mnist:test"
         )
-    resized: _Stated = {"value_range": stated["value_range"], "size": size or usual_size or None}
-    folder = _open_folder(path, split, default, root, name, resized)
-    if size is None and folder.pixels:
-        folder = replace(folder, notes=(*folder.notes, f"{folder.name}: {folder.pixels}, the size of the drawn images"))
-    return folder if folder.split is None else replace(folder, sibling=sibling, named=named)
 
 
 def _check_range(source: Source, stated: ValueRange | None) -> None:
@@ -417,38 +435,41 @@ def _open_dataset(dataset: LabelledDataset, name: str | None, stated: _Stated) -
     )
 
 
-def _open_folder(
-    folder: Path, split: str | None, default: str | None, root: str | Path | None, name: str | None, stated: _Stated
-) -> IndexedImages:
-    """A folder or tar shards at the size of the images, all of one size, unless another size is asked for.
+def _open_folder(folder: Path, split: str | None, how: _Opening) -> IndexedImages:
+    """A folder or tar shards, at the size that is asked for, else that of the drawn images, else its own.
 
     Where its subfolders are splits, that which is said is taken, else the default, else all, and a note says so.
     """
-    shards, size = means_shards(folder), stated["size"]
-    contents = inspect_shards(folder, root) if shards else inspect_folder(folder)
-    notes: tuple[str, ...] = ()
+    shards, size = means_shards(folder), how.stated["size"] or how.usual_size or None
+    contents = inspect_shards(folder, how.root) if shards else inspect_folder(folder)
+    notes: list[str] = []
     if split is None and contents.is_split:
-        split, found = default or "all", ", ".join(sorted(contents.files.keys() - {"all"}))
+        split, found = how.split or "all", ", ".join(sorted(contents.files.keys() - {"all"}))
         if split not in contents.files:
             raise ValueError(f"{folder} has the splits {found} and no {split}: say which, {folder}:SPLIT")
         if split == "all":
-            notes = (
-                f"{folder.name}: all {len(contents):,} images of its splits {found}; say {folder.name}:test for one",
+            notes.append(
+                f"{folder.name}: all {len(contents):,} images of its splits {found}; say {folder.name}:test for one"
             )
     split = split or "all"
     if size is not None:
         _check_size(str(folder), 0, contents.channels, size)
-    dataset = load_shards(folder, split, size, root) if shards else load_folder(folder, split, size)
+    dataset = load_shards(folder, split, size, how.root) if shards else load_folder(folder, split, size)
+    name = how.name or (dataset.name if split == "all" else f"{dataset.name} {split}")
+    pixels = None if size is None else _resized({*contents.sizes_of[dataset.split]}, size)
+    if how.stated["size"] is None and pixels:
+        notes.append(f"{name}: {pixels}, the size of the drawn images")
     return IndexedImages(
-        name or (dataset.name if split == "all" else f"{dataset.name} {split}"),
+        name,
         len(dataset),
         _draw(dataset),
         folder=dataset.name,
         split=None if split == "all" else split,
-        pixels=None if size is None else _resized({*contents.sizes_of[dataset.split]}, size),
+        pixels=pixels,
+        size=size,
+        value_range=how.stated["value_range"],
         labels=_known(dataset),
-        notes=notes,
-        **stated,
+        notes=tuple(notes),
     )
 
 

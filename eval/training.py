@@ -16,11 +16,13 @@ from fsvae_tcja.data.workers import batches
 from fsvae_tcja.runtime.config import TrainerConfig
 from fsvae_tcja.runtime.run import RunFolder, open_run
 from fsvae_tcja.runtime.trainer import Trainer
+from fsvae_tcja.utils.processes import rank, world
 
 from .provenance import ImageDigest, library_versions
 from .randomness import check_seed, isolated_randomness
 
 WEIGHT_DECAY = 1e-2  # PyTorch's own default for AdamW
+PART = 250  # images that are looked at together
 EACH_EPOCH = 2**31  # steps between rows of metrics: one row an epoch
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -144,7 +146,7 @@ class _Task(Generic[Network]):
 @torch.inference_mode()
 def mean_over(dataset: LabelledDataset, value: Callable[[Tensor, Tensor], Tensor]) -> float:
     """Mean over a data set of a function (images in [-1, 1], labels) -> [B]."""
-    total = sum(value(to_float(images), labels).double().sum().item() for images, labels in batches(dataset, 250))
+    total = sum(value(to_float(images), labels).double().sum().item() for images, labels in batches(dataset, PART))
     return total / len(dataset)
 
 
@@ -157,9 +159,9 @@ def provenance(dataset: LabelledDataset, config: TrainingConfig) -> dict[str, An
 
 
 def _sha256(dataset: LabelledDataset) -> str:
-    """Hash of all pixels: that of a reference made of the same images."""
-    digest, start = ImageDigest(), 0
-    for images, _ in batches(dataset, 250):
-        digest.update(images, start)
-        start += len(images)
+    """Hash of all pixels: that of a reference made of the same images. Each batch is counted by one process."""
+    digest = ImageDigest()
+    for number, (images, _) in enumerate(batches(dataset, PART)):
+        if number % world() == rank():
+            digest.update(images, number * PART)
     return digest.hexdigest()

@@ -7,7 +7,7 @@ from fsvae_tcja.data import EVENT_SETS, IMAGE_SETS, LabelledDataset, load_images
 from fsvae_tcja.runtime.callbacks import KeepMemory
 from fsvae_tcja.runtime.command import RunOptions, TrainCommand
 from fsvae_tcja.runtime.device import resolve
-from fsvae_tcja.runtime.run import RunFolder, open_run
+from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.one_copy import once_per_machine
 from fsvae_tcja.utils.printable import shown
@@ -53,14 +53,7 @@ TRAIN = TrainCommand(
 
 def main(args: list[str]) -> int:
     """`train PRESET [options]`, or `train --resume RUN`."""
-    return TRAIN.run(args, _train)
-
-
-def _train(config: TrainConfig, options: RunOptions) -> int:
-    assert options.out is not None  # TrainCommand fills it in
-    run = open_run(options.out, options.resume is not None)
-    with run.locked():
-        return _fit(replace(config, data=located(config.data)), options, run)
+    return TRAIN.run(args, _fit)
 
 
 def _fit(config: TrainConfig, options: RunOptions, run: RunFolder) -> int:

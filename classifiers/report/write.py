@@ -105,9 +105,6 @@ def _classes(data: LabelledDataset, evaluation: Evaluation) -> str:
 def _plain(
     data: LabelledDataset, looked_at: str, weights: str, evaluation: Evaluation, fired: Firing, cost: Energy
 ) -> dict:
-    layers = {
-        layer.name: {"rate": layer.rate, "dead": layer.dead, "saturated": layer.saturated} for layer in fired.layers
-    }
     return {
         "data": data.name,
         "split": data.split,
@@ -118,7 +115,7 @@ def _plain(
         "classes": list(data.class_names),
         "per_class": [None if isnan(accuracy) else accuracy for accuracy in evaluation.per_class.tolist()],
         "confusion": evaluation.confusion.tolist(),
-        "firing": {"of": looked_at, "n": fired.n, "layers": layers},
+        "firing": {"of": looked_at, "n": fired.n, "layers": fired.plain()},
         "energy": {
             "of": looked_at,
             "n": cost.n,

@@ -11,7 +11,7 @@ from .kid import KID
 from .measure import Collector, Measure
 from .mind import MIND
 from .precision_recall import PrecisionRecall
-from .store import FeatureStore
+from .store import FeatureMeasure, FeatureStore
 from .sure import Sure
 
 MEASURES: dict[str, Measure[Any]] = {
@@ -26,4 +26,4 @@ MEASURES: dict[str, Measure[Any]] = {
     "frechet infinity": FDInfinity(),
 }
 
-__all__ = ["MEASURES", "Collector", "FeatureStore", "GaussianStatistics", "Measure"]
+__all__ = ["MEASURES", "Collector", "FeatureMeasure", "FeatureStore", "GaussianStatistics", "Measure"]

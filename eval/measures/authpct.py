@@ -15,22 +15,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .measure import Measure, Values, collapse_notes
+from .measure import Values, collapse_notes
 from .neighbours import distances, radii
-from .store import FeatureStore
+from .store import FeatureMeasure, FeatureStore
 
 if TYPE_CHECKING:
     from ..protocols import Recipe
 
 
-class AuthPct(Measure[FeatureStore]):
+class AuthPct(FeatureMeasure):
     """The share, 0 to 1, of images farther from their nearest training image than that is from its own nearest one."""
 
-    collector = FeatureStore
     better, bounds = "as real held-out images", (0.0, 1.0)
-
-    def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> FeatureStore:
-        return FeatureStore()
 
     def value(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> Values:
         assert reference is not None, "it compares"

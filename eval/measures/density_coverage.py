@@ -16,22 +16,21 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .measure import Measure, Values, collapse_notes
+from .measure import Values, collapse_notes
 from .neighbours import distances, few_notes, radii
-from .store import FeatureStore
+from .store import FeatureMeasure, FeatureStore
 
 if TYPE_CHECKING:
     from ..protocols import Recipe
 
 
 @dataclass(frozen=True)
-class DensityCoverage(Measure[FeatureStore]):
+class DensityCoverage(FeatureMeasure):
     """How densely the scored images lie among those of the reference, and how many of these they cover."""
 
     k: int = 5
     """Neighbours."""
 
-    collector = FeatureStore
     better = "higher"
 
     def bounds_of(self, name: str) -> tuple[float, float]:
@@ -39,9 +38,6 @@ class DensityCoverage(Measure[FeatureStore]):
 
     def least(self, recipe: Recipe) -> int:
         return self.k + 1  # an image and its neighbours
-
-    def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> FeatureStore:
-        return FeatureStore()
 
     def value(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> Values:
         assert reference is not None, "it compares"

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from .frechet import GaussianStatistics, frechet_distance
-from .measure import Measure, Values, collapse_notes
-from .store import FeatureStore
+from .measure import Values, collapse_notes
+from .store import FeatureMeasure, FeatureStore
 
 if TYPE_CHECKING:
     from ..protocols import Recipe
@@ -24,17 +24,13 @@ POINTS = 15
 SEED = 0
 
 
-class FDInfinity(Measure[FeatureStore]):
+class FDInfinity(FeatureMeasure):
     """The Frechet distance at 1 / n = 0, and the standard error of that end of the line."""
 
-    collector = FeatureStore
     better = "lower"
 
     def least(self, recipe: Recipe) -> int:
         return 10 * POINTS
-
-    def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> FeatureStore:
-        return FeatureStore()
 
     def value(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> Values:
         assert reference is not None, "it compares"

@@ -5,27 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
-from .measure import Measure, Values, collapse_notes
-from .store import FeatureStore
+from .measure import Values, collapse_notes
+from .store import FeatureMeasure, FeatureStore
 
 if TYPE_CHECKING:
     from ..protocols import Recipe
 
 
 @dataclass(frozen=True)
-class KID(Measure[FeatureStore]):
+class KID(FeatureMeasure):
     """Mean and deviation over torch-fidelity's 100 random subsets."""
 
     subset: int = 1000
     """Images in a subset; all, where there are fewer."""
 
-    collector = FeatureStore
     better = "lower"
-
-    def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> FeatureStore:
-        return FeatureStore()
 
     def value(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> Values:
         from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .measure import Measure, Values, collapse_notes
-from .store import FeatureStore
+from .measure import Values, collapse_notes
+from .store import FeatureMeasure, FeatureStore
 
 if TYPE_CHECKING:
     from ..protocols import Recipe
@@ -25,17 +25,13 @@ AT_ONCE = 100  # directions
 
 
 @dataclass(frozen=True)
-class MIND(Measure[FeatureStore]):
+class MIND(FeatureMeasure):
     """MIND over torch-fidelity's directions. Of the larger side as many are drawn as the smaller one has."""
 
     directions: int = 1000
     """M."""
 
-    collector = FeatureStore
     better, bounds = "lower", (0.0, math.inf)
-
-    def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> FeatureStore:
-        return FeatureStore()
 
     def value(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> Values:
         assert reference is not None, "it compares"

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
-from .measure import Measure, Values, collapse_notes
+from .measure import Values, collapse_notes
 from .neighbours import few_notes
-from .store import FeatureStore
+from .store import FeatureMeasure, FeatureStore
 
 if TYPE_CHECKING:
     from ..protocols import Recipe
 
 
-class PrecisionRecall(Measure[FeatureStore]):
+class PrecisionRecall(FeatureMeasure):
     """Parts of the scored images near the reference, and of the reference near the scored images."""
 
-    collector = FeatureStore
     better, bounds = "higher", (0.0, 1.0)
 
     def least(self, recipe: Recipe) -> int:
         return 4  # an image and its three nearest neighbours
-
-    def collect(self, recipe: Recipe, dim: int, n: int | None, device: torch.device) -> FeatureStore:
-        return FeatureStore()
 
     def value(self, recipe: Recipe, scored: FeatureStore, reference: FeatureStore | None) -> Values:
         from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric

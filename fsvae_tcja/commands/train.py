@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 
-from ..data import IMAGE_SETS, LabelledDataset, limited, load_images, located
+from ..data import IMAGE_SETS, LabelledDataset, limited, load_images
 from ..data.image_sets import absent
 from ..data.root import data_root
 from ..runtime.callbacks import KeepMemory
 from ..runtime.command import RunOptions, TrainCommand
 from ..runtime.device import resolve
-from ..runtime.run import RunFolder, open_run
+from ..runtime.run import RunFolder
 from ..runtime.trainer import Trainer
 from ..utils.one_copy import once_per_machine
 from ..utils.printable import shown
@@ -138,14 +138,7 @@ TRAIN = TrainCommand("fsvae-tcja train", PRESETS, TrainConfig, TrainOptions, KIN
 
 def main(args: list[str]) -> int:
     """`train PRESET [options]`, or `train --resume RUN`."""
-    return TRAIN.run(args, _train)
-
-
-def _train(config: TrainConfig, options: TrainOptions) -> int:
-    assert options.out is not None  # TrainCommand fills it in
-    run = open_run(options.out, options.resume is not None)
-    with run.locked():
-        return _fit(replace(config, data=located(config.data)), options, run)
+    return TRAIN.run(args, _fit)
 
 
 def _fit(config: TrainConfig, options: TrainOptions, run: RunFolder) -> int:

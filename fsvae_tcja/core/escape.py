@@ -7,9 +7,7 @@ from .kernels.escape import reference, register
 from .kernels.escape.inputs import Inputs
 from .neuron import NeuronModule, for_kernels
 
-BLOCK = (
-    64  # images in a pass of the reference: always as many, for a matrix product of another size may round otherwise
-)
+BLOCK = 64  # images in a pass of the reference: always as many, for products of another size may round otherwise
 
 
 @torch.no_grad()

@@ -58,6 +58,11 @@ class SpikingLayer(nn.Module):
         self.placement = placement
         self.checkpoint = checkpoint
 
+    @property
+    def gives_binary(self) -> bool:
+        """Whether what comes out is 0 and 1 only: spikes that no gate has weighted."""
+        return self.neuron.params.spiking and self._on_spikes is None
+
     def forward(self, x: Tensor) -> Tensor:
         """x [T, N, ...] -> spikes [T, N, C, ...]."""
         return self._maybe_checkpointed(self._sequence, x, len(x))

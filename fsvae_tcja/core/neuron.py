@@ -57,7 +57,7 @@ class NeuronModule(nn.Module):
 
 def check_neuron(neuron: object) -> None:
     """Raise ValueError unless a layer can run it."""
-    if not isinstance(neuron, nn.Module) or not hasattr(neuron, "fused_constants"):
+    if not isinstance(neuron, NeuronModule):
         raise ValueError(
             f"the neuron must be a NeuronModule such as LIF(params), found {type(neuron).__name__}; build "
             "parameters with params.build(channels), let an own module inherit from NeuronModule"
@@ -72,10 +72,9 @@ def for_kernels(neuron: NeuronModule, x: Tensor) -> FusedConstants | None:
     Raises:
         ValueError: what is no neuron, or a backend that is asked for by name cannot run them.
     """
-    if not hasattr(neuron, "params"):  # put into its layer later
-        check_neuron(neuron)
+    check_neuron(neuron)  # which may have been put into its layer later
     if not neuron.params.spiking:  # the rectifier of a baseline, which no kernel is for
         return None
     constants = neuron.fused_constants
-    chosen = backends.choose(x.device.type, x.dtype, getattr(neuron, "backend", "auto"), constants is not None)
+    chosen = backends.choose(x.device.type, x.dtype, neuron.backend, constants is not None)
     return None if chosen == "reference" else constants

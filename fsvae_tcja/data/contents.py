@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -128,3 +128,52 @@ def _test_split(own: Mapping[str, str], splits: Mapping[str, Sized]) -> str:
     if "valid" in own:
         return f"; no test/: {shown(own['valid'])}/ is the test split"
     return f"; the test split is {len(splits['test']):,} of the images, by the SHA-256 of their paths"
+
+
+def all_splits(own: dict[str, Files], cut: Callable[[], dict[str, Files]], everything: Files) -> dict[str, Files]:
+    """The images of each split, "all" among them.
+
+    Args:
+        own: those that have a folder. Without test/ the images of val/ are the test split.
+        cut: makes "train" and "test" where no folder says what is tested on.
+        everything: all images.
+    """
+    if "valid" in own and "test" not in own:
+        own = own | {"test": own["valid"]}
+    elif not own.keys() - {"train"}:
+        own = cut()
+    return own | {"all": everything}
+
+
+def copied(layout: Layout, first: Mapping[str, Sequence[int]]) -> str:
+    """How many images are copies, and on which side of a split; "" if none is.
+
+    Args:
+        layout: of the folders.
+        first: for each image of each split the number of the first equal one.
+    """
+    copies = len(first["all"]) - len({*first["all"]})
+    if not copies:
+        return ""
+    found = f"copies of other images: {copies:,}"
+    if not layout.folders.keys() - {"train"}:
+        return f"{found}; they stay on one side of a split"
+    seen = {*first.get("train", ())}
+    both = sum(one in seen for split in ("valid", "test") if split in layout.folders for one in first[split])
+    return f"{found}; outside of train, but also in it: {both:,}"
+
+
+def strange_classes(of_train: Sequence[int], of_all: Sequence[int], classes: Sequence[str]) -> str:
+    """The classes that the training split lacks, in words; "" if it has classes and lacks none.
+
+    Args:
+        of_train, of_all: the labels of the training split, and of all images; -1: none.
+        classes: what they are called.
+    """
+    known = {*of_train} - {-1}
+    images = [label for label in of_all if label != -1 and label not in known]
+    if not known or not images:
+        return ""
+    found = sorted({*images})
+    names = ", ".join(shown(classes[label]) for label in found[:5]) + ", ..." * (len(found) > 5)
+    return f"classes that train does not have: {len(found):,} ({names}), of {len(images):,} images"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..utils.digest import file_sha256
 from .image_file import read_rgb
 
 TAIL = 512  # bytes; the end of a compressed image is hardly ever that of another one
@@ -66,7 +67,7 @@ def equal_files(paths: Sequence[Path]) -> list[int]:
     first = list(range(len(paths)))
     for same_size in _alike(first, lambda i: paths[i].stat().st_size):
         for same_end in _alike(same_size, lambda i: _tail(paths[i])):
-            for original, *copies in _alike(same_end, lambda i: _sha256(paths[i])):
+            for original, *copies in _alike(same_end, lambda i: file_sha256(paths[i])):
                 for copy in copies:
                     first[copy] = original
     return first
@@ -84,8 +85,3 @@ def _tail(path: Path) -> bytes:
     with open(path, "rb", buffering=0) as file:
         file.seek(-min(TAIL, os.fstat(file.fileno()).st_size), os.SEEK_END)
         return file.read()
-
-
-def _sha256(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..utils.printable import shown
-from .contents import BESIDE, Contents, understood
+from .contents import BESIDE, Contents, all_splits, copied, strange_classes, understood
 from .copies import equal_images
 from .image_dataset import FileImages
 from .image_file import DEEP, FLOATS, is_image, read_header
@@ -75,12 +75,13 @@ def _contents(folder: Path, listing: Listing) -> FolderContents:
     copies = {name: names[first[i]] for i, name in enumerate(names) if first[i] != i}
     splits = _splits(layout, names, copies)
     sizes = {name: header.size for name, header in zip(names, headers, strict=True)}
+    number = dict(zip(names, first, strict=True))
     notes = (
         passed_over and f"passed over: {passed_over}",
         ", ".join(f"{n:,} of {len(names):,} images {conversion}" for conversion, n in conversions.items()),
-        _copied(layout, splits, copies),
+        copied(layout, {split: [number[name] for name in files] for split, files in splits.items()}),
         not_compared,
-        _strange_classes(layout, splits),
+        strange_classes(_labels(layout, splits.get("train", ()), classes), _labels(layout, names, classes), classes),
     )
     return FolderContents(
         folder,
@@ -114,12 +115,11 @@ def load_folder(folder: Path, split: str, size: int | None) -> FileImages:
     """
     contents = inspect_folder(folder)
     split, names = contents.of(split)
-    index = {name: i for i, name in enumerate(contents.class_names)}
     data = FileImages(
         shown(contents.folder.name),
         split,
         [contents.folder / name for name in names],
-        torch.tensor([index.get(contents.layout.class_of(name) or "", -1) for name in names]),
+        torch.tensor(_labels(contents.layout, names, contents.class_names)),
         len(contents.class_names) or None,
         channels=contents.channels,
         size=contents.size if size is None else size,
@@ -148,12 +148,8 @@ def _numbered(names: Sequence[PurePosixPath]) -> Tensor:
 
 def _splits(layout: Layout, names: list[PurePosixPath], copies: Copies) -> Splits:
     """The images of each split; "all" is every one."""
-    found = {split: [name for name in names if name.parts[0] == top] for split, top in layout.folders.items()}
-    if "valid" in found and "test" not in found:
-        found["test"] = found["valid"]
-    elif not found.keys() - {"train"}:
-        found = _split_by_hash(names, copies)
-    return found | {"all": names}
+    own = {split: [name for name in names if name.parts[0] == top] for split, top in layout.folders.items()}
+    return all_splits(own, lambda: _split_by_hash(names, copies), names)
 
 
 def _split_by_hash(names: list[PurePosixPath], copies: Copies) -> Splits:
@@ -163,24 +159,7 @@ def _split_by_hash(names: list[PurePosixPath], copies: Copies) -> Splits:
     return {"train": [name for name in names if name not in test], "test": [name for name in names if name in test]}
 
 
-def _copied(layout: Layout, splits: Splits, copies: Copies) -> str:
-    """How many files are copies, and on which side of a split; "" if none is."""
-    if not copies:
-        return ""
-    found = f"copies of other images: {len(copies):,}"
-    if not layout.folders.keys() - {"train"}:
-        return f"{found}; they stay on one side of a split"
-    seen = {copies.get(name, name) for name in splits.get("train", ())}
-    outside = [name for split in ("valid", "test") if split in layout.folders for name in splits[split]]
-    both = sum(copies.get(name, name) in seen for name in outside)
-    return f"{found}; outside of train, but also in it: {both:,}"
-
-
-def _strange_classes(layout: Layout, splits: Splits) -> str:
-    """The classes of other splits that the training split lacks, in words; "" if it has classes and lacks none."""
-    known = {layout.class_of(name) for name in splits.get("train", ())} - {None}
-    found = [part for name in splits["all"] if (part := layout.class_of(name)) is not None and part not in known]
-    if not known or not found:
-        return ""
-    names = ", ".join(shown(name) for name in sorted({*found})[:5]) + ", ..." * (len({*found}) > 5)
-    return f"classes that train does not have: {len({*found}):,} ({names}), of {len(found):,} images"
+def _labels(layout: Layout, names: Iterable[PurePosixPath], classes: Sequence[str]) -> list[int]:
+    """The number of each image's class, -1 where it has none."""
+    index = {name: i for i, name in enumerate(classes)}
+    return [index.get(layout.class_of(name) or "", -1) for name in names]

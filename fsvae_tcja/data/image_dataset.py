@@ -1,6 +1,5 @@
 """A data set of square images of one size, in memory or in files."""
 
-import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..utils.cpus import spare_cpus
+from ..utils.digest import file_sha256
 from ..utils.once import warn_once
 from .copies import equal_images
 from .dataset import LabelledDataset
@@ -70,9 +70,7 @@ class FileImages(LabelledDataset):
 
     def digests(self, indices: Sequence[int]) -> Iterator[bytes]:
         """SHA-256 of the bytes of these files."""
-        for i in indices:
-            with open(self.paths[i], "rb") as file:
-                yield hashlib.file_digest(file, "sha256").digest()
+        yield from (file_sha256(self.paths[i]) for i in indices)
 
     def contents(self) -> Tensor:
         if self.equal is None:

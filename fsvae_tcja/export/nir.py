@@ -69,7 +69,10 @@ def encoder_graph(model: FSVAE) -> "NIRGraph":
     nodes: dict[str, NIRNode] = {"input": nir.Input({"input": shape})}
     blocks = {f"encoder.blocks.{i}": block for i, block in enumerate(model.encoder.blocks)}
     for name, layer in {**blocks, "encoder.to_latent": model.encoder.to_latent}.items():
-        assert isinstance(layer, SpikingLayer)
+        if not isinstance(layer, SpikingLayer):
+            raise ValueError(
+                f"{name} has no neurons: its latent takes numbers and no spikes, and the chain ends in LIF"
+            )
         params = _known(name, layer)
         weight, bias = (x.detach().cpu().float().numpy() for x in _folded(layer, shape))
         stride, padding = (2, 1) if isinstance(layer.transform, nn.Conv2d) else (1, 0)

@@ -12,6 +12,7 @@ import torch
 import tyro
 from torch import nn
 
+from ..data.names import located
 from ..data.shards import means_shards
 from ..utils.configuration import from_dict, to_dict
 from ..utils.foreign import reading
@@ -24,7 +25,7 @@ from .checkpoint import start_from
 from .device import resolve
 from .memory import REMEDY, STEP, step_memory
 from .resume import newest_metadata
-from .run import CONFIG, RunFolder, has_checkpoint
+from .run import CONFIG, RunFolder, has_checkpoint, open_run
 from .trainer import Outcome
 
 FLAT = tyro.conf.arg(name="")
@@ -81,18 +82,23 @@ class TrainCommand:
     folder: Path = Path("runs")
     adapt: Adapt = lambda config, options, given, preset: config
 
-    def run(self, args: list[str], train: Callable[[Any, Any], int]) -> int:
+    def run(self, args: list[str], train: Callable[[Any, Any, RunFolder], int]) -> int:
         """Parse the arguments and train, or print help or (--dry-run) the configuration; returns the exit status.
 
         Processes that torchrun started train together. Started anew, they go on from the last checkpoint.
 
+        Args:
+            args: of the command line.
+            train: configuration, options and the run folder, which is locked -> exit status.
+
         Raises:
-            ValueError: an unknown preset, what a resumed run does not take, or (--dry-run) no network can be built.
+            ValueError: an unknown preset, what a resumed run does not take, a run folder that is in use or not to be
+                written to, or (--dry-run) no network can be built.
         """
         with joined():
             return self._run(args, train)
 
-    def _run(self, args: list[str], train: Callable[[Any, Any], int]) -> int:
+    def _run(self, args: list[str], train: Callable[[Any, Any, RunFolder], int]) -> int:
         if not args or args[0] in ("-h", "--help"):
             print(self._usage())
             return 0
@@ -102,14 +108,17 @@ class TrainCommand:
                 f"--resume goes on in its own folder {options.resume}, with its own weights; leave --out and "
                 "--init-from away"
             )
-        assert options.out is not None  # `_new` and `_resumed` fill it in
-        if not options.resume and started_anew() and has_checkpoint(options.out):
-            options = replace(options, resume=options.out, init_from=None)
+        out = options.out
+        assert out is not None, "`_new` and `_resumed` fill it in"
+        if not options.resume and started_anew() and has_checkpoint(out):
+            options = replace(options, resume=out, init_from=None)
         if options.dry_run:
             plan = {"configuration": to_dict(config)} | self._figures(config, options) | {"run": asdict(options)}
             print(json.dumps(plan, indent=2, default=str))
             return 0
-        return train(config, options)
+        run = open_run(out, options.resume is not None)
+        with run.locked():
+            return train(replace(config, data=located(config.data)), options, run)
 
     def ending(self, outcome: Outcome, run: RunFolder, options: RunOptions) -> str:
         """How the training ended, as a line of text."""

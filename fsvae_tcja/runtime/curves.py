@@ -58,30 +58,30 @@ def save_curves(
 
 
 def curve_figures(
-    metrics: Iterable[Mapping[str, object]], x: str = "step", units: Mapping[str, str] = MappingProxyType({})
+    metrics: Iterable[Mapping[str, object]], units: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, Figure]:
-    """The panels of `save_curves`, each as a figure of its own, by quantity; none if there is nothing to draw."""
+    """The panels of `save_curves` over the steps, each as a figure of its own, by quantity; none if there is nothing to
+    draw."""
     figures = {}
-    for quantity, curves in _panels(metrics, x).items():
+    for quantity, curves in _panels(metrics, "step").items():
         figures[quantity], (axis,) = _figure(1, 1)
-        _draw(axis, quantity, curves, x, units.get(quantity, quantity))
+        _draw(axis, quantity, curves, "step", units.get(quantity, quantity))
     return figures
 
 
 def compared_figure(
     quantity: str,
     runs: Mapping[str, Iterable[Mapping[str, object]]],
-    x: str = "step",
     units: Mapping[str, str] = MappingProxyType({}),
 ) -> Figure | None:
-    """One quantity of the metrics of several runs, by name, in one panel; None if no run has it."""
+    """One quantity of the metrics of several runs, by name, in one panel over the steps; None if no run has it."""
     panel = _split(quantity)[1]
-    curves = {name: _panels(rows, x).get(panel, {}).get(quantity) for name, rows in runs.items()}
+    curves = {name: _panels(rows, "step").get(panel, {}).get(quantity) for name, rows in runs.items()}
     found = {name: points for name, points in curves.items() if points is not None}
     if not found:
         return None
     figure, (axis,) = _figure(1, 1)
-    _draw(axis, " ".join(_split(quantity)), found, x, units.get(panel, quantity))
+    _draw(axis, " ".join(_split(quantity)), found, "step", units.get(panel, quantity))
     return figure
 
 

@@ -49,6 +49,10 @@ class Firing:
         rows = [(x.name, f"{x.neurons:,}", f"{x.rate:.4f}", f"{x.dead:.1%}", f"{x.saturated:.1%}") for x in self.layers]
         return [("layer", "neurons", "spikes / neuron / step", "dead", "saturated"), *rows]
 
+    def plain(self) -> dict[str, dict[str, float]]:
+        """For JSON: what each layer does, by its name."""
+        return {x.name: {"rate": x.rate, "dead": x.dead, "saturated": x.saturated} for x in self.layers}
+
 
 class Spikes:
     """Spikes of each neuron of a layer [...], summed over steps and inputs."""

@@ -13,11 +13,7 @@ from ..utils.memory import gigabytes
 
 log = logging.getLogger(__name__)
 
-INSIDE = (
-    "state_dict",
-    "model_state_dict",
-    "model",
-)  # where training programs put it, beside the epoch and the optimizer
+INSIDE = ("state_dict", "model_state_dict", "model")  # where programs put it, beside the epoch and the optimizer
 WRAPPED = ("module.", "_orig_mod.")  # in front of all names, of a model inside DataParallel or torch.compile
 
 

@@ -45,13 +45,13 @@ def as_table(
 ) -> str:
     """A line for each layer and a total; without picojoules there is no column of energy."""
     rows, total = [], 0
+    known = {} if picojoules is None else {**picojoules, "total": sum(picojoules.values())}
     for name, layer in layers.items():
         parameters = sum(p.numel() for p in layer.parameters())
         total += parameters
         shape = "x".join(map(str, shapes.get(name, ())))
-        rows.append([name, shape, f"{parameters:,}", *_rule(layer), _nanojoules(picojoules, name)])
-    sums = None if picojoules is None else {"total": sum(picojoules.values())}
-    rows.append(["total", "", f"{total:,}", "", "", "", _nanojoules(sums, "total")])
+        rows.append([name, shape, f"{parameters:,}", *_rule(layer), _nanojoules(known, name)])
+    rows.append(["total", "", f"{total:,}", "", "", "", _nanojoules(known, "total")])
     header = ["layer", "output", "parameters", "neurons", "threshold", "decay", "nJ / image"]
     width = len(header) - (picojoules is None)
     return table(header[:width], [row[:width] for row in rows])
@@ -70,5 +70,5 @@ def _rule(layer: nn.Module) -> tuple[str, str, str]:
     return family, f"{params.v_th:g}", f"{params.decay:g}" if isinstance(params, LIFParams) else ""
 
 
-def _nanojoules(picojoules: Mapping[str, float] | None, name: str) -> str:
-    return "" if picojoules is None or name not in picojoules else f"{picojoules[name] / 1000:,.1f}"
+def _nanojoules(picojoules: Mapping[str, float], name: str) -> str:
+    return f"{picojoules[name] / 1000:,.1f}" if name in picojoules else ""

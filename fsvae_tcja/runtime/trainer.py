@@ -453,29 +453,28 @@ class Trainer:
         beside = _named("beside.", self._beside.state_dict()) if self._beside else {}
         sums = _under(f"{Metrics.name}.", tensors)  # what other callbacks keep may begin at inf
         self.check_finite(_named("model.", model) | beside | sums)
-        if rank() > 0:
-            self.saved, self.saved_step = time.monotonic(), self.step
-            return
+        if rank() == 0:
+            self._write(model, tensors | beside, plain)
+        self.saved, self.saved_step = time.monotonic(), self.step
+
+    def _write(self, model: Mapping[str, Tensor], others: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+        """The files of `save`: the model, what else the checkpoint holds of tensors, and of plain data of callbacks."""
         metadata = self.task.metadata() | {
             "step": self.step,
             "images": len(self.data),
             "training": to_dict(self.config),
             "scaler": self.scaler.state_dict(),
         }
-        metadata |= ({"callbacks": plain} if plain else {}) | self.notes
-        moments = {
-            f"optimizer.{i}.{name}": t
-            for i, state in self.optimizer.state_dict()["state"].items()
-            for name, t in state.items()
-        }
+        metadata |= ({"callbacks": dict(plain)} if plain else {}) | self.notes
+        states = self.optimizer.state_dict()["state"]
+        moments = {f"optimizer.{i}.{name}": t for i, state in states.items() for name, t in state.items()}
         average = self.average.state if self.average else {}
         # The checkpoint last: a run killed between the two does the missing steps again and rewrites the model.
         checkpoint.write(self.run.model, _named("model.", average or model), metadata)
-        everything = _named("model.", model) | moments | tensors | _named("average.", average) | beside
-        metadata |= {"optimizer": sorted(self.optimizer.state_dict()["state"])} | self.identity
+        everything = _named("model.", model) | moments | _named("average.", average) | dict(others)
+        metadata |= {"optimizer": sorted(states)} | self.identity
         checkpoint.write(self.run.checkpoint, everything, metadata, self.aside)
         self.aside = self.run.previous
-        self.saved, self.saved_step = time.monotonic(), self.step
 
     def _restore(self) -> list[str]:
         """Go on from the checkpoint of the run; returns what there is to say about it."""
@@ -510,7 +509,8 @@ class Trainer:
         for callback in self.callbacks:
             prefix = f"{callback.name}."
             callback.restore(_under(prefix, tensors) | _under(prefix, metadata.get("callbacks", {})))
-        self.notes |= {name: metadata[name] for name in ("init_from",) if name in metadata}
+        if "init_from" in metadata:
+            self.notes["init_from"] = metadata["init_from"]
         return messages
 
     def _laid_out(self, moments: Mapping[int, Mapping[str, Tensor]]) -> dict[int, dict[str, Tensor]]:

@@ -35,9 +35,7 @@ def reading(path: str | Path, complaint: str, remedy: str = "fetch or save it an
         yield
     except FileNotFoundError:
         raise
-    except (
-        Exception
-    ) as error:  # OSError, struct.error, zlib.error, UnicodeDecodeError, RecursionError, MemoryError, ...
+    except Exception as error:  # OSError, struct.error, zlib.error, UnicodeDecodeError, RecursionError, ...
         if isinstance(error, ValueError) and str(path) in str(error) and len(str(error)) < 3 * LONGEST:
             raise
         raise ValueError(f"{path} {complaint} ({found(error)}); {remedy}") from error

@@ -30,9 +30,7 @@ class Passing(NamedTuple):
 
 def gives_binary(layer: nn.Module) -> bool:
     """Whether what a layer gives is 0 and 1 only."""
-    if not isinstance(layer, SpikingLayer):
-        return False
-    return layer.neuron.params.spiking and (layer.attention is None or layer.placement == "current")
+    return isinstance(layer, SpikingLayer) and layer.gives_binary
 
 
 def passing(name: str, layer: nn.Module, x: Tensor, y: Tensor, binary: bool) -> Passing:

@@ -87,13 +87,7 @@ class EnergyReport:
             for name, e in vars(self).items()
             if isinstance(e, Energy)
         }
-        fired = {
-            name: {
-                layer.name: {"rate": layer.rate, "dead": layer.dead, "saturated": layer.saturated} for layer in f.layers
-            }
-            for name, f in vars(self).items()
-            if isinstance(f, Firing)
-        }
+        fired = {name: f.plain() for name, f in vars(self).items() if isinstance(f, Firing)}
         return energies | {"rate": self.rate, "firing": fired}
 
 

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from ..core import FSVAE_LIF
 from ..utils.atomic import replacing
-from .config import TCJAConfig
 from .interop import CONSTANTS, our_name
 from .latent import Bernoulli
 from .model import FSVAE
@@ -36,7 +35,7 @@ def fsvae2022_state_dict(model: FSVAE) -> dict[str, Tensor]:
         "latent": isinstance(config.latent, Bernoulli),
         "readout": config.readout == READOUTS["membrane"],
         "neuron": config.neuron == FSVAE_LIF,
-        "tcja": (config.tcja.encoder, config.tcja.decoder) == (TCJAConfig().encoder, TCJAConfig().decoder),
+        "tcja": not (config.tcja.encoder or config.tcja.decoder),
         "input": config.input == "image",
         "image_size": config.image_size in (32, 64),
     }

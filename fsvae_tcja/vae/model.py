@@ -216,15 +216,15 @@ class FSVAE(nn.Module):
         """The unit of each loss, also in a stage of the latent's own, for curves."""
         terms = self.latent.terms
         parts = ["MSE", *(name if term.weight == 1 else f"weighted {name}" for name, term in terms.items())]
-        units = {name: term.unit for name, term in terms.items()}
         later = ";\nlater stages: their own losses" if self.config.latent.stages() else ""
-        tuning = {"opinion": "judge of drawn images; > 0: real", "hinge": "hinge loss of the judge"}
         return {
             "loss": " + ".join(parts) + later,
             "mse": "MSE, images in [-1, 1]",
-            **units,
+            **{name: term.unit for name, term in terms.items()},
             "prior_nats": "nats",
-        } | tuning
+            "opinion": "judge of drawn images; > 0: real",
+            "hinge": "hinge loss of the judge",
+        }
 
     def target(self, images: Tensor) -> Tensor:
         """What the reconstruction is compared with, [N, C, H, W] in [-1, 1]: the images, or 2 (mean of frames) - 1."""
@@ -281,6 +281,10 @@ class FSVAE(nn.Module):
             labels: int64 [n], the class of each image, with a latent that knows classes or counted them in its clusters
                 (then some images are of others: `latent.label_counts.purity`); None: as often as in training.
             temperature: > 0; below 1 likelier codes, above 1 more various ones. With the latent `Escape`.
+
+        Raises:
+            ValueError: n, batch_size, seed or temperature out of range, noise or labels of another shape or range, or
+                labels for a latent that knows none.
         """
         return sample(self, n, seed, batch_size=batch_size, noise=noise, labels=labels, temperature=temperature)
 

@@ -35,10 +35,10 @@ class System:
     """By data set what its paper reports: reconstruction MSE, FAD."""
 
 
-def last_blocks(data: str, count: int = 2) -> tuple[int, ...]:
-    """The numbers of the last blocks of the encoder, and of the decoder."""
+def last_blocks(data: str) -> tuple[int, int]:
+    """The numbers of the last two blocks of the encoder, and of the decoder."""
     blocks = len(MODELS[data].channels)
-    return tuple(range(blocks - count, blocks))
+    return blocks - 2, blocks - 1
 
 
 def fsvae2022(data: str) -> TrainConfig:

@@ -162,7 +162,13 @@ def test_a_lif_with_a_step_of_its_own_is_another_neuron():
     assert torch.equal(one(x[:, None]), 1 - LIF(TCJA_LIF)(current)[0])
 
 
-@pytest.mark.parametrize("wrong", [TCJA_LIF, nn.ReLU(), "tet"])
+class NotOurs(nn.Module):
+    """Has what the kernels ask a neuron for, and is none."""
+
+    fused_constants = None
+
+
+@pytest.mark.parametrize("wrong", [TCJA_LIF, nn.ReLU(), NotOurs(), "tet"])
 def test_what_is_no_neuron_is_refused(wrong):
     with pytest.raises(ValueError, match=f"must be a NeuronModule .* found {type(wrong).__name__}; build parameters"):
         SpikingLayer(nn.Linear(5, 3), TDBatchNorm(3, 1.0), wrong)

@@ -4,6 +4,8 @@ import torch
 
 from eval import Networks, evaluate
 from eval.features import Extractor
+from eval.training import TrainingConfig, provenance
+from fsvae_tcja.data import load_images
 
 
 def features(images: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -30,3 +32,8 @@ def values() -> list[tuple[float, str | None]]:
         pixels(drawn, "strict", "FAD", "digits", value_range="0..1"),
         pixels("digits:test", "strict", "FAD", "digits", n=40),
     ]
+
+
+def hash_of_training_images() -> str:
+    """What a network says of the images that it was trained on."""
+    return provenance(load_images("digits", "train"), TrainingConfig())["images_sha256"]

@@ -12,7 +12,7 @@ from eval.cli import main
 from eval.networks.autoencoder import Autoencoder
 from eval.networks.classifier import Classifier
 from eval.result import load_scores
-from tests.eval.scored_by_several import values
+from tests.eval.scored_by_several import hash_of_training_images, values
 from tests.several import together
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -77,3 +77,8 @@ def test_two_processes_share_features_and_draws():
     for (value, reference), (expected, same) in zip(first, values(), strict=True):
         assert value == pytest.approx(expected, rel=1e-9)
         assert reference == same  # the same images in the same order
+
+
+def test_the_hash_of_training_images_does_not_depend_on_the_number_of_processes():
+    """Each of two has read all of them."""
+    assert together(2, hash_of_training_images) == [hash_of_training_images()] * 2

@@ -67,6 +67,7 @@ def test_the_graph_is_a_chain_of_convolutions_and_neurons(tmp_path):
         ({"tcja": TCJAConfig(encoder=(1,))}, r"encoder\.blocks\.1 has TCJA, and NIR has no gates"),
         ({"latent": replace(CONFIG.latent, stochastic=0.1)}, "fire by chance, and NIR's LIF does not"),
         ({"neuron": LeakyReLU(), "latent": "gaussian"}, r"\.0 has neurons that NIR's LIF cannot be.*LeakyReLU"),
+        ({"latent": "gaussian"}, r"encoder\.to_latent has no neurons: its latent takes numbers"),
         ({"neuron": replace(FSVAE_LIF, hard_reset=False)}, "reset to 0, found LIFParams"),
         ({"neuron": replace(FSVAE_LIF, decay=1.0)}, "it leaks"),
     ],

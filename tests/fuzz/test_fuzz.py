@@ -26,8 +26,7 @@ OTHERS = {  # functions that open no bytes of others, or none that a reader coul
     "fsvae_tcja/utils/memory.py:_text",  # the kernel's
     "fsvae_tcja/data/image_sets/cifar.py:check",  # compares MD5 sums alone
     "fsvae_tcja/data/copies.py:_tail",  # hashes of images, which are compared and not decoded
-    "fsvae_tcja/data/copies.py:_sha256",
-    "fsvae_tcja/data/image_dataset.py:FileImages.digests",
+    "fsvae_tcja/utils/digest.py:file_sha256",
     "fsvae_tcja/data/events/cache.py:FrameCache.left_out",  # two numbers beside the frames
     "fsvae_tcja/utils/atomic.py:_sync",
     "fsvae_tcja/utils/cpus.py:_quota",

@@ -14,6 +14,7 @@ from ...vae.code_length import code_nats
 from ...vae.energy import energy
 from ...vae.reconstruct import reconstruct
 from ...vae.sample import noise_of, padded
+from ...vae.train import first_losses
 from ..scoring import ScoringOptions, planned
 from .study import Study
 
@@ -32,12 +33,11 @@ def measure(
     model: FSVAE, run: RunFolder, study: Study, seed: int, data: Data, device: torch.device
 ) -> dict[str, float]:
     """Figures by the keys of table.COLUMNS; the scores in full go to scores.json of the run."""
-    rows = run.read_metrics()
     shown = some(data.test, study.n)
     pairs = reconstruct(model, shown, len(shown), seed)
     x, recon = (torch.cat(part) for part in zip(*pairs, strict=True))
     report = energy(model, x[:SHOWN], seed=seed)
-    losses = [row["loss"] for row in rows if "loss" in row and "mse" in row and "hinge" not in row]
+    losses = [row["loss"] for row in first_losses(run.read_metrics()) if "loss" in row]
     figures = {
         "loss": losses[-1],
         "mse": F.mse_loss(recon, x).item(),

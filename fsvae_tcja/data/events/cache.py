@@ -13,6 +13,7 @@ import numpy as np
 
 from ...utils.atomic import replacing
 from ...utils.cpus import cpus
+from ...utils.digest import file_sha256
 from ...utils.foreign import reading
 from ...utils.progress import progress
 from .clock import placed
@@ -48,13 +49,13 @@ class FrameCache:
         self.T = T
         self.by = by
         self.size = size
-        self._digests: dict[Path, str] = {}
+        self._digests: dict[Path, bytes] = {}
 
     def digest(self, recording: Recording) -> str:
         """SHA-256 of the contents of a recording, in hexadecimal digits: of its file, and where the part lies in it."""
         if recording.path not in self._digests:
-            self._digests[recording.path] = _sha256(recording.path)
-        content = [self._digests[recording.path], recording.start, recording.end]
+            self._digests[recording.path] = file_sha256(recording.path)
+        content = [self._digests[recording.path].hex(), recording.start, recording.end]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def entry(self, recording: Recording) -> Path:
@@ -107,13 +108,13 @@ class FrameCache:
         """Find out what is in these files."""
         new = sorted(path for path in paths if path not in self._digests)
         with progress(f"{title}: looking at", len(new), "files") as bar, ThreadPoolExecutor(cpus()) as pool:
-            for path, digest in zip(new, pool.map(_sha256, new), strict=True):
+            for path, digest in zip(new, pool.map(file_sha256, new), strict=True):
                 self._digests[path] = digest
                 bar.advance()
 
     def _read(self, path: Path) -> np.ndarray:
         events = self.read(path)
-        if _sha256(path) != self._digests[path]:
+        if file_sha256(path) != self._digests[path]:
             raise ValueError(f"{path} has changed while it was in use; start again")
         return events
 
@@ -150,8 +151,3 @@ class FrameCache:
             return None
         whole = unpacker.eof and not unpacker.unused_data and len(data) == length
         return np.frombuffer(data, "<i2").reshape(shape) if whole else None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

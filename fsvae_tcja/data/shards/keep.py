@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from ...utils.atomic import replacing
+from ...utils.digest import file_sha256
 from ...utils.once import warn_once
 from ...utils.printable import shown
 from ...utils.progress import progress
@@ -89,7 +90,7 @@ def _kept(shard: Path, places: Sequence[Path], reasons: Counter[str]) -> ShardIn
     for kept in found:
         if kept.state == state:
             return kept.index
-    sha256 = _sha256(shard) if any(kept.state[0] == state[0] for kept in found) else ""
+    sha256 = file_sha256(shard).hex() if any(kept.state[0] == state[0] for kept in found) else ""
     for kept in found:
         if kept.sha256 == sha256:
             _write(replace(kept, state=state), places)
@@ -101,16 +102,11 @@ def _kept(shard: Path, places: Sequence[Path], reasons: Counter[str]) -> ShardIn
 
 def _made(shard: Path, places: Sequence[Path]) -> ShardIndex:
     before = state_of(shard)
-    sha256, index = _sha256(shard), make_index(shard)
+    sha256, index = file_sha256(shard).hex(), make_index(shard)
     if state_of(shard) != before:
         raise ValueError(f"{shown(shard)} was written to while it was read; wait until it is complete")
     _write(Kept(index, before, sha256), places)
     return index
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write(kept: Kept, places: Sequence[Path]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ...utils.printable import shown
-from ..contents import BESIDE, Contents, understood
+from ..contents import BESIDE, Contents, all_splits, copied, strange_classes, understood
 from ..image_file import DEEP, FLOATS
 from ..layout import Layout, layout_of, split_named
 from ..listing import in_words
@@ -117,8 +117,8 @@ def contents_of(
     notes = (
         passed_over and f"passed over: {in_words(passed_over)}",
         ", ".join(f"{count:,} of {n:,} images {conversion}" for conversion, count in conversions.items()),
-        _copied(layout, splits, first),
-        _strange_classes(labels, splits, classes),
+        copied(layout, {split: first[rows].tolist() for split, rows in splits.items()}),
+        strange_classes(labels[splits.get("train", [])].tolist(), labels[splits["all"]].tolist(), classes),
     )
     return ShardContents(
         place,
@@ -222,16 +222,12 @@ def _splits(
     first: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """The rows of each split, as `inspect_folder` has them."""
-    found = {
+    own = {
         split: np.flatnonzero(np.array([path.parts[0] == name for path in folders])[folder])
         for split, name in layout.folders.items()
     }
     everything = np.flatnonzero(counted)
-    if "valid" in found and "test" not in found:
-        found["test"] = found["valid"]
-    elif not found.keys() - {"train"}:
-        found = _split_by_hash(places, folders, folder, everything, first)
-    return found | {"all": everything}
+    return all_splits(own, lambda: _split_by_hash(places, folders, folder, everything, first), everything)
 
 
 def _split_by_hash(
@@ -250,27 +246,3 @@ def _split_by_hash(
     test = np.zeros(len(places), bool)
     test[[row for row, is_chosen in zip(ranked, chosen, strict=True) if is_chosen]] = True
     return {"train": rows[~test[rows]], "test": rows[test[rows]]}
-
-
-def _copied(layout: Layout, splits: dict[str, np.ndarray], first: np.ndarray) -> str:
-    """How many images are copies, and on which side of a split; "" if none is."""
-    rows = splits["all"]
-    copies = len(rows) - len(np.unique(first[rows]))
-    if not copies:
-        return ""
-    found = f"copies of other images: {copies:,}"
-    if not layout.folders.keys() - {"train"}:
-        return f"{found}; they stay on one side of a split"
-    outside = [first[splits[split]] for split in ("valid", "test") if split in layout.folders]
-    both = np.isin(np.concatenate(outside), first[splits["train"]]).sum() if "train" in splits else 0
-    return f"{found}; outside of train, but also in it: {both:,}"
-
-
-def _strange_classes(labels: np.ndarray, splits: dict[str, np.ndarray], classes: Sequence[str]) -> str:
-    """The classes of other splits that the training split lacks, in words; "" if it has classes and lacks none."""
-    known = {*labels[splits.get("train", [])].tolist(), -1}
-    found = [label for label in labels[splits["all"]].tolist() if label not in known]
-    if len(known) == 1 or not found:
-        return ""
-    names = ", ".join(shown(classes[label]) for label in sorted({*found})[:5]) + ", ..." * (len({*found}) > 5)
-    return f"classes that train does not have: {len({*found}):,} ({names}), of {len(found):,} images"

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from ...core import LIFParams, Neuron
-from ...runtime.config import Stage
+from ...runtime.config import Stage, check_least
 from ...utils.shares import drawn
 from ..activity import Passing
 from ..noise import Source
@@ -79,12 +79,10 @@ class Escape(Latent):
             value, least = getattr(self, name), int(name not in ("classes", "clusters"))
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be a whole number >= {least}, found {value!r}")
-        if not self.rate >= 0:
-            raise ValueError(f"rate must be >= 0, found {self.rate}")
-        if not 0 <= self.guidance < math.inf:
-            raise ValueError(f"guidance must be >= 0, found {self.guidance}")
-        if not 0 <= self.stochastic < math.inf:
-            raise ValueError(f"stochastic must be >= 0, found {self.stochastic}")
+        check_least(self, rate=0)
+        for name in ("guidance", "stochastic"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be >= 0, found {getattr(self, name)}")
         if self.classes and self.clusters:
             raise ValueError(
                 f"the prior knows labels or clusters, found classes={self.classes} and clusters={self.clusters}; "

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ...core import Neuron
+from ...runtime.config import check_least
 from ..noise import Source
 from .base import Latent, LatentModule, Term
 
@@ -21,8 +22,7 @@ class Gaussian(Latent):
     analog: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not self.weight >= 0:
-            raise ValueError(f"weight must be >= 0, found {self.weight}")
+        check_least(self, weight=0)
 
     def features(self, L: int) -> int:
         """mu and log sigma^2."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core import Neuron, Surrogate, spike
+from ...runtime.config import check_least
 from ...utils.shares import gathered
 from ..activity import Passing
 from ..losses import mmd_rbf
@@ -26,8 +27,7 @@ class Poisson(Latent):
     """Of the MMD^2 between the rates of images and of the prior, in the loss."""
 
     def __post_init__(self) -> None:
-        if not self.weight >= 0:
-            raise ValueError(f"weight must be >= 0, found {self.weight}")
+        check_least(self, weight=0)
 
     def build(self, T: int, L: int, neuron: Neuron) -> "PoissonLatent":
         return PoissonLatent(self, T, L, neuron)

@@ -8,6 +8,7 @@ import torch
 from prdc import compute_prdc
 from torch import Tensor
 
+from eval.measures import FeatureStore
 from eval.measures.authpct import authentic
 from eval.measures.density_coverage import density_and_coverage
 from eval.measures.fd_infinity import fd_infinity, line_at_zero, sizes
@@ -137,3 +138,16 @@ def test_bad_input():
     for measure in (mind, authentic, lambda x, y: density_and_coverage(x, y, 1)):
         with pytest.raises(ValueError, match="features of 3 dimensions with features of 4"):
             measure(normal(9, 3, 0), normal(9, 4, 0))
+
+
+def test_features_are_put_together_once_and_are_a_tensor_like_any_other():
+    store, x = FeatureStore(), normal(50, 4, 0)
+    with torch.inference_mode():  # as scores are computed
+        store.update(x[20:] * 1, 20)
+        store.update(x[:20] * 1, 0)
+        store.reduce()
+    once, again = store.features, store.features
+    assert store.n == 50 and torch.equal(once, x) and once.data_ptr() == again.data_ptr()
+    weight = torch.ones(4, 1, dtype=torch.float64, requires_grad=True)
+    (once @ weight).sum().backward()  # a measure may train something on them
+    torch.testing.assert_close(weight.grad[:, 0], x.sum(0))

@@ -34,9 +34,7 @@ from ..common.device import on_its_device
 from .inputs import Gradients, Inputs
 
 TILE = 256  # neurons: 2 a thread, whose membranes of SPAN steps fit its registers
-CHANNELS = (
-    32  # of a tile, where there are positions to sum over: an eighth of the layer in partial sums, one cache line
-)
+CHANNELS = 32  # of a tile with positions to sum over: an eighth of the layer in partial sums, one cache line
 SPAN = 16  # steps that the backward pass unrolls; longer sequences are split, which is exact
 
 
