@@ -84,7 +84,7 @@ def augment(
         x of the same shape, and targets float32 [B, classes], each row of which sums to 1.
 
     Raises:
-        ValueError: another shape or type, a label out of range, or as `check_fit`.
+        ValueError: another shape or type, on the CPU a label out of range, or as `check_fit`.
     """
     if x.dim() not in (4, 5) or not x.is_floating_point():
         raise ValueError(

@@ -12,7 +12,8 @@ def one_hot(targets: Tensor, classes: int) -> Tensor:
     """Class numbers [N] -> [N, K] of 0 and 1; probabilities stay.
 
     Raises:
-        ValueError: a class number outside 0..K-1, or targets of another shape.
+        ValueError: targets of another shape; on the CPU a class number outside 0..K-1, for which a GPU would be waited
+            for.
     """
     if targets.is_floating_point():
         if targets.dim() != 2 or targets.shape[1] != classes:
@@ -20,12 +21,18 @@ def one_hot(targets: Tensor, classes: int) -> Tensor:
         return targets
     if targets.dim() != 1:
         raise ValueError(f"targets must be [N] class numbers or [N, {classes}], found {list(targets.shape)}")
-    if targets.numel() and not (targets.min() >= 0 and targets.max() < classes):
+    if targets.device.type == "cpu":
+        check_labels(targets, classes)
+    return F.one_hot(targets, classes).float()
+
+
+def check_labels(labels: Tensor, classes: int) -> None:
+    """Raise a ValueError unless class numbers [N] lie in 0..classes - 1."""
+    if labels.numel() and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError(
-            f"labels must lie in 0..{classes - 1}, found {targets.min().item()} to {targets.max().item()}; "
+            f"labels must lie in 0..{classes - 1}, found {labels.min().item()} to {labels.max().item()}; "
             "the network has one output per class of the data set"
         )
-    return F.one_hot(targets, classes).float()
 
 
 def smse(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from .accuracy import Evaluation, evaluate, inputs, ranking
 from .augment import Augment, augment, check_fit
 from .config import ClassifierConfig
 from .layers import TimeDropout
-from .losses import LOSSES, Loss
+from .losses import LOSSES, Loss, check_labels
 from .model import SpikingClassifier
 from .report.firing import firing
 
@@ -85,13 +85,14 @@ class ClassifierTask:
         test: test data, if it is to be looked at after every epoch.
 
     Raises:
-        ValueError: an augmentation that does not fit the data.
+        ValueError: an augmentation that does not fit the data, or a label that is no class of the network.
     """
 
     def __init__(
         self, config: TrainConfig, train: LabelledDataset, valid: LabelledDataset, test: LabelledDataset | None = None
     ) -> None:
         check_fit(config.augment, config.model.shape[1:], events=train.T is not None, directed=train.directed)
+        check_labels(train.labels, config.model.classes)
         self.config = config
         self.data = train
         self.valid = valid

@@ -158,7 +158,8 @@ def frechet_distance(a: GaussianStatistics, b: GaussianStatistics) -> float:
         |mu_a - mu_b|^2 + tr(S_a) + tr(S_b) - 2 tr((S_a S_b)^(1/2))
 
     With S = A A^T the last trace is the sum of the singular values of A_a^T A_b: the roots of the eigenvalues of one
-    symmetric matrix. Nothing becomes complex, and covariances of deficient rank need no special case.
+    symmetric matrix. Nothing becomes complex, and covariances of deficient rank need no special case. All of it is
+    computed on the CPU, wherever the statistics lie, so that a distance does not depend on the device.
 
     A tiny distance is a difference of large traces, known to some 1e-14 of them, and for ill-conditioned spectra whose
     overlap has singular values near zero, the roots of squares, to no better than 1e-8: below that, digits are noise.
@@ -172,9 +173,9 @@ def frechet_distance(a: GaussianStatistics, b: GaussianStatistics) -> float:
     """
     if a.dim != b.dim:
         raise ValueError(f"cannot compare features of {a.dim} dimensions with features of {b.dim}")
-    root_a, root_b = covariance_root(a.covariance), covariance_root(b.covariance).to(a.mean)
+    root_a, root_b = (covariance_root(side.covariance.cpu()) for side in (a, b))
     overlap = _singular_values(root_a.T @ root_b).sum()  # of [r_a, r_b]
-    shift = (a.mean - b.mean.to(a.mean)).square().sum()
+    shift = (a.mean.cpu() - b.mean.cpu()).square().sum()
     distance = shift + root_a.square().sum() + root_b.square().sum() - 2 * overlap
     # |A|^2 + |B|^2 >= 2 |A^T B|_nuclear: below zero there is rounding only.
     return max(distance.item(), 0.0)
@@ -182,41 +183,27 @@ def frechet_distance(a: GaussianStatistics, b: GaussianStatistics) -> float:
 
 def _singular_values(matrix: Tensor) -> Tensor:
     """By the eigenvalues of the smaller Gram matrix, of which one triangle is enough."""
+    if matrix.numel() == 0:
+        return matrix.new_zeros(0)
     if matrix.shape[0] < matrix.shape[1]:
         matrix = matrix.T
-    if matrix.device.type != "cpu":
-        squares = torch.linalg.eigvalsh(matrix.T @ matrix)
-    elif matrix.numel() == 0:
-        squares = matrix.new_zeros(0)
-    else:
-        squares = torch.from_numpy(np.linalg.eigvalsh(dsyrk(1.0, matrix.numpy().T, lower=1), "L"))
+    squares = torch.from_numpy(np.linalg.eigvalsh(dsyrk(1.0, matrix.numpy().T, lower=1), "L"))
     return squares.clamp_min(0).sqrt()
 
 
 def covariance_root(covariance: Tensor) -> Tensor:
-    """A [d, r] with A A^T = covariance [d, d], r its numerical rank: pivoted Cholesky on the CPU, else eigenvectors.
+    """A [d, r] with A A^T = covariance [d, d], a tensor on the CPU, r its numerical rank: by pivoted Cholesky.
 
     Raises:
         ValueError: the matrix is not positive semi-definite.
     """
-    root = root_by_cholesky(covariance) if covariance.device.type == "cpu" else root_by_eigenvectors(covariance)
-    # E |R v|^2 = |R|_F^2 for R = covariance - A A^T and v normal: O(d^2) instead of O(d^3)
-    probe = torch.randn(len(covariance), 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(root)
-    missing = covariance @ probe - root @ (root.T @ probe)
-    if missing.norm() > 1e-6 * covariance.trace().abs():
-        raise ValueError("the covariance has negative eigenvalues: these are not the statistics of any features")
-    return root
-
-
-def root_by_cholesky(covariance: Tensor) -> Tensor:
     # P^T S P = L L^T, which stops at pivots below d eps max(S)
     factor, pivots, rank, _ = dpstrf(covariance.numpy().T, lower=1)
     root = torch.zeros(len(covariance), rank, dtype=torch.float64)
     root[torch.from_numpy(pivots).long() - 1] = torch.from_numpy(factor).tril()[:, :rank]
+    # E |R v|^2 = |R|_F^2 for R = covariance - A A^T and v normal: O(d^2) instead of O(d^3)
+    probe = torch.randn(len(covariance), 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    missing = covariance @ probe - root @ (root.T @ probe)
+    if missing.norm() > 1e-6 * covariance.trace().abs():
+        raise ValueError("the covariance has negative eigenvalues: these are not the statistics of any features")
     return root
-
-
-def root_by_eigenvectors(covariance: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(covariance)
-    kept = values > values[-1] * len(values) * torch.finfo(torch.float64).eps
-    return vectors[:, kept] * values[kept].sqrt()

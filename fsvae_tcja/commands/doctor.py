@@ -12,6 +12,7 @@ from ..data import EVENT_SETS, IMAGE_SETS
 from ..data.image_sets import status
 from ..data.root import ROOT_VARIABLE, data_root
 from ..runtime.pretrained import FOLDER, names
+from ..utils.memory import gigabytes
 from ..utils.options import DataRoot, parse
 from ..utils.printable import shown
 from ..utils.tables import facts
@@ -53,11 +54,23 @@ def _version(package: str) -> str:
 
 
 def _devices() -> dict[str, str]:
-    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "no"
     return {
         "cpu": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
-        "cuda": cuda,
+        **_gpus(),
         "mps": "yes" if torch.backends.mps.is_available() else "no",
+    }
+
+
+def _gpus() -> dict[str, str]:
+    """Those that PyTorch finds; where there is none, what it was built for."""
+    if not torch.cuda.is_available():
+        cuda, rocm = torch.version.cuda, torch.version.hip
+        built = f"CUDA {cuda}" if cuda else f"ROCm {rocm}" if rocm else "the CPU alone: pytorch.org has those for GPUs"
+        return {"cuda": f"no (PyTorch is built for {built})"}
+    gpus = enumerate(map(torch.cuda.get_device_properties, range(torch.cuda.device_count())))
+    return {
+        f"cuda:{i}": f"{gpu.name}, {gigabytes(gpu.total_memory)}, compute capability {gpu.major}.{gpu.minor}"
+        for i, gpu in gpus
     }
 
 

@@ -21,7 +21,11 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 _DEVICES = {"cpu": "cpu", "triton": "cuda"}
 _PACKAGES = {"cpu": "numba", "triton": "triton"}
-_REMEDIES = {"C compiler": "install one, such as gcc, or name it in the environment variable CC"}
+_REMEDIES = {
+    "C compiler": "install one, such as gcc, or name it in the environment variable CC",
+    "non-zero exit status": "what the C compiler says stands above; if it misses Python.h, install the headers of "
+    "Python (python3-dev, python3-devel)",
+}
 
 log = logging.getLogger(__name__)
 

@@ -49,7 +49,7 @@ class _ByOwnStatistics(torch.autograd.Function):
         space, mean, var = moments_forward(y)
         if part < 1:
             mean, var = of_all(mean, var, part)
-        tables = tables_of(y).affine(weight, bias, mean, var, factor, eps)
+        tables = tables_of(mean).affine(weight, bias, mean, var, factor, eps)
         ctx.save_for_backward(y, mean, *tables)
         ctx.factor, ctx.part = factor, part
         ctx.mark_non_differentiable(mean, var)
@@ -69,7 +69,7 @@ class _ByOwnStatistics(torch.autograd.Function):
         y, mean, *rest = ctx.saved_tensors
         tables = Tables(*rest)
         dscale, dshift = (torch.zeros_like(mean) if d is None else d for d in (dscale, dshift))
-        dweight, dmean, dvar = tables_of(y).gradients(dscale, dshift, mean, tables, ctx.factor)
+        dweight, dmean, dvar = tables_of(mean).gradients(dscale, dshift, mean, tables, ctx.factor)
         if ctx.part < 1:
             dmean, dvar = ctx.part * total(torch.stack([dmean, dvar]))
         dy = channels_last(torch.zeros_like(y) if dy is None else dy)

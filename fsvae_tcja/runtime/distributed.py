@@ -90,7 +90,8 @@ class _Computed(nn.Module):
         super().__init__()
         self.trained = modules
         self.losses = losses
-        self.unused = nn.Parameter(torch.zeros(()))  # without any, DistributedDataParallel warns that it looks in vain
+        # Without any unused weight DistributedDataParallel warns that it looks in vain; all must lie on one device.
+        self.unused = nn.Parameter(torch.zeros((), device=next(modules.parameters()).device))
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
         """Only what is minimised leads back to the weights."""

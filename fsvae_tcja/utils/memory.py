@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LITTLE = 2**24  # bytes, for which nobody looks: that takes a fourth of the time of reading a small image
-LACKING = "out of memory", "can't allocate memory", "not enough memory"  # in messages of CUDA and the CPU's allocator
+# In messages of CUDA, of the CPU's allocator and of cuBLAS and cuDNN, which take memory past PyTorch's.
+LACKING = "out of memory", "can't allocate memory", "not enough memory", "_STATUS_ALLOC_FAILED"
 
 
 def is_lack_of_memory(error: Exception) -> bool:

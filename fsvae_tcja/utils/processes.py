@@ -123,7 +123,7 @@ def joined() -> Iterator[None]:
     attempt = f"group {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"  # addresses of ended processes are still there
     group = dist.PrefixStore(attempt, store)
     try:  # one that is killed early ends those that are still coming
-        dist.init_process_group(store=group, rank=number, world_size=size, timeout=PATIENCE)
+        dist.init_process_group(_backend(), store=group, rank=number, world_size=size, timeout=PATIENCE)
         with ExitStack() as stack:
             if number:
                 nowhere = stack.enter_context(open(os.devnull, "w"))
@@ -142,6 +142,11 @@ def joined() -> Iterator[None]:
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _backend() -> str:
+    """What carries the tensors of each device. PyTorch by itself has nothing for the CPU where there is a GPU."""
+    return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
 
 
 def _is_said(store: dist.Store) -> bool:

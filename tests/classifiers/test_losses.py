@@ -90,3 +90,8 @@ def test_paper_and_program_differ_by_the_variance_over_time():
 def test_targets_that_do_not_fit_are_refused(targets, message):
     with pytest.raises(ValueError, match=message):
         smse(torch.zeros(3, 2, 5), targets)
+
+
+def test_a_gpu_is_not_waited_for_to_look_at_labels():
+    """Another device than the CPU that every machine has is meta, whose numbers nobody can look at."""
+    assert one_hot(torch.zeros(3, dtype=torch.int64, device="meta"), 5).shape == (3, 5)

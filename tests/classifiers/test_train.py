@@ -252,6 +252,12 @@ def test_directions_are_not_mirrored(tmp_path, settings):
         ClassifierTask(TrainConfig(model=model, augment=Augment(**settings)), data, data)
 
 
+def test_labels_that_are_no_class_are_refused_before_a_run():
+    data = MemoryImages("toy", "train", torch.zeros(2, 1, 10, 10, dtype=torch.uint8), torch.tensor([3, -1]), 10)
+    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.9, found -1 to 3"):
+        ClassifierTask(CONFIG, data, data)
+
+
 # Evaluation
 
 

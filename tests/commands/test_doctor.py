@@ -1,6 +1,7 @@
 """fsvae-tcja doctor."""
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,6 +23,28 @@ def test_doctor_without_data(capsys):
     assert "found" in told["digits"]
     assert "pretrained" in told
     assert "4 of 4 files missing" in told["mnist"] and "2 of 2 files missing" in told["celeba"]
+
+
+@pytest.mark.parametrize(
+    ("cuda", "rocm", "expected"),
+    [("13.0", None, "CUDA 13.0"), (None, "7.1", "ROCm 7.1"), (None, None, "the CPU alone: pytorch.org has")],
+)
+def test_doctor_tells_for_which_gpus_pytorch_was_built(monkeypatch, capsys, cuda, rocm, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.version, "hip", rocm)
+    assert main(["doctor"]) == 0
+    assert f"no (PyTorch is built for {expected}" in facts(capsys.readouterr().out)["cuda"]
+
+
+def test_doctor_lists_every_gpu(monkeypatch, capsys):
+    gpu = SimpleNamespace(name="NVIDIA A", total_memory=12_500_000_000, major=8, minor=6)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: gpu)
+    assert main(["doctor"]) == 0
+    told = facts(capsys.readouterr().out)
+    assert all(told[f"cuda:{i}"].endswith("NVIDIA A, 12.5 GB, compute capability 8.6") for i in (0, 1))
 
 
 @pytest.mark.parametrize("way", ["option", "environment"])

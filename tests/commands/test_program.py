@@ -97,7 +97,14 @@ def test_an_error_as_a_process():
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nmore")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nmore"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
 def test_lack_of_memory_is_one_line(error, monkeypatch, capsys):
     def fail(*_):
         raise error

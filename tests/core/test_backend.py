@@ -86,6 +86,7 @@ def test_a_broken_package_falls_back_or_raises_with_the_reason(monkeypatch, fres
     ("fault", "remedy"),
     [
         ("Failed to find C compiler. Please specify via CC environment variable", "install one, such as gcc"),
+        ("Command '['/usr/bin/gcc', 'main.c']' returned non-zero exit status 1.", "install the headers of Python"),
         ("Found no NVIDIA driver on your system", "reinstall or upgrade it"),
     ],
 )

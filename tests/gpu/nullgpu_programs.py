@@ -18,12 +18,15 @@ from typing import Any
 import nullgpu  # first: it replaces what a GPU that computes nothing cannot do
 import torch
 
+from classifiers.config import ClassifierConfig
+from classifiers.train import ClassifierTask, TrainConfig
 from eval.checkpoints import drawn_from
 from fsvae_tcja.cli import main
 from fsvae_tcja.core import FSVAE_LIF
 from fsvae_tcja.core.kernels.lif.inputs import Inputs
 from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.runtime.callbacks import Callback
+from fsvae_tcja.runtime.config import TrainerConfig
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.vae import FSVAE
@@ -105,14 +108,33 @@ def train(preset: str, stage: int = 0, **changes: Any) -> tuple[FSVAETask, list[
         config = replace(config, model=replace(config.model, latent=config.model.latent.lasting([latent])))
     config = replace(config.lasting(first), tuning=tuning)
     data = fake_images(max(each.batch_size for each in config.stages()) * (WARM + 6))
-    task, steps = FSVAETask(config, data, data), Steps(stage)
-    task.end_of_epoch = lambda epoch, run: {}
+    task = FSVAETask(config, data, data)
     task.model.latent.start_stage = lambda codes, labels: None  # which counts numbers that nobody computed
+    return task, follow(task, config, stage)
+
+
+def follow(task: Any, config: TrainerConfig, stage: int = 0) -> list[dict[str, int]]:
+    """The counts of the steps of a stage when everything that is recorded is; nothing is evaluated or saved."""
+    task.end_of_epoch, steps = lambda epoch, run: {}, Steps(stage)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(task, config, RunFolder(Path(folder) / "run"), device="cuda", callbacks=[steps])
         trainer.save = lambda: None
         trainer.fit()
-    return task, steps.found[WARM:]
+    return steps.found[WARM:]
+
+
+def classified() -> dict[str, int]:
+    """A step of a classifier with attention, residual block and dropout."""
+    torch.backends.cudnn.enabled = False  # there is none: the shortcuts' batch norms are PyTorch's own
+    model = ClassifierConfig("8C TCJA(2,2) MP2 16R MP2 DP.1 FC40 LIF Vote4", T=3, shape=(1, 32, 32))
+    config = TrainConfig(steps=WARM + 6, batch_size=16, log_every=1000, validation=0, model=model)
+    data = fake_images(config.batch_size * config.steps)
+    return worst(follow(ClassifierTask(config, data, data), config))
+
+
+def halves() -> dict[str, int]:
+    """A step of the first stage of `mnist` in half precision."""
+    return worst(train("mnist", precision="bf16")[1])
 
 
 def worst(steps: list[dict[str, int]]) -> dict[str, int]:

@@ -129,6 +129,17 @@ def test_a_step_of_sixteen_times_250_images_keeps_what_was_promised():
 
 
 @long
+def test_a_step_of_a_classifier_waits_for_nothing():
+    counts = beside_nullgpu(str(PROGRAMS), "classified")
+    check("a step", counts, {"operations": 149, "h2d_bytes": 16 * (1024 + 8)})
+
+
+@long
+def test_half_precision_launches_casts_and_little_more():
+    check("a step", beside_nullgpu(str(PROGRAMS), "halves"), {"operations": 390, "h2d_bytes": 32 * (1024 + 8)})
+
+
+@long
 def test_a_step_with_a_code_that_is_drawn_is_one_graph():
     counts = beside_nullgpu(str(PROGRAMS), "stochastic")
     assert counts["operations"] <= BUDGETS["mnist"]["graph"]["operations"]
@@ -204,6 +215,20 @@ def test_the_second_of_two_gpus_leaves_the_first_alone():
     found = beside_nullgpu(str(PROGRAMS), "second", gpus=2)
     assert found["commands"] == {"train": 0, "sample": 0}
     assert (found["current"], found["of the first"]) == (1, 0)
+
+
+def test_processes_on_a_machine_with_gpus_exchange_what_lies_on_the_cpu(tmp_path):
+    program = tmp_path / "two.py"
+    program.write_text(
+        """
+import json, torch
+from fsvae_tcja.utils.processes import anywhere, gather, joined, rank, total
+with joined():
+    print(json.dumps([torch.cuda.is_available(), anywhere(rank() == 1), gather(rank()), total(torch.ones(2)).tolist()]))
+"""
+    )
+    two = "-m", "torch.distributed.run", "--nproc-per-node", "2", str(program)
+    assert beside_nullgpu(*two, gpus=2) == [True, True, [0, 1], [2, 2]]
 
 
 @long

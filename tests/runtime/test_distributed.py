@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from fsvae_tcja.runtime import checkpoint
+from fsvae_tcja.runtime import checkpoint, distributed
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.utils.shares import Share, share_of
 from tests.conftest import long
@@ -102,6 +104,15 @@ def test_every_image_of_an_epoch_is_seen_once(tmp_path, processes):
         parts = [set(images[epoch]) for images in seen]
         assert sum(map(len, parts)) == len(set().union(*parts)) == 96  # no image twice
         assert set().union(*parts) == set(expected[epoch])
+
+
+def test_everything_that_is_exchanged_lies_on_the_device_of_the_model(monkeypatch):
+    """DistributedDataParallel refuses weights of two devices. Another one than the CPU that every machine has: meta."""
+    found = []
+    monkeypatch.setattr(distributed, "world", lambda: 2)
+    monkeypatch.setattr(distributed, "DistributedDataParallel", lambda module, **_: found.extend(module.parameters()))
+    distributed.Replica(lambda batch: {}, [nn.Linear(2, 3, device="meta")])
+    assert len(found) > 2 and {parameter.device for parameter in found} == {torch.device("meta")}
 
 
 def test_a_batch_is_shared_evenly_and_needs_an_image_for_each(monkeypatch):
