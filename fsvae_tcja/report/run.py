@@ -83,9 +83,11 @@ class Run:
 
 
 def _scores(folder: Path) -> list[tuple[str, Score]]:
-    """Scores in the folder and in its scores/, with the name of their file; other JSON files are passed over."""
+    """Scores in the folder and in its scores/, with the name of their file; others are passed over."""
     found = []
     for path in [*sorted(folder.glob("*.json")), *sorted((folder / "scores").glob("*.json"))]:
+        if path.is_dir():
+            continue
         try:
             found += [(str(path.relative_to(folder)), score) for score in load_scores(path)]
         except ValueError:

@@ -186,7 +186,7 @@ def test_scores_that_cannot_be_compared_are_named(page, tmp_path):
 
 
 def test_a_folder_with_a_model_alone(run, tmp_path):
-    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "folder.json").mkdir(parents=True)  # by its name a file of scores
     shutil.copy(run / "model.safetensors", tmp_path / "model")
     assert main(["report", "model", "--device", "cpu"]) == 0
     assert Page("model/report.html").headings == [
