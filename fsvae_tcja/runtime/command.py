@@ -20,7 +20,7 @@ from ..utils.memory import check_fits, gigabytes
 from ..utils.options import DataRoot, Device, Download, Folder, Whole, choose_parts, parts_help, read, take
 from ..utils.presets import Preset
 from ..utils.processes import joined, started_anew
-from ..utils.spelling import choose, did_you_mean
+from ..utils.spelling import did_you_mean
 from .checkpoint import start_from
 from .device import resolve
 from .memory import REMEDY, STEP, step_memory
@@ -152,8 +152,8 @@ class TrainCommand:
         about = {preset.group or name: preset.about for name, preset in self.presets.items()}
         width = max(map(len, about)) + 2
         presets = [f"  {name:{width}}{text}" for name, text in about.items()]
-        if data := list(dict.fromkeys(preset.config.data for preset in self.presets.values() if preset.group)):
-            presets.append(f"DATA is one of {', '.join(data)}.")
+        if self._data():
+            presets.append(f"DATA is one of {self._data()}.")
         return "\n".join(
             [
                 f"usage: {self.program} PRESET [options]",
@@ -165,10 +165,24 @@ class TrainCommand:
             ]
         )
 
+    def _data(self) -> str:
+        """What DATA in the name of a group stands for; empty where there are no groups."""
+        return ", ".join(dict.fromkeys(preset.config.data for preset in self.presets.values() if preset.group))
+
+    def _names(self) -> str:
+        """The presets, a group by one name."""
+        names = ", ".join(dict.fromkeys(preset.group or name for name, preset in self.presets.items()))
+        return f"{names}; DATA is one of {self._data()}" if self._data() else names
+
     def parsed(self, args: list[str]) -> tuple[Any, RunOptions]:
         """The configuration and the other options of a command line; a ValueError if it cannot be read."""
         if not args[0].startswith("-"):
-            return self._new(args[0], choose(self.presets, args[0], "preset"), args[1:])
+            name = args[0]
+            if name not in self.presets:
+                raise ValueError(
+                    f"unknown preset {name!r}{did_you_mean(name, self.presets)}: choose one of {self._names()}"
+                )
+            return self._new(name, self.presets[name], args[1:])
         file, rest = take("--config", args, "a run folder or a config.json")
         if file is not None:
             return self._new(*self.saved(Path(file)), rest)
@@ -178,7 +192,7 @@ class TrainCommand:
         example = f"{self.program} {next(iter(self.presets))} {args[0]} ..."
         raise ValueError(
             f"put a preset before {args[0]}, or take a run's settings with --config RUN: {example}; the presets: "
-            f"{list(self.presets)}"
+            f"{self._names()}"
         )
 
     def saved(self, path: Path) -> tuple[str, Preset[Any]]:
