@@ -222,8 +222,8 @@ class FSVAE(nn.Module):
             "mse": "MSE, images in [-1, 1]",
             **{name: term.unit for name, term in terms.items()},
             "prior_nats": "nats",
-            "opinion": "judge of drawn images; > 0: real",
-            "hinge": "hinge loss of the judge",
+            "drawn_logit": "discriminator of drawn images; > 0: real",
+            "hinge": "hinge loss of the discriminator",
         }
 
     def target(self, images: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ..core import CENTRED_LIF
 from ..utils.presets import Preset
 from .config import FSVAEConfig, TCJAConfig
-from .judge import STAGE, Tuning
+from .discriminator import STAGE, Tuning
 from .latent import Bernoulli, Escape
 from .latent.escape import PRIOR
 from .systems import MODELS, SYSTEMS

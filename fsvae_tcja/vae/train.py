@@ -22,7 +22,7 @@ from ..utils.one_copy import held, once_per_machine
 from .checkpoint import KIND, check_rebuildable
 from .codes import Codes, codes_of
 from .config import FSVAEConfig
-from .judge import Tuner, Tuning
+from .discriminator import Tuner, Tuning
 from .model import FSVAE
 from .recalibrate import recalibrate
 from .reconstruct import reconstruct
@@ -53,7 +53,8 @@ class TrainConfig(TrainerConfig):
             raise ValueError(f"recalibrate must be 0 or at least 2 images, found {self.recalibrate}")
         if self.tuning.weight and self.model.image_size < 8:
             raise ValueError(
-                f"the judge looks at images of at least 8 pixels, found {self.model.image_size}; set tuning.weight to 0"
+                f"the discriminator looks at images of at least 8 pixels, found {self.model.image_size}; set "
+                "tuning.weight to 0"
             )
         if self.tuning.weight and self.model.latent.analog:
             raise ValueError(
@@ -196,8 +197,8 @@ class FSVAETask:
 
     @property
     def beside(self) -> nn.Module | None:
-        """The judge, in the stage that has one."""
-        return self.tuner.judge if self.tuner else None
+        """The discriminator, in the stage that has one."""
+        return self.tuner.discriminator if self.tuner else None
 
     def start_stage(self, number: int, data: LabelledDataset) -> LabelledDataset:
         """For the latent the codes of the images, as the encoder gives them now; for the decoder the images."""

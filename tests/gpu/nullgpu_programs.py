@@ -156,9 +156,9 @@ def budgets(preset: str) -> dict[str, Any]:
 
 
 def later_stages(preset: str) -> dict[str, dict[str, int]]:
-    """A step of the prior's stage and of the decoder's with the judge, each launched and as one graph."""
+    """A step of the prior's stage and of the decoder's with the discriminator, each launched and as one graph."""
     found = {}
-    for stage, name in (1, "prior"), (2, "judge"):
+    for stage, name in (1, "prior"), (2, "discriminator"):
         found[name] = worst(train(preset, stage)[1])
         found[f"{name}, graph"] = train(preset, stage, graph=True)[1][-1]
     return found

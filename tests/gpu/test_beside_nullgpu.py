@@ -34,8 +34,8 @@ BUDGETS = {  # operations outside of graphs, launches of graphs among them; node
 LATER = {  # of preset mnist
     "prior": {"operations": 109, "h2d_bytes": 256 * (4 * 128 + 8)},
     "prior, graph": {"operations": 14, "graph_nodes_launched": 103, "h2d_bytes": 256 * (4 * 128 + 8)},
-    "judge": {"operations": 479, "h2d_bytes": 32 * (1024 + 8)},
-    "judge, graph": {"operations": 18, "graph_nodes_launched": 471, "h2d_bytes": 32 * (1024 + 8)},
+    "discriminator": {"operations": 479, "h2d_bytes": 32 * (1024 + 8)},
+    "discriminator, graph": {"operations": 18, "graph_nodes_launched": 471, "h2d_bytes": 32 * (1024 + 8)},
 }
 DRAWS = {
     "mnist": (79, 74),

@@ -33,7 +33,7 @@ from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.vae import FSVAE, Bernoulli, Escape, FSVAEConfig, philox
 from fsvae_tcja.vae.config import TCJAConfig
-from fsvae_tcja.vae.judge import RISE, Tuner
+from fsvae_tcja.vae.discriminator import RISE, Tuner
 from fsvae_tcja.vae.latent.bernoulli import SCHEDULED_FROM
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
 
@@ -299,21 +299,21 @@ def philox_source(n: int):
 
 
 def tuned(device: str) -> dict[str, torch.Tensor]:
-    """Losses and gradients of a step of the decoder with its judge; the CPU's random numbers on both sides."""
+    """Losses and gradients of a step of the decoder with its discriminator; the CPU's random numbers on both sides."""
     torch.manual_seed(1)
     model = FSVAE(ESCAPE_MODEL).train().to(device)
     tuner, random = Tuner(model, 0.5, 0), torch.Generator().manual_seed(2)
-    tuner.judge.steps.fill_(RISE)
+    tuner.discriminator.steps.fill_(RISE)
     losses = tuner.losses(batch().to(device), torch.zeros(16, dtype=torch.int64), random)
     losses["loss"].backward()
-    named = [*model.decoder.named_parameters(), *tuner.judge.named_parameters()]
+    named = [*model.decoder.named_parameters(), *tuner.discriminator.named_parameters()]
     found = losses | {f"d{k}": p.grad for k, p in named}
     return {k: x.detach().double().cpu() for k, x in found.items()}
 
 
 @slow_without_gpu
-def test_a_step_of_the_decoder_with_its_judge():
-    """The judge's weights are normalised once on a GPU, three times on the CPU: nearly the same after the first 15."""
+def test_a_step_of_the_decoder_with_its_discriminator():
+    """The discriminator's weights are normalised once on a GPU, three times on the CPU: nearly the same after 15."""
     found = tuned(DEVICE)
     with by_reference():
         expected = tuned("cpu")

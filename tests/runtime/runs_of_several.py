@@ -30,7 +30,7 @@ from fsvae_tcja.runtime.trainer import Outcome, Trainer
 from fsvae_tcja.utils.processes import rank
 from fsvae_tcja.utils.shares import share_of
 from fsvae_tcja.vae.config import FSVAEConfig, TCJAConfig
-from fsvae_tcja.vae.judge import Tuning
+from fsvae_tcja.vae.discriminator import Tuning
 from fsvae_tcja.vae.latent import Bernoulli, Escape, Gaussian, Poisson
 from fsvae_tcja.vae.recalibrate import recalibrate
 from fsvae_tcja.vae.sample import stream

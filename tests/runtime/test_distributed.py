@@ -36,7 +36,7 @@ from tests.several import together
 TOLERANCE = {
     "weights": 1e-5,  # and statistics
     "metrics": 1e-5,
-    "judge": 1e-3,  # AdamW makes whole steps of a bias whose two gradients cancel but for rounding
+    "discriminator": 1e-3,  # AdamW makes whole steps of a bias whose two gradients cancel but for rounding
 }
 
 
@@ -51,7 +51,7 @@ def difference(one: Path, other: Path) -> dict[str, float]:
     a, b = (checkpoint.read(folder / "checkpoint.safetensors")[0] for folder in (one, other))
     assert a.keys() == b.keys()
     for name in (name for name in a if not name.startswith("optimizer.")):
-        what = "judge" if name.startswith("beside.") else "weights"
+        what = "discriminator" if name.startswith("beside.") else "weights"
         worst[what] = max(worst[what], (a[name].double() - b[name].double()).abs().max().item())
     rows = [RunFolder(folder, True).read_metrics() for folder in (one, other)]
     assert len(rows[0]) == len(rows[1]) > 1

@@ -1,13 +1,14 @@
-"""The last stage of a training: the decoder learns to draw from codes of the prior what a judge takes for real.
+"""The last stage of a training, adversarial: the decoder learns to draw from codes of the prior what a discriminator
+takes for real.
 
-The judge D is a small network of the ordinary kind that tells images that are real (> 0) from drawn ones (< 0). It is
-trained beside the model, like a loss, and not part of it: what draws stays fully spiking. Encoder and prior stay as
-they are. With images x, their codes z, codes z~ of the prior, and clusters y, y~ of both,
+The discriminator D is a small network of the ordinary kind that tells images that are real (> 0) from drawn ones (< 0).
+It is trained beside the model, like a loss, and not part of it: what draws stays fully spiking. Encoder and prior stay
+as they are. With images x, their codes z, codes z~ of the prior, and clusters y, y~ of both,
 
-    decoder:  MSE(dec(z), x) - a mean D(dec(z~), y~)                          a rises over the first steps
-    judge:    mean max(0, 1 - D(x, y)) + mean max(0, 1 + D(dec(z~), y~))      hinge loss, arXiv 1705.02894
+    decoder:        MSE(dec(z), x) - a mean D(dec(z~), y~)                          a rises over the first steps
+    discriminator:  mean max(0, 1 - D(x, y)) + mean max(0, 1 + D(dec(z~), y~))      hinge loss, arXiv 1705.02894
 
-Both in one step. The judge knows the cluster by a projection, arXiv 1802.05637, and its weights have spectral
+Both in one step. The discriminator knows the cluster by a projection, arXiv 1802.05637, and its weights have spectral
 norm, arXiv 1802.05957.
 """
 
@@ -29,7 +30,7 @@ from .noise import Generated
 from .sample import noise_of
 
 STAGE = Stage(epochs=1, batch_size=32, lr=1e-3, betas=(0.5, 0.99), schedule="cosine", warmup=100)
-RISE = 300  # first batches, or parts of them, over which the judge's weight rises
+RISE = 300  # first batches, or parts of them, over which the discriminator's weight rises
 WIDTHS = (24, 48, 96)
 FEATURES = 128
 DRAWN = 16_384  # codes of the prior, drawn once
@@ -38,19 +39,19 @@ SEED = 1 << 62  # added to the run's, for codes that no one draws with a seed of
 
 @dataclass(frozen=True)
 class Tuning:
-    """A last stage in which a judge looks at what the decoder makes of codes of the prior."""
+    """A last, adversarial stage: a discriminator looks at what the decoder makes of codes of the prior."""
 
     weight: float = 0.0
-    """a, of the judge's opinion against the reconstruction error; 0: there is no such stage."""
+    """a, of the adversarial loss against the reconstruction error; 0: there is no such stage."""
     stage: Stage = field(default_factory=lambda: STAGE)
-    """How long and how fast, decoder and judge."""
+    """How long and how fast, decoder and discriminator."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight < math.inf:
             raise ValueError(f"weight must be >= 0, found {self.weight}")
 
 
-class Judge(nn.Module):
+class Discriminator(nn.Module):
     """Images [N, C, H, W] in [-1, 1] -> D [N]. Convolutions 4x4 of stride 2 and a linear layer, with spectral norm.
 
     Args:
@@ -82,7 +83,7 @@ def _with_slope(layer: nn.Module) -> list[nn.Module]:
 
 
 class Tuner:
-    """The judge of a model, and the codes of the prior that it looks at.
+    """The discriminator of a model, and the codes of the prior that it looks at.
 
     Args:
         model: encoder and prior as they will stay.
@@ -98,7 +99,7 @@ class Tuner:
         self.device = next(model.parameters()).device
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # that of GPUs is not forked
-            self.judge = Judge(model.config, model.latent.kinds).to(self.device)
+            self.discriminator = Discriminator(model.config, model.latent.kinds).to(self.device)
         noise = noise_of(model, SEED + seed % SEED, 0, DRAWN)
         with evaluated(model):
             drawn = [model.latent.sample(part) for part in noise.split(1024, dim=1)]
@@ -106,8 +107,8 @@ class Tuner:
         self.kinds = self._known(model.latent.draw_kinds(noise), DRAWN)
 
     def losses(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """x [N, C, H, W] in [-1, 1] -> "loss", that of decoder and judge, and its parts."""
-        model, judge, n = self.model, self.judge, len(x)
+        """x [N, C, H, W] in [-1, 1] -> "loss", that of decoder and discriminator, and its parts."""
+        model, discriminator, n = self.model, self.discriminator, len(x)
         z, kinds = self._code(x, labels, generator)
         device = generator.device
         chosen = shares.drawn(lambda n: torch.randint(DRAWN, (n,), generator=generator, device=device), n, generator)
@@ -115,29 +116,30 @@ class Tuner:
         y = self.kinds[chosen]
         recon, drawn = model.decoder(torch.cat([z, self.codes[:, chosen].to(z.dtype)], dim=1)).split(n)
         mse = F.mse_loss(recon.float(), x)
-        opinion = self._opinion(drawn, y)
-        real, unreal = self._judged(x, kinds, drawn.detach(), y)
+        drawn_logit = self._drawn_logit(drawn, y)
+        real, unreal = self._logits(x, kinds, drawn.detach(), y)
         hinge = F.relu(1 - real).mean() + F.relu(1 + unreal).mean()
-        rise = (judge.steps / RISE).clamp(max=1)
-        judge.steps += 1
-        return {"loss": mse - self.weight * rise * opinion + hinge, "mse": mse, "opinion": opinion, "hinge": hinge}
+        rise = (discriminator.steps / RISE).clamp(max=1)
+        discriminator.steps += 1
+        loss = mse - self.weight * rise * drawn_logit + hinge
+        return {"loss": loss, "mse": mse, "drawn_logit": drawn_logit, "hinge": hinge}
 
-    def _opinion(self, drawn: Tensor, y: Tensor) -> Tensor:
+    def _drawn_logit(self, drawn: Tensor, y: Tensor) -> Tensor:
         """The mean of D of drawn images, with a gradient for these alone; on a GPU without power iteration."""
-        judge, training = self.judge, self.judge.training
-        judge.requires_grad_(False).train(training and not drawn.is_cuda)
-        opinion: Tensor = judge(drawn, y).float().mean()
-        judge.requires_grad_(True).train(training)
-        return opinion
+        discriminator, training = self.discriminator, self.discriminator.training
+        discriminator.requires_grad_(False).train(training and not drawn.is_cuda)
+        drawn_logit: Tensor = discriminator(drawn, y).float().mean()
+        discriminator.requires_grad_(True).train(training)
+        return drawn_logit
 
-    def _judged(self, x: Tensor, kinds: Tensor, drawn: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def _logits(self, x: Tensor, kinds: Tensor, drawn: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """D of real and of drawn images, [N] each. On a GPU in one call: its weights are normalised once a step, by
         launches that cost more there than their work."""
         if x.is_cuda:
-            both: Tensor = self.judge(torch.cat([x, drawn]), torch.cat([kinds, y])).float()
+            both: Tensor = self.discriminator(torch.cat([x, drawn]), torch.cat([kinds, y])).float()
             real, unreal = both.split(len(x))
             return real, unreal
-        return self.judge(x, kinds).float(), self.judge(drawn, y).float()
+        return self.discriminator(x, kinds).float(), self.discriminator(drawn, y).float()
 
     def _code(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Code and kind of images, by encoder and latent in eval mode."""

@@ -1,4 +1,4 @@
-"""The last stage: a decoder that is tuned on codes of the prior, by a judge."""
+"""The last stage: a decoder that is tuned on codes of the prior, by a discriminator."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from fsvae_tcja.runtime.config import Stage
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.utils.configuration import from_dict, to_dict
 from fsvae_tcja.vae import load
-from fsvae_tcja.vae.judge import RISE, Judge, Tuner, Tuning
+from fsvae_tcja.vae.discriminator import RISE, Discriminator, Tuner, Tuning
 from fsvae_tcja.vae.noise import Streams
 from fsvae_tcja.vae.recalibrate import recalibrate
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
@@ -42,15 +42,15 @@ def gradients(module):
 
 
 @pytest.mark.parametrize("steps", [0, 100, 9000])
-def test_decoder_and_judge_get_the_gradients_of_the_two_losses(tuner, steps):
-    model, judge, x = tuner.model, tuner.judge, images_of(6)
-    judge.steps.fill_(steps)
-    judge.eval()  # spectral norms as they are
+def test_decoder_and_discriminator_get_the_gradients_of_the_two_losses(tuner, steps):
+    model, discriminator, x = tuner.model, tuner.discriminator, images_of(6)
+    discriminator.steps.fill_(steps)
+    discriminator.eval()  # spectral norms as they are
     model.train()
     losses = tuner.losses(x, torch.zeros(6, dtype=torch.int64), torch.Generator().manual_seed(2))
     losses["loss"].backward()
-    found = gradients(model), gradients(judge)
-    assert judge.steps == steps + 1
+    found = gradients(model), gradients(discriminator)
+    assert discriminator.steps == steps + 1
 
     model.eval()
     z = model.encoder(x).detach()
@@ -59,16 +59,17 @@ def test_decoder_and_judge_get_the_gradients_of_the_two_losses(tuner, steps):
     torch.rand(1, 6, 25, generator=generator)  # the noise of the posterior
     chosen = torch.randint(tuner.codes.shape[1], (6,), generator=generator)
     model.zero_grad()
-    judge.zero_grad()
+    discriminator.zero_grad()
     recon, drawn = model.decoder.train()(torch.cat([z, tuner.codes[:, chosen].float()], dim=1)).split(6)
-    fooled = F.mse_loss(recon, x) - 0.5 * min(1, steps / RISE) * judge(drawn, tuner.kinds[chosen]).mean()
+    fooled = F.mse_loss(recon, x) - 0.5 * min(1, steps / RISE) * discriminator(drawn, tuner.kinds[chosen]).mean()
     fooled.backward()
     decoder = gradients(model)
-    judge.zero_grad()
-    (F.relu(1 - judge(x, y)).mean() + F.relu(1 + judge(drawn.detach(), tuner.kinds[chosen])).mean()).backward()
+    discriminator.zero_grad()
+    unreal = discriminator(drawn.detach(), tuner.kinds[chosen])
+    (F.relu(1 - discriminator(x, y)).mean() + F.relu(1 + unreal).mean()).backward()
     assert found[0].keys() == decoder.keys() and all(name.startswith("decoder.") for name in decoder)
-    assert found[1].keys() == {name for name, _ in judge.named_parameters()}
-    for one, other in ((found[0], decoder), (found[1], gradients(judge))):
+    assert found[1].keys() == {name for name, _ in discriminator.named_parameters()}
+    for one, other in ((found[0], decoder), (found[1], gradients(discriminator))):
         for name, gradient in one.items():
             torch.testing.assert_close(gradient, other[name], atol=1e-6, rtol=1e-3, msg=lambda t, n=name: f"{n}: {t}")
     assert any(g.any() for g in found[0].values()) and any(g.any() for g in found[1].values())
@@ -84,21 +85,21 @@ def test_the_codes_are_the_priors_and_of_no_small_seed(tuner):
     assert 0 < tuner.codes.float().mean() < 1
 
 
-def test_the_judge_knows_the_kind():
-    judge = Judge(MODEL, 4).eval()
+def test_the_discriminator_knows_the_kind():
+    discriminator = Discriminator(MODEL, 4).eval()
     x = images_of(5)
-    a, b = (judge(x, torch.full((5,), y)) for y in (0, 1))
-    h = judge.features(x)
-    torch.testing.assert_close(b - a, h @ (judge.of_class.weight[1] - judge.of_class.weight[0]))
+    a, b = (discriminator(x, torch.full((5,), y)) for y in (0, 1))
+    h = discriminator.features(x)
+    torch.testing.assert_close(b - a, h @ (discriminator.of_class.weight[1] - discriminator.of_class.weight[0]))
     assert a.shape == (5,) and len(a.unique()) == 5 and not torch.equal(a, b)
 
 
-def test_no_layer_of_a_trained_judge_stretches_by_more_than_one(tuner):
+def test_no_layer_of_a_trained_discriminator_stretches_by_more_than_one(tuner):
     x, labels = images_of(6), torch.zeros(6, dtype=torch.int64)
     for seed in range(20):
         tuner.model.train()
         tuner.losses(x, labels, torch.Generator().manual_seed(seed))
-    for layer in (*tuner.judge.features, tuner.judge.score, tuner.judge.of_class):
+    for layer in (*tuner.discriminator.features, tuner.discriminator.score, tuner.discriminator.of_class):
         if hasattr(layer, "weight"):
             assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
 
@@ -139,11 +140,11 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, whole, steps):
         assert (tmp_path / file).read_bytes() == (whole / file).read_bytes()
 
 
-def test_the_judge_is_kept_beside_the_model(whole):
+def test_the_discriminator_is_kept_beside_the_model(whole):
     everything, _ = checkpoint.read(whole / "checkpoint.safetensors")
     model, _ = checkpoint.read(whole / "model.safetensors")
     assert any(name.startswith("beside.features") for name in everything)
-    assert not any("judge" in name or name.startswith("beside") for name in model)
+    assert not any("discriminator" in name or name.startswith("beside") for name in model)
 
 
 def test_the_decoder_is_recalibrated_on_both_kinds_of_codes(whole):
@@ -162,7 +163,7 @@ def test_settings_are_checked():
     with pytest.raises(ValueError, match="weight must be >= 0, found inf"):
         Tuning(float("inf"))
     small = replace(TUNED.model, image_size=4, channels=(3,))
-    with pytest.raises(ValueError, match="the judge looks at images of at least 8 pixels, found 4"):
+    with pytest.raises(ValueError, match="the discriminator looks at images of at least 8 pixels, found 4"):
         replace(TUNED, model=small)
     many = replace(TUNED, model=replace(MODEL, latent=replace(CLUSTERED, clusters=41)))
     few = "training images, fewer than the 41 clusters of its codes; set --model.latent.clusters to at most"
