@@ -93,7 +93,10 @@ def run(
         for start, images in source.batches(batch, longest, seed):
             sizes.add(" x ".join(map(str, images.shape[2:])))
             pixels.update(images)
-            _update(jobs, images, start)
+            try:
+                _update(jobs, images, start)
+            except ValueError as error:
+                raise ValueError(f"{source.name}: {error}") from error
             if progress:
                 progress(len(images))
     sizes = set().union(*gather(sizes))

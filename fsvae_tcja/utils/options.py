@@ -179,8 +179,10 @@ def _message(text: str, program: str, options: Callable[[], list[str]]) -> str:
 
 
 def _meant(name: str, known: list[str]) -> str:
-    """What to put behind an unknown option: those that end in its name (`--model.T` for `--T`), else one like it."""
+    """What to put behind an unknown option: those that end in its name (`--model.T` for `--T`), else those that begin
+    with it (`--n-images` for `--n`), else one like it."""
     longer = [option for option in known if option.rpartition(".")[2] == name.lstrip("-")]
+    longer = longer or [option for option in known if option.startswith(f"{name}-")]
     return f" (did you mean {' or '.join(map(repr, longer))}?)" if longer else did_you_mean(name, known)
 
 

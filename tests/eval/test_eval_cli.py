@@ -348,7 +348,11 @@ def test_where_nothing_can_be_written_is_said_first(folder, capsys):
         ),
         (("digits:train", "--reference", "digits", "--n-images", "5000"), "5000 images were asked for, only 1500"),
         (("digits:train", "--reference", "digits", "--scores", "FID"), "protocol strict defines no FID"),
-        (("digits:train", "--reference", "digits", "--size", "64"), "takes 32 x 32 images, found 64 x 64"),
+        (
+            ("digits:train", "--reference", "digits", "--size", "64"),
+            "digits test: the extractor takes 32 x 32 images, found 64 x 64",
+        ),
+        (("digits:train", "--reference", "digits", "--n", "9"), "unknown option --n (did you mean '--n-images'?)"),
         (("digits:train", "--protocol", "stritc"), "unknown protocol 'stritc' (did you mean 'strict'?)"),
         (("digits:train", "--protocol", "standard"), "the weights of the inception 2015-12-05 network are not at"),
     ],

@@ -102,6 +102,7 @@ def test_parts_are_chosen_by_name_at_any_depth(args, expected):
         ("--roof plain --roof.depth 1", "unknown option --roof.depth"),
         ("--wall.hight 3", "unknown option --wall.hight (did you mean '--wall.height'?): `paint --help` shows every"),
         ("--height 3", "unknown option --height (did you mean '--wall.height'?): `paint"),
+        ("--wall.outer 3", "unknown option --wall.outer (did you mean '--wall.outer-shade' or '--wall.outer-shade.dep"),
         ("--wall.hight=3", "unknown option --wall.hight (did you mean"),
         ("--wall.height many", "--wall.height: expected a whole number, found 'many'; `paint --help` shows every"),
         ("--wall.height 0", "height must be >= 1, found 0"),
