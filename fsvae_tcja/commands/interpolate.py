@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from ..data.names import short_name
+from ..data.pixels import to_float
 from ..runtime.device import resolve
 from ..runtime.pictures import save_grid
 from ..utils.options import Whole, parse
@@ -17,7 +20,7 @@ from .inputs import ImageOptions
 
 @dataclass(frozen=True)
 class InterpolateOptions(ImageOptions):
-    """Draw images on the way from one code to another, a row for each pair."""
+    """Draw images on the way from one code to another, a row for each pair; the codes of images stand between these."""
 
     between: Literal["drawn", "images"] = "drawn"
     """Ends of a row: two drawn codes, or the codes of two images."""
@@ -40,15 +43,21 @@ def main(args: list[str]) -> int:
         raise ValueError("--data names images, and the ends are drawn codes: give --between images, or leave it out")
     model = load(options.checkpoint, resolve(options.device))
     if options.between == "drawn":
-        z, ends = draw_codes(model, 2 * n, options.seed), "drawn codes"
+        z, ends = draw_codes(model, 2 * n, options.seed), None
+        title = f"{options.steps} steps between drawn codes, seed {options.seed}"
     else:
         images = options.images(model)
         if options.n is None:
             n = max(1, min(n, len(images) // 2))
-        _, z = options.random_codes(model, 2 * n, images)
-        ends = f"codes of images of {short_name(options.source)} {options.split}"
-    rows = interpolate(model, z[:, 0::2], z[:, 1::2], options.steps)
-    title = f"{options.steps} steps between {ends}, seed {options.seed}"
-    save_grid(rows.flatten(0, 1), options.out, columns=options.steps, title=title)
+        chosen, z = options.random_codes(model, 2 * n, images)
+        ends = to_float(chosen.read(range(len(chosen)))[0]).unsqueeze(1)
+        title = (
+            f"left and right an image of {short_name(options.source)} {options.split}, {options.steps} steps between "
+            f"their codes, seed {options.seed}"
+        )
+    rows = interpolate(model, z[:, 0::2], z[:, 1::2], options.steps).cpu()
+    if ends is not None:
+        rows = torch.cat([ends[0::2], rows, ends[1::2]], dim=1)
+    save_grid(rows.flatten(0, 1), options.out, columns=rows.shape[1], title=title)
     print(f"{title}: {options.out}")
     return 0

@@ -105,8 +105,19 @@ def test_interpolate(conditional, capsys):
     assert cells("interpolation.png") == (5, 2)
     images = ["--between", "images", "--n", "3", "--steps", "4", "--out", "i.png", "--device", "cpu"]
     assert main(["interpolate", run, *images]) == 0
-    assert "4 steps between codes of images of digits test, seed 0: i.png" in capsys.readouterr().out
-    assert cells("i.png") == (4, 3)
+    assert (
+        "left and right an image of digits test, 4 steps between their codes, seed 0: i.png" in capsys.readouterr().out
+    )
+    assert cells("i.png") == (6, 3)
+    assert (
+        main(["complete", run, "--out", "c.png", "--device", "cpu"]) == 0
+    )  # six images of the same seed, each on the left
+    shown = [np.asarray(Image.open(path)) for path in ("i.png", "c.png")]
+    pairs, originals = (picture[-100 * rows :] for picture, rows in zip(shown, (3, 6), strict=True))
+    for row in range(3):
+        for column, image in ((0, 2 * row), (5, 2 * row + 1)):
+            end = pairs[100 * row : 100 * row + 96, 4 + 100 * column :][:, :96]
+            np.testing.assert_array_equal(end, originals[100 * image : 100 * image + 96, 4:100])
 
 
 def test_complete(conditional, capsys):
