@@ -94,4 +94,6 @@ def _table(metadata: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return shown(" ".join(map(str, value)) or "none" if isinstance(value, list) else value)
+    if not isinstance(value, list):
+        return shown(value)
+    return shown(("; " if any(isinstance(v, str) for v in value) else " ").join(map(str, value)) or "none")

@@ -7,6 +7,7 @@ from typing import Any
 from ..runtime.run import flat
 from ..utils.configuration import to_dict
 from .model import FSVAE
+from .sample import classes_of
 
 SCORES, SETTINGS = "## Scores\n", "## Settings\n"
 
@@ -40,6 +41,7 @@ def card_of(
     known = {
         "trained on": data,
         "made by": f"`{command}`" if command else "",
+        "classes": _classes(model),
         "parameters": f"{parameters:,}",
         **(facts or {}),
     }
@@ -65,6 +67,13 @@ def card_of(
     settings: dict[str, Any] = flat(to_dict(model.config))
     lines += [f"| {setting.replace('_', '-')} | {value} |" for setting, value in settings.items()]
     return "\n".join(lines) + "\n"
+
+
+def _classes(model: FSVAE) -> str:
+    """Numbers and names of the classes that can be drawn, and how; "" if none can, or none has a name."""
+    names = model.class_names[: classes_of(model.latent)]
+    listed = ", ".join(name if name == str(i) else f"{i} {name}" for i, name in enumerate(names))
+    return f"{listed}; the first alone: `model.sample(64, labels=torch.full((64,), 0))`" if names else ""
 
 
 def _own_sections(card: str) -> list[str]:

@@ -19,7 +19,7 @@ from .config import FSVAEConfig
 from .latent.label_counts import LabelCounts
 from .noise import Generated
 from .pretrained import expanded, training_parts
-from .sample import sample
+from .sample import classes_of, sample
 from .upgrade import upgrade_tensors
 
 CARD = "README.md"
@@ -136,9 +136,14 @@ class FSVAE(nn.Module):
     Args:
         config: sizes and settings; `FSVAEConfig()` is the published 1x32x32 model.
 
+    Attributes:
+        class_names: of the training images, in the order of their labels; (): not known.
+
     Raises:
         ValueError: the memory does not hold it, or one image on its way through.
     """
+
+    class_names: tuple[str, ...] = ()
 
     def __init__(self, config: FSVAEConfig | None = None) -> None:
         super().__init__()
@@ -296,7 +301,8 @@ class FSVAE(nn.Module):
     def remembered(self) -> dict[str, Any]:
         """What a checkpoint's metadata hold of the model besides its configuration."""
         counted = self.latent.label_counts
-        return {"label_counts": counted.counts.tolist()} if counted else {}
+        named = {"classes": list(self.class_names)} if self.class_names and classes_of(self.latent) else {}
+        return named | ({"label_counts": counted.counts.tolist()} if counted else {})
 
     def remember(self, metadata: Mapping[str, Any]) -> None:
         """Take `remembered` from the metadata of a checkpoint; those of earlier versions hold nothing of it.
@@ -304,6 +310,7 @@ class FSVAE(nn.Module):
         Raises:
             ValueError: it does not fit the latent.
         """
+        self.class_names = tuple(map(str, metadata.get("classes", self.class_names)))
         self.latent.label_counts = None  # not those of clusters that a resumed stage has just found anew
         if "label_counts" in metadata:
             counted = LabelCounts(torch.tensor(metadata["label_counts"]))

@@ -171,6 +171,7 @@ class FSVAETask:
         self.test = limited(test, TEST_IMAGES)
         self.score = score
         self.model = build(lambda: FSVAE(config.model), config)
+        self.model.class_names = train.class_names
         if self.model.latent.classes not in (0, train.classes):
             raise ValueError(
                 f"the latent knows {self.model.latent.classes} classes, {train.name} has {train.classes or 'no labels'}"

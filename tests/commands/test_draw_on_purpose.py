@@ -40,7 +40,9 @@ def cells(path):
 
 
 def test_conditional_asks_the_data_for_its_classes(conditional):
-    assert load(conditional).latent.classes == 10
+    model = load(conditional)
+    assert model.latent.classes == 10
+    assert model.class_names == tuple("0123456789")
 
 
 def test_a_class_and_a_temperature(tmp_path):
@@ -58,6 +60,37 @@ def test_a_class_and_a_temperature(tmp_path):
     assert not np.array_equal(drawn("--label", "3"), drawn("--label", "4"))
     assert np.array_equal(drawn("--temperature", "1"), drawn())
     assert not np.array_equal(drawn("--temperature", "0.2"), drawn())
+
+
+def test_a_class_by_its_name(tmp_path, capsys, fails):
+    model = awake(FSVAEConfig(T=2, L=8, latent=replace(LATENT, classes=3), neuron="centred", channels=(2, 3, 4, 5)))
+    model.latent.start_stage(torch.zeros(4, 2, 8, dtype=torch.uint8), torch.arange(4) % 3)
+    torch.nn.init.normal_(model.latent.prior.Yd)
+    model.class_names = ("boxes", "discs", "0")
+    save(model, "m.safetensors", half=True)
+    sample = ["sample", "m.safetensors", "--n", "8", "--device", "cpu"]
+    images = {}
+    for label in ("boxes", "discs", "1", "0", "2"):
+        assert main([*sample, "--label", label, "--out", f"{label}.npz"]) == 0
+        with np.load(f"{label}.npz") as file:
+            images[label] = file["images"]
+    assert np.array_equal(images["discs"], images["1"])
+    assert np.array_equal(images["0"], images["2"])  # a class that is called so comes before a number
+    assert not np.array_equal(images["discs"], images["boxes"])
+    assert (
+        "--label must be one of the model's classes, boxes, discs, 0, or its number, 0 to 2; found disc (did you mean "
+        "'discs'?)"
+    ) in fails(*sample, "--label", "disc", "--out", "x.npz")
+    assert main(["info", "m.safetensors"]) == 0
+    assert ["classes", "boxes;", "discs;", "0"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_the_card_of_a_model_with_classes_says_how_one_is_drawn(conditional):
+    assert main(["publish", str(conditional), "--half", "--out", "mine"]) == 0
+    card = Path("mine/README.md").read_text()
+    line = "- classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; the first alone: `model.sample(64, labels=torch.full((64,), 0))`\n"
+    assert line in card
+    assert FSVAE.from_pretrained("mine").class_names == tuple("0123456789")
 
 
 def test_a_model_of_clusters_says_how_many_images_may_be_others(tmp_path, capsys, fails):
