@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .networks.autoencoder import train_autoencoder as train_autoencoder
     from .networks.classifier import Classifier as Classifier
     from .networks.classifier import train_classifier as train_classifier
+    from .opening import open_images as open_images
     from .protocols import PROTOCOLS as PROTOCOLS
     from .protocols import Protocol as Protocol
     from .protocols import Recipe as Recipe
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from .result import Score as Score
     from .result import load_scores as load_scores
     from .result import save_scores as save_scores
-    from .sources import open_images as open_images
 
 __all__, __getattr__, __dir__ = lazy(
     __name__,
@@ -48,6 +48,6 @@ __all__, __getattr__, __dir__ = lazy(
         ".protocols": ("PROTOCOLS", "Protocol", "Recipe", "get_protocol"),
         ".reference": ("Reference", "load_reference"),
         ".result": ("Score", "load_scores", "save_scores"),
-        ".sources": ("open_images",),
+        ".opening": ("open_images",),
     },
 )

@@ -17,6 +17,7 @@ from .features import Extractor, Job, Seen
 from .images import ValueRange
 from .measures import FeatureStore
 from .networks import Networks
+from .opening import open_images
 from .protocols import Protocol, Recipe, get_protocol
 from .randomness import check_seed
 from .reference import (
@@ -32,7 +33,7 @@ from .reference import (
 )
 from .result import Score
 from .setting import Progress, Setting, Task
-from .sources import Parts, Source, not_told, open_images
+from .sources import Parts, Source, not_told
 from .subset import drawn, is_drawn, order_note, subset_note
 
 PART_OF = {"mnist-5k": "mnist"}  # data sets whose images are all in the training split of another one

@@ -24,10 +24,10 @@ from fsvae_tcja.utils.streams import tell
 from ..beside import CODE_LENGTH, REAL, RECONSTRUCTED
 from ..evaluation import evaluate, open_reference
 from ..networks import Networks
+from ..opening import open_images
 from ..protocols import get_protocol
 from ..randomness import check_seed
 from ..result import Score, save_scores
-from ..sources import open_images
 from .display import UNKNOWN, console, image_bar, images_to_read, told
 from .options import ImageOptions, Range
 

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from eval import Score, save_scores
-from eval.sources import open_images
+from eval.opening import open_images
 from fsvae_tcja import FSVAE, load, save
 from fsvae_tcja.cli import main
 from fsvae_tcja.runtime.checkpoint import read_metadata

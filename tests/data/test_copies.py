@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from eval.sources import open_images
+from eval.opening import open_images
 from fsvae_tcja.data import copies, folder, inspect_folder, load_images, split_off
 from fsvae_tcja.data.image_file import read_rgb
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from PIL import Image
 
-from eval.sources import open_images
+from eval.opening import open_images
 from fsvae_tcja.data import inspect_folder, load_images, located, parse_name
 from fsvae_tcja.data.names import short_name
 

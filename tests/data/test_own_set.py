@@ -5,7 +5,7 @@ import json
 import numpy as np
 import torch
 
-from eval.sources import open_images
+from eval.opening import open_images
 from fsvae_tcja.cli import main
 from fsvae_tcja.data import IMAGE_SETS, ImageSet, MemoryImages, load_images
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from eval.sources import open_images
+from eval.opening import open_images
 
 N = 9
 LABELS = torch.arange(N) % 3

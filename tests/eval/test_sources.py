@@ -12,9 +12,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from eval.evaluation import open_reference
 from eval.features import Extractor
+from eval.opening import open_images
 from eval.protocols import STANDARD, STRICT
 from eval.reference import holds_statistics
-from eval.sources import IndexedImages, open_images
+from eval.sources import IndexedImages
 from fsvae_tcja.data import load_images
 from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.runtime import checkpoint

@@ -90,7 +90,7 @@ def _scores(
     """By protocol strict: of images drawn; with an autoencoder also the FAD of reconstructions and of real images."""
     from eval import Networks, evaluate, make_references, save_scores
     from eval.checkpoints import drawn_from
-    from eval.sources import open_images
+    from eval.opening import open_images
 
     names = _names(study)
     if not names:
