@@ -18,7 +18,11 @@ log = logging.getLogger(__name__)
 
 
 class MemoryImages(LabelledDataset):
-    """Images held as one tensor, `images` uint8 [N, C, S, S]."""
+    """Images held as one tensor, `images` uint8 [N, C, S, S]. Without labels these are -1, and `classes` None.
+
+    Raises:
+        ValueError: images of another type or number of dimensions.
+    """
 
     def __init__(
         self,
@@ -29,6 +33,11 @@ class MemoryImages(LabelledDataset):
         classes: int | None,
         class_names: Sequence[str] | None = None,
     ) -> None:
+        if images.dtype != torch.uint8 or images.dim() != 4:
+            raise ValueError(
+                f"images must be uint8 [N, C, S, S], found {images.dtype} {list(images.shape)}; of [0, 1] take "
+                "(255 * x).round().byte()"
+            )
         _, channels, height, width = images.shape
         super().__init__(name, split, (channels, height, width), labels, classes, class_names)
         self.images = images

@@ -156,6 +156,12 @@ class FSVAETask:
                 f"this task trains on images, found a model with input={config.model.input!r}; train that one from "
                 "Python: model.losses(frames, model(frames))"
             )
+        for data in (train, test):
+            if not isinstance(data, LabelledDataset):
+                raise ValueError(
+                    f"the data must be a LabelledDataset, found {type(data).__name__}; `load_images` gives one, and "
+                    "MemoryImages makes one of tensors; a loop of your own takes any DataLoader (README)"
+                )
         wanted = (config.model.in_channels, config.model.image_size)
         if (train.channels, train.size) != wanted:
             raise ValueError(

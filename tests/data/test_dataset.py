@@ -73,6 +73,14 @@ def test_labels_out_of_range_are_refused():
         MemoryImages("toy", "train", torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.arange(3), 2)
 
 
+@pytest.mark.parametrize("images", [torch.rand(2, 1, 4, 4), torch.zeros(2, 4, 4, dtype=torch.uint8)])
+def test_images_in_memory_are_of_8_bits(images):
+    with pytest.raises(
+        ValueError, match=r"images must be uint8 \[N, C, S, S\], found torch\.(float32|uint8) \[2, .*byte"
+    ):
+        MemoryImages("toy", "train", images, torch.zeros(2).long(), 1)
+
+
 # parts
 
 

@@ -149,6 +149,14 @@ def test_data_that_does_not_fit_the_model(digits):
         FSVAETask(replace(TINY, model=replace(TINY.model, in_channels=3)), *digits)
 
 
+def test_data_of_pytorch_s_own_kind(digits):
+    data = torch.utils.data.TensorDataset(torch.zeros(8, 1, 32, 32))
+    message = "the data must be a LabelledDataset, found TensorDataset; `load_images` gives one, and MemoryImages makes"
+    for train_and_test in ((data, digits[1]), (digits[0], data)):
+        with pytest.raises(ValueError, match=message):
+            FSVAETask(TINY, *train_and_test)
+
+
 def test_unknown_precision():
     with pytest.raises(ValueError, match="precision must be one of"):
         TrainConfig(precision="fp8")
