@@ -109,6 +109,7 @@ PRESETS: dict[str, Preset] = {
     "fashion-mnist-best": Preset(
         best("fashion-mnist"),
         "Fashion-MNIST 1x32x32, the same with a larger prior, trained longest.",
+        "FAD 3.70 (fsvae2022, n = 5,120, seed 0), reconstruction MSE .042; some 4.5 hours of one thread.",
     ),
     "cifar10": Preset(
         escape("cifar10", COLOUR, LONG, steps=40_000, flip=True),
