@@ -22,7 +22,7 @@ def table_of(study: str) -> list[dict[str, str]]:
     return [dict(zip(head, row, strict=True)) for row in rows]
 
 
-@pytest.mark.parametrize("study", ["systems", "tcja"])
+@pytest.mark.parametrize("study", ["systems", "tcja", "levers"])
 def test_a_table_holds_the_means_and_deviations_of_all_seeds(study):
     settings = tomllib.loads((DOCS / "studies" / f"{study}.toml").read_text())
     results = [json.loads(file.read_text()) for file in (DOCS / "studies" / study).rglob("result.json")]
