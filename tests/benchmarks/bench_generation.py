@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import cycle
 from pathlib import Path
+from textwrap import fill
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +53,7 @@ NOT_COMPARED = {"seed", "log_every", "evaluate_every"}  # settings that do not m
 LENGTH = ("epochs", "steps", "warmup")  # what these settings end in; runs that differ in them alone are one line
 MINUTES, MSE = "training, min", "test MSE"
 BATCH = 256
+LEGEND = 120  # characters of a line below the picture
 
 Figures = dict[str, float]
 """Number by title of its column."""
@@ -292,7 +294,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     fad.set_ylabel(f"FAD (strict, n = {n:,}; log)")
     sure.set_ylabel(f"share of sure images (strict, n = {n:,})")
     handles, labels = fad.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", frameon=False, fontsize="small", ncols=2)
+    figure.legend(handles, labels, loc="outside lower center", frameon=False, fontsize="small")
     with replacing(path, ".png") as temporary:
         figure.savefig(temporary, format="png")
 
@@ -308,7 +310,7 @@ def _panel(axes: Axes, rows: Sequence[Row], title: str) -> None:
             f"{marker}-",
             linewidth=1,
             color=shade,
-            label=name,
+            label=fill(name, LEGEND),
             markersize=7,
             markeredgecolor="black",
         )
