@@ -614,6 +614,6 @@ def test_errors_of_the_system_are_one_line(tmp_path, workers):
         def load(self, indices):
             raise PermissionError(13, "Permission denied", "frames")
 
-    data = Broken("toy", "train", torch.zeros(4, 1, 2, 2), torch.zeros(4).long(), 1)
+    data = Broken("toy", "train", torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.zeros(4).long(), 1)
     with pytest.raises(OSError, match=r"^\[Errno 13\] Permission denied: 'frames'$"):
         list(batches(data, 2, num_workers=workers))
