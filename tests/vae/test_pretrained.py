@@ -10,6 +10,7 @@ import torch
 
 from eval import Autoencoder, Classifier
 from fsvae_tcja import FSVAE, Escape, FSVAEConfig, load
+from fsvae_tcja.data.image_sets.mnist import CLOTHES
 from fsvae_tcja.runtime import checkpoint, pretrained
 from fsvae_tcja.vae.checkpoint import save
 from fsvae_tcja.vae.noise import Streams
@@ -170,6 +171,11 @@ def test_every_model_of_the_package(name):
     autoencoder, classifier = Autoencoder.load(name).provenance, Classifier.load(name).provenance
     assert autoencoder["data"] == classifier["data"] == name and autoencoder["images"] == 60_000
     assert f"MSE {autoencoder['test_mse']:.4f}" in card and f"accuracy {classifier['test_accuracy']:.4f}" in card
+
+
+def test_the_pretrained_clothes_know_their_names():
+    names = FSVAE.from_pretrained("fashion-mnist").class_names
+    assert names == CLOTHES and names[7] == "sneaker"  # of Fashion-MNIST, in the order of its labels
 
 
 def test_a_training_starts_from_a_published_model(tmp_path, caplog):
