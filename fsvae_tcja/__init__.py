@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .vae import Escape as Escape
     from .vae import FSVAEConfig as FSVAEConfig
     from .vae import FSVAEOutput as FSVAEOutput
+    from .vae import Hierarchical as Hierarchical
     from .vae import TCJAConfig as TCJAConfig
     from .vae import load as load
     from .vae import save as save
@@ -41,7 +42,7 @@ __all__, __getattr__, __dir__ = lazy(
         ".runtime.trainer": ("Trainer",),
         ".vae": (
             *("FSVAE", "FSVAEConfig", "FSVAEOutput", "TCJAConfig", "load", "save"),
-            *("LATENTS", "READOUTS", "Bernoulli", "Escape"),
+            *("LATENTS", "READOUTS", "Bernoulli", "Escape", "Hierarchical"),
         ),
         ".vae.presets": ("PRESETS",),
         ".vae.summary": ("summary",),

@@ -2,7 +2,7 @@
 
 from .checkpoint import load, save
 from .config import FSVAEConfig, TCJAConfig
-from .latent import LATENTS, Bernoulli, Escape, Gaussian, Latent, LatentModule, Poisson, Term
+from .latent import LATENTS, Bernoulli, Escape, Gaussian, Hierarchical, Latent, LatentModule, Poisson, Term
 from .model import FSVAE, FSVAEOutput
 from .noise import Source
 from .readout import READOUTS, Readout
@@ -16,6 +16,7 @@ __all__ = [
     "FSVAEConfig",
     "FSVAEOutput",
     "Gaussian",
+    "Hierarchical",
     "Latent",
     "LatentModule",
     "Poisson",

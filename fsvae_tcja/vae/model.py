@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from .sample import classes_of, sample
 from .upgrade import upgrade_tensors
 
 CARD = "README.md"
+EVERY = 4  # of so many images one is drawn of a part of its code too
 
 
 class FSVAEOutput(NamedTuple):
@@ -40,6 +42,12 @@ def _layer(transform: nn.Module, channels: int, config: FSVAEConfig, attended: b
     tcja, neuron = config.tcja, config.neuron.build(channels)
     attention = TCJA(config.T, channels, tcja.kernel_c, tcja.kernel_t, tcja.fusion) if attended else None
     return SpikingLayer(transform, TDBatchNorm(channels, neuron.v_th), neuron, attention, tcja.placement)
+
+
+def _mse(recon: Tensor, images: Tensor) -> Tensor:
+    """The mean squared error in float32."""
+    with torch.autocast(images.device.type, enabled=False):
+        return F.mse_loss(recon.float(), images)
 
 
 def _dense(inputs: int, outputs: int, config: FSVAEConfig) -> nn.Module:
@@ -210,11 +218,22 @@ class FSVAE(nn.Module):
         Returns:
             {"loss", "mse", and the terms of the latent}: loss = mse + sum of weight * term.
         """
-        with torch.autocast(images.device.type, enabled=False):
-            mse = F.mse_loss(out.recon.float(), self.target(images))
+        target = self.target(images)
+        mse = _mse(out.recon, target)
         terms = self.latent.divergence(out.z, out.q, progress=progress, generator=generator)
+        if (partial := self.latent.partial(out.z[:, ::EVERY])) is not None:
+            terms["base_mse"] = _mse(self._drawn_of_partial(partial), target[::EVERY])
         weighted = (self.latent.terms[name].weight * value for name, value in terms.items())
         return {"loss": sum(weighted, start=mse), "mse": mse, **terms}
+
+    def _drawn_of_partial(self, z: Tensor) -> Tensor:
+        """Images of codes of which a part is left out; the running statistics are those of whole codes."""
+        with ExitStack() as stack:
+            for norm in self.decoder.modules():
+                if isinstance(norm, TDBatchNorm):
+                    stack.enter_context(norm.tracked(False))
+            images: Tensor = self.decoder(z)
+        return images
 
     @property
     def units(self) -> dict[str, str]:
@@ -227,6 +246,7 @@ class FSVAE(nn.Module):
             "mse": "MSE, images in [-1, 1]",
             **{name: term.unit for name, term in terms.items()},
             "prior_nats": "nats",
+            "base_nats": "nats",
             "drawn_logit": "discriminator of drawn images; > 0: real",
             "hinge": "hinge loss of the discriminator",
         }

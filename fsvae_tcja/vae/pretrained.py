@@ -12,15 +12,15 @@ from .latent.escape_prior import EscapePrior
 
 
 def drawing_config(config: FSVAEConfig) -> FSVAEConfig:
-    """The configuration of the same model without the joint prior, which keeps codes short while training."""
+    """The configuration of the same model without joint priors, which keep codes short while training."""
     if isinstance(config.latent, Escape):
-        return replace(config, latent=replace(config.latent, rate=0.0))
+        return replace(config, latent=config.latent.for_drawing())
     return config
 
 
 def training_parts(model: nn.Module) -> list[str]:
     """The names of the modules that a model of `drawing_config` lacks."""
-    return [name for name, _ in model.named_modules() if name == "latent.joint"]
+    return [name for name, _ in model.named_modules() if name in ("latent.joint", "latent.joint_base")]
 
 
 def compact(model: nn.Module) -> dict[str, Tensor]:

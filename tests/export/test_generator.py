@@ -12,12 +12,13 @@ from fsvae_tcja.export.fidelity import export_fidelity
 from fsvae_tcja.export.generator import FromNoise, Given, described, noise_width
 from fsvae_tcja.export.onnx import export_onnx
 from fsvae_tcja.export.torch import export_torch
-from fsvae_tcja.vae import Gaussian, Poisson
+from fsvae_tcja.vae import Gaussian, Hierarchical, Poisson
 
 from .conftest import ESCAPE, of
 
-LATENTS = [Bernoulli(k=3), Escape(groups=2, hidden=8, rate=0), ESCAPE, Poisson(), Gaussian()]
-WIDTHS = [8, 8, 9, 16, 16]  # T L = 8; a label; two numbers for each normal one, of [1, L] and of [T, L]
+TWO = Hierarchical(groups=2, hidden=8, rate=0, base=2, base_rate=0, detail_groups=4, detail_hidden=8)
+LATENTS = [Bernoulli(k=3), Escape(groups=2, hidden=8, rate=0), ESCAPE, TWO, Poisson(), Gaussian()]
+WIDTHS = [8, 8, 9, 8, 16, 16]  # T L = 8; a label; two numbers for each normal one, of [1, L] and of [T, L]
 
 
 def numbers(n, width):
@@ -52,7 +53,9 @@ def test_what_is_given_has_the_laws_that_are_asked_for():
     assert edge.integers(4, 1, 1).item() == 3 and edge.normal(1, 1).isfinite().all()
 
 
-@pytest.mark.parametrize("latent", [Bernoulli(k=3), ESCAPE], ids=["bernoulli", "escape with classes"])
+@pytest.mark.parametrize(
+    "latent", [Bernoulli(k=3), ESCAPE, TWO], ids=["bernoulli", "escape with classes", "hierarchical"]
+)
 def test_onnx_draws_the_same_images(latent, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

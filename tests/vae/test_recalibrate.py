@@ -6,14 +6,17 @@ import torch
 from fsvae_tcja.core import TDBatchNorm
 from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.data.pixels import to_float
-from fsvae_tcja.vae import FSVAE, Bernoulli, Escape, FSVAEConfig
+from fsvae_tcja.vae import FSVAE, Bernoulli, Escape, FSVAEConfig, Hierarchical
 from fsvae_tcja.vae.recalibrate import recalibrate
 from tests.conftest import long
 
 from .conftest import SMALL, awake
 
 ESCAPE = Escape(groups=2, hidden=12, joint_groups=1, joint_hidden=8, classes=3)
-LATENTS = {"stream": Bernoulli(3), "prefix": Bernoulli(3, "prefix"), "escape": ESCAPE}
+TWO = Hierarchical(
+    groups=2, hidden=12, joint_groups=1, joint_hidden=8, classes=3, base=4, detail_groups=9, detail_hidden=8
+)
+LATENTS = {"stream": Bernoulli(3), "prefix": Bernoulli(3, "prefix"), "escape": ESCAPE, "hierarchical": TWO}
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def images():
 
 def model_of(name):
     model = awake(replace(SMALL, T=3, latent=LATENTS[name]))
-    if name == "escape":
+    if name in ("escape", "hierarchical"):
         model.latent.start_stage(torch.zeros(9, 3, SMALL.L, dtype=torch.uint8), torch.arange(9) % 3)
     return model
 

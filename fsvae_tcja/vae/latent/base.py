@@ -123,6 +123,11 @@ class LatentModule(ABC, nn.Module):
             a float32 scalar for each name in `terms`.
         """
 
+    def partial(self, z: Tensor) -> Tensor | None:
+        """Codes z [T, N, L] of which a part is left out, and from which the images are to be drawn too; their error is
+        the term "base_mse". None: there is no such part."""
+        return None
+
     @abstractmethod
     def sample(self, noise: Tensor) -> Tensor:
         """A code z [T, N, L] from the prior, without gradient; in eval mode image i depends on noise[:, i] alone."""

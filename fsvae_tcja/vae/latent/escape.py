@@ -36,11 +36,10 @@ from ..noise import Source
 from .base import Latent, LatentModule, Term
 from .clusters import find_centres, nearest
 from .escape_code import draw, entropy
-from .escape_prior import EscapePrior
+from .escape_prior import EscapePrior, forcing
 from .label_counts import LabelCounts
 
 PRIOR = Stage(epochs=10, batch_size=256, lr=6e-3, betas=(0.9, 0.98), schedule="cosine", warmup=100)
-RISE = 500  # first batches, or parts of them, over which the weight of the rate rises
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,8 @@ class Escape(Latent):
     """Spiking neurons of the prior."""
     rate: float = 1e-4
     """Weight of the code length in the loss of the first stage, per nat an image; 0: no joint prior is trained."""
+    rise: int = 500
+    """First batches, or parts of them, over which that weight rises from 0; the longer the code, the more of them."""
     joint_groups: int = 4
     """As `groups`, of the joint prior."""
     joint_hidden: int = 256
@@ -75,7 +76,7 @@ class Escape(Latent):
     of_spikes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name in ("groups", "hidden", "joint_groups", "joint_hidden", "classes", "clusters"):
+        for name in ("groups", "hidden", "rise", "joint_groups", "joint_hidden", "classes", "clusters"):
             value, least = getattr(self, name), int(name not in ("classes", "clusters"))
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be a whole number >= {least}, found {value!r}")
@@ -106,6 +107,14 @@ class Escape(Latent):
     def lasting(self, steps: Sequence[int]) -> "Escape":
         (prior,) = steps
         return replace(self, prior=self.prior.lasting(prior))
+
+    def for_drawing(self) -> "Escape":
+        """The same without joint priors, which only training needs."""
+        return replace(self, rate=0.0)
+
+    def of_prior(self, L: int) -> int:
+        """How many bits of a step, the first of L, are those of `prior`."""
+        return L
 
 
 class _Scaled(torch.autograd.Function):
@@ -143,17 +152,18 @@ class EscapeLatent(LatentModule):
 
     def __init__(self, params: Escape, T: int, L: int, neuron: Neuron) -> None:
         super().__init__(params, T, L, {"rate": Term("nats", params.rate)} if params.rate else {})
+        self.width = params.of_prior(L)
         self.neuron = _drawing(neuron) if params.stochastic else None
         self.classes = params.classes
         self.kinds = params.classes or params.clusters
         self.micro_steps = T * params.groups
         if params.rate:
             self.joint = EscapePrior(T, L, params.joint_groups, params.joint_hidden, neuron)
-        self.prior = EscapePrior(T, L, params.groups, params.hidden, neuron, self.kinds)
+        self.prior = EscapePrior(T, self.width, params.groups, params.hidden, neuron, self.kinds)
         self.register_buffer("steps", torch.tensor(0))  # batches of the first stage, or parts of them
         self.register_buffer("seen", torch.zeros(self.kinds + 1))  # codes of each kind, and of none
         if params.clusters:
-            self.register_buffer("centres", torch.zeros(params.clusters, T * L))
+            self.register_buffer("centres", torch.zeros(params.clusters, T * self.width))
 
     def noise(self, source: Source) -> Tensor:
         return source.uniform(1, self.T * self.L + bool(self.kinds))
@@ -177,18 +187,27 @@ class EscapeLatent(LatentModule):
         self, z: Tensor, q: Tensor | None, *, progress: float | None = None, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """The rate: nats an image under the joint prior, less the entropy of the posterior that z was drawn from."""
-        if not self.params.rate:
-            return {}
-        rise = torch.ones_like(self.steps, dtype=torch.float32)
-        if self.training:
-            rise = (self.steps / RISE).clamp(max=1)
+        rates = self._rates(z, q)
+        if rates and self.training:
             self.steps += 1
+        return rates
+
+    def _rates(self, z: Tensor, q: Tensor | None) -> dict[str, Tensor]:
+        params = self.params
+        return {"rate": self._rate(self.joint, z, q, params.rate, params.rise)} if params.rate else {}
+
+    def _rate(self, joint: EscapePrior, z: Tensor, q: Tensor | None, rate: float, rise: int) -> Tensor:
+        """What `joint` gives, of whose gradient z sees `rate` times as much, rising over the first steps."""
+        risen = torch.ones_like(self.steps, dtype=torch.float32)
+        if self.training:
+            risen = (self.steps / rise).clamp(max=1)
         # FSVAE.losses multiplies what it gets by `rate`: the joint prior's gradient is divided by it.
-        weight = self.params.rate * rise
-        nats = self.joint.nll(_Scaled.apply(z, weight)).mean()
+        weight = rate * risen
+        nats = joint.nll(_Scaled.apply(z, weight)).mean()
         if q is not None:
             nats = nats - entropy(_Scaled.apply(q, weight)).mean()
-        return {"rate": _Scaled.apply(nats, 1 / self.params.rate)}
+        scaled: Tensor = _Scaled.apply(nats, 1 / rate)
+        return scaled
 
     def nll(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """-log p(z | y) under the prior, in nats, [N]. That of p(z) alone is at most -log p(y) more (`nats_of_kind`).
@@ -197,7 +216,7 @@ class EscapeLatent(LatentModule):
             z: code [T, N, L].
             labels: int64 [N], with classes; -1 where there is none. None: no label is known.
         """
-        return self.prior.nll(z, self.kinds_of(z, labels))
+        return self.prior.nll(self._of_prior(z), self.kinds_of(z, labels))
 
     def nats_of_kind(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """-log p(y) of the labels or clusters of codes z [T, N, L], as often as seen, in nats, [N]; inf if never."""
@@ -209,12 +228,29 @@ class EscapeLatent(LatentModule):
         seen."""
         bits = self._bits(noise)
         labels = self.draw_kinds(noise) if labels is None else labels.to(bits.device)
-        return self.prior.sample(bits, labels, self.params.guidance)
+        return self._draw(bits, labels, self.params.guidance)
+
+    def _draw(self, bits: Tensor, kinds: Tensor | None, guidance: float = 0.0) -> Tensor:
+        """A code [T, N, L] of noise [N, T L] for its bits in the order in which they are drawn."""
+        return self.prior.sample(bits, kinds, guidance)
+
+    def _in_order(self, z: Tensor) -> Tensor:
+        """The bits of codes z [T, N, L] in the order in which they are drawn, [N, T L]."""
+        return z.transpose(0, 1).flatten(1)
+
+    def _bits_in(self, micro_steps: int) -> int:
+        """How many bits the first micro-steps draw."""
+        return micro_steps * self.L // self.params.groups
+
+    def _of_prior(self, z: Tensor) -> Tensor:
+        """The bits of codes z [T, N, L] that `prior` draws."""
+        return z[..., : self.width]
 
     def passing(self, x: Tensor | None, z: Tensor, noise: Tensor) -> Iterator[Passing]:
         if x is not None:
             return
         kinds = self.draw_kinds(noise)
+        z = self._of_prior(z)
         yield from self.prior.passing(z, kinds, "prior")
         if self.params.guidance and kinds is not None:
             yield from self.prior.passing(z, torch.full_like(kinds, self.kinds), "guiding prior")
@@ -222,11 +258,10 @@ class EscapeLatent(LatentModule):
     def complete(self, z: Tensor, given: int, noise: Tensor) -> Tensor:
         """Of no kind in particular: a part of a code does not say which it will be."""
         bits = self._bits(noise).clone()
-        known = given * self.L // self.params.groups
-        # Below every probability where a bit is 1, above where it is 0.
-        bits[:, :known] = 1 - 2 * z.transpose(0, 1).flatten(1)[:, :known].to(bits)
+        known = self._bits_in(given)
+        bits[:, :known] = forcing(self._in_order(z)[:, :known].to(bits))
         none = torch.full((len(bits),), self.kinds, device=bits.device) if self.kinds else None
-        return self.prior.sample(bits, none)
+        return self._draw(bits, none)
 
     def tempered(self, noise: Tensor, temperature: float) -> Tensor:
         """b < sigmoid(u / temperature) is sigmoid(temperature logit(b)) < sigmoid(u)."""
@@ -260,7 +295,7 @@ class EscapeLatent(LatentModule):
         if not self.kinds:
             return None
         if self.params.clusters:
-            return nearest(z.transpose(0, 1).flatten(1), self.centres)
+            return nearest(self._of_prior(z).transpose(0, 1).flatten(1), self.centres)
         if labels is None:
             return torch.full((z.shape[1],), self.kinds, device=z.device)
         return labels.to(z.device).masked_fill(labels.to(z.device) < 0, self.kinds)
@@ -270,13 +305,13 @@ class EscapeLatent(LatentModule):
         if self.params.rate:
             self.joint(z)
         if self.seen.any():
-            self.prior(z, self.kinds_of(z, labels))
+            self.prior(self._of_prior(z), self.kinds_of(z, labels))
         return z
 
     def start_stage(self, codes: Tensor, labels: Tensor) -> None:
         z = codes.to(self.seen.device).transpose(0, 1)
         if self.params.clusters:
-            self.centres.copy_(find_centres(codes.flatten(1), self.params.clusters))
+            self.centres.copy_(find_centres(self._of_prior(codes).flatten(1), self.params.clusters))
         kinds = self.kinds_of(z, labels)
         kinds = torch.zeros_like(labels) if kinds is None else kinds
         if self.params.clusters:
@@ -290,5 +325,5 @@ class EscapeLatent(LatentModule):
             chance = drawn(lambda n: torch.rand(n, generator=generator, device=device), len(kinds), generator)
             hidden = chance < self.params.label_dropout
             kinds = kinds.masked_fill(hidden.to(kinds.device), self.kinds)
-        nats = self.prior.nll(z, kinds).mean()
+        nats = self.prior.nll(self._of_prior(z), kinds).mean()
         return {"loss": nats, "prior_nats": nats}

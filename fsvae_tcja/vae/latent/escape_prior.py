@@ -143,7 +143,7 @@ class EscapePrior(nn.Module):
 
     def _of_given(self, bits: Tensor, labels: Tensor | None) -> Tensor:
         """Membranes u [M, N, B] as in drawing, for given bits [M, N, B]; their gradient is that of `at_once`."""
-        noise = 1 - 2 * bits.detach().transpose(0, 1)  # below every probability where the bit is 1, above where 0
+        noise = forcing(bits.detach().transpose(0, 1))
         if not torch.compiler.is_compiling() and (noise.abs() != 1).any():
             raise ValueError("a code in eval mode must hold bits, 0 or 1, and found other numbers; round it")
         u = self._one_by_one(noise, labels)[1].transpose(0, 1)
@@ -166,6 +166,11 @@ class EscapePrior(nn.Module):
     def _micro_steps(self, z: Tensor) -> Tensor:
         """[T, N, L] -> [M, N, B]."""
         return z.unflatten(2, (self.groups, -1)).transpose(1, 2).flatten(0, 1)
+
+
+def forcing(bits: Tensor) -> Tensor:
+    """The noise that draws these bits: -1 where a bit is 1, below every probability, and 1 where it is 0."""
+    return 1 - 2 * bits
 
 
 def _check_labels(labels: Tensor | None, n: int) -> None:

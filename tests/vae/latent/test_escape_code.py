@@ -12,7 +12,6 @@ from fsvae_tcja.utils.configuration import from_dict, to_dict
 from fsvae_tcja.vae import FSVAE, Escape, load, save
 from fsvae_tcja.vae.codes import codes_of
 from fsvae_tcja.vae.energy import energy
-from fsvae_tcja.vae.latent.escape import RISE
 from fsvae_tcja.vae.latent.escape_code import draw, entropy
 from fsvae_tcja.vae.noise import Streams
 from fsvae_tcja.vae.recalibrate import recalibrate
@@ -135,7 +134,7 @@ def plain_loss(model, x, noise, weight):
     return mse_loss(model.decoder(z), x) + weight * kl, kl
 
 
-@pytest.mark.parametrize("steps", [0, 100, RISE])
+@pytest.mark.parametrize("steps", [0, 100, DRAWN.rise])
 def test_every_gradient_is_that_of_the_elbo(steps):
     rate = 0.03
     model, x = awake(replace(MODEL, latent=replace(DRAWN, rate=rate))).train(), images_of(6)
@@ -143,7 +142,7 @@ def test_every_gradient_is_that_of_the_elbo(steps):
     model.latent.steps.fill_(steps)
     losses = model.losses(x, model(x, noise=noise))
     found = gradients(model, losses["loss"])
-    weighted = gradients(model, plain_loss(model, x, noise, rate * min(1, steps / RISE))[0])
+    weighted = gradients(model, plain_loss(model, x, noise, rate * min(1, steps / DRAWN.rise))[0])
     loss, kl = plain_loss(model, x, noise, 1.0)
     whole = gradients(model, loss)
     assert losses["rate"].item() == pytest.approx(kl.item(), rel=1e-4)
