@@ -22,7 +22,8 @@ class CompleteOptions(ImageOptions):
     image, the original first."""
 
     given: Whole = None
-    """Micro-steps that are kept, of T x groups; None: half of them."""
+    """Micro-steps that are kept, of T x groups, with Hierarchical those of the base and of the details; None: half of
+    them."""
     n: int = 6
     """Rows: images, drawn at random from the split."""
     draws: int = 8

@@ -26,6 +26,8 @@ class Passing(NamedTuple):
     attention: TCJA | None = None
     binary: bool = True
     """Whether x holds 0 and 1 only, whatever the image."""
+    owner: nn.Module | None = None
+    """The module whose weights they are, where `weights` is a fan-out."""
 
 
 def gives_binary(layer: nn.Module) -> bool:

@@ -12,12 +12,13 @@ from .sample import noise_of, padded
 def complete(model: FSVAE, z: Tensor, given: int, draws: int, seed: int = 0) -> Tensor:
     """Keep the first micro-steps of codes and draw the others.
 
-    The latent `Escape` draws a code in T x groups micro-steps, each group of a step after the other.
+    The latent `Escape` draws a code in T x groups micro-steps, each group of a step after the other; `Hierarchical` so
+    its base, and then the details in groups of their own. `model.latent.micro_steps` says how many there are.
 
     Args:
         model: runs in eval mode; its mode is restored.
         z: codes [T, N, L] in {0, 1}, as `FSVAE.encode` gives them.
-        given: micro-steps that are kept, 0..T groups; 0 draws all of the code, T groups decodes z.
+        given: micro-steps that are kept, 0..micro_steps; 0 draws all of the code, micro_steps decodes z.
         draws: of each code, >= 1.
         seed: random seed, 0..2^63 - 1. Draw j of code i depends on (seed, i draws + j) alone.
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core import TCJA, Linear, SpikingLayer, TDBatchNorm
+from ..core.norm import tracking
 from ..runtime.memory import fitting
 from ..runtime.pretrained import fetched
 from ..runtime.run import MODEL
 from ..utils.atomic import replacing
+from ..utils.shares import known_share
 from .activity import Passing, gives_binary, passing
 from .config import FSVAEConfig
 from .latent.label_counts import LabelCounts
@@ -24,7 +25,7 @@ from .sample import classes_of, sample
 from .upgrade import upgrade_tensors
 
 CARD = "README.md"
-EVERY = 4  # of so many images one is drawn of a part of its code too
+EVERY = 4  # of so many images of a batch, the first is drawn of a part of its code too
 
 
 class FSVAEOutput(NamedTuple):
@@ -48,6 +49,17 @@ def _mse(recon: Tensor, images: Tensor) -> Tensor:
     """The mean squared error in float32."""
     with torch.autocast(images.device.type, enabled=False):
         return F.mse_loss(recon.float(), images)
+
+
+def _check_share(n: int, generator: torch.Generator | None) -> None:
+    """A ValueError unless every `EVERY`th of the n images of this process is one of those of the whole batch."""
+    share = known_share(generator)
+    if share and (share.first % EVERY or share.n % EVERY):
+        raise ValueError(
+            f"the latent's base_mse is of every {EVERY}th image: each process must have a multiple of {EVERY} images "
+            f"of what is computed at once, found {n} of {share.whole}; choose another batch_size, accumulate or "
+            "number of processes"
+        )
 
 
 def _dense(inputs: int, outputs: int, config: FSVAEConfig) -> nn.Module:
@@ -221,19 +233,12 @@ class FSVAE(nn.Module):
         target = self.target(images)
         mse = _mse(out.recon, target)
         terms = self.latent.divergence(out.z, out.q, progress=progress, generator=generator)
-        if (partial := self.latent.partial(out.z[:, ::EVERY])) is not None:
-            terms["base_mse"] = _mse(self._drawn_of_partial(partial), target[::EVERY])
+        if "base_mse" in self.latent.terms:
+            _check_share(len(target), generator)
+            with tracking(self.decoder, False):  # the running statistics are those of whole codes
+                terms["base_mse"] = _mse(self.decoder(self.latent.partial(out.z[:, ::EVERY])), target[::EVERY])
         weighted = (self.latent.terms[name].weight * value for name, value in terms.items())
         return {"loss": sum(weighted, start=mse), "mse": mse, **terms}
-
-    def _drawn_of_partial(self, z: Tensor) -> Tensor:
-        """Images of codes of which a part is left out; the running statistics are those of whole codes."""
-        with ExitStack() as stack:
-            for norm in self.decoder.modules():
-                if isinstance(norm, TDBatchNorm):
-                    stack.enter_context(norm.tracked(False))
-            images: Tensor = self.decoder(z)
-        return images
 
     @property
     def units(self) -> dict[str, str]:

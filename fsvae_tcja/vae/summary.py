@@ -9,6 +9,7 @@ from ..runtime.energy import LayerEnergy
 from ..runtime.modes import evaluated
 from ..runtime.summary import Shape, as_table, layers_of, shapes_of
 from .energy import draw, energy, reconstruct
+from .latent.escape_prior import EscapePrior
 from .model import FSVAE
 from .sample import noise_of
 
@@ -38,7 +39,9 @@ def summary(model: FSVAE) -> str:
 
 def _uncalled(model: FSVAE, name: str) -> Shape:
     """What comes out of layers whose weights are used without a call: priors, and the convolution of a read-out."""
-    c = model.config
+    c, layer = model.config, model.get_submodule(name)
+    if isinstance(layer, EscapePrior):
+        return (layer.T * layer.L // c.T,)
     return (c.in_channels, c.image_size, c.image_size) if name.startswith("decoder.readout") else (c.L,)
 
 
@@ -49,8 +52,9 @@ def _picojoules(model: FSVAE, layers: Mapping[str, nn.Module], images: Tensor) -
     owners = {}
     with evaluated(model):
         for one in (*reconstruct(model, images[..., :1, :, :, :], noise), *draw(model, noise)):
-            inside = (name for name, layer in layers.items() if one.weights in list(layer.modules()))
-            owners[one.name] = next(inside, "latent.prior") if isinstance(one.weights, nn.Module) else "latent.prior"
+            owner = one.weights if one.owner is None else one.owner
+            inside = (name for name, layer in layers.items() if owner in list(layer.modules()))
+            owners[one.name] = next(inside, "latent.prior") if isinstance(owner, nn.Module) else "latent.prior"
     rows: dict[str, LayerEnergy] = {row.name: row for e in (report.drawn, report.reconstructed) for row in e.layers}
     found: dict[str, float] = defaultdict(float)
     for name, row in rows.items():

@@ -31,7 +31,7 @@ from fsvae_tcja.utils.processes import rank
 from fsvae_tcja.utils.shares import share_of
 from fsvae_tcja.vae.config import FSVAEConfig, TCJAConfig
 from fsvae_tcja.vae.discriminator import Tuning
-from fsvae_tcja.vae.latent import Bernoulli, Escape, Gaussian, Poisson
+from fsvae_tcja.vae.latent import Bernoulli, Escape, Gaussian, Hierarchical, Poisson
 from fsvae_tcja.vae.recalibrate import recalibrate
 from fsvae_tcja.vae.sample import stream
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
@@ -84,6 +84,15 @@ def conditional(steps: int) -> TrainConfig:
     return replace(run, model=replace(run.model, latent=replace(run.model.latent, clusters=0, classes=3)))
 
 
+def hierarchical(steps: int) -> TrainConfig:
+    """Of every fourth image an error from a part of its code, which is not silent: shares are multiples of 4."""
+    latent = Hierarchical(groups=1, hidden=16, joint_groups=1, joint_hidden=8, base=4, detail_groups=21)
+    latent = replace(latent, detail_hidden=8, prior=replace(STAGE, steps=2))
+    model = replace(TINY, latent=latent, neuron="centred")
+    run = TrainConfig(**SHARED, **EVERYTHING, steps=steps - 2, recalibrate=40, model=model)
+    return replace(run, accumulate=1)
+
+
 def poisson(steps: int) -> TrainConfig:
     """A loss that is no mean over images: it compares all of a batch, or of a part of one, with one another."""
     return TrainConfig(**SHARED, **EVERYTHING, steps=steps, model=replace(TINY, latent=Poisson(weight=1.0)))
@@ -107,6 +116,7 @@ CONFIGS: dict[str, Callable[[int], Any]] = {
     "escape": escape,
     "stochastic": stochastic,
     "conditional": conditional,
+    "hierarchical": hierarchical,
     "poisson": poisson,
     "gaussian": gaussian,
     "classifier": classifier,

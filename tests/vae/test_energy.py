@@ -11,7 +11,7 @@ from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.runtime.config import Stage
 from fsvae_tcja.runtime.energy import AC_PJ, MAC_PJ
 from fsvae_tcja.runtime.stages import spans
-from fsvae_tcja.vae import FSVAE, Bernoulli, Escape, FSVAEConfig, TCJAConfig
+from fsvae_tcja.vae import FSVAE, Bernoulli, Escape, FSVAEConfig, Hierarchical, TCJAConfig
 from fsvae_tcja.vae.energy import ann_of, energy
 from fsvae_tcja.vae.sample import noise_of
 from fsvae_tcja.vae.train import TrainConfig
@@ -105,6 +105,31 @@ def test_the_escape_prior_by_hand(images):
     assert found["prior, hidden neurons"].macs == M * 7
     assert 0 < found["prior, hidden"].acs < M * 7 * B
     assert found["prior, bits to bits neurons"].macs == M * B
+
+
+def test_the_prior_of_details_draws_no_base(images):
+    model = small(Hierarchical(groups=2, hidden=7, joint_groups=2, joint_hidden=5, base=2, detail_groups=12))
+    z = model.latent.sample(noise_of(model, 0, 0, 5))
+    order = torch.cat([part.transpose(0, 1).flatten(1) for part in (z[..., :2], z[..., 2:])], dim=1)  # [N, T L]
+    M, B, given = 12, 2, 4
+    sent = order.unflatten(1, (M, B)).sum((0, 2))  # bits of each micro-step, of all images
+    found = rows(energy(model, images).drawn)
+    name = "prior of details"
+    reached = sum(model.latent.params.detail_hidden * sent[m].item() for m in range(M - 1))
+    assert found[f"{name}, bits to hidden"].acs == pytest.approx(reached / 5)
+    later = sum(sent[m].item() * B * min(M - 1 - m, M - given) for m in range(M))
+    assert found[f"{name}, bits to bits"].acs == pytest.approx(later / 5)
+    assert found[f"{name}, bits to bits neurons"].macs == (M - given) * B
+    assert found[f"{name}, hidden neurons"].macs == M * model.latent.params.detail_hidden
+    hidden = model.latent.detail._hidden(order.unflatten(1, (M, B)).transpose(0, 1), None)
+    assert found[f"{name}, hidden"].acs == pytest.approx(hidden[given:].sum().item() * B / 5)
+    assert hidden[:given].any()
+
+
+def test_silent_neurons_of_the_prior_of_details_are_told(images):
+    model = small(Hierarchical(groups=2, hidden=7, joint_groups=2, joint_hidden=5, base=2, detail_groups=12))
+    model.latent.detail.layer.norm.bias.data.fill_(-100.0)
+    assert any("prior of details" in sentence for sentence in energy(model, images).warnings())
 
 
 def test_the_ann_vae_costs_its_multiplications(images):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fsvae_tcja import FSVAE, Bernoulli, Escape, FSVAEConfig, TCJAConfig, summary
-from fsvae_tcja.vae import Gaussian, Poisson
+from fsvae_tcja.vae import Gaussian, Hierarchical, Poisson
 from fsvae_tcja.vae.energy import draw, energy
 from fsvae_tcja.vae.sample import noise_of
 
@@ -42,6 +42,7 @@ def test_layers_with_shape_parameters_and_firing_rule():
     "changes",
     [
         {"latent": Escape(groups=2, hidden=8, joint_groups=2, joint_hidden=8, clusters=2)},
+        {"latent": Hierarchical(groups=2, hidden=8, joint_groups=2, joint_hidden=8, base=2, detail_groups=9)},
         {"latent": Poisson(), "neuron": "tet"},
         {"latent": Gaussian(), "T": 1, "neuron": "leaky-relu", "tcja": TCJAConfig((), ())},
         {"input": "frames", "in_channels": 2},
@@ -64,6 +65,23 @@ def test_every_parameter_and_every_picojoule_is_in_a_row(changes):
         row.pj for row in report.drawn.layers if any(row.name.startswith(name) for name in prior)
     )
     assert float(found["total"][-1].replace(",", "")) == pytest.approx(both / 1000, abs=0.06)
+
+
+def test_each_prior_of_two_levels_has_its_own_energy_and_output():
+    torch.manual_seed(0)
+    latent = Hierarchical(groups=2, hidden=8, joint_groups=2, joint_hidden=8, base=2, detail_groups=9)
+    model = FSVAE(replace(CONFIG, latent=latent))
+    found = rows(summary(model))
+    parts = {"latent.prior": "prior", "latent.detail": "prior of details"}
+    images = model.sample(8, 0)
+    for name, part in parts.items():
+        drawn = [row.pj for row in energy(model, images).drawn.layers if row.name.startswith(f"{part},")]
+        assert len(drawn) == 5 and sum(drawn) > 200
+        assert float(found[name][-1].replace(",", "")) == pytest.approx(sum(drawn) / 1000, abs=0.06)
+    assert {name: found[name][0] for name in found if name.startswith("latent.")} == {
+        **{"latent.joint": "6", "latent.joint_base": "2"},
+        **{"latent.prior": "2", "latent.detail": "6"},
+    }
 
 
 def test_a_model_prints_as_its_table():

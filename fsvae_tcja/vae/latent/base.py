@@ -120,13 +120,15 @@ class LatentModule(ABC, nn.Module):
             generator: for what training alone draws; None takes torch's global one.
 
         Returns:
-            a float32 scalar for each name in `terms`.
+            a float32 scalar for each name in `terms` but "base_mse".
         """
 
-    def partial(self, z: Tensor) -> Tensor | None:
-        """Codes z [T, N, L] of which a part is left out, and from which the images are to be drawn too; their error is
-        the term "base_mse". None: there is no such part."""
-        return None
+    def partial(self, z: Tensor) -> Tensor:
+        """Codes z [T, N, L] without a part, from which the decoder is to draw the images too.
+
+        Asked for where `terms` has "base_mse", the reconstruction error from them, of every fourth image of a batch.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def sample(self, noise: Tensor) -> Tensor:

@@ -112,8 +112,8 @@ class Escape(Latent):
         """The same without joint priors, which only training needs."""
         return replace(self, rate=0.0)
 
-    def of_prior(self, L: int) -> int:
-        """How many bits of a step, the first of L, are those of `prior`."""
+    def prior_width(self, L: int) -> int:
+        """How many bits of a step, the first of L, `prior` draws."""
         return L
 
 
@@ -152,7 +152,7 @@ class EscapeLatent(LatentModule):
 
     def __init__(self, params: Escape, T: int, L: int, neuron: Neuron) -> None:
         super().__init__(params, T, L, {"rate": Term("nats", params.rate)} if params.rate else {})
-        self.width = params.of_prior(L)
+        self.width = params.prior_width(L)
         self.neuron = _drawing(neuron) if params.stochastic else None
         self.classes = params.classes
         self.kinds = params.classes or params.clusters

@@ -128,18 +128,22 @@ class EscapePrior(nn.Module):
         return hidden
 
     @torch.no_grad()
-    def passing(self, z: Tensor, labels: Tensor | None, name: str) -> Iterator[Passing]:
-        """The work of drawing the codes z [T, N, L]: each bit reaches the hidden neurons once, their current is kept,
-        and the output neurons of all later micro-steps; each hidden spike those of its own."""
+    def passing(self, z: Tensor, labels: Tensor | None, name: str, given: int = 0) -> Iterator[Passing]:
+        """The work of drawing the codes z [T, N, L], whose first `given` micro-steps are known: each bit reaches the
+        hidden neurons once, their current is kept, and the output neurons of all later micro-steps; each hidden spike
+        those of its own."""
         bits = self._micro_steps(z.to(self.W.dtype))
         M, N, B = bits.shape
         H = self.b.shape[1]
         hidden = self._hidden(bits, labels)
         sent = bits.transpose(0, 1).reshape(1, N, M * B)
         later = (M - 1 - torch.arange(M, device=bits.device)).repeat_interleave(B)  # micro-steps behind each bit
-        yield Passing(f"{name}, bits to hidden", H * later.clamp(max=1), sent, 1, 0)
-        yield Passing(f"{name}, hidden", torch.full((H,), B), hidden, M, H, hidden)
-        yield Passing(f"{name}, bits to bits", B * later, sent, 1, M * B)
+        to_outputs = hidden.clone()
+        to_outputs[:given] = 0
+        drawn = M - given  # micro-steps with output neurons
+        yield Passing(f"{name}, bits to hidden", H * later.clamp(max=1), sent, 1, 0, owner=self)
+        yield Passing(f"{name}, hidden", torch.full((H,), B), to_outputs, M, H, hidden, owner=self)
+        yield Passing(f"{name}, bits to bits", B * later.clamp(max=drawn), sent, 1, drawn * B, owner=self)
 
     def _of_given(self, bits: Tensor, labels: Tensor | None) -> Tensor:
         """Membranes u [M, N, B] as in drawing, for given bits [M, N, B]; their gradient is that of `at_once`."""

@@ -1,4 +1,4 @@
-"""The escape-noise latent in two levels: a short base, from which an image can be drawn, and details given the base.
+"""The escape-noise latent in two levels: a short base, which says what an image shows, and details given the base.
 
 The first `base` bits of each step are the base z_b, the others the details z_d, and
 
@@ -7,14 +7,15 @@ The first `base` bits of each step are the base z_b, the others the details z_d,
 Each factor is an escape-noise prior (escape_prior.py). That of z_b is `prior`, with labels or clusters and guidance;
 that of z_d, `detail`, reads all bits in one order, first those of z_b, which are given, then those of z_d.
 
-The first stage of the training makes the base enough for an image by itself, and keeps it shorter than the rest:
+The first stage of the training asks for a base that is enough for an image, and keeps it shorter than the rest:
 
     loss = MSE(dec(z), x) + base_weight MSE(dec(z_b), x) + rate r + base_rate r_b
 
-dec(z_b) is what the decoder makes of silent details, of every fourth image of a batch; r and r_b are -log p(z) and
--log p(z_b) in nats an image, each under a joint prior of its own. Such a code is ordered by importance, as in nested
-dropout (Rippel et al. 2014, arXiv 1402.0915). What an image shows is then drawn in few bits, which a prior can learn,
-and how it looks in many.
+dec(z_b) is what the decoder makes of silent details, of every fourth image of a batch, normalised by these: a loss, no
+image to look at, for the running statistics are those of whole codes. r and r_b are -log p(z) and -log p(z_b) in nats
+an image, each under a joint prior of its own, less the entropy of the posterior where a code is `stochastic`. Such a
+code is ordered by importance, as in nested dropout (Rippel et al. 2014, arXiv 1402.0915). What an image shows is then
+drawn in few bits, which a prior can learn, and how it looks in many.
 """
 
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ class Hierarchical(Escape):
     base_rise: int = 500
     """As `rise`, of `base_rate`."""
     base_weight: float = 0.5
-    """Weight of the reconstruction error from the base alone."""
+    """Weight of the reconstruction error from the base alone; 0: it is not computed."""
     detail_groups: int = 32
     """Micro-steps that all T L bits are put into by the prior of the details; those of the base need no drawing."""
     detail_hidden: int = 1024
@@ -56,6 +57,9 @@ class Hierarchical(Escape):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number >= 1, found {value!r}")
         check_least(self, base_rate=0, base_weight=0)
+        for name in ("groups", "joint_groups") if self.base_rate else ("groups",):
+            if self.base % getattr(self, name):
+                raise ValueError(f"{name} must divide base, {self.base} bits, found {getattr(self, name)}")
 
     def build(self, T: int, L: int, neuron: Neuron) -> "HierarchicalLatent":
         return HierarchicalLatent(self, T, L, neuron)
@@ -63,7 +67,7 @@ class Hierarchical(Escape):
     def for_drawing(self) -> "Hierarchical":
         return replace(self, rate=0.0, base_rate=0.0)
 
-    def of_prior(self, L: int) -> int:
+    def prior_width(self, L: int) -> int:
         if self.base >= L:
             raise ValueError(
                 f"base must be less than L, the bits of a step, for some are details; found {self.base} of {L}"
@@ -72,7 +76,8 @@ class Hierarchical(Escape):
 
 
 class HierarchicalLatent(EscapeLatent):
-    """Joint priors and priors of both levels. Noise as of the escape latent, in the order in which bits are drawn."""
+    """Joint priors and priors of both levels. Noise as of the escape latent; `sample` takes it for the bits in the
+    order in which they are drawn."""
 
     params: Hierarchical
 
@@ -87,7 +92,8 @@ class HierarchicalLatent(EscapeLatent):
             )
         self.given_groups = self.given * groups // whole
         self.micro_steps = T * params.groups + groups - self.given_groups
-        self.terms["base_mse"] = Term("MSE", params.base_weight)
+        if params.base_weight:
+            self.terms["base_mse"] = Term("MSE", params.base_weight)
         if params.base_rate:
             self.terms["base_rate"] = Term("nats", params.base_rate)
             self.joint_base = EscapePrior(T, self.width, params.joint_groups, params.joint_hidden, neuron)
@@ -131,7 +137,7 @@ class HierarchicalLatent(EscapeLatent):
     def passing(self, x: Tensor | None, z: Tensor, noise: Tensor) -> Iterator[Passing]:
         yield from super().passing(x, z, noise)
         if x is None:
-            yield from self.detail.passing(self._in_order(z).unsqueeze(0), None, "detail prior")
+            yield from self.detail.passing(self._in_order(z).unsqueeze(0), None, "prior of details", self.given_groups)
 
     def calibrate(self, x: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
         z = super().calibrate(x, noise, labels)

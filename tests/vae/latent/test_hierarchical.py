@@ -10,10 +10,11 @@ from fsvae_tcja.core import TDBatchNorm
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.trainer import Trainer
 from fsvae_tcja.utils.configuration import from_dict, to_dict
+from fsvae_tcja.utils.shares import Generator, Share
 from fsvae_tcja.vae import FSVAE, FSVAEConfig, Hierarchical, load, save
 from fsvae_tcja.vae.codes import codes_of
 from fsvae_tcja.vae.complete import complete
-from fsvae_tcja.vae.energy import energy
+from fsvae_tcja.vae.latent.escape_code import entropy
 from fsvae_tcja.vae.noise import Streams
 from fsvae_tcja.vae.pretrained import compact, drawing_config
 from fsvae_tcja.vae.train import FSVAETask, TrainConfig
@@ -175,6 +176,42 @@ def test_every_gradient_is_that_of_the_weighted_sum(steps, n):
         assert any(g.any() for name, g in found.items() if name.startswith(part))
 
 
+@pytest.mark.parametrize("steps", [60, 9000])
+def test_rates_of_a_code_that_is_drawn_are_less_its_entropy(steps):
+    latent = replace(TWO, stochastic=0.1, rate=0.02, rise=200, base_rate=0.05, base_rise=100)
+    model, x = awake(replace(MODEL, latent=latent)).train(), images_of(9)
+    model.latent.steps.fill_(steps)
+    noise = model.latent.noise(Streams(4, 0, 9))
+    losses = model.losses(x, model(x, noise=noise))
+    found = gradients(model, losses["loss"])
+
+    def plain(rate, base_rate):
+        z, q = model.latent.infer(model.encoder(x), noise)
+        rates = model.latent.joint.nll(z) - entropy(q), model.latent.joint_base.nll(z[..., :4]) - entropy(q[..., :4])
+        silent = F.pad(z[:, ::4, :4], (0, 4))
+        mse = F.mse_loss(model.decoder(z), x) + 0.5 * F.mse_loss(model.decoder(silent), x[::4])
+        return mse + rate * rates[0].mean() + base_rate * rates[1].mean(), rates
+
+    loss, rates = plain(0.02 * min(1, steps / 200), 0.05 * min(1, steps / 100))
+    assert losses["rate"].item() == pytest.approx(rates[0].mean().item(), rel=1e-4)
+    assert losses["base_rate"].item() == pytest.approx(rates[1].mean().item(), rel=1e-4)
+    weighted, whole = gradients(model, loss), gradients(model, plain(1.0, 1.0)[0])
+    for name, gradient in found.items():
+        expected = whole[name] if name.startswith("latent.joint") else weighted[name]
+        torch.testing.assert_close(gradient, expected, atol=2e-6, rtol=1e-3, msg=lambda text, n=name: f"{n}: {text}")
+
+
+@pytest.mark.parametrize("share", [Share(2, 4, 10), Share(0, 6, 12)])
+def test_processes_share_a_batch_so_that_every_fourth_image_is_the_same(share):
+    model, x = awake(MODEL).train(), images_of(share.n)
+    generator = Generator()
+    generator.share = share
+    with pytest.raises(
+        ValueError, match=rf"a multiple of 4 images .* found {share.n} of {share.whole}; choose another"
+    ):
+        model.losses(x, model(x), generator=generator)
+
+
 def test_the_running_statistics_are_those_of_whole_codes():
     models = [awake(MODEL).train() for _ in range(2)]
     x = images_of(8)
@@ -192,6 +229,7 @@ def test_the_running_statistics_are_those_of_whole_codes():
         ({"rate": 0}, {"base_rate", "base_mse"}),
         ({"base_rate": 0}, {"rate", "base_mse"}),
         ({"rate": 0, "base_rate": 0}, {"base_mse"}),
+        ({"base_weight": 0}, {"rate", "base_rate"}),
     ],
 )
 def test_a_rate_of_nothing_has_no_joint_prior(changes, terms):
@@ -255,11 +293,6 @@ def test_a_model_to_hand_on_has_no_joint_priors_and_draws_alike(model):
     assert torch.equal(published.sample(5, seed=3), whole.sample(5, seed=3))
 
 
-def test_the_work_of_both_priors_is_counted(model):
-    names = {row.name for row in energy(model, images_of(2)).drawn.layers}
-    assert {"prior, bits to hidden", "detail prior, bits to hidden"} <= names
-
-
 # settings
 
 
@@ -273,6 +306,8 @@ def test_the_work_of_both_priors_is_counted(model):
         ({"base_rate": -1e-4}, "base_rate must be >= 0, found -0.0001"),
         ({"base_weight": -1}, "base_weight must be >= 0, found -1"),
         ({"groups": 0}, "groups must be a whole number >= 1, found 0"),
+        ({"groups": 3}, "groups must divide base, 32 bits, found 3"),
+        ({"joint_groups": 5}, "joint_groups must divide base, 32 bits, found 5"),
     ],
 )
 def test_settings_are_checked(values, message):
@@ -286,7 +321,6 @@ def test_settings_are_checked(values, message):
         ({"base": 8}, "base must be less than L, the bits of a step, for some are details; found 8 of 8"),
         ({"detail_groups": 5}, "detail_groups must divide the 24 bits of a code .* hold the 12 of its base, found 5"),
         ({"detail_groups": 3}, "whole groups hold the 12 of its base, found 3"),
-        ({"groups": 3}, "groups must divide the 4 bits of a step, found 3"),
     ],
 )
 def test_the_levels_fit_the_code(values, message):
