@@ -30,7 +30,7 @@ def compact(model: nn.Module) -> dict[str, Tensor]:
     """
     tensors = {name: _halved(t) for name, t in model.state_dict().items()}
     for name, prior in _priors(model):
-        tensors[name] = tensors[name][prior.mask]
+        tensors[name] = tensors[name][prior.mask.bool()]
     return tensors
 
 
@@ -46,7 +46,7 @@ def expanded(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tenso
         acting = found.get(name)
         if acting is not None and acting.dim() == 1 and len(acting) == prior.mask.sum():
             whole = acting.new_zeros(prior.mask.shape)
-            whole[prior.mask.to(whole.device)] = acting
+            whole[prior.mask.bool().to(whole.device)] = acting
             found[name] = whole
     return found
 
