@@ -157,6 +157,8 @@ class EscapeLatent(LatentModule):
         self.classes = params.classes
         self.kinds = params.classes or params.clusters
         self.micro_steps = T * params.groups
+        if params.rate and L % params.joint_groups:
+            raise ValueError(f"joint_groups must divide the {L} bits of a step, found {params.joint_groups}")
         if params.rate:
             self.joint = EscapePrior(T, L, params.joint_groups, params.joint_hidden, neuron)
         self.prior = EscapePrior(T, self.width, params.groups, params.hidden, neuron, self.kinds)

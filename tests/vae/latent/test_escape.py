@@ -203,7 +203,7 @@ def test_settings_are_checked(values, message):
 
 @pytest.mark.parametrize("name", ["groups", "joint_groups"])
 def test_groups_divide_the_bits(name):
-    with pytest.raises(ValueError, match="groups must divide the 8 bits of a step, found 3"):
+    with pytest.raises(ValueError, match=f"^{name} must divide the 8 bits of a step, found 3"):
         FSVAE(replace(MODEL, latent=replace(ESCAPE, **{name: 3})))
 
 
