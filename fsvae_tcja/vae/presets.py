@@ -22,10 +22,20 @@ FACES = replace(COLOUR, image_size=64, channels=(32, 64, 128, 256, 512), tcja=TC
 # By the trials of docs/STUDY.md.
 LATENT = Escape(groups=8, hidden=512, clusters=100, guidance=0.25, prior=PRIOR)
 FAST = replace(LATENT, prior=replace(PRIOR, epochs=5))
-TUNING = Tuning(0.02, replace(STAGE, steps=6000))
 DEMO = replace(LATENT, clusters=0, classes=10, guidance=1, prior=replace(PRIOR, epochs=12))
 LONG = replace(LATENT, hidden=1024, prior=replace(PRIOR, epochs=20))
 
+# A code that holds a garment's fabric, and blocks wide enough to read it.
+WIDE = replace(GREY, L=512, channels=(32, 64, 256, 512))
+WIDE_LATENT = replace(LATENT, rate=0.0, groups=16, hidden=1024, prior=replace(PRIOR, epochs=6))
+
+
+def tuned(weight: float, steps: int) -> Tuning:
+    """The last stage, of so many steps."""
+    return Tuning(weight, replace(STAGE, steps=steps))
+
+
+TUNING = tuned(0.02, 6000)
 PUBLISHED = "Published (protocol fsvae2022, n = 5,120):"
 
 
@@ -56,12 +66,7 @@ def escape(
 
 def fast(data: str) -> TrainConfig:
     """The same with shorter stages."""
-    return escape(data, latent=FAST, tuning=replace(TUNING, stage=replace(STAGE, steps=1200)), steps=2500)
-
-
-def best(data: str) -> TrainConfig:
-    """The same for a night."""
-    return escape(data, latent=LONG, tuning=replace(TUNING, stage=replace(STAGE, steps=30_000)), steps=100_000)
+    return escape(data, latent=FAST, tuning=tuned(0.02, 1200), steps=2500)
 
 
 PRESETS: dict[str, Preset] = {
@@ -102,14 +107,14 @@ PRESETS: dict[str, Preset] = {
         "FAD 6.27 (fsvae2022, n = 5,120, seed 0), reconstruction MSE .046; some 45 minutes of one thread.",
     ),
     "mnist-best": Preset(
-        best("mnist"),
+        escape("mnist", latent=LONG, tuning=tuned(0.02, 30_000), steps=100_000),
         "MNIST 1x32x32, the same with a larger prior, trained longest.",
         "FAD 4.56 (fsvae2022, n = 5,120, seed 0), reconstruction MSE .032; some 5.2 hours of one thread.",
     ),
     "fashion-mnist-best": Preset(
-        best("fashion-mnist"),
-        "Fashion-MNIST 1x32x32, the same with a larger prior, trained longest.",
-        "FAD 3.70 (fsvae2022, n = 5,120, seed 0), reconstruction MSE .042; some 4.5 hours of one thread.",
+        escape("fashion-mnist", WIDE, WIDE_LATENT, tuned(0.004, 3000), steps=14_000),
+        "Fashion-MNIST 1x32x32, a longer code, a larger prior and wider blocks.",
+        "FAD 3.41 (fsvae2022, n = 5,120, seed 0), reconstruction MSE .018; in bf16 some 1.6 hours of one thread.",
     ),
     "cifar10": Preset(
         escape("cifar10", COLOUR, LONG, steps=40_000, flip=True),
