@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from ..core import backend
+from ..core.precision import emulated
 from ..data import EVENT_SETS, IMAGE_SETS
 from ..data.image_sets import status
 from ..data.root import ROOT_VARIABLE, data_root
@@ -55,10 +56,14 @@ def _version(package: str) -> str:
 
 def _devices() -> dict[str, str]:
     return {
-        "cpu": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "cpu": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads{_slow_precisions()}",
         **_gpus(),
         "mps": "yes" if torch.backends.mps.is_available() else "no",
     }
+
+
+def _slow_precisions() -> str:
+    return f", slow in {' and '.join(emulated())} (no instructions for it)" if emulated() else ""
 
 
 def _gpus() -> dict[str, str]:

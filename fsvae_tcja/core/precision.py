@@ -1,4 +1,4 @@
-"""In which precision float32 products are computed, of matrices and in convolutions alike."""
+"""In which precision float32 products are computed, of matrices and in convolutions alike, and what a CPU lacks."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -61,6 +61,15 @@ def _leave(asked: _Asked) -> None:
             _apply(_inside[-1].precision)
         else:
             _set(*_outside)
+
+
+def emulated() -> tuple[str, ...]:
+    """Of bf16 and fp16 those whose products this CPU has no instructions for, and is slow with: as oneDNN, which
+    computes them, says; none where PyTorch is built without it."""
+    if not _BACKENDS.mkldnn.is_available():
+        return ()
+    names = "bf16", "fp16"
+    return tuple(name for name in names if not getattr(torch.ops.mkldnn, f"_is_mkldnn_{name}_supported")())
 
 
 def current_products() -> tuple[str, ...]:

@@ -23,9 +23,10 @@ from ..utils.processes import joined, started_anew
 from ..utils.spelling import did_you_mean
 from .checkpoint import start_from
 from .device import resolve
+from .lengthen import LENGTH
 from .memory import REMEDY, STEP, step_memory
 from .resume import newest_metadata
-from .run import CONFIG, RunFolder, has_checkpoint, open_run
+from .run import CONFIG, RunFolder, flat, has_checkpoint, open_run
 from .trainer import Outcome
 
 FLAT = tyro.conf.arg(name="")
@@ -279,6 +280,7 @@ class TrainCommand:
                 f"Besides --resume there may be {', '.join(known)}, and --data where its data have moved to"
             )
         config = self.trained(path)
+        self._check_unchanged(path, config)
         if (epochs, steps) != (None, None):
             config = replace(config, epochs=config.epochs if epochs is None else epochs, steps=steps or 0)
         if data is not None:
@@ -289,3 +291,19 @@ class TrainCommand:
                 f"{shlex.quote(str(path))} --data PLACE"
             )
         return config, replace(options, resume=path, out=options.out or path)
+
+    def _check_unchanged(self, path: Path, trained: Any) -> None:
+        """Raise a ValueError if a config.json in a run folder asks for what its checkpoint was not trained with: all
+        but length and place of the data. It is written anew."""
+        file = path / CONFIG
+        if not file.exists():
+            return
+        there, here = (flat(to_dict(replace(config, data=""))) for config in (trained, self.saved(path)[1].config))
+        different = sorted(k for k in there.keys() | here.keys() if k not in LENGTH and there.get(k) != here.get(k))
+        if different:
+            pairs = ", ".join(f"{k}: {here.get(k)}, and {there.get(k)} there" for k in different)
+            raise ValueError(
+                f"{file} is not what the checkpoint beside it was trained with ({pairs}); a resumed run keeps its own "
+                "settings: delete the file to go on with them, or start a new run with those of the file: "
+                f"{self.program} --config {shlex.quote(str(file))} --out FOLDER"
+            )

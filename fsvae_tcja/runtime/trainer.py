@@ -28,6 +28,7 @@ from .graph import StepGraph
 from .interrupt import stop_signal
 from .lengthen import check_same, lengthened
 from .memory import REMEDY, STEP, step_memory
+from .remarks import remarks
 from .resume import newest
 from .run import RunFolder
 from .schedule import factor, set_rate
@@ -269,7 +270,7 @@ class Trainer:
             stack.callback(self._call, "end")
             self._prepare_gpu(stack)
             self._call("start")
-            for line in [*without_effect(self.config, self.device), *messages]:
+            for line in [*remarks(self.config, self.device), *messages]:
                 self.message(line)
             while self.step < self.total:
                 if self.step == self.span.end:
@@ -530,14 +531,6 @@ class Trainer:
                 f"{bad[0]} is not finite at step {self.step}; a checkpoint in {self.run.path}, if there is one, is "
                 "from before that and sound. Lower the learning rate and start again"
             )
-
-
-def without_effect(config: TrainerConfig, device: torch.device) -> list[str]:
-    """A sentence if the settings ask for what only a GPU has: a run may begin on one and go on without."""
-    asked = [f"--{name}" for name in ("tf32", "graph") if getattr(config, name)]
-    if device.type == "cuda" or not asked:
-        return []
-    return [f"{' and '.join(asked)} {'has' if len(asked) == 1 else 'have'} no effect on the device {device.type}"]
 
 
 def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

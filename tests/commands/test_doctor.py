@@ -47,6 +47,15 @@ def test_doctor_lists_every_gpu(monkeypatch, capsys):
     assert all(told[f"cuda:{i}"].endswith("NVIDIA A, 12.5 GB, compute capability 8.6") for i in (0, 1))
 
 
+@pytest.mark.parametrize(("lacks", "said"), [((), False), (("bf16", "fp16"), True)])
+def test_doctor_tells_what_precisions_the_cpu_lacks(monkeypatch, capsys, lacks, said):
+    for name in ("bf16", "fp16"):
+        monkeypatch.setattr(torch.ops.mkldnn, f"_is_mkldnn_{name}_supported", lambda name=name: name not in lacks)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert main(["doctor"]) == 0
+    assert ("without instructions for bf16 and fp16" in capsys.readouterr().out) == said
+
+
 @pytest.mark.parametrize("way", ["option", "environment"])
 def test_doctor_finds_data(capsys, tmp_path, monkeypatch, way):
     raw = tmp_path / "here" / "MNIST" / "raw"

@@ -112,6 +112,24 @@ def test_resuming_with_another_configuration_names_the_keys(run, fails):
     assert "was trained with another configuration (lr: 0.005 there, 3.0 here); resume it without changes" in message
 
 
+def test_a_configuration_that_was_edited_is_no_way_to_change_a_run(run, tmp_path, fails, capsys):
+    shutil.copytree(run, tmp_path / "edited")
+    file = tmp_path / "edited" / "config.json"
+    file.write_text(file.read_text().replace('"lr": 0.005', '"lr": 0.25'))
+    edited = file.read_text()
+    message = fails("train", "--resume", tmp_path / "edited")
+    assert "is not what the checkpoint beside it was trained with (lr: 0.25, and 0.005 there)" in message
+    assert f"--config {file} --out FOLDER" in message
+    assert file.read_text() == edited
+    file.write_text(edited + ",")
+    assert "config.json is no configuration for fsvae-tcja train" in fails("train", "--resume", tmp_path / "edited")
+    file.unlink()
+    capsys.readouterr()
+    assert main(["train", "--resume", str(tmp_path / "edited")]) == 0
+    assert "the run was finished already" in capsys.readouterr().out
+    assert file.exists()
+
+
 RESUME = ["--resume", "{run}"]
 
 

@@ -289,6 +289,16 @@ def test_what_only_a_gpu_has_is_named_once_and_changes_nothing(tmp_path, capfd, 
     assert same(weights(tmp_path / "plain"), weights(tmp_path / "run"))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("supported", [True, False])
+def test_a_precision_that_the_cpu_lacks_is_told(tmp_path, capfd, monkeypatch, precision, supported):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    fit_toy(Toy(), tmp_path / "run", precision=precision)
+    said = capfd.readouterr()
+    assert ("this CPU has no instructions for bf16" in said.out + said.err) == (precision == "bf16" and not supported)
+
+
 # order
 
 
