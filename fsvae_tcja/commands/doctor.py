@@ -63,7 +63,7 @@ def _devices() -> dict[str, str]:
 
 
 def _slow_precisions() -> str:
-    return f", slow in {' and '.join(emulated())} (no instructions for it)" if emulated() else ""
+    return f", slow with --precision {' and '.join(emulated())}: it lacks the instructions" if emulated() else ""
 
 
 def _gpus() -> dict[str, str]:

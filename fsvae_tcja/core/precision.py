@@ -15,6 +15,10 @@ _BACKENDS: Any = backends
 _GPU = _BACKENDS.cuda.matmul, _BACKENDS.cudnn.conv, _BACKENDS.cudnn.rnn
 _CPU = _BACKENDS.mkldnn.matmul, _BACKENDS.mkldnn.conv
 
+_INSTRUCTIONS = {
+    "bf16": ("avx512_bf16", "amx_bf16", "avx_ne_convert"),
+    "fp16": ("avx512_fp16", "amx_fp16", "avx_ne_convert"),
+}
 
 _lock = Lock()
 _inside: list["_Asked"] = []  # all threads', the latest last: PyTorch has one setting for the whole process
@@ -64,12 +68,12 @@ def _leave(asked: _Asked) -> None:
 
 
 def emulated() -> tuple[str, ...]:
-    """Of bf16 and fp16 those whose products this CPU has no instructions for, and is slow with: as oneDNN, which
-    computes them, says; none where PyTorch is built without it."""
-    if not _BACKENDS.mkldnn.is_available():
+    """Of bf16 and fp16 those whose products this CPU puts together from others, and is slow with: an x86-64 without the
+    instructions. Of other CPUs, and by PyTorch 2.9, nothing is known."""
+    has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    if has.get("architecture") != "x86_64":
         return ()
-    names = "bf16", "fp16"
-    return tuple(name for name in names if not getattr(torch.ops.mkldnn, f"_is_mkldnn_{name}_supported")())
+    return tuple(name for name, sets in _INSTRUCTIONS.items() if not any(has.get(one) for one in sets))
 
 
 def current_products() -> tuple[str, ...]:

@@ -23,7 +23,6 @@ from ..utils.processes import joined, started_anew
 from ..utils.spelling import did_you_mean
 from .checkpoint import start_from
 from .device import resolve
-from .lengthen import LENGTH
 from .memory import REMEDY, STEP, step_memory
 from .resume import newest_metadata
 from .run import CONFIG, RunFolder, flat, has_checkpoint, open_run
@@ -118,8 +117,11 @@ class TrainCommand:
             print(json.dumps(plan, indent=2, default=str))
             return 0
         run = open_run(out, options.resume is not None)
+        config = replace(config, data=located(config.data))
         with run.locked():
-            return train(replace(config, data=located(config.data)), options, run)
+            if options.resume:
+                self._check_file(run.path, config)
+            return train(config, options, run)
 
     def ending(self, outcome: Outcome, run: RunFolder, options: RunOptions) -> str:
         """How the training ended, as a line of text."""
@@ -280,7 +282,6 @@ class TrainCommand:
                 f"Besides --resume there may be {', '.join(known)}, and --data where its data have moved to"
             )
         config = self.trained(path)
-        self._check_unchanged(path, config)
         if (epochs, steps) != (None, None):
             config = replace(config, epochs=config.epochs if epochs is None else epochs, steps=steps or 0)
         if data is not None:
@@ -292,18 +293,25 @@ class TrainCommand:
             )
         return config, replace(options, resume=path, out=options.out or path)
 
-    def _check_unchanged(self, path: Path, trained: Any) -> None:
-        """Raise a ValueError if a config.json in a run folder asks for what its checkpoint was not trained with: all
-        but length and place of the data. It is written anew."""
+    def _check_file(self, path: Path, config: Any) -> None:
+        """Raise a ValueError if the config.json of a run has other settings than its checkpoint and than `config`, with
+        which it goes on: `RunFolder.start` writes the file anew, and an edit would be lost."""
         file = path / CONFIG
         if not file.exists():
             return
-        there, here = (flat(to_dict(replace(config, data=""))) for config in (trained, self.saved(path)[1].config))
-        different = sorted(k for k in there.keys() | here.keys() if k not in LENGTH and there.get(k) != here.get(k))
-        if different:
-            pairs = ", ".join(f"{k}: {here.get(k)}, and {there.get(k)} there" for k in different)
-            raise ValueError(
-                f"{file} is not what the checkpoint beside it was trained with ({pairs}); a resumed run keeps its own "
-                "settings: delete the file to go on with them, or start a new run with those of the file: "
-                f"{self.program} --config {shlex.quote(str(file))} --out FOLDER"
-            )
+        with reading(file, "cannot be read", f"delete it, and {self.program} --resume writes that of the checkpoint"):
+            edited = from_dict(self.config, json.loads(file.read_text()))
+        trained = self.trained(path)
+        if edited in (trained, config):
+            return
+        there, here = flat(to_dict(trained)), flat(to_dict(edited))
+        pairs = ", ".join(
+            f"{name}: {here.get(name)} in the file, {there.get(name)} in the checkpoint"
+            for name in sorted(there.keys() | here.keys())
+            if there.get(name) != here.get(name)
+        )
+        raise ValueError(
+            f"{file} is not what the run was trained with ({pairs}); a run that goes on keeps its settings, but for "
+            "--steps and --epochs given beside --resume: delete the file to go on with those of the checkpoint, or "
+            f"start a new run with those of the file: {self.program} --config {shlex.quote(str(file))} --out FOLDER"
+        )

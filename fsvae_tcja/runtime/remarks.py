@@ -13,8 +13,8 @@ def remarks(config: TrainerConfig, device: torch.device) -> Iterator[str]:
     asked = [f"--{name}" for name in ("tf32", "graph") if getattr(config, name)]
     if asked and device.type != "cuda":
         yield f"{' and '.join(asked)} {'has' if len(asked) == 1 else 'have'} no effect on the device {device.type}"
-    if device.type == "cpu" and config.precision in emulated():
+    if config.precision != "fp32" and device.type == "cpu" and config.precision in emulated():
         yield (
-            f"this CPU has no instructions for {config.precision}, which makes it several times slower than float32; "
-            "--precision fp32 is the default"
+            f"this CPU has no instructions for {config.precision} and takes several times as long with it as a new run "
+            "without --precision would, in float32"
         )

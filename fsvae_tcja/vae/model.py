@@ -15,7 +15,7 @@ from ..runtime.memory import fitting
 from ..runtime.pretrained import fetched
 from ..runtime.run import MODEL
 from ..utils.atomic import replacing
-from ..utils.shares import known_share
+from ..utils.shares import Share, known_share
 from .activity import Passing, gives_binary, passing
 from .config import FSVAEConfig
 from .latent.label_counts import LabelCounts
@@ -49,17 +49,6 @@ def _mse(recon: Tensor, images: Tensor) -> Tensor:
     """The mean squared error in float32."""
     with torch.autocast(images.device.type, enabled=False):
         return F.mse_loss(recon.float(), images)
-
-
-def _check_share(n: int, generator: torch.Generator | None) -> None:
-    """A ValueError unless every `EVERY`th of the n images of this process is one of those of the whole batch."""
-    share = known_share(generator)
-    if share and (share.first % EVERY or share.n % EVERY):
-        raise ValueError(
-            f"the latent's base_mse is of every {EVERY}th image: each process must have a multiple of {EVERY} images "
-            f"of what is computed at once, found {n} of {share.whole}; choose another batch_size, accumulate or "
-            "number of processes"
-        )
 
 
 def _dense(inputs: int, outputs: int, config: FSVAEConfig) -> nn.Module:
@@ -234,11 +223,21 @@ class FSVAE(nn.Module):
         mse = _mse(out.recon, target)
         terms = self.latent.divergence(out.z, out.q, progress=progress, generator=generator)
         if "base_mse" in self.latent.terms:
-            _check_share(len(target), generator)
+            self.check_share(known_share(generator))
             with tracking(self.decoder, False):  # the running statistics are those of whole codes
                 terms["base_mse"] = _mse(self.decoder(self.latent.partial(out.z[:, ::EVERY])), target[::EVERY])
         weighted = (self.latent.terms[name].weight * value for name, value in terms.items())
         return {"loss": sum(weighted, start=mse), "mse": mse, **terms}
+
+    def check_share(self, share: Share | None) -> None:
+        """Raise a ValueError unless the terms of the latent can be computed of this share of a batch by itself: of
+        those that take every `EVERY`th image, each of the share's has to be one of the whole batch's."""
+        if share and "base_mse" in self.latent.terms and (share.first % EVERY or share.n % EVERY):
+            raise ValueError(
+                f"the latent's base_mse is of every {EVERY}th image: each process must have a multiple of {EVERY} "
+                f"images of what is computed at once, found {share.n} of {share.whole}; choose another batch_size, "
+                "accumulate or number of processes"
+            )
 
     @property
     def units(self) -> dict[str, str]:

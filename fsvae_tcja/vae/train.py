@@ -14,11 +14,13 @@ from ..data.pixels import random_flip, to_float
 from ..runtime.build import build
 from ..runtime.config import Stage, TrainerConfig
 from ..runtime.curves import save_curves
+from ..runtime.distributed import shares
 from ..runtime.modes import evaluated
 from ..runtime.pictures import save_grid, save_pairs
 from ..runtime.run import RunFolder
 from ..utils.configuration import to_dict
 from ..utils.one_copy import held, once_per_machine
+from ..utils.processes import world
 from .checkpoint import KIND, check_rebuildable
 from .codes import Codes, codes_of
 from .config import FSVAEConfig
@@ -178,6 +180,9 @@ class FSVAETask:
         self.score = score
         self.model = build(lambda: FSVAE(config.model), config)
         self.model.class_names = train.class_names
+        if world() > 1:
+            for share in shares(config.batch_size, config.accumulate):
+                self.model.check_share(share)
         if self.model.latent.classes not in (0, train.classes):
             raise ValueError(
                 f"the latent knows {self.model.latent.classes} classes, {train.name} has {train.classes or 'no labels'}"

@@ -112,22 +112,40 @@ def test_resuming_with_another_configuration_names_the_keys(run, fails):
     assert "was trained with another configuration (lr: 0.005 there, 3.0 here); resume it without changes" in message
 
 
-def test_a_configuration_that_was_edited_is_no_way_to_change_a_run(run, tmp_path, fails, capsys):
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"lr": 0.005', '"lr": 0.25', "lr: 0.25 in the file, 0.005 in the checkpoint"),
+        ('"epochs": 2', '"epochs": 3', "epochs: 3 in the file, 2 in the checkpoint"),
+        ('"data": "digits"', '"data": "mnist"', "data: mnist in the file, digits in the checkpoint"),
+        ('"lr": 0.005', '"lr": 0.005,,', "config.json cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("preset", [[], ["digits", *TINY, *SHORT]])
+def test_a_configuration_that_was_edited_is_no_way_to_change_a_run(
+    run, tmp_path, fails, capsys, old, new, said, preset
+):
     shutil.copytree(run, tmp_path / "edited")
     file = tmp_path / "edited" / "config.json"
-    file.write_text(file.read_text().replace('"lr": 0.005', '"lr": 0.25'))
-    edited = file.read_text()
-    message = fails("train", "--resume", tmp_path / "edited")
-    assert "is not what the checkpoint beside it was trained with (lr: 0.25, and 0.005 there)" in message
-    assert f"--config {file} --out FOLDER" in message
+    assert old in file.read_text()
+    edited = file.read_text().replace(old, new)
+    file.write_text(edited)
+    message = fails("train", *preset, "--resume", tmp_path / "edited")
+    assert said in message and "delete" in message
     assert file.read_text() == edited
-    file.write_text(edited + ",")
-    assert "config.json is no configuration for fsvae-tcja train" in fails("train", "--resume", tmp_path / "edited")
     file.unlink()
     capsys.readouterr()
     assert main(["train", "--resume", str(tmp_path / "edited")]) == 0
     assert "the run was finished already" in capsys.readouterr().out
-    assert file.exists()
+    assert file.read_text() == (run / "config.json").read_text()
+
+
+def test_a_longer_run_that_was_killed_before_its_checkpoint_is_lengthened_again(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "longer")
+    file = tmp_path / "longer" / "config.json"
+    file.write_text(file.read_text().replace('"epochs": 2', '"epochs": 3'))
+    assert main(["train", "--resume", str(tmp_path / "longer"), "--epochs", "3"]) == 0
+    assert "trained 30 steps" in capsys.readouterr().out
 
 
 RESUME = ["--resume", "{run}"]

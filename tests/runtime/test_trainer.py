@@ -6,15 +6,18 @@ import threading
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from fsvae_tcja.core.precision import emulated
 from fsvae_tcja.data.image_dataset import MemoryImages
 from fsvae_tcja.runtime import callbacks, checkpoint
 from fsvae_tcja.runtime.callbacks import Callback, KeepMemory, compiles
 from fsvae_tcja.runtime.config import TrainerConfig
+from fsvae_tcja.runtime.remarks import remarks
 from fsvae_tcja.runtime.run import RunFolder
 from fsvae_tcja.runtime.schedule import factor
 from fsvae_tcja.runtime.trainer import Trainer
@@ -289,14 +292,30 @@ def test_what_only_a_gpu_has_is_named_once_and_changes_nothing(tmp_path, capfd, 
     assert same(weights(tmp_path / "plain"), weights(tmp_path / "run"))
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("supported", [True, False])
-def test_a_precision_that_the_cpu_lacks_is_told(tmp_path, capfd, monkeypatch, precision, supported):
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("has", ["avx2", "avx512_bf16", "amx_fp16"])
+def test_a_precision_that_the_cpu_lacks_is_told(tmp_path, capfd, monkeypatch, precision, has):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64", has: True}, raising=False)
     fit_toy(Toy(), tmp_path / "run", precision=precision)
     said = capfd.readouterr()
-    assert ("this CPU has no instructions for bf16" in said.out + said.err) == (precision == "bf16" and not supported)
+    lacks = precision != "fp32" and precision not in has
+    assert (f"this CPU has no instructions for {precision}" in said.out + said.err) == lacks
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_what_a_cpu_lacks_is_not_told_of_a_gpu(monkeypatch, device):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64"}, raising=False)
+    assert not list(remarks(TrainerConfig(precision="bf16"), torch.device(device)))
+    assert list(remarks(TrainerConfig(precision="bf16"), torch.device("cpu")))
+
+
+@pytest.mark.skipif(not hasattr(torch.cpu, "get_capabilities"), reason="PyTorch 2.9 does not tell")
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="no /proc/cpuinfo to compare with")
+def test_emulated_is_what_the_flags_of_this_cpu_say():
+    flags = Path("/proc/cpuinfo").read_text()
+    if "flags" not in flags:
+        pytest.skip("no x86")
+    assert ("bf16" in emulated()) == (not any(f in flags for f in ("avx512_bf16", "amx_bf16", "avx_ne_convert")))
 
 
 # order

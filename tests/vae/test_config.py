@@ -57,9 +57,20 @@ def test_a_data_set_by_its_name_has_the_escape_latent(data):
 def test_fast_usual_and_best_differ_in_what_they_cost():
     for data in ("mnist", "fashion-mnist"):
         fast, usual, best = (PRESETS[name].config for name in (f"{data}-fast", data, f"{data}-best"))
-        costs = [config.steps * max(config.model.channels) for config in (fast, usual, best)]
-        assert costs[0] < costs[1] < costs[2]
+        assert fast.steps < usual.steps and usual.model.latent.hidden < best.model.latent.hidden
+        assert best.steps > usual.steps or best.model.channels > usual.model.channels
         assert fast.data == usual.data == best.data == data
+
+
+def test_the_best_clothes_are_of_these_settings():
+    """Those that the figures of the preset were obtained with."""
+    config = PRESETS["fashion-mnist-best"].config
+    model, latent = config.model, config.model.latent
+    assert (config.steps, config.batch_size, config.lr, config.ema) == (14_000, 32, 5e-3, 0.998)
+    assert (model.T, model.L, model.channels) == (4, 512, (32, 64, 256, 512))
+    assert (latent.rate, latent.groups, latent.hidden, latent.clusters, latent.guidance) == (0, 16, 1024, 100, 0.25)
+    assert (latent.prior.epochs, latent.prior.batch_size) == (6, 256)
+    assert (config.tuning.weight, config.tuning.stage.steps, config.tuning.stage.lr) == (0.004, 3000, 1e-3)
 
 
 @pytest.mark.parametrize("name", list(PRESETS))

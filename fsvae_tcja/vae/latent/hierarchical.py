@@ -46,7 +46,8 @@ class Hierarchical(Escape):
     base_weight: float = 0.5
     """Weight of the reconstruction error from the base alone; 0: it is not computed."""
     detail_groups: int = 32
-    """Micro-steps that all T L bits are put into by the prior of the details; those of the base need no drawing."""
+    """Micro-steps that the prior of the details puts all T L bits into: a divisor of T L, and such that the T base
+    bits of the base, which it is given, fill the first of them."""
     detail_hidden: int = 1024
     """As `hidden`, of the prior of the details."""
 

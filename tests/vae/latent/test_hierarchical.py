@@ -212,6 +212,18 @@ def test_processes_share_a_batch_so_that_every_fourth_image_is_the_same(share):
         model.losses(x, model(x), generator=generator)
 
 
+def test_a_training_whose_shares_do_not_fit_is_refused_before_it_begins(monkeypatch):
+    monkeypatch.setattr("fsvae_tcja.vae.train.world", lambda: 2)
+    monkeypatch.setattr("fsvae_tcja.utils.shares.world", lambda: 2)
+    FSVAETask(RUN, toy(40), toy(8))
+    without = replace(MODEL, latent=replace(TWO, base_weight=0.0))
+    FSVAETask(replace(RUN, batch_size=12, model=without), toy(40), toy(8))
+    with pytest.raises(ValueError, match=r"a multiple of 4 images .* found 6 of 12; choose another"):
+        FSVAETask(replace(RUN, batch_size=12), toy(40), toy(8))
+    with pytest.raises(ValueError, match="found 2 of 4; choose another"):
+        FSVAETask(replace(RUN, accumulate=2), toy(40), toy(8))
+
+
 def test_the_running_statistics_are_those_of_whole_codes():
     models = [awake(MODEL).train() for _ in range(2)]
     x = images_of(8)
