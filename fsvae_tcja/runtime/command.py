@@ -208,10 +208,14 @@ class TrainCommand:
         file = path / CONFIG if path.is_dir() else path
         if not file.is_file():
             raise FileNotFoundError(f"no configuration at {file}; --config takes a run folder or a config.json")
-        with reading(file, f"is no configuration for {self.program}", "take that of another run, or a preset"):
-            config = from_dict(self.config, json.loads(file.read_text()))
+        config = self._read(file, "take that of another run, or a preset")
         name = file.absolute().parent.name if file.name == CONFIG else file.stem
         return name, Preset(config, f"The configuration of {file}.")
+
+    def _read(self, file: Path, remedy: str) -> Any:
+        """A config.json; a ValueError with the remedy if it is none of this program."""
+        with reading(file, f"is no configuration for {self.program}", remedy):
+            return from_dict(self.config, json.loads(file.read_text()))
 
     def trained(self, path: Path) -> Any:
         """The configuration of the run in a folder, as its checkpoint holds it.
@@ -299,8 +303,7 @@ class TrainCommand:
         file = path / CONFIG
         if not file.exists():
             return
-        with reading(file, "cannot be read", f"delete it, and {self.program} --resume writes that of the checkpoint"):
-            edited = from_dict(self.config, json.loads(file.read_text()))
+        edited = self._read(file, f"delete it, and {self.program} --resume writes that of the checkpoint")
         trained = self.trained(path)
         if edited in (trained, config):
             return

@@ -45,6 +45,12 @@ OTHERS = {  # functions that open no bytes of others, or none that a reader coul
 }
 
 
+@pytest.fixture(autouse=True)
+def without_compiling(monkeypatch):
+    """What a reader may take of the CPU is no time to compile kernels in; as in `make fuzz`."""
+    monkeypatch.setenv("FSVAE_TCJA_BACKEND", "reference")
+
+
 def test_valid_files_are_accepted(tmp_path):
     for number, (name, reader) in enumerate(READERS.items()):
         folder = tmp_path / str(number)

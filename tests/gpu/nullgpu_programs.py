@@ -324,8 +324,14 @@ def recordings() -> dict[str, int]:
 def lack_of_memory() -> list[Any]:
     """The exit status of a draw for which a GPU has too little memory, and what it says."""
     said = io.StringIO()
-    torch.cuda.empty_cache()  # what others have left would be enough
+    torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(2**24 / torch.cuda.get_device_properties(0).total_memory)
+    held, size = [], 2**30  # what others have left could be enough, until they are collected
+    while size >= 512:
+        try:
+            held.append(torch.empty(size, dtype=torch.uint8, device="cuda"))
+        except torch.OutOfMemoryError:
+            size //= 2
     with tempfile.TemporaryDirectory() as folder, redirect_stderr(said):
         status = main(["sample", "mnist", "--n", "256", "--device", "cuda", "--out", f"{folder}/samples.npz"])
     return [status, said.getvalue()]
