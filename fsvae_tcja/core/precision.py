@@ -69,7 +69,7 @@ def _leave(asked: _Asked) -> None:
 
 def emulated() -> tuple[str, ...]:
     """Of bf16 and fp16 those whose products this CPU puts together from others, and is slow with: an x86-64 without the
-    instructions. Of other CPUs, and by PyTorch 2.9, nothing is known."""
+    instructions. Of other CPUs, and by a PyTorch without `torch.cpu.get_capabilities`, nothing is known."""
     has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     if has.get("architecture") != "x86_64":
         return ()
