@@ -20,6 +20,7 @@ from .params import (
     LIFParams,
     Neuron,
 )
+from .resampling import Doubling, Halving
 from .surrogate import SURROGATES, Rule, Surrogate, spike
 from .tcja import TCJA, Fusion, tcja, tcja_gate
 
@@ -35,8 +36,10 @@ __all__ = [
     "TCJA_LIF",
     "TCJA_TET_LIF",
     "TCJA_TRIANGLE_LIF",
+    "Doubling",
     "FusedConstants",
     "Fusion",
+    "Halving",
     "LIFParams",
     "LeakyReLU",
     "Linear",

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..core import TCJA, Linear, SpikingLayer, TDBatchNorm
+from ..core import TCJA, Doubling, Halving, Linear, SpikingLayer, TDBatchNorm
 from ..core.norm import tracking
 from ..runtime.memory import fitting
 from ..runtime.pretrained import fetched
@@ -67,7 +67,7 @@ class Encoder(nn.Module):
         self.gives_current = config.latent.takes_current
         widths = (config.in_channels, *config.channels)
         self.blocks = nn.ModuleList(
-            _layer(nn.Conv2d(widths[i], widths[i + 1], 3, 2, 1), widths[i + 1], config, i in config.tcja.encoder)
+            _layer(Halving(widths[i], widths[i + 1]), widths[i + 1], config, i in config.tcja.encoder)
             for i in range(len(config.channels))
         )
         self.to_latent = _dense(4 * widths[-1], config.latent.features(config.L), config)
@@ -105,12 +105,7 @@ class Decoder(nn.Module):
         widths = (*reversed(config.channels), config.channels[0])
         self.from_latent = _dense(config.L, 4 * widths[0], config)
         self.blocks = nn.ModuleList(
-            _layer(
-                nn.ConvTranspose2d(widths[i], widths[i + 1], 3, 2, 1, output_padding=1),
-                widths[i + 1],
-                config,
-                i in config.tcja.decoder,
-            )
+            _layer(Doubling(widths[i], widths[i + 1]), widths[i + 1], config, i in config.tcja.decoder)
             for i in range(len(config.channels))
         )
         self.readout = config.readout.build(config.T, config.channels[0], config.in_channels)

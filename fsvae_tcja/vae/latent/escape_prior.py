@@ -7,12 +7,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ...core import Neuron, SpikingLayer, TDBatchNorm
 from ...core.escape import Inputs, escape_draw
 from ..activity import Passing
 
 NORM_ALPHA = 2  # of the tdBN, as in the other latent networks
+LONG = 2048  # bits of a code, from which on a CPU gains by leaving out the half of D that does not act
 
 
 class EscapePrior(nn.Module):
@@ -41,6 +43,7 @@ class EscapePrior(nn.Module):
     """
 
     mask: Tensor
+    """Which synapses of D act, 1 or 0: those from one micro-step on later ones."""
 
     def __init__(self, T: int, L: int, groups: int, hidden: int, neuron: Neuron, classes: int = 0) -> None:
         super().__init__()
@@ -114,9 +117,16 @@ class EscapePrior(nn.Module):
         """Membranes u [M, N, B] of all micro-steps for given bits [M, N, B]."""
         M, N, B = bits.shape
         u = _Driven.apply(self._hidden(bits, labels), self.V)
-        direct = bits.transpose(0, 1).reshape(N, M * B) @ (self.D * self.mask)
+        direct = self._direct(bits.transpose(0, 1).reshape(N, M * B))
         direct = direct if labels is None else direct + self.Yd[labels]
         return u + self.a.unsqueeze(1) + direct.view(N, M, B).transpose(0, 1)
+
+    def _direct(self, bits: Tensor) -> Tensor:
+        """What the direct synapses D make of the bits [N, M B], [N, M B]."""
+        if len(self.D) < LONG or not bits.is_cpu or torch.compiler.is_compiling():
+            return bits @ (self.D * self.mask)  # in few launches
+        direct: Tensor = _Direct.apply(bits, self.D, self.a.shape[1])
+        return direct
 
     def _hidden(self, bits: Tensor, labels: Tensor | None) -> Tensor:
         """Spikes s [M, N, H] of the hidden layer for given bits [M, N, B]."""
@@ -227,6 +237,36 @@ class _Carried(torch.autograd.Function):
                 torch.add(grad[m], total[m + 1], out=total[m])
         to_z = torch.bmm(total[1:], weights.transpose(1, 2)) if ctx.needs_input_grad[0] else None
         return to_z, torch.bmm(z.transpose(1, 2), total[1:]), total[0]
+
+
+class _Direct(torch.autograd.Function):
+    """sum_{m'<m} D_m'm z_m': bits z [N, M B], D [M B, M B] -> [N, M B].
+
+    A product for each micro-step, with that part of D which acts on it: half of the work of one with all of D.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, D: Tensor, B: int) -> Tensor:
+        ctx.save_for_backward(z, D)
+        ctx.B = B
+        u = torch.zeros_like(z)
+        for m in range(B, len(D), B):
+            torch.mm(z[:, :m], D[:m, m : m + B], out=u[:, m : m + B])
+        return u
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        z, D = ctx.saved_tensors
+        to_z = torch.zeros_like(z) if ctx.needs_input_grad[0] else None
+        to_D = torch.zeros_like(D) if ctx.needs_input_grad[1] else None
+        for m in range(ctx.B, len(D), ctx.B):
+            block = slice(m - ctx.B, m)
+            if to_z is not None:
+                torch.mm(grad[:, m:], D[block, m:].T, out=to_z[:, block])
+            if to_D is not None:
+                torch.mm(z[:, :m].T, grad[:, m : m + ctx.B], out=to_D[:m, m : m + ctx.B])
+        return to_z, to_D, None
 
 
 class _Driven(torch.autograd.Function):

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from fsvae_tcja.core import CENTRED_LIF, Neuron
 from fsvae_tcja.core.escape import BLOCK
+from fsvae_tcja.vae.latent import escape_prior
 from fsvae_tcja.vae.latent.escape_prior import EscapePrior
 
 T, L, G, H, N, CLASSES = 3, 8, 4, 24, 9, 3
@@ -60,8 +61,11 @@ def naive(prior, z, labels=None):
 
 @pytest.mark.parametrize("classes", [0, CLASSES])
 @pytest.mark.parametrize("sizes", [(T, L, G, H), (1, 5, 1, 7), (2, 6, 6, 3)])
-def test_every_gradient_is_that_of_the_equations(classes, sizes):
+@pytest.mark.parametrize("long", [False, True])
+def test_every_gradient_is_that_of_the_equations(classes, sizes, long, monkeypatch):
     T, L, G, H = sizes
+    if long:  # as codes of thousands of bits are computed
+        monkeypatch.setattr(escape_prior, "LONG", 0)
     prior = awake(classes, T, L, G, H).train()
     z, labels = codes(17, 5, T, L)
     labels = labels if classes else None

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
-def _decided(x: Tensor) -> bool:
+def runs_eagerly(x: Tensor) -> bool:
     return type(x) in (Tensor, nn.Parameter) and x.device.type in ("cpu", "cuda") and not torch.compiler.is_compiling()
 
 
@@ -20,7 +20,7 @@ def plain(op: Callable[..., Any], function: Callable[..., Any]) -> Callable[...,
     """The op without gradient, or the function that it runs; its first argument is a tensor."""
 
     def call(x: Tensor, *args: Any) -> Any:
-        return function(x, *args) if _decided(x) else op(x, *args)
+        return function(x, *args) if runs_eagerly(x) else op(x, *args)
 
     return call
 
@@ -50,6 +50,6 @@ def differentiable(
             return gradients(ctx, *grads)
 
     def call(x: Tensor, *args: Any) -> Any:
-        return Direct.apply(x, *args) if _decided(x) else op(x, *args)
+        return Direct.apply(x, *args) if runs_eagerly(x) else op(x, *args)
 
     return call
