@@ -14,7 +14,7 @@ from ...core.escape import Inputs, escape_draw
 from ..activity import Passing
 
 NORM_ALPHA = 2  # of the tdBN, as in the other latent networks
-LONG = 2048  # bits of a code, from which on a CPU gains by leaving out the half of D that does not act
+LONG = 2048  # bits of a code, from which a CPU gains by leaving out the half of D that does not act
 
 
 class EscapePrior(nn.Module):
